@@ -1,0 +1,79 @@
+"""Airflow on Kubernetes: a platform, a queue, and the official chart on top of them."""
+
+import pulumi
+
+import settings
+from components.airflow import Airflow, AirflowArgs
+from components.git_server import GitServer, GitServerArgs
+from components.keda import Keda, KedaArgs
+from components.redis import Redis, RedisArgs
+from platforms import on_aws, on_existing_cluster
+
+stack = settings.load()
+secrets = settings.load_secrets(stack.dags)
+
+match stack.cluster, stack.network, stack.database:
+    case settings.EksSettings() as eks, settings.NetworkSettings() as network, settings.RdsSettings() as rds:
+        platform = on_aws(eks, network, rds, stack, secrets)
+    case settings.ExistingClusterSettings() as cluster, None, settings.ContainerDatabaseSettings() as database:
+        platform = on_existing_cluster(cluster, database, stack, secrets)
+    case other:
+        raise ValueError(f"the settings were not checked: {other}")
+
+inside = pulumi.ResourceOptions(provider=platform.provider)
+
+redis = Redis(
+    "redis",
+    RedisArgs(
+        namespace=platform.namespace,
+        password=secrets.redis_password,
+        password_generation=stack.rotation.redis,
+        settings=stack.redis,
+    ),
+    opts=inside,
+)
+
+before_airflow: list[pulumi.Resource] = [redis]
+if stack.git_server is not None:
+    git_server = GitServer(
+        "git-server",
+        GitServerArgs(
+            namespace=platform.namespace,
+            image=stack.airflow.image_reference,
+            branch=stack.dags.ref,
+            settings=stack.git_server,
+        ),
+        opts=inside,
+    )
+    before_airflow.append(git_server)
+if stack.workers.scaling == "queue":
+    keda = Keda(
+        "keda", KedaArgs(database_ca=platform.database_ca, charts=stack.charts), opts=inside
+    )
+    before_airflow.append(keda)
+
+airflow = Airflow(
+    "airflow",
+    AirflowArgs(
+        namespace=platform.namespace,
+        value_files=["airflow.yaml", platform.values],
+        database_host=platform.database_host,
+        database_password=platform.database_password,
+        database_ca=platform.database_ca,
+        redis_host=redis.host,
+        redis_password=redis.password,
+        log_bucket=platform.log_bucket,
+        log_region=platform.log_region,
+        load_balancer_cidr=platform.load_balancer_cidr,
+        airflow=stack.airflow,
+        workers=stack.workers,
+        dags=stack.dags,
+        charts=stack.charts,
+        rotation=stack.rotation,
+        secrets=secrets,
+    ),
+    opts=inside,
+)
+
+pulumi.export("airflowUrl", airflow.url)
+pulumi.export("dagsRepository", stack.dags.repo)

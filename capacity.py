@@ -1,0 +1,53 @@
+"""Task slots and database connections: what a stack asks for, and what it may have. Pure arithmetic."""
+
+import re
+
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html#RDS_Limits.MaxConnections
+# LEAST(DBInstanceClassMemory / 9531392, 5000); the server and the operating system keep about a tenth.
+BYTES_PER_CONNECTION = 9_531_392
+MAX_CONNECTIONS = 5000
+USABLE_MEMORY = 0.9
+
+# https://aws.amazon.com/rds/instance-types/ : GiB of the `large` size by family, and of the sizes below it.
+_LARGE_GIB = {"t": 8, "m": 8, "r": 16}
+_SMALL_GIB = {"micro": 1, "small": 2, "medium": 4}
+INSTANCE_CLASS = (
+    r"^db\.(t3|t4g)\.(micro|small|medium|large|xlarge|2xlarge)$"
+    r"|^db\.[mr][5-8][a-z]*\.(large|xlarge|[0-9]+xlarge)$"
+)
+
+CONTAINER_MAX_CONNECTIONS = 200
+
+# SQLAlchemy's pool of one Airflow process ([database] sql_alchemy_pool_size, sql_alchemy_max_overflow).
+POOL_SIZE = 5
+MAX_OVERFLOW = 10
+# The migration job, `airflow` commands by hand, KEDA, monitoring, and PostgreSQL's own reserve of 3.
+RESERVED_CONNECTIONS = 15
+
+
+def memory_gib(instance_class: str) -> int:
+    """Memory of an RDS instance class such as `db.m7g.2xlarge`, in GiB."""
+    family, size = instance_class.removeprefix("db.").split(".")
+    if size in _SMALL_GIB:
+        return _SMALL_GIB[size]
+    factor = re.sub(r"\D", "", size)
+    multiple = 1 if size == "large" else 2 * int(factor or 1)
+    return _LARGE_GIB[family[0]] * multiple
+
+
+def rds_max_connections(instance_class: str) -> int:
+    """The `max_connections` that an RDS instance class can carry."""
+    usable = memory_gib(instance_class) * 2**30 * USABLE_MEMORY
+    return min(MAX_CONNECTIONS, int(usable / BYTES_PER_CONNECTION))
+
+
+def task_slots(*, workers: int, concurrency: int) -> int:
+    """Tasks that run at the same time on so many workers."""
+    return workers * concurrency
+
+
+def database_connections(*, processes: int, workers: int, concurrency: int) -> int:
+    """The most connections that Airflow opens: full pools, and each task slot with its Celery result."""
+    pools = processes * (POOL_SIZE + MAX_OVERFLOW)
+    results = workers * (concurrency + 1)
+    return pools + results + RESERVED_CONNECTIONS

@@ -1,0 +1,147 @@
+"""Every key and connection that Airflow needs, as Kubernetes Secrets that the chart knows by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import pulumi
+import pulumi_random as random
+
+from components import database, keda, redis
+from components.named_secret import NamedSecret, named_secret
+from components.passwords import password
+from settings import DagSettings, NoAuth, RotationSettings, Secrets, SshAuth, TokenAuth
+
+KEY_LENGTH = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowSecretsArgs:
+    """`database_tls` demands TLS and verifies the certificate of the database."""
+
+    namespace: pulumi.Input[str]
+    database_host: pulumi.Input[str]
+    database_password: pulumi.Output[str]
+    database_tls: bool
+    redis_host: pulumi.Input[str]
+    redis_password: pulumi.Output[str]
+    dags: DagSettings
+    rotation: RotationSettings
+    configured: Secrets
+
+
+class AirflowSecrets(pulumi.ComponentResource):
+    """The Secrets by use: `every_pod`, `signing` (API server and scheduler), `git`, `admin`, `scaler`."""
+
+    every_pod: Sequence[NamedSecret]
+    signing: Sequence[NamedSecret]
+    git: Sequence[NamedSecret]
+    admin: NamedSecret
+
+    def __init__(
+        self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:k8s:AirflowSecrets", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        def secret(what: str, **data: pulumi.Input[str]) -> NamedSecret:
+            return named_secret(
+                f"{name}-{what}",
+                name=f"airflow-{what}",
+                namespace=args.namespace,
+                data={key.replace("_", "-"): value for key, value in data.items()},
+                opts=child,
+            )
+
+        def key(what: str, configured: pulumi.Output[str] | None, generation: int) -> pulumi.Output[str]:
+            return password(
+                f"{name}-{what}-key",
+                configured=configured,
+                generation=generation,
+                length=KEY_LENGTH,
+                opts=child,
+            )
+
+        address = pulumi.Output.format(
+            "{}:{}@{}:{}/{}",
+            database.USER,
+            args.database_password.apply(quote),
+            args.database_host,
+            database.PORT,
+            database.NAME,
+        )
+        verified = f"?sslmode=verify-full&sslrootcert={keda.CA_PATH}/ca.pem" if args.database_tls else ""
+        metadata = secret(
+            "metadata",
+            connection=pulumi.Output.concat("postgresql+psycopg2://", address, verified),
+            connection_async=pulumi.Output.concat("postgresql+asyncpg://", address),
+        )
+        broker = secret(
+            "broker",
+            connection=pulumi.Output.format(
+                "redis://:{}@{}:{}/0",
+                args.redis_password.apply(quote),
+                args.redis_host,
+                redis.PORT,
+            ),
+        )
+        fernet = secret("fernet", fernet_key=self._fernet_keys(name, args, child))
+        api = secret(
+            "api", api_secret_key=key("api", args.configured.api_secret_key, args.rotation.api)
+        )
+        self.every_pod = (metadata, broker, fernet, api)
+        self.signing = (
+            secret("jwt", jwt_secret=key("jwt", args.configured.jwt_secret, args.rotation.jwt)),
+        )
+        self.admin = secret(
+            "admin",
+            password=password(
+                f"{name}-admin-password",
+                configured=args.configured.admin_password,
+                generation=args.rotation.admin,
+                opts=child,
+            ),
+        )
+        self.git = self._git_credentials(name, args, child)
+        # For KEDA, whose driver knows no `+psycopg2`.
+        secret("keda", connection=pulumi.Output.concat("postgresql://", address, verified))
+        self.register_outputs({})
+
+    def _fernet_keys(
+        self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[str]:
+        """The key of this generation, then the one before it: what that one encrypted stays readable."""
+        if args.configured.fernet_key is not None:
+            return args.configured.fernet_key
+        newest = args.rotation.fernet
+        keys = [
+            # Fernet's alphabet is the URL-safe one: https://cryptography.io/en/latest/fernet/
+            random.RandomBytes(f"{name}-fernet-{generation}", length=32, opts=opts).base64.apply(
+                lambda text: text.replace("+", "-").replace("/", "_")
+            )
+            for generation in range(newest, max(0, newest - 2), -1)
+        ]
+        return pulumi.Output.all(*keys).apply(",".join)
+
+    def _git_credentials(
+        self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions
+    ) -> Sequence[NamedSecret]:
+        """What git-sync logs in with: a token under four names, all of which the chart demands."""
+        if isinstance(args.dags.auth, NoAuth):
+            return ()
+        data: dict[str, pulumi.Input[str]] = {}
+        if isinstance(args.dags.auth, TokenAuth) and args.configured.git_token is not None:
+            for prefix in ("GIT_SYNC", "GITSYNC"):
+                data[f"{prefix}_USERNAME"] = args.dags.auth.username
+                data[f"{prefix}_PASSWORD"] = args.configured.git_token
+        if isinstance(args.dags.auth, SshAuth) and args.configured.git_ssh_key is not None:
+            data["gitSshKey"] = args.configured.git_ssh_key
+        return (
+            named_secret(
+                f"{name}-git",
+                name="airflow-git",
+                namespace=args.namespace,
+                data=data,
+                opts=opts,
+            ),
+        )

@@ -1,0 +1,134 @@
+"""Chart values that settings decide. What nobody sets stands in values/."""
+
+from typing import Any
+
+import pulumi
+
+import capacity
+from components import keda, load_balancer
+from components.named_secret import NamedSecret, annotations
+from settings import AirflowSettings, DagSettings, IngressSettings, NoAuth, SshAuth, WorkerSettings
+
+SCALE_UP = {
+    "stabilizationWindowSeconds": 0,
+    "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}],
+}
+# Slower than it grows: a worker that stops takes no tasks while it finishes its last ones.
+SCALE_DOWN = {
+    "stabilizationWindowSeconds": 120,
+    "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}],
+}
+BEHAVIOR = {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN}
+CPU_TARGET_PERCENT = 70
+KEDA_POLL_SECONDS = 5
+KEDA_COOLDOWN_SECONDS = 120
+
+
+def scaling(workers: WorkerSettings) -> dict[str, Any]:
+    """Values under `workers.celery` that decide the number of workers."""
+    bounds = {"minReplicaCount": workers.min, "maxReplicaCount": workers.max}
+    if workers.scaling == "queue":
+        return {
+            "hpa": {"enabled": False},
+            "keda": {
+                "enabled": True,
+                **bounds,
+                "pollingInterval": KEDA_POLL_SECONDS,
+                "cooldownPeriod": KEDA_COOLDOWN_SECONDS,
+                "advanced": {"horizontalPodAutoscalerConfig": {"behavior": BEHAVIOR}},
+            },
+            # KEDA finds its connection in the environment of the worker, under this name.
+            "env": [
+                {
+                    "name": "AIRFLOW_CONN_AIRFLOW_DB",
+                    "valueFrom": {"secretKeyRef": {"name": "airflow-keda", "key": "connection"}},
+                }
+            ],
+        }
+    if workers.scaling == "cpu":
+        # Of the worker container only: sidecars would dilute it.
+        metric = {
+            "type": "ContainerResource",
+            "containerResource": {
+                "name": "cpu",
+                "container": "worker",
+                "target": {"type": "Utilization", "averageUtilization": CPU_TARGET_PERCENT},
+            },
+        }
+        return {
+            "keda": {"enabled": False},
+            "hpa": {"enabled": True, **bounds, "metrics": [metric], "behavior": BEHAVIOR},
+        }
+    return {"hpa": {"enabled": False}, "keda": {"enabled": False}, "replicas": workers.max}
+
+
+def worker_values(workers: WorkerSettings) -> dict[str, Any]:
+    """Values under `workers.celery`."""
+    memory = f"{workers.memory_mb}Mi"
+    return {
+        **scaling(workers),
+        "terminationGracePeriodSeconds": workers.grace_seconds,
+        "resources": {
+            "requests": {"cpu": f"{round(workers.cpu * 1000)}m", "memory": memory},
+            "limits": {"memory": memory},
+        },
+    }
+
+
+def git_sync(dags: DagSettings) -> dict[str, Any]:
+    """Values under `dags.gitSync`."""
+    values: dict[str, Any] = {
+        "repo": dags.repo,
+        # git-sync reads both: the older name, if it stayed at its default, would win.
+        "branch": dags.ref,
+        "ref": dags.ref,
+        "subPath": dags.sub_path,
+        "period": f"{dags.poll_seconds}s",
+    }
+    if isinstance(dags.auth, SshAuth):
+        return values | {"sshKeySecret": "airflow-git", "knownHosts": dags.auth.known_hosts}
+    if isinstance(dags.auth, NoAuth):
+        return values
+    return values | {"credentialsSecret": "airflow-git"}
+
+
+def airflow_config(
+    airflow: AirflowSettings, workers: WorkerSettings, dags: DagSettings
+) -> dict[str, dict[str, Any]]:
+    """Values under `config`: options of airflow.cfg. Those of `airflow.config` come on top."""
+    slots = capacity.task_slots(workers=workers.max, concurrency=workers.concurrency)
+    derived: dict[str, dict[str, Any]] = {
+        "core": {"parallelism": airflow.parallelism or slots},
+        "api": {"base_url": airflow.url},
+        "celery": {"worker_concurrency": workers.concurrency},
+        "database": {
+            "sql_alchemy_pool_size": capacity.POOL_SIZE,
+            "sql_alchemy_max_overflow": capacity.MAX_OVERFLOW,
+        },
+        # A new DAG file waits for both; the defaults add up to five minutes.
+        "dag_processor": {
+            "refresh_interval": dags.poll_seconds,
+            "bundle_refresh_check_interval": 1,
+        },
+    }
+    for section, options in airflow.config.items():
+        derived[section] = {**derived.get(section, {}), **options}
+    return derived
+
+
+def ingress(settings: IngressSettings) -> dict[str, Any]:
+    """Values under `ingress.apiServer`."""
+    return {
+        "enabled": True,
+        "ingressClassName": load_balancer.CLASS,
+        "path": "/",
+        "pathType": "Prefix",
+        "hosts": [{"name": settings.host}],
+        "annotations": {
+            "alb.ingress.kubernetes.io/target-type": "ip",
+            "alb.ingress.kubernetes.io/listen-ports": '[{"HTTPS": 443}]',
+            "alb.ingress.kubernetes.io/ssl-policy": "ELBSecurityPolicy-TLS13-1-2-2021-06",
+            "alb.ingress.kubernetes.io/healthcheck-path": "/api/v2/monitor/health",
+            "alb.ingress.kubernetes.io/inbound-cidrs": ",".join(settings.allowed_cidrs),
+        },
+    }

@@ -1,0 +1,82 @@
+"""A Git host in the cluster, for a stack that has none: seeded once, then written by `git push`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.stateful_server import StatefulServer, StatefulServerArgs
+from settings import GitServerSettings
+
+PORT = 9418
+USER_ID = 50000  # `airflow` in the Airflow image, which has Git
+MEMORY_MB = 256
+SERVE = Path(__file__).with_name("git_server.sh")
+
+
+def seed_files(folder: Path) -> dict[str, str]:
+    """The text files of `folder` by relative path, without what tools leave behind."""
+    paths = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return {
+        str(path): (folder / path).read_text()
+        for path in paths
+        if not any(part.startswith(".") or part == "__pycache__" for part in path.parts[:-1])
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class GitServerArgs:
+    namespace: pulumi.Input[str]
+    image: str
+    branch: str
+    settings: GitServerSettings
+
+
+class GitServer(pulumi.ComponentResource):
+    """Everybody in the namespace that syncs DAGs reads it; only `kubectl port-forward` writes it."""
+
+    def __init__(
+        self, name: str, args: GitServerArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:k8s:GitServer", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        files = seed_files(Path(args.settings.seed))
+        keys = {f"file-{index}": path for index, path in enumerate(files)}
+        # The keys of a ConfigMap cannot hold a slash: the volume puts the paths back.
+        seed = k8s.core.v1.ConfigMap(
+            f"{name}-seed",
+            metadata={"name": f"{name}-seed", "namespace": args.namespace},
+            data={"serve": SERVE.read_text(), **{key: files[path] for key, path in keys.items()}},
+            opts=child,
+        )
+        items = [{"key": key, "path": path} for key, path in keys.items()]
+        StatefulServer(
+            name,
+            StatefulServerArgs(
+                namespace=args.namespace,
+                image=args.image,
+                command=["sh", "/serve/serve"],
+                env=[{"name": "BRANCH", "value": args.branch}],
+                port=PORT,
+                user_id=USER_ID,
+                group_id=USER_ID,
+                data_path="/git",
+                storage_gb=args.settings.storage_gb,
+                memory_mb=MEMORY_MB,
+                ready=["git", "ls-remote", "--exit-code", "git://127.0.0.1/dags.git"],
+                volumes={
+                    "/seed": {"config_map": {"name": seed.metadata.name, "items": items}},
+                    "/serve": {
+                        "config_map": {
+                            "name": seed.metadata.name,
+                            "items": [{"key": "serve", "path": "serve"}],
+                        }
+                    },
+                },
+                clients=[{"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}}],
+            ),
+            opts=child,
+        )
+        self.register_outputs({})

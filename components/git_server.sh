@@ -1,0 +1,30 @@
+#!/bin/sh
+# Serves one repository over git://, for everybody to read and for this pod alone to write: what
+# comes from 127.0.0.1 came through `kubectl port-forward`, which asked Kubernetes who it is.
+set -eu
+repository=/git/dags.git
+export HOME=/git GIT_CONFIG_NOSYSTEM=1
+
+if [ ! -d "$repository" ]; then
+    # Made beside its place and moved there when it is whole: a pod that dies here starts over.
+    rm -rf /git/new && mkdir /git/new && cd /git/new
+    git init -q --bare -b "$BRANCH" dags.git
+    git clone -q dags.git work
+    cp -R -L /seed/. work/ && rm -rf work/..*
+    cd work
+    git add --all
+    git -c user.name=airflow-platform -c user.email=airflow-platform@localhost commit -q -m "Seed"
+    git push -q origin "HEAD:$BRANCH"
+    mv ../dags.git "$repository" && rm -rf /git/new
+fi
+
+cat > /git/access <<'HOOK'
+#!/bin/sh
+[ "$1" != receive-pack ] || [ "$REMOTE_ADDR" = 127.0.0.1 ] || [ "$REMOTE_ADDR" = '[::1]' ] || {
+    echo "read only; push through: kubectl -n airflow port-forward svc/git-server 9418"
+    exit 1
+}
+HOOK
+chmod 755 /git/access
+exec git daemon --export-all --enable=receive-pack --access-hook=/git/access \
+    --reuseaddr --base-path=/git --port=9418 /git

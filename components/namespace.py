@@ -1,0 +1,41 @@
+"""The namespace that everything of Airflow lives in: restricted pods, and no traffic by default."""
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+NAME = "airflow"
+# By these labels `make up` tells its own namespace from a foreign one.
+PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
+STACK_LABEL = "airflow-platform/stack"
+
+
+class Namespace(pulumi.ComponentResource):
+    """Pods must meet Pod Security `restricted`; nothing reaches them unless a policy says so."""
+
+    name: pulumi.Output[str]
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("airflow:k8s:Namespace", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        namespace = k8s.core.v1.Namespace(
+            f"{name}-namespace",
+            metadata={
+                "name": NAME,
+                "labels": {
+                    **PART_OF,
+                    STACK_LABEL: pulumi.get_stack(),
+                    # https://kubernetes.io/docs/concepts/security/pod-security-standards/
+                    "pod-security.kubernetes.io/enforce": "restricted",
+                },
+            },
+            opts=child,
+        )
+        self.name = namespace.metadata.name
+        k8s.networking.v1.NetworkPolicy(
+            f"{name}-deny-ingress",
+            metadata={"name": "deny-ingress", "namespace": self.name},
+            spec={"pod_selector": {}, "policy_types": ["Ingress"]},
+            opts=child,
+        )
+        self.register_outputs({"name": self.name})

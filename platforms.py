@@ -1,0 +1,127 @@
+"""What Airflow stands on: AWS from the network up, or a cluster that is there already."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.cluster import Cluster, ClusterArgs
+from components.database import Database, DatabaseArgs
+from components.database_container import DatabaseContainer, DatabaseContainerArgs
+from components.existing_cluster import ExistingCluster, ExistingClusterArgs
+from components.load_balancer import LoadBalancer, LoadBalancerArgs
+from components.logs import Logs, LogsArgs
+from components.namespace import Namespace
+from components.network import Network, NetworkArgs
+from components.worker_nodes import WorkerNodes, WorkerNodesArgs
+from settings import (
+    ContainerDatabaseSettings,
+    EksSettings,
+    ExistingClusterSettings,
+    NetworkSettings,
+    RdsSettings,
+    Secrets,
+    Settings,
+)
+
+RDS_CA = Path(__file__).parent / "components" / "rds_ca.pem"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Platform:
+    """A namespace on a cluster, with a database. None: the platform has no such thing."""
+
+    provider: k8s.Provider
+    namespace: pulumi.Output[str]
+    values: str
+    database_host: pulumi.Input[str]
+    database_password: pulumi.Output[str]
+    database_ca: str | None = None
+    log_bucket: pulumi.Output[str] | None = None
+    log_region: pulumi.Output[str] | None = None
+    load_balancer_cidr: str | None = None
+
+
+def on_aws(
+    cluster_settings: EksSettings,
+    network_settings: NetworkSettings,
+    database_settings: RdsSettings,
+    stack: Settings,
+    secrets: Secrets,
+) -> Platform:
+    """VPC, EKS Auto Mode, RDS, a bucket for task logs."""
+    network = Network("network", NetworkArgs(settings=network_settings))
+    cluster = Cluster(
+        "cluster",
+        ClusterArgs(
+            vpc_id=network.vpc_id,
+            public_subnet_ids=network.public_subnet_ids,
+            private_subnet_ids=network.private_subnet_ids,
+            settings=cluster_settings,
+        ),
+    )
+    inside = pulumi.ResourceOptions(provider=cluster.provider)
+    database = Database(
+        "database",
+        DatabaseArgs(
+            vpc_id=network.vpc_id,
+            subnet_ids=network.private_subnet_ids,
+            client_security_group_id=cluster.node_security_group_id,
+            password=secrets.database_password,
+            password_generation=stack.rotation.database,
+            settings=database_settings,
+        ),
+    )
+    namespace = Namespace("namespace", opts=inside)
+    logs = Logs(
+        "logs",
+        LogsArgs(cluster_name=cluster.name, namespace=namespace.name, settings=stack.logs),
+    )
+    WorkerNodes(
+        "worker-nodes",
+        WorkerNodesArgs(spot=stack.workers.spot, grace_seconds=stack.workers.grace_seconds),
+        opts=inside,
+    )
+    if stack.airflow.ingress is not None:
+        LoadBalancer("load-balancer", LoadBalancerArgs(settings=stack.airflow.ingress), opts=inside)
+    return Platform(
+        provider=cluster.provider,
+        namespace=namespace.name,
+        values="aws.yaml",
+        database_host=database.host,
+        database_password=database.password,
+        database_ca=RDS_CA.read_text(),
+        log_bucket=logs.bucket,
+        log_region=logs.region,
+        load_balancer_cidr=network_settings.cidr,
+    )
+
+
+def on_existing_cluster(
+    cluster_settings: ExistingClusterSettings,
+    database_settings: ContainerDatabaseSettings,
+    stack: Settings,
+    secrets: Secrets,
+) -> Platform:
+    """A kubeconfig context, PostgreSQL in a pod, task logs on the pods."""
+    cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
+    inside = pulumi.ResourceOptions(provider=cluster.provider)
+    namespace = Namespace("namespace", opts=inside)
+    database = DatabaseContainer(
+        "database",
+        DatabaseContainerArgs(
+            namespace=namespace.name,
+            password=secrets.database_password,
+            password_generation=stack.rotation.database,
+            settings=database_settings,
+        ),
+        opts=inside,
+    )
+    return Platform(
+        provider=cluster.provider,
+        namespace=namespace.name,
+        values="local.yaml",
+        database_host=database.host,
+        database_password=database.password,
+    )
