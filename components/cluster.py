@@ -74,7 +74,12 @@ class Cluster(pulumi.ComponentResource):
         # Auto Mode nodes wear the group that EKS makes, not the one of the pulumi-eks component.
         self.node_security_group_id = cluster.eks_cluster.vpc_config.cluster_security_group_id
         self.provider = k8s.Provider(
-            f"{name}-kubernetes", kubeconfig=cluster.kubeconfig_json, opts=child
+            f"{name}-kubernetes",
+            kubeconfig=cluster.kubeconfig_json,
+            # Changed in place: replaced, they would be gone for a moment.
+            enable_config_map_mutable=True,
+            enable_secret_mutable=True,
+            opts=child,
         )
         inside = pulumi.ResourceOptions(parent=self, provider=self.provider)
 

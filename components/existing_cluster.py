@@ -25,6 +25,9 @@ class ExistingCluster(pulumi.ComponentResource):
         self.provider = k8s.Provider(
             f"{name}-kubernetes",
             context=args.settings.context,
+            # Changed in place: replaced, they would be gone for a moment.
+            enable_config_map_mutable=True,
+            enable_secret_mutable=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({})

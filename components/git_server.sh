@@ -10,7 +10,7 @@ if [ ! -d "$repository" ]; then
     rm -rf /git/new && mkdir /git/new && cd /git/new
     git init -q --bare -b "$BRANCH" dags.git
     git clone -q dags.git work
-    cp -R -L /seed/. work/ && rm -rf work/..*
+    cp -R -L /seed/. work/ && rm -rf work/..?*
     cd work
     git add --all
     git -c user.name=airflow-platform -c user.email=airflow-platform@localhost commit -q -m "Seed"
