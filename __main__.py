@@ -13,9 +13,17 @@ stack = settings.load()
 secrets = settings.load_secrets(stack.dags)
 
 match stack.cluster, stack.network, stack.database:
-    case settings.EksSettings() as eks, settings.NetworkSettings() as network, settings.RdsSettings() as rds:
+    case (
+        settings.EksSettings() as eks,
+        settings.NetworkSettings() as network,
+        settings.RdsSettings() as rds,
+    ):
         platform = on_aws(eks, network, rds, stack, secrets)
-    case settings.ExistingClusterSettings() as cluster, None, settings.ContainerDatabaseSettings() as database:
+    case (
+        settings.ExistingClusterSettings() as cluster,
+        None,
+        settings.ContainerDatabaseSettings() as database,
+    ):
         platform = on_existing_cluster(cluster, database, stack, secrets)
     case other:
         raise ValueError(f"the settings were not checked: {other}")
@@ -33,24 +41,19 @@ redis = Redis(
     opts=inside,
 )
 
-before_airflow: list[pulumi.Resource] = [redis]
+# What must be there before Airflow, and must stay until Airflow is gone.
+parts = [*platform.parts, redis]
 if stack.git_server is not None:
-    git_server = GitServer(
-        "git-server",
-        GitServerArgs(
-            namespace=platform.namespace,
-            image=stack.airflow.image_reference,
-            branch=stack.dags.ref,
-            settings=stack.git_server,
-        ),
-        opts=inside,
+    git_server_args = GitServerArgs(
+        namespace=platform.namespace,
+        image=stack.airflow.image_reference,
+        branch=stack.dags.ref,
+        settings=stack.git_server,
     )
-    before_airflow.append(git_server)
+    parts.append(GitServer("git-server", git_server_args, opts=inside))
 if stack.workers.scaling == "queue":
-    keda = Keda(
-        "keda", KedaArgs(database_ca=platform.database_ca, charts=stack.charts), opts=inside
-    )
-    before_airflow.append(keda)
+    keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
+    parts.append(Keda("keda", keda_args, opts=inside))
 
 airflow = Airflow(
     "airflow",
@@ -72,8 +75,9 @@ airflow = Airflow(
         rotation=stack.rotation,
         secrets=secrets,
     ),
-    opts=inside,
+    opts=pulumi.ResourceOptions(provider=platform.provider, depends_on=parts),
 )
 
 pulumi.export("airflowUrl", airflow.url)
 pulumi.export("dagsRepository", stack.dags.repo)
+pulumi.export("kubeconfig", platform.kubeconfig)

@@ -1,6 +1,10 @@
 """Task slots and database connections: what a stack asks for, and what it may have. Pure arithmetic."""
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from settings import AirflowSettings, WorkerSettings
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html#RDS_Limits.MaxConnections
 # LEAST(DBInstanceClassMemory / 9531392, 5000); the server and the operating system keep about a tenth.
@@ -41,13 +45,24 @@ def rds_max_connections(instance_class: str) -> int:
     return min(MAX_CONNECTIONS, int(usable / BYTES_PER_CONNECTION))
 
 
-def task_slots(*, workers: int, concurrency: int) -> int:
-    """Tasks that run at the same time on so many workers."""
-    return workers * concurrency
+def task_slots(workers: "WorkerSettings") -> int:
+    """Tasks that run at the same time when there are as many workers as there may be."""
+    return workers.max * workers.concurrency
 
 
-def database_connections(*, processes: int, workers: int, concurrency: int) -> int:
+def parallelism(workers: "WorkerSettings", airflow: "AirflowSettings") -> int:
+    """Airflow's `core.parallelism`, tasks that one scheduler runs: every slot, unless set otherwise."""
+    return airflow.parallelism or task_slots(workers)
+
+
+def schedulable_tasks(workers: "WorkerSettings", airflow: "AirflowSettings") -> int:
+    """Tasks that all schedulers together let run."""
+    return parallelism(workers, airflow) * airflow.replicas.scheduler
+
+
+def database_connections(workers: "WorkerSettings", airflow: "AirflowSettings") -> int:
     """The most connections that Airflow opens: full pools, and each task slot with its Celery result."""
+    processes = sum(airflow.replicas.model_dump().values())
     pools = processes * (POOL_SIZE + MAX_OVERFLOW)
-    results = workers * (concurrency + 1)
+    results = workers.max * (workers.concurrency + 1)
     return pools + results + RESERVED_CONNECTIONS

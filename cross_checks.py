@@ -25,7 +25,12 @@ def _database_fits_the_cluster(cluster: Any, database: Any) -> Iterator[Mistake]
 
 
 def _nat_fits_the_zones(network: Any, database: Any) -> Iterator[Mistake]:
-    if network and network.nat == "single" and getattr(database, "protect", False) and network.az_count > 2:
+    if (
+        network
+        and network.nat == "single"
+        and getattr(database, "protect", False)
+        and network.az_count > 2
+    ):
         yield (
             "network.nat",
             "single leaves every zone without Git and images when one zone fails; "
@@ -33,7 +38,9 @@ def _nat_fits_the_zones(network: Any, database: Any) -> Iterator[Mistake]:
         )
 
 
-def _aws_settings_need_aws(cluster: Any, workers: Any, airflow: Any, logs: Any) -> Iterator[Mistake]:
+def _aws_settings_need_aws(
+    cluster: Any, workers: Any, airflow: Any, logs: Any
+) -> Iterator[Mistake]:
     if cluster.kind == "eks":
         return
     if workers.spot:
@@ -46,7 +53,10 @@ def _aws_settings_need_aws(cluster: Any, workers: Any, airflow: Any, logs: Any) 
 
 def _plain_git_stays_in_the_cluster(dags: Any, git_server: Any) -> Iterator[Mistake]:
     if dags.repo.startswith("git://") and git_server is None:
-        yield "dags.repo", f"git:// is neither encrypted nor verified; use https:// or ssh://, got {dags.repo!r}"
+        yield (
+            "dags.repo",
+            f"git:// is neither encrypted nor verified; use https:// or ssh://, got {dags.repo!r}",
+        )
 
 
 def _a_tag_is_not_followed(dags: Any, git_server: Any) -> Iterator[Mistake]:
@@ -55,8 +65,8 @@ def _a_tag_is_not_followed(dags: Any, git_server: Any) -> Iterator[Mistake]:
 
 
 def _slots_can_be_used(workers: Any, airflow: Any) -> Iterator[Mistake]:
-    slots = capacity.task_slots(workers=workers.max, concurrency=workers.concurrency)
-    limit = (airflow.parallelism or slots) * airflow.replicas.scheduler
+    slots = capacity.task_slots(workers)
+    limit = capacity.schedulable_tasks(workers, airflow)
     if slots > limit:
         yield (
             "airflow.parallelism",
@@ -66,11 +76,7 @@ def _slots_can_be_used(workers: Any, airflow: Any) -> Iterator[Mistake]:
 
 
 def _connections_fit_the_database(workers: Any, airflow: Any, database: Any) -> Iterator[Mistake]:
-    needed = capacity.database_connections(
-        processes=sum(airflow.replicas.model_dump().values()),
-        workers=workers.max,
-        concurrency=workers.concurrency,
-    )
+    needed = capacity.database_connections(workers, airflow)
     if needed > database.max_connections:
         yield (
             "database",

@@ -1,5 +1,6 @@
 """What Airflow stands on: AWS from the network up, or a cluster that is there already."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from components.database_container import DatabaseContainer, DatabaseContainerAr
 from components.existing_cluster import ExistingCluster, ExistingClusterArgs
 from components.load_balancer import LoadBalancer, LoadBalancerArgs
 from components.logs import Logs, LogsArgs
-from components.namespace import Namespace
+from components.namespace import Namespace, NamespaceArgs
 from components.network import Network, NetworkArgs
 from components.worker_nodes import WorkerNodes, WorkerNodesArgs
 from settings import (
@@ -33,7 +34,9 @@ class Platform:
     """A namespace on a cluster, with a database. None: the platform has no such thing."""
 
     provider: k8s.Provider
+    kubeconfig: pulumi.Output[str] | None = None
     namespace: pulumi.Output[str]
+    parts: Sequence[pulumi.Resource]
     values: str
     database_host: pulumi.Input[str]
     database_password: pulumi.Output[str]
@@ -73,21 +76,27 @@ def on_aws(
             settings=database_settings,
         ),
     )
-    namespace = Namespace("namespace", opts=inside)
+    namespace = Namespace(
+        "namespace", NamespaceArgs(grace_seconds=stack.workers.grace_seconds), opts=inside
+    )
     logs = Logs(
         "logs",
         LogsArgs(cluster_name=cluster.name, namespace=namespace.name, settings=stack.logs),
     )
-    WorkerNodes(
+    nodes = WorkerNodes(
         "worker-nodes",
         WorkerNodesArgs(spot=stack.workers.spot, grace_seconds=stack.workers.grace_seconds),
         opts=inside,
     )
+    parts: list[pulumi.Resource] = [cluster, database, namespace, logs, nodes]
     if stack.airflow.ingress is not None:
-        LoadBalancer("load-balancer", LoadBalancerArgs(settings=stack.airflow.ingress), opts=inside)
+        args = LoadBalancerArgs(settings=stack.airflow.ingress)
+        parts.append(LoadBalancer("load-balancer", args, opts=inside))
     return Platform(
         provider=cluster.provider,
+        kubeconfig=cluster.kubeconfig,
         namespace=namespace.name,
+        parts=parts,
         values="aws.yaml",
         database_host=database.host,
         database_password=database.password,
@@ -107,7 +116,9 @@ def on_existing_cluster(
     """A kubeconfig context, PostgreSQL in a pod, task logs on the pods."""
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     inside = pulumi.ResourceOptions(provider=cluster.provider)
-    namespace = Namespace("namespace", opts=inside)
+    namespace = Namespace(
+        "namespace", NamespaceArgs(grace_seconds=stack.workers.grace_seconds), opts=inside
+    )
     database = DatabaseContainer(
         "database",
         DatabaseContainerArgs(
@@ -121,6 +132,7 @@ def on_existing_cluster(
     return Platform(
         provider=cluster.provider,
         namespace=namespace.name,
+        parts=[database, namespace],
         values="local.yaml",
         database_host=database.host,
         database_password=database.password,

@@ -52,7 +52,9 @@ def _cidr(value: str) -> str:
 
 def _bare_url(value: str) -> str:
     """A Git URL that carries no credentials: they would stand in plain text in state and on pods."""
-    if "://" in value and (urlsplit(value).password or urlsplit(value).username not in (None, "git")):
+    if "://" in value and (
+        urlsplit(value).password or urlsplit(value).username not in (None, "git")
+    ):
         raise ValueError("must not carry credentials; use dags.auth and a secret")
     return value
 
@@ -72,7 +74,9 @@ def _option(value: Any) -> str | int | float | bool:
 def _chart_source(value: str) -> str:
     if value.startswith(("https://", "oci://")) or list(Path(value).glob("airflow-*.tgz")):
         return value
-    raise ValueError("should be an https:// or oci:// repository, or a directory with airflow-*.tgz")
+    raise ValueError(
+        "should be an https:// or oci:// repository, or a directory with airflow-*.tgz"
+    )
 
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
@@ -141,7 +145,9 @@ class EksSettings(Section):
 
 class ExistingClusterSettings(Section):
     kind: Literal["existing"]
-    context: str = Field(min_length=1, description="Context in your kubeconfig, never the current one")
+    context: str = Field(
+        min_length=1, description="Context in your kubeconfig, never the current one"
+    )
 
 
 class RdsSettings(Section):
@@ -191,7 +197,9 @@ class RedisSettings(Section):
     def _volume_holds_the_log(self) -> "RedisSettings":
         # While Redis rewrites its append-only file, the old and the new one stand side by side.
         if self.storage_gb * 1024 < 3 * self.memory_mb:
-            raise ValueError("storage_gb must hold three times memory_mb: the append-only file and its rewrite")
+            raise ValueError(
+                "storage_gb must hold three times memory_mb: the append-only file and its rewrite"
+            )
         return self
 
 
@@ -207,7 +215,8 @@ class TokenAuth(Section):
 class SshAuth(Section):
     kind: Literal["ssh"]
     known_hosts: str = Field(
-        pattern=r"\S+ (ssh|ecdsa)-\S+ \S+", description="Host key lines, as `ssh-keyscan` prints them"
+        pattern=r"\S+ (ssh|ecdsa)-\S+ \S+",
+        description="Host key lines, as `ssh-keyscan` prints them",
     )
 
 
@@ -216,9 +225,13 @@ class DagSettings(Section):
     branch: str | None = Field(
         default=None, min_length=1, description="Branch to follow; `main` if neither is set"
     )
-    tag: str | None = Field(default=None, min_length=1, description="Tag to stay on, instead of a branch")
+    tag: str | None = Field(
+        default=None, min_length=1, description="Tag to stay on, instead of a branch"
+    )
     sub_path: str = Field(
-        default="dags", pattern=r"^([^/.][^/]*(/[^/]+)*)?$", description="Folder of the DAGs in the repository"
+        default="dags",
+        pattern=r"^([^/.][^/]*(/[^/]+)*)?$",
+        description="Folder of the DAGs in the repository",
     )
     poll_seconds: int = Field(
         default=5, ge=1, le=3600, description="How often each pod asks Git for news"
@@ -231,9 +244,15 @@ class DagSettings(Section):
             raise ValueError("set branch or tag, not both")
         ssh = self.repo.startswith(("ssh://", "git@"))
         if ssh != isinstance(self.auth, SshAuth):
-            raise ValueError("an ssh repository needs auth.kind: ssh" if ssh else "auth.kind: ssh needs an ssh repository")
+            raise ValueError(
+                "an ssh repository needs auth.kind: ssh"
+                if ssh
+                else "auth.kind: ssh needs an ssh repository"
+            )
         if isinstance(self.auth, TokenAuth) and not self.repo.startswith("https://"):
-            raise ValueError("auth.kind: token needs an https:// repository: git:// would send it in the clear")
+            raise ValueError(
+                "auth.kind: token needs an https:// repository: git:// would send it in the clear"
+            )
         return self
 
     @property
@@ -242,7 +261,9 @@ class DagSettings(Section):
 
 
 class GitServerSettings(Section):
-    seed: str = Field(default="dags-repo-example", description="Folder whose files are the first commit")
+    seed: str = Field(
+        default="dags-repo-example", description="Folder whose files are the first commit"
+    )
     storage_gb: int = Field(default=1, ge=1, le=100, description="Volume of the repository, in GiB")
 
     @model_validator(mode="after")
@@ -254,13 +275,24 @@ class GitServerSettings(Section):
 
 class WorkerSettings(Section):
     min: int = Field(default=1, ge=0, le=500, description="Workers when nothing waits")
-    max: int = Field(default=4, ge=1, le=500, description="Workers at the most: the line to change to scale")
-    concurrency: int = Field(default=8, ge=1, le=64, description="Tasks that one worker runs at a time")
+    max: int = Field(
+        default=4, ge=1, le=500, description="Workers at the most: the line to change to scale"
+    )
+    concurrency: int = Field(
+        default=8, ge=1, le=64, description="Tasks that one worker runs at a time"
+    )
     cpu: Cpu = Field(default=1.0, description="CPU that a worker requests, in cores", strict=False)
-    memory_mb: int = Field(default=3072, ge=512, le=393216, description="Memory of a worker, in MiB")
-    spot: bool = Field(default=False, description="Spot nodes first, on-demand when there are none (EKS)")
+    memory_mb: int = Field(
+        default=3072, ge=512, le=393216, description="Memory of a worker, in MiB"
+    )
+    spot: bool = Field(
+        default=False, description="Spot nodes first, on-demand when there are none (EKS)"
+    )
     grace_seconds: int = Field(
-        default=600, ge=30, le=86400, description="Time that a stopping worker has to finish its tasks"
+        default=600,
+        ge=30,
+        le=86400,
+        description="Time that a stopping worker has to finish its tasks",
     )
     scaling: Literal["queue", "cpu", "fixed"] = Field(
         default="queue",
@@ -298,32 +330,54 @@ class IngressSettings(Section):
 
 
 class AirflowSettings(Section):
-    version: str = Field(default="3.2.2", pattern=r"^\d+\.\d+\.\d+$", description="Airflow in the image")
+    version: str = Field(
+        default="3.2.2", pattern=r"^\d+\.\d+\.\d+$", description="Airflow in the image"
+    )
     image: str = Field(
-        default="apache/airflow", pattern=r"^[a-z0-9][a-z0-9._/:-]*$", description="Image repository; the tag is the version"
+        default="apache/airflow",
+        pattern=r"^[a-z0-9][a-z0-9._/:-]*$",
+        description="Image repository; the tag is the version",
     )
     digest: str | None = Field(
-        default=None, pattern=r"^sha256:[0-9a-f]{64}$", description="Digest of the image; wins over the tag"
+        default=None,
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        description="Digest of the image; wins over the tag",
     )
     replicas: ReplicaSettings = ReplicaSettings()
     parallelism: int | None = Field(
-        default=None, ge=1, description="Tasks that one scheduler runs at a time; all worker slots if not set"
+        default=None,
+        ge=1,
+        description="Tasks that one scheduler runs at a time; all worker slots if not set",
     )
     config: dict[str, dict[str, Option]] = Field(
         default={}, description="More Airflow options: `section: {option: value}`"
     )
     base_url: str | None = Field(
-        default=None, pattern=r"^https?://[^/]+(/.*[^/])?$", description="URL of the UI; from ingress.host if not set"
+        default=None,
+        pattern=r"^https?://[^/]+(/.*[^/])?$",
+        description="URL of the UI; from ingress.host if not set",
     )
     ingress: IngressSettings | None = None
 
     @model_validator(mode="after")
     def _options_have_one_home(self) -> "AirflowSettings":
         if self.version.rpartition(".")[0] not in AIRFLOW_VERSIONS:
-            raise ValueError(f"version should be one of {', '.join(v + '.x' for v in AIRFLOW_VERSIONS)} for this chart")
-        options = [f"{section}.{option}" for section, values in self.config.items() for option in values]
-        derived = [f"config.{o} is decided by {DERIVED_OPTIONS[o]}" for o in options if o in DERIVED_OPTIONS]
-        secret = [f"config.{o} looks like a secret, and config is plain text" for o in options if SECRET_OPTION.search(o)]
+            raise ValueError(
+                f"version should be one of {', '.join(v + '.x' for v in AIRFLOW_VERSIONS)} for this chart"
+            )
+        options = [
+            f"{section}.{option}" for section, values in self.config.items() for option in values
+        ]
+        derived = [
+            f"config.{o} is decided by {DERIVED_OPTIONS[o]}"
+            for o in options
+            if o in DERIVED_OPTIONS
+        ]
+        secret = [
+            f"config.{o} looks like a secret, and config is plain text"
+            for o in options
+            if SECRET_OPTION.search(o)
+        ]
         if derived or secret:
             raise ValueError("; ".join(derived + secret))
         return self
@@ -341,7 +395,9 @@ class AirflowSettings(Section):
 
 
 class LogSettings(Section):
-    retention_days: int = Field(default=30, ge=1, le=3650, description="Days that task logs are kept")
+    retention_days: int = Field(
+        default=30, ge=1, le=3650, description="Days that task logs are kept"
+    )
     protect: bool = Field(default=False, description="Refuse to delete the bucket (EKS)")
 
 
@@ -377,10 +433,10 @@ class Settings(Section):
     rotation: RotationSettings = RotationSettings()
 
 
-SECTIONS = {
-    name: TypeAdapter(Annotated[field.annotation, field])
-    for name, field in Settings.model_fields.items()
-}
+def _adapter(name: str) -> TypeAdapter[Any]:
+    field = Settings.model_fields[name]
+    annotated: Any = Annotated
+    return TypeAdapter(annotated[field.annotation, field])
 
 
 def load() -> Settings:
@@ -402,7 +458,7 @@ def parse(given: Any, key: str) -> Settings:
         errors = bad.errors()
         broken = {error["loc"][0] for error in errors}
         sections = {
-            name: SECTIONS[name].validate_python(given[name]) if name in given else field.default
+            name: _adapter(name).validate_python(given[name]) if name in given else field.default
             for name, field in Settings.model_fields.items()
             if name not in broken
         }

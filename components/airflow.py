@@ -12,7 +12,14 @@ from components import airflow_values
 from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
 from components.charts import chart
 from components.named_secret import annotations
-from settings import AirflowSettings, ChartSettings, DagSettings, RotationSettings, Secrets, WorkerSettings
+from settings import (
+    AirflowSettings,
+    ChartSettings,
+    DagSettings,
+    RotationSettings,
+    Secrets,
+    WorkerSettings,
+)
 
 CHART_VERSION = "1.22.0"  # renovate: datasource=helm depName=airflow
 REPOSITORY = "https://airflow.apache.org"
@@ -24,7 +31,7 @@ PODS_OF_AIRFLOW = {"podSelector": {"matchLabels": {"tier": "airflow", "release":
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowArgs:
-    """`value_files` lie in values/, later ones win. `log_bucket` keeps task logs; None leaves them on the pods.
+    """`value_files` lie in values/, later ones win. Without a `log_bucket` task logs stay on the pods.
 
     `load_balancer_cidr` is where requests of the load balancer come from; None: there is none.
     `database_ca` are the certificates (PEM) that vouch for the database; None: it speaks no TLS.
@@ -68,6 +75,7 @@ class Airflow(pulumi.ComponentResource):
                 database_tls=args.database_ca is not None,
                 redis_host=args.redis_host,
                 redis_password=args.redis_password,
+                for_keda=args.workers.scaling == "queue",
                 dags=args.dags,
                 rotation=args.rotation,
                 configured=args.secrets,

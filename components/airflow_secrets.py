@@ -25,13 +25,14 @@ class AirflowSecretsArgs:
     database_tls: bool
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
+    for_keda: bool
     dags: DagSettings
     rotation: RotationSettings
     configured: Secrets
 
 
 class AirflowSecrets(pulumi.ComponentResource):
-    """The Secrets by use: `every_pod`, `signing` (API server and scheduler), `git`, `admin`, `scaler`."""
+    """The Secrets by use: `every_pod`, `signing` (API server and scheduler), `git`, `admin`."""
 
     every_pod: Sequence[NamedSecret]
     signing: Sequence[NamedSecret]
@@ -53,7 +54,9 @@ class AirflowSecrets(pulumi.ComponentResource):
                 opts=child,
             )
 
-        def key(what: str, configured: pulumi.Output[str] | None, generation: int) -> pulumi.Output[str]:
+        def key(
+            what: str, configured: pulumi.Output[str] | None, generation: int
+        ) -> pulumi.Output[str]:
             return password(
                 f"{name}-{what}-key",
                 configured=configured,
@@ -70,7 +73,9 @@ class AirflowSecrets(pulumi.ComponentResource):
             database.PORT,
             database.NAME,
         )
-        verified = f"?sslmode=verify-full&sslrootcert={keda.CA_PATH}/ca.pem" if args.database_tls else ""
+        verified = (
+            f"?sslmode=verify-full&sslrootcert={keda.CA_PATH}/ca.pem" if args.database_tls else ""
+        )
         metadata = secret(
             "metadata",
             connection=pulumi.Output.concat("postgresql+psycopg2://", address, verified),
@@ -103,8 +108,9 @@ class AirflowSecrets(pulumi.ComponentResource):
             ),
         )
         self.git = self._git_credentials(name, args, child)
-        # For KEDA, whose driver knows no `+psycopg2`.
-        secret("keda", connection=pulumi.Output.concat("postgresql://", address, verified))
+        if args.for_keda:
+            # Its driver knows no `+psycopg2`.
+            secret("keda", connection=pulumi.Output.concat("postgresql://", address, verified))
         self.register_outputs({})
 
     def _fernet_keys(

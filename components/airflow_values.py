@@ -2,11 +2,8 @@
 
 from typing import Any
 
-import pulumi
-
 import capacity
-from components import keda, load_balancer
-from components.named_secret import NamedSecret, annotations
+from components import load_balancer
 from settings import AirflowSettings, DagSettings, IngressSettings, NoAuth, SshAuth, WorkerSettings
 
 SCALE_UP = {
@@ -96,9 +93,8 @@ def airflow_config(
     airflow: AirflowSettings, workers: WorkerSettings, dags: DagSettings
 ) -> dict[str, dict[str, Any]]:
     """Values under `config`: options of airflow.cfg. Those of `airflow.config` come on top."""
-    slots = capacity.task_slots(workers=workers.max, concurrency=workers.concurrency)
     derived: dict[str, dict[str, Any]] = {
-        "core": {"parallelism": airflow.parallelism or slots},
+        "core": {"parallelism": capacity.parallelism(workers, airflow)},
         "api": {"base_url": airflow.url},
         "celery": {"worker_concurrency": workers.concurrency},
         "database": {

@@ -26,6 +26,7 @@ class Cluster(pulumi.ComponentResource):
 
     name: pulumi.Output[str]
     node_security_group_id: pulumi.Output[str]
+    kubeconfig: pulumi.Output[str]
     provider: k8s.Provider
 
     def __init__(
@@ -54,7 +55,9 @@ class Cluster(pulumi.ComponentResource):
                     access_policies={
                         "admin": eks.AccessPolicyAssociationArgs(
                             policy_arn=ADMIN_POLICY,
-                            access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
+                            access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(
+                                type="cluster"
+                            ),
                         )
                     },
                 )
@@ -64,7 +67,13 @@ class Cluster(pulumi.ComponentResource):
             endpoint_public_access=not args.settings.private_endpoint,
             public_access_cidrs=list(args.settings.public_access_cidrs) or None,
             encryption_config_key_arn=key.arn,
-            enabled_cluster_log_types=["api", "audit", "authenticator", "controllerManager", "scheduler"],
+            enabled_cluster_log_types=[
+                "api",
+                "audit",
+                "authenticator",
+                "controllerManager",
+                "scheduler",
+            ],
             # Pods get their AWS permissions through Pod Identity, which needs no OIDC provider.
             create_oidc_provider=False,
             deletion_protection=args.settings.protect,
@@ -73,9 +82,11 @@ class Cluster(pulumi.ComponentResource):
         self.name = cluster.eks_cluster.name
         # Auto Mode nodes wear the group that EKS makes, not the one of the pulumi-eks component.
         self.node_security_group_id = cluster.eks_cluster.vpc_config.cluster_security_group_id
+        # No secret: it calls `aws eks get-token`, so whoever uses it needs AWS credentials.
+        self.kubeconfig = cluster.kubeconfig_json
         self.provider = k8s.Provider(
             f"{name}-kubernetes",
-            kubeconfig=cluster.kubeconfig_json,
+            kubeconfig=self.kubeconfig,
             # Changed in place: replaced, they would be gone for a moment.
             enable_config_map_mutable=True,
             enable_secret_mutable=True,

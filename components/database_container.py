@@ -22,7 +22,7 @@ host all all all scram-sha-256
 """
 # The image sets a password when it makes the database and never again. This sets it at each start,
 # so that a new one takes effect. TCP is open only once the first start is really over.
-SET_PASSWORD = r"""
+AFTER_START = r"""
 until pg_isready -q -h 127.0.0.1; do sleep 0.2; done
 psql -q -U "$POSTGRES_USER" -d postgres -v ON_ERROR_STOP=1 <<'SQL'
 \getenv password POSTGRES_PASSWORD
@@ -99,10 +99,12 @@ class DatabaseContainer(pulumi.ComponentResource):
                 storage_gb=args.settings.storage_gb,
                 memory_mb=MEMORY_MB,
                 ready=["pg_isready", "-q", "-h", "127.0.0.1", "-U", USER],
-                after_start=["bash", "-c", SET_PASSWORD],
-                volumes={"/etc/postgres": {"config_map": {"name": access.metadata.name}}},
+                after_start=["bash", "-c", AFTER_START],
+                files={"/etc/postgres": {"config_map": {"name": access.metadata.name}}},
                 annotations=annotations(secret),
-                clients=[{"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}}],
+                clients=[
+                    {"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}}
+                ],
             ),
             opts=child,
         )

@@ -66,7 +66,7 @@ class GitServer(pulumi.ComponentResource):
                 storage_gb=args.settings.storage_gb,
                 memory_mb=MEMORY_MB,
                 ready=["git", "ls-remote", "--exit-code", "git://127.0.0.1/dags.git"],
-                volumes={
+                files={
                     "/seed": {"config_map": {"name": seed.metadata.name, "items": items}},
                     "/serve": {
                         "config_map": {
@@ -75,7 +75,9 @@ class GitServer(pulumi.ComponentResource):
                         }
                     },
                 },
-                clients=[{"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}}],
+                clients=[
+                    {"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}}
+                ],
             ),
             opts=child,
         )

@@ -60,7 +60,9 @@ class Keda(pulumi.ComponentResource):
             values["volumes"] = {
                 "keda": {
                     "extraVolumes": [{"name": "rds-ca", "configMap": {"name": ca.metadata.name}}],
-                    "extraVolumeMounts": [{"name": "rds-ca", "mountPath": CA_PATH, "readOnly": True}],
+                    "extraVolumeMounts": [
+                        {"name": "rds-ca", "mountPath": CA_PATH, "readOnly": True}
+                    ],
                 }
             }
         k8s.helm.v3.Release(

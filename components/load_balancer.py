@@ -44,9 +44,9 @@ class LoadBalancer(pulumi.ComponentResource):
                 "parameters": {
                     "api_group": "eks.amazonaws.com",
                     "kind": "IngressClassParams",
-                    "name": parameters.metadata["name"],
+                    "name": CLASS,
                 },
             },
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[parameters]),
         )
         self.register_outputs({})

@@ -1,5 +1,7 @@
 """The namespace that everything of Airflow lives in: restricted pods, and no traffic by default."""
 
+from dataclasses import dataclass
+
 import pulumi
 import pulumi_kubernetes as k8s
 
@@ -9,12 +11,23 @@ PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
 STACK_LABEL = "airflow-platform/stack"
 
 
+# Beyond the time that workers get: Helm's own clean-up, volumes.
+DELETE_MARGIN_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamespaceArgs:
+    grace_seconds: int
+
+
 class Namespace(pulumi.ComponentResource):
     """Pods must meet Pod Security `restricted`; nothing reaches them unless a policy says so."""
 
     name: pulumi.Output[str]
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("airflow:k8s:Namespace", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
@@ -29,7 +42,13 @@ class Namespace(pulumi.ComponentResource):
                     "pod-security.kubernetes.io/enforce": "restricted",
                 },
             },
-            opts=child,
+            # It is gone when its last worker has finished its tasks.
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                custom_timeouts=pulumi.CustomTimeouts(
+                    delete=f"{args.grace_seconds + DELETE_MARGIN_SECONDS}s"
+                ),
+            ),
         )
         self.name = namespace.metadata.name
         k8s.networking.v1.NetworkPolicy(

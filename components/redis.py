@@ -87,7 +87,7 @@ class Redis(pulumi.ComponentResource):
                 memory_mb=MEMORY_FACTOR * memory_mb + MEMORY_BASE_MB,
                 # It answers PONG only when it has read its log back.
                 ready=["sh", "-c", "redis-cli ping | grep -q PONG"],
-                volumes={
+                files={
                     "/etc/redis": {
                         "secret": {
                             "secret_name": secret.name,

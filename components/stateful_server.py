@@ -6,13 +6,17 @@ from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
 
 from components.namespace import PART_OF
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatefulServerArgs:
-    """`clients` are the NetworkPolicy peers that may connect; `volumes` maps mount paths to sources."""
+    """`clients` are the NetworkPolicy peers that may connect; `files` are volume sources by mount path.
+
+    `user_id` and `group_id` are those of the image; `memory_mb` is request and limit, in MiB.
+    """
 
     namespace: pulumi.Input[str]
     image: pulumi.Input[str]
@@ -27,8 +31,10 @@ class StatefulServerArgs:
     memory_mb: int
     ready: Sequence[str]
     after_start: Sequence[str] | None = None
-    volumes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    annotations: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    annotations: Mapping[str, pulumi.Input[str]] = field(
+        default_factory=dict[str, pulumi.Input[str]]
+    )
     clients: Sequence[Mapping[str, Any]]
     protect: bool = False
 
@@ -43,101 +49,118 @@ class StatefulServer(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         selector = {"app.kubernetes.io/name": name}
         labels = {**selector, **PART_OF}
-        metadata = {"name": name, "namespace": args.namespace, "labels": labels}
+        metadata = k8s.meta.v1.ObjectMetaArgs(name=name, namespace=args.namespace, labels=labels)
 
         # A claim of its own instead of a template in the StatefulSet: Pulumi can protect it,
         # and `destroy` deletes it.
-        claim = k8s.core.v1.PersistentVolumeClaim(
+        claim = core.PersistentVolumeClaim(
             f"{name}-data",
-            metadata={**metadata, "annotations": {"pulumi.com/skipAwait": "true"}},
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=name,
+                namespace=args.namespace,
+                labels=labels,
+                # It is bound when its pod is there, and its pod waits for it.
+                annotations={"pulumi.com/skipAwait": "true"},
+            ),
             spec={
                 "access_modes": ["ReadWriteOnce"],
                 "resources": {"requests": {"storage": f"{args.storage_gb}Gi"}},
             },
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
-        k8s.core.v1.Service(
+        core.Service(
             f"{name}-service",
             metadata=metadata,
             spec={"selector": selector, "ports": [{"port": args.port}]},
             opts=child,
         )
+        clients: Any = [{"from_": args.clients, "ports": [{"port": args.port, "protocol": "TCP"}]}]
         k8s.networking.v1.NetworkPolicy(
             f"{name}-clients",
             metadata=metadata,
-            spec={
-                "pod_selector": {"match_labels": selector},
-                "policy_types": ["Ingress"],
-                "ingress": [
-                    {"from_": list(args.clients), "ports": [{"port": args.port, "protocol": "TCP"}]}
-                ],
-            },
+            spec=k8s.networking.v1.NetworkPolicySpecArgs(
+                pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+                policy_types=["Ingress"],
+                ingress=clients,
+            ),
             opts=child,
         )
-        mounts = {f"files-{index}": path for index, path in enumerate(args.volumes)}
-        after_start = args.after_start and {"post_start": {"exec_": {"command": args.after_start}}}
-        container = {
-            "name": name,
-            "image": args.image,
-            "image_pull_policy": "IfNotPresent",
-            "command": args.command,
-            "args": args.args,
-            "env": list(args.env),
-            "ports": [{"container_port": args.port}],
-            "lifecycle": after_start,
-            "readiness_probe": {
-                "exec_": {"command": args.ready},
-                "period_seconds": 3,
-                "timeout_seconds": 3,
-            },
-            "resources": {
-                "requests": {"cpu": "50m", "memory": f"{args.memory_mb}Mi"},
-                "limits": {"memory": f"{args.memory_mb}Mi"},
-            },
-            "security_context": {
-                "allow_privilege_escalation": False,
-                "capabilities": {"drop": ["ALL"]},
-            },
-            "volume_mounts": [
-                {"name": "data", "mount_path": args.data_path},
-                *({"name": key, "mount_path": path, "read_only": True} for key, path in mounts.items()),
+        files: list[Any] = [
+            {"name": f"files-{index}", **source} for index, source in enumerate(args.files.values())
+        ]
+        mounts = [
+            core.VolumeMountArgs(name=f"files-{index}", mount_path=path, read_only=True)
+            for index, path in enumerate(args.files)
+        ]
+        env: Any = args.env
+        container = core.ContainerArgs(
+            name=name,
+            image=args.image,
+            image_pull_policy="IfNotPresent",
+            command=args.command,
+            args=args.args,
+            env=env,
+            ports=[core.ContainerPortArgs(container_port=args.port)],
+            lifecycle=core.LifecycleArgs(
+                post_start=core.LifecycleHandlerArgs(
+                    exec_=core.ExecActionArgs(command=args.after_start)
+                )
+            )
+            if args.after_start
+            else None,
+            readiness_probe=core.ProbeArgs(
+                exec_=core.ExecActionArgs(command=args.ready), period_seconds=3, timeout_seconds=3
+            ),
+            resources=core.ResourceRequirementsArgs(
+                requests={"cpu": "50m", "memory": f"{args.memory_mb}Mi"},
+                limits={"memory": f"{args.memory_mb}Mi"},
+            ),
+            security_context=core.SecurityContextArgs(
+                allow_privilege_escalation=False,
+                capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+            ),
+            volume_mounts=[
+                core.VolumeMountArgs(name="data", mount_path=args.data_path),
+                *mounts,
             ],
-        }
+        )
         k8s.apps.v1.StatefulSet(
             f"{name}-server",
             metadata=metadata,
-            spec={
-                "replicas": 1,
-                "service_name": name,
-                "selector": {"match_labels": selector},
-                "template": {
-                    "metadata": {
-                        "labels": labels,
+            spec=k8s.apps.v1.StatefulSetSpecArgs(
+                replicas=1,
+                service_name=name,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+                template=core.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels=labels,
                         # Karpenter must not move it to save a node: Airflow would stop meanwhile.
-                        "annotations": {"karpenter.sh/do-not-disrupt": "true", **args.annotations},
-                    },
-                    "spec": {
-                        "automount_service_account_token": False,
-                        "enable_service_links": False,
-                        "security_context": {
-                            "run_as_non_root": True,
-                            "run_as_user": args.user_id,
-                            "run_as_group": args.group_id,
-                            "fs_group": args.group_id,
-                            "fs_group_change_policy": "OnRootMismatch",
-                            "seccomp_profile": {"type": "RuntimeDefault"},
-                        },
-                        "containers": [container],
-                        "volumes": [
-                            {
-                                "name": "data",
-                                "persistent_volume_claim": {"claim_name": claim.metadata.name},
-                            },
-                            *({"name": key, **args.volumes[path]} for key, path in mounts.items()),
+                        annotations={"karpenter.sh/do-not-disrupt": "true", **args.annotations},
+                    ),
+                    spec=core.PodSpecArgs(
+                        automount_service_account_token=False,
+                        enable_service_links=False,
+                        security_context=core.PodSecurityContextArgs(
+                            run_as_non_root=True,
+                            run_as_user=args.user_id,
+                            run_as_group=args.group_id,
+                            fs_group=args.group_id,
+                            fs_group_change_policy="OnRootMismatch",
+                            seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+                        ),
+                        containers=[container],
+                        volumes=[
+                            core.VolumeArgs(
+                                name="data",
+                                persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(
+                                    claim_name=claim.metadata.name
+                                ),
+                            ),
+                            *files,
                         ],
-                    },
-                },
-            },
+                    ),
+                ),
+            ),
             opts=child,
         )
         self.register_outputs({})

@@ -1,0 +1,1 @@
+"""Commands of a platform engineer, around the Pulumi CLI: up, down, preview."""

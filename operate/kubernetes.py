@@ -1,0 +1,115 @@
+"""What a command must know of the cluster before and after Pulumi works on it."""
+
+import base64
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.namespace import NAME as NAMESPACE
+from components.namespace import STACK_LABEL
+from operate.shell import Problem, attempt, output
+
+ANSWER_SECONDS = 10
+HEALTH_SECONDS = 300
+# Runs in the pod of the API server: from elsewhere, NetworkPolicies would forbid it.
+ASK_HEALTH = (
+    "import urllib.request as u; "
+    "print(u.urlopen('http://127.0.0.1:8080/api/v2/monitor/health', timeout=5).read().decode())"
+)
+PENDING = "status in (pending-install,pending-upgrade,pending-rollback)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kubernetes:
+    """A cluster by the arguments that lead kubectl to it: never the current context."""
+
+    name: str
+    arguments: Sequence[str]
+
+    def command(self, *words: str) -> list[str]:
+        return ["kubectl", *self.arguments, *words]
+
+    def items(self, kind: str, selector: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
+        words = ["get", kind, "--namespace", namespace, "--selector", selector, "--output", "json"]
+        return json.loads(output(self.command(*words), seconds=30))["items"]
+
+    def check_reachable(self) -> None:
+        """Raise `Problem` unless the API server answers."""
+        known = output(
+            ["kubectl", "config", "get-contexts", "--output", "name"], seconds=10
+        ).split()
+        if "--context" in self.arguments and self.name not in known:
+            there = ", ".join(known) or "none"
+            raise Problem(
+                f"context {self.name!r} is not in your kubeconfig; it has: {there}. "
+                "Set cluster.context, or KUBECONFIG"
+            )
+        timeout = f"--request-timeout={ANSWER_SECONDS}s"
+        done = attempt(self.command("get", "--raw", "/readyz", timeout), seconds=ANSWER_SECONDS + 4)
+        if done.returncode:
+            last = done.stderr.strip().splitlines()[-1:]
+            raise Problem(f"the cluster of context {self.name!r} does not answer: {' '.join(last)}")
+
+    def check_namespace(self, stack: str) -> None:
+        """Raise `Problem` if the namespace belongs to somebody else."""
+        get = self.command("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "json")
+        text = output(get, seconds=30)
+        if not text:
+            return
+        owner = json.loads(text)["metadata"].get("labels", {}).get(STACK_LABEL)
+        if owner != stack:
+            whose = f"stack {owner!r}" if owner else "something else"
+            raise Problem(
+                f"namespace {NAMESPACE!r} in context {self.name!r} belongs to {whose}; "
+                "nothing was changed. Use another cluster, or remove what is there"
+            )
+
+    def clear_interrupted_release(self) -> list[str]:
+        """Forget Helm revisions that a killed command left half-way. Returns their names."""
+        pending = self.items("secret", f"owner=helm,name=airflow,{PENDING}")
+        names = [secret["metadata"]["name"] for secret in pending]
+        for name in names:
+            output(self.command("delete", "secret", name, "--namespace", NAMESPACE), seconds=30)
+        return names
+
+    def health(self) -> dict[str, str]:
+        """Status of each part, as the API server sees it; empty when it does not answer."""
+        words = [
+            "exec",
+            "--namespace",
+            NAMESPACE,
+            "deploy/airflow-api-server",
+            "--container",
+            "api-server",
+        ]
+        done = attempt(self.command(*words, "--", "python", "-c", ASK_HEALTH), seconds=30)
+        if done.returncode:
+            return {}
+        return {
+            part: state["status"] or "missing" for part, state in json.loads(done.stdout).items()
+        }
+
+    def wait_healthy(self, say: Callable[[str], None]) -> None:
+        """Wait until every part is healthy. Raises `Problem` with what is not."""
+        deadline = time.monotonic() + HEALTH_SECONDS
+        last: dict[str, str] = {}
+        while time.monotonic() < deadline:
+            seen = self.health()
+            if seen != last:
+                say(", ".join(f"{part} {state}" for part, state in seen.items()) or "no answer yet")
+            if seen and all(state == "healthy" for state in seen.values()):
+                return
+            last = seen
+            time.sleep(1)
+        bad = ", ".join(f"{part} is {state}" for part, state in last.items() if state != "healthy")
+        raise Problem(
+            f"Airflow is not healthy after {HEALTH_SECONDS} s: {bad or 'no answer'}. "
+            f"Look at: {' '.join(self.command('get', 'pods', '--namespace', NAMESPACE))}"
+        )
+
+
+def decode(secret: dict[str, Any], key: str) -> str:
+    """The text under a key of a Secret."""
+    return base64.b64decode(secret["data"][key]).decode()

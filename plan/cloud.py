@@ -1,0 +1,63 @@
+"""What the providers would answer. An unforeseen look-up fails; an unforeseen output is missing."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+ACCOUNT = "111122223333"  # AWS's account number for documentation
+REGION = "eu-west-1"
+
+Outputs = dict[str, Any]
+
+
+def _arn(service: str, what: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{what}"
+
+
+def _kubeconfig(name: str) -> str:
+    server = f"https://{name}.eks.example"
+    return json.dumps({"clusters": [{"name": "eks", "cluster": {"server": server}}]})
+
+
+# Computed outputs by resource type, from the name of the resource and its inputs.
+COMPUTED: dict[str, Callable[[str, Outputs], Outputs]] = {
+    "aws:ec2/vpc:Vpc": lambda name, inputs: {"region": REGION},
+    "aws:kms/key:Key": lambda name, inputs: {"arn": _arn("kms", f"key/{name}")},
+    "aws:rds/instance:Instance": lambda name, inputs: {"address": f"{name}.rds.example"},
+    "aws:rds/subnetGroup:SubnetGroup": lambda name, inputs: {"name": name},
+    "aws:rds/parameterGroup:ParameterGroup": lambda name, inputs: {"name": name},
+    "aws:s3/bucket:Bucket": lambda name, inputs: {
+        "bucket": name,
+        "arn": f"arn:aws:s3:::{name}",
+        "region": REGION,
+    },
+    "aws:iam/role:Role": lambda name, inputs: {
+        "name": name,
+        "arn": f"arn:aws:iam::{ACCOUNT}:role/{name}",
+    },
+    "random:index/randomPassword:RandomPassword": lambda name, inputs: {
+        "result": f"{name}-{inputs['keepers']['generation']}"
+    },
+    "random:index/randomBytes:RandomBytes": lambda name, inputs: {"base64": f"{name}+/="},
+    "random:index/randomId:RandomId": lambda name, inputs: {"hex": "0a1b2c3d"},
+    "eks:index:Cluster": lambda name, inputs: {"kubeconfigJson": _kubeconfig(name)},
+}
+
+# Of a remote component, the resources that it makes itself and hands out.
+CHILDREN: dict[str, dict[str, tuple[str, Callable[[str], Outputs]]]] = {
+    "eks:index:Cluster": {
+        "eksCluster": (
+            "aws:eks/cluster:Cluster",
+            lambda name: {
+                "name": name,
+                "vpcConfig": {"clusterSecurityGroupId": f"{name}-cluster-security-group"},
+            },
+        )
+    }
+}
+
+LOOKUPS: dict[str, Outputs] = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {
+        "names": [f"{REGION}{letter}" for letter in "abc"],
+    },
+}

@@ -1,0 +1,232 @@
+"""The plan as text: the resource tree with the facts that matter, then what a person would ask about."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import capacity
+from plan import rules, values
+from plan.engine import Declaration, Declared
+from plan.values import at
+from settings import Settings
+
+# What is worth reading of a resource: inputs by dotted path.
+FACTS: dict[str, tuple[str, ...]] = {
+    "aws:ec2/vpc:Vpc": ("cidrBlock",),
+    "aws:ec2/subnet:Subnet": ("cidrBlock", "availabilityZone"),
+    "aws:ec2/natGateway:NatGateway": ("subnetId",),
+    "aws:ec2/route:Route": ("destinationCidrBlock", "gatewayId", "natGatewayId"),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": ("serviceName",),
+    "aws:kms/key:Key": ("enableKeyRotation",),
+    "eks:index:Cluster": (
+        "version",
+        "authenticationMode",
+        "endpointPublicAccess",
+        "publicAccessCidrs",
+        "enabledClusterLogTypes",
+        "deletionProtection",
+    ),
+    "aws:eks/addon:Addon": ("addonName",),
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("serviceAccount", "roleArn"),
+    "aws:rds/instance:Instance": (
+        "engineVersion",
+        "instanceClass",
+        "allocatedStorage",
+        "maxAllocatedStorage",
+        "multiAz",
+        "storageEncrypted",
+        "publiclyAccessible",
+        "backupRetentionPeriod",
+        "deletionProtection",
+    ),
+    "aws:rds/parameterGroup:ParameterGroup": ("parameters",),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": (
+        "referencedSecurityGroupId",
+        "cidrIpv4",
+        "fromPort",
+    ),
+    "aws:s3/bucket:Bucket": ("forceDestroy",),
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": ("rules",),
+    "kubernetes:core/v1:Namespace": ("metadata.name", "metadata.labels"),
+    "kubernetes:core/v1:Secret": ("metadata.name", "stringData"),
+    "kubernetes:core/v1:PersistentVolumeClaim": ("spec.resources.requests.storage",),
+    "kubernetes:apps/v1:StatefulSet": ("spec.template.spec.containers.0.image", "spec.replicas"),
+    "kubernetes:networking.k8s.io/v1:NetworkPolicy": (
+        "spec.podSelector.matchLabels",
+        "spec.ingress",
+    ),
+    "kubernetes:helm.sh/v3:Release": ("chart", "version", "namespace"),
+    "kubernetes:karpenter.sh/v1:NodePool": ("spec.template.spec.requirements",),
+    "kubernetes:eks.amazonaws.com/v1:IngressClassParams": ("spec.scheme",),
+    "pulumi:providers:kubernetes": ("context",),
+}
+
+# Chart values that a person asks about.
+ASKED = (
+    "executor",
+    "defaultAirflowRepository",
+    "airflowVersion",
+    "defaultAirflowDigest",
+    "dags.gitSync.repo",
+    "dags.gitSync.ref",
+    "dags.gitSync.subPath",
+    "dags.gitSync.period",
+    "workers.celery.replicas",
+    "workers.celery.hpa",
+    "workers.celery.keda",
+    "workers.celery.resources",
+    "workers.celery.terminationGracePeriodSeconds",
+    "scheduler.replicas",
+    "apiServer.replicas",
+    "dagProcessor.replicas",
+    "triggerer.replicas",
+    "config.core.parallelism",
+    "config.celery.worker_concurrency",
+    "config.api.base_url",
+    "config.logging.remote_base_log_folder",
+    "ingress.apiServer.hosts",
+    "ingress.apiServer.annotations",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """Something that Airflow uses, and how much of it there is."""
+
+    name: str
+    needed: int
+    available: int
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.needed} of {self.available} ({self.how})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What `make plan` knows of a stack."""
+
+    stack: str
+    declaration: Declaration
+    chart_values: dict[str, Any]
+    limits: list[Limit]
+    broken_rules: list[str] = field(default_factory=list)
+
+
+def make(stack: str, settings: Settings, declaration: Declaration) -> Report:
+    return Report(
+        stack=stack,
+        declaration=declaration,
+        chart_values=asked(values.of_airflow(declaration)),
+        limits=limits(settings),
+        broken_rules=rules.broken(declaration),
+    )
+
+
+def asked(all_values: dict[str, Any]) -> dict[str, Any]:
+    """The values of `ASKED` that are set."""
+    found = {path: at(all_values, path) for path in ASKED}
+    return {path: value for path, value in found.items() if value is not None}
+
+
+def limits(settings: Settings) -> list[Limit]:
+    workers, airflow = settings.workers, settings.airflow
+    return [
+        Limit(
+            name="worker slots",
+            needed=capacity.task_slots(workers),
+            available=capacity.schedulable_tasks(workers, airflow),
+            how=f"{workers.max} workers x {workers.concurrency} tasks; parallelism "
+            f"{capacity.parallelism(workers, airflow)} x {airflow.replicas.scheduler} scheduler(s)",
+        ),
+        Limit(
+            name="database connections",
+            needed=capacity.database_connections(workers, airflow),
+            available=settings.database.max_connections,
+            how="every pool full, at workers.max; max_connections of the database",
+        ),
+    ]
+
+
+def facts(resource: Declared) -> dict[str, Any]:
+    """The inputs of a resource that are worth reading."""
+    chosen: dict[str, Any] = {}
+    for path in FACTS.get(resource.type, ()):
+        value = _dig(resource.inputs, path.split("."))
+        if value is not None:
+            chosen[path.rpartition(".")[2]] = value
+    return chosen
+
+
+def text(report: Report) -> Iterator[str]:
+    """Lines for a person."""
+    tree = report.declaration
+    yield f"{report.stack}: {len(tree.resources)} resources"
+    roots = sorted({r.parent for r in tree.resources.values()} - tree.resources.keys())
+    for root in roots:
+        yield from _branch(tree, root, depth=1)
+    yield ""
+    yield "Chart values"
+    for path, value in report.chart_values.items():
+        yield f"  {path}: {_inline(value)}"
+    yield ""
+    yield "Limits"
+    for limit in report.limits:
+        yield f"  {limit}"
+    yield ""
+    yield f"Exports: {_inline(tree.exports)}"
+    yield f"Broken rules: {len(report.broken_rules) or 'none'}"
+    for line in report.broken_rules:
+        yield f"  {line}"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The same for machines. Secrets are the text `[secret]`."""
+    return {
+        "stack": report.stack,
+        "resources": [
+            {
+                "urn": r.urn,
+                "type": r.type,
+                "name": r.name,
+                "parent": r.parent,
+                "protect": r.protect,
+                "inputs": r.inputs,
+                "depends_on": sorted(r.depends_on),
+            }
+            for r in sorted(report.declaration.resources.values(), key=lambda r: r.urn)
+        ],
+        "chart_values": report.chart_values,
+        "limits": [vars(limit) for limit in report.limits],
+        "exports": report.declaration.exports,
+        "broken_rules": report.broken_rules,
+    }
+
+
+def _branch(tree: Declaration, parent: str, depth: int) -> Iterator[str]:
+    for resource in tree.children(parent):
+        kind = resource.type.rpartition(":")[2]
+        marks = " [protected]" if resource.protect else ""
+        known = ", ".join(f"{key} {_inline(value)}" for key, value in facts(resource).items())
+        yield f"{'  ' * depth}{kind} {resource.name}{marks}{'  ' + known if known else ''}"
+        yield from _branch(tree, resource.urn, depth + 1)
+
+
+def _inline(value: Any) -> str:
+    """One line, without the quotes and braces that only a parser needs."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_inline(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    return (
+        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    )
+
+
+def _dig(value: Any, path: list[str]) -> Any:
+    for key in path:
+        if isinstance(value, list):
+            value = value[int(key)]
+        else:
+            value = value.get(key) if isinstance(value, dict) else None
+    return value
