@@ -16,23 +16,19 @@ from typing import Any
 
 import pulumi
 import yaml
-from google.protobuf import empty_pb2, json_format
-from pulumi.runtime import mocks, rpc
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import mocks
 from pulumi.runtime import settings as runtime
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_in_stack
-from pulumi.runtime.sync_await import (
-    _ensure_event_loop,  # pyright: ignore[reportPrivateUsage] - as MockMonitor itself does
-    _sync_await,  # pyright: ignore[reportPrivateUsage]
-)
 
 from plan import cloud
 from settings import Settings
 
 ROOT = Path(__file__).parents[1]
 STACK_TYPE = "pulumi:pulumi:Stack"
-# https://www.pulumi.com/docs/iac/concepts/how-pulumi-works : how secrets and resources travel.
+# How secrets and resources travel: pulumi.runtime.rpc has the same marks, under private names.
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a mark, no secret
 RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
@@ -98,17 +94,10 @@ class Declaration:
         return seen & self.resources.keys()
 
 
-class _Cloud(mocks.Mocks):
-    def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[str, Any], list[Any]]:
-        return cloud.LOOKUPS[args.token], []
-
-    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        raise AssertionError(f"the monitor answers the registration of {args.name} itself")
-
-
 class _Monitor(mocks.MockMonitor):
     def __init__(self, declaration: Declaration) -> None:
-        super().__init__(_Cloud())
+        nothing: Any = None  # what Pulumi's monitor would ask, this one answers
+        super().__init__(nothing)
         self.declaration = declaration
         self.lock = threading.Lock()
 
@@ -116,7 +105,6 @@ class _Monitor(mocks.MockMonitor):
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == STACK_TYPE:
             return resource_pb2.RegisterResourceResponse(urn=urn)
-        _ensure_event_loop()
         raw = json_format.MessageToDict(request.object)
         lost = set(request.propertyDependencies) - set(raw)
         if lost and not request.remote:
@@ -144,8 +132,16 @@ class _Monitor(mocks.MockMonitor):
                 state[name] = {SIGNATURE: SECRET, "value": state[name]}
         id_ = f"{request.name}-id" if request.custom else ""
         self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, id_, state)
-        answer = _sync_await(rpc.serialize_properties(state, {}))
-        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=answer)
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(state))
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        if request.tok == "pulumi:pulumi:getResource":
+            values = self.resources[request.args["urn"]]._asdict()
+        else:
+            values = cloud.LOOKUPS[request.tok]
+        # `return` is a keyword of Python.
+        answer: dict[str, Any] = {"return": _struct(values)}
+        return resource_pb2.ResourceInvokeResponse(**answer)
 
     def _child(self, parent: str, kind: str, name: str, outputs: dict[str, Any]) -> dict[str, str]:
         urn = self.make_urn(parent, kind, name)
@@ -157,6 +153,10 @@ class _Monitor(mocks.MockMonitor):
         if request.urn.split("::")[2] == STACK_TYPE:
             self.declaration.exports = _plain(json_format.MessageToDict(request.outputs))
         return empty_pb2.Empty()
+
+
+def _struct(values: dict[str, Any]) -> struct_pb2.Struct:
+    return json_format.ParseDict(values, struct_pb2.Struct())
 
 
 def _plain(raw: Any) -> Any:
@@ -203,8 +203,9 @@ def run(
         outlives: Any = runtime.SETTINGS
         outlives.outputs = set()
         outlives.package_refs = {}
+        monitor = _Monitor(declaration)
         pulumi.runtime.set_mocks(
-            _Cloud(), project=project, stack=stack, preview=False, monitor=_Monitor(declaration)
+            monitor.mocks, project=project, stack=stack, preview=False, monitor=monitor
         )
         no_root: Any = None
         runtime.set_root_resource(no_root)

@@ -14,5 +14,7 @@ def charts(request):
     """The charts to render and install. Without them these suites cannot say anything: they fail."""
     folder = request.config.getoption("--charts")
     if folder is None or not list(folder.glob("airflow-*.tgz")):
-        pytest.fail("pass --charts with a directory that holds airflow-*.tgz: see docs/development.md")
+        pytest.fail(
+            "pass --charts with a directory that holds airflow-*.tgz: see docs/development.md"
+        )
     return folder.resolve()

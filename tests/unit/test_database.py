@@ -2,8 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.database import PORT, Database, DatabaseArgs
-from plan.engine import Secret
+from components.database import Database, DatabaseArgs
 from settings import RdsSettings
 
 INSTANCE = "aws:rds/instance:Instance"
