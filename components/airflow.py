@@ -130,7 +130,11 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
         "workers": {
             "celery": {"podAnnotations": with_dags, **airflow_values.worker_values(args.workers)}
         },
-        "scheduler": {"replicas": replicas.scheduler, "podAnnotations": signing},
+        "scheduler": {
+            "replicas": replicas.scheduler,
+            "podAnnotations": signing,
+            "env": airflow_values.scheduler_env(args.airflow, args.workers),
+        },
         "dagProcessor": {"replicas": replicas.dag_processor, "podAnnotations": with_dags},
         "triggerer": {"replicas": replicas.triggerer, "podAnnotations": with_dags},
         "apiServer": {

@@ -94,7 +94,6 @@ def airflow_config(
 ) -> dict[str, dict[str, Any]]:
     """Values under `config`: options of airflow.cfg. Those of `airflow.config` come on top."""
     derived: dict[str, dict[str, Any]] = {
-        "core": {"parallelism": capacity.parallelism(workers, airflow)},
         "api": {"base_url": airflow.url},
         "celery": {"worker_concurrency": workers.concurrency},
         "database": {
@@ -110,6 +109,15 @@ def airflow_config(
     for section, options in airflow.config.items():
         derived[section] = {**derived.get(section, {}), **options}
     return derived
+
+
+def scheduler_env(airflow: AirflowSettings, workers: WorkerSettings) -> list[dict[str, Any]]:
+    """Values under `scheduler.env`.
+
+    Only schedulers read it: in airflow.cfg, each change of `workers.max` would restart every pod.
+    """
+    slots = capacity.parallelism(workers, airflow)
+    return [{"name": "AIRFLOW__CORE__PARALLELISM", "value": str(slots)}]
 
 
 def ingress(settings: IngressSettings) -> dict[str, Any]:

@@ -90,10 +90,18 @@ def _recover(stack: Stack, settings: Settings) -> None:
     """Put right what a killed command left, so that the next one can work."""
     if stack.release_stale_lock():
         _say("removed the lock of a command that was killed")
-    if not stack.remaining():
+    if not isinstance(settings.cluster, ExistingClusterSettings):
+        # What AWS made of an interrupted create, only a person can tell: Pulumi says how.
         return
-    for revision in _cluster(stack, settings).clear_interrupted_release():
+    cluster = _cluster(stack, settings)
+    for revision in cluster.clear_interrupted_release():
         _say(f"forgot the Helm revision {revision}, which a killed command left half-way")
+    interrupted = stack.interrupted_creates()
+    if interrupted:
+        _say(f"a killed command was creating {len(interrupted)} resources: looking what is there")
+        found = {resource["urn"]: cluster.identify(resource) for resource in interrupted}
+        if stack.adopt({urn: id_ for urn, id_ in found.items() if id_}):
+            raise Problem("could not repair the state; see above, then run the command again")
 
 
 def _cluster(stack: Stack, settings: Settings) -> Kubernetes:

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,19 @@ class Kubernetes:
                 f"namespace {NAMESPACE!r} in context {self.name!r} belongs to {whose}; "
                 "nothing was changed. Use another cluster, or remove what is there"
             )
+
+    def identify(self, resource: Mapping[str, Any]) -> str | None:
+        """The ID that Pulumi gives to a Kubernetes resource, if that object is in the cluster."""
+        package, _, kind = resource["type"].split(":")
+        metadata = resource.get("inputs", {}).get("metadata", {})
+        if package != "kubernetes" or "name" not in metadata:
+            return None
+        namespace = metadata.get("namespace")
+        where = ["--namespace", namespace] if namespace else []
+        words = ["get", kind, metadata["name"], *where, "--ignore-not-found", "--output", "name"]
+        if not output(self.command(*words), seconds=30).strip():
+            return None
+        return f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
 
     def clear_interrupted_release(self) -> list[str]:
         """Forget Helm revisions that a killed command left half-way. Returns their names."""

@@ -62,20 +62,36 @@ def _missing(tool: Tool) -> str | None:
 
 
 def attempt(
-    command: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    seconds: float,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run to the end; the caller looks at the status. Raises `Problem` when it takes too long."""
     try:
         return subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, env=env, check=False
+            command,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env=env,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise Problem(f"{' '.join(command)}: no answer within {seconds:g} s") from None
 
 
-def output(command: Sequence[str], *, seconds: float, env: Mapping[str, str] | None = None) -> str:
+def output(
+    command: Sequence[str],
+    *,
+    seconds: float,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> str:
     """What the command prints. Raises `Problem` with its own words when it fails."""
-    done = attempt(command, seconds=seconds, env=env)
+    done = attempt(command, seconds=seconds, env=env, stdin=stdin)
     if done.returncode:
         raise Problem(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
     return done.stdout

@@ -67,8 +67,24 @@ class Stack:
     def outputs(self) -> dict[str, Any]:
         return json.loads(self._output("stack", "output", "--json", "--stack", self.name))
 
-    def was_interrupted(self) -> bool:
-        return bool(self.state().get("pending_operations"))
+    def interrupted_creates(self) -> list[dict[str, Any]]:
+        """Resources that a killed command was creating: nobody wrote down whether they are there."""
+        pending = self.state().get("pending_operations", [])
+        return [p["resource"] for p in pending if p["type"] == "creating"]
+
+    def adopt(self, ids: Mapping[str, str]) -> int:
+        """Write down which of them are there, IDs by URN, and forget every other interrupted operation.
+
+        `pulumi refresh --import-pending-creates` is for this, but in 3.259 it imports nothing.
+        """
+        exported = json.loads(self._output("stack", "export", "--stack", self.name))
+        deployment = exported["deployment"]
+        for resource in (pending["resource"] for pending in deployment.pop("pending_operations")):
+            if resource["urn"] in ids:
+                known = {"id": ids[resource["urn"]], "outputs": resource["inputs"]}
+                deployment["resources"].append({**resource, **known})
+        self._output("stack", "import", "--stack", self.name, stdin=json.dumps(exported))
+        return self.run("refresh", "--yes", "--skip-preview")
 
     def release_stale_lock(self) -> bool:
         """Remove the lock of a command that is dead. Raises `Problem` if it lives, or may live."""
@@ -92,8 +108,9 @@ class Stack:
         folder = Path(url.removeprefix("file://"), ".pulumi", "locks")
         return [json.loads(path.read_text()) for path in folder.glob(f"**/{self.name}/*.json")]
 
-    def _output(self, *words: str) -> str:
-        return output(["pulumi", "--cwd", str(ROOT), *words], seconds=STATE_SECONDS, env=self.env)
+    def _output(self, *words: str, stdin: str | None = None) -> str:
+        command = ["pulumi", "--cwd", str(ROOT), *words]
+        return output(command, seconds=STATE_SECONDS, env=self.env, stdin=stdin)
 
 
 def open_stack(name: str, *, in_checkout: bool) -> Stack:

@@ -80,7 +80,7 @@ ASKED = (
     "apiServer.replicas",
     "dagProcessor.replicas",
     "triggerer.replicas",
-    "config.core.parallelism",
+    "scheduler.env",
     "config.celery.worker_concurrency",
     "config.api.base_url",
     "config.logging.remote_base_log_folder",

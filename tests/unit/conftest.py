@@ -9,6 +9,13 @@ from plan import engine
 PROJECT = "airflow-platform"
 
 
+def secret_data(declaration, name):
+    """What the Kubernetes Secret of that name holds, in the clear."""
+    found = declaration.all("kubernetes:core/v1:Secret")
+    (secret,) = [s for s in found if s.inputs["metadata"]["name"] == name]
+    return {key: kept.value for key, kept in secret.inputs["stringData"].items()}
+
+
 @pytest.fixture
 def deploy():
     """Run a program to its end, then return what it declared: only then is all of it there."""
@@ -30,3 +37,22 @@ def _declared(stack):
 def stack():
     """The real program of a committed stack: what it declares, and its settings."""
     return _declared
+
+
+@pytest.fixture
+def wire(monkeypatch):
+    """Requests as Pulumi sends them: registrations by name, look-ups by token. For what `Declared` omits."""
+    sent = {}
+
+    def record(method, key):
+        original = getattr(engine._Monitor, method)
+
+        def recorded(monitor, request):
+            sent[key(request)] = request
+            return original(monitor, request)
+
+        monkeypatch.setattr(engine._Monitor, method, recorded)
+
+    record("RegisterResource", lambda request: request.name)
+    record("Invoke", lambda request: request.tok)
+    return sent

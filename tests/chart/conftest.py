@@ -1,0 +1,234 @@
+"""What Helm makes of the values that the program wires: every committed stack, and variants of them."""
+
+import json
+import os
+import runpy
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import pytest
+import yaml
+
+from components import airflow, keda
+from plan import engine, values
+from settings import Settings
+
+RELEASE = "kubernetes:helm.sh/v3:Release"
+PROJECT = "airflow-platform"
+KUBERNETES = "1.34.0"
+HOST_KEY = "github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample"
+
+# By name: a committed stack, and what is changed in its settings.
+VARIANTS = {
+    "queue-from-zero": ("local", {"workers": {"scaling": "queue", "min": 0}}),
+    "cpu": ("dev", {"workers": {"scaling": "cpu", "min": 2}}),
+    "fixed": ("dev", {"workers": {"scaling": "fixed"}}),
+    "token": ("dev", {"dags": {"auth": {"kind": "token"}}}),
+    "ssh": (
+        "dev",
+        {
+            "dags": {
+                "repo": "git@github.com:example/airflow-dags.git",
+                "tag": "v1.2.0",
+                "poll_seconds": 60,
+                "auth": {"kind": "ssh", "known_hosts": HOST_KEY},
+            }
+        },
+    ),
+    "own-image": (
+        "staging",
+        {
+            "airflow": {
+                "image": "registry.example/airflow",
+                "digest": f"sha256:{'0a' * 32}",
+                "parallelism": 100,
+                "config": {"core": {"max_active_runs_per_dag": 3}},
+            }
+        },
+    ),
+    "new-signing-key": ("dev", {"rotation": {"jwt": 2}}),
+    "more-workers": ("dev", {"workers": {"max": 5}}),
+}
+GIT_LOGINS = {f"{PROJECT}:git_token": "a-git-token", f"{PROJECT}:git_ssh_key": "an-ssh-key"}
+
+
+@dataclass(frozen=True)
+class Pod:
+    """The pod template of the workload `kind`/`name`."""
+
+    kind: str
+    name: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    spec: dict[str, Any]
+
+    @property
+    def containers(self):
+        """Init containers too."""
+        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
+
+    def container(self, name):
+        (found,) = [c for c in self.containers if c["name"] == name]
+        return found
+
+
+@dataclass(frozen=True)
+class Manifests:
+    """What Helm sends to Kubernetes."""
+
+    text: str
+
+    @cached_property
+    def objects(self):
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        return [o for o in yaml.load_all(self.text, loader) if o]
+
+    def all(self, kind):
+        """Objects of that kind by name."""
+        return {o["metadata"]["name"]: o for o in self.objects if o["kind"] == kind}
+
+    @cached_property
+    def pods(self):
+        return [_pod(o) for o in self.objects if o["kind"] in _TEMPLATES]
+
+    def pod(self, name):
+        (found,) = [p for p in self.pods if p.name == name]
+        return found
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A stack or variant: its settings, what its program declares, what Helm makes of the charts."""
+
+    settings: Settings
+    declaration: engine.Declaration
+    values: dict[str, Any]
+    airflow: Manifests
+    keda: Manifests | None
+
+    def declared(self, kind, namespace):
+        """The Secrets or ConfigMaps of the program in a namespace: contents by name."""
+        return {
+            r.inputs["metadata"]["name"]: r.inputs.get("stringData") or r.inputs.get("data")
+            for r in self.declaration.all(f"kubernetes:core/v1:{kind}")
+            if r.inputs["metadata"]["namespace"] == namespace
+        }
+
+
+_TEMPLATES = {
+    "Deployment": lambda o: o["spec"]["template"],
+    "StatefulSet": lambda o: o["spec"]["template"],
+    "DaemonSet": lambda o: o["spec"]["template"],
+    "Job": lambda o: o["spec"]["template"],
+    "CronJob": lambda o: o["spec"]["jobTemplate"]["spec"]["template"],
+}
+
+
+def _pod(workload):
+    template = _TEMPLATES[workload["kind"]](workload)
+    metadata = template["metadata"]
+    return Pod(
+        kind=workload["kind"],
+        name=workload["metadata"]["name"],
+        labels=metadata["labels"],
+        annotations=metadata.get("annotations") or {},
+        spec=template["spec"],
+    )
+
+
+def _declare(name):
+    stack, changes = VARIANTS.get(name, (name, None))
+    if changes is None:
+        return engine.run_stack(stack)
+    config = {key: text for key, text, _ in engine.read_stack(stack)} | GIT_LOGINS
+    given = json.loads(config[f"{PROJECT}:settings"])
+    config[f"{PROJECT}:settings"] = json.dumps(values.merge(given, changes))
+    program = {}
+    declaration = engine.run(
+        lambda: program.update(runpy.run_path(str(engine.ROOT / "__main__.py"))),
+        stack=stack,
+        project=PROJECT,
+        config=config,
+        secret_keys=frozenset(GIT_LOGINS),
+    )
+    return declaration, program["stack"]
+
+
+@pytest.fixture(scope="session")
+def helm():
+    """Runs Helm on a chart, out of reach of any cluster."""
+    path = shutil.which("helm")
+    if path is None:
+        pytest.fail("helm is not on PATH: https://helm.sh/docs/intro/install/", pytrace=False)
+
+    def run(command, release, chart, chart_values, *flags):
+        done = subprocess.run(
+            [path, command, release, str(chart), "--namespace", release, "--values", "-", *flags],
+            input=json.dumps(chart_values),
+            env={**os.environ, "KUBECONFIG": os.devnull},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            pytest.fail(f"helm {command} {release}: {done.stderr}", pytrace=False)
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def airflow_chart(charts):
+    return charts / f"airflow-{airflow.CHART_VERSION}.tgz"
+
+
+@pytest.fixture(scope="session")
+def chart_defaults(airflow_chart):
+    """The chart's own values.yaml."""
+    with tarfile.open(airflow_chart) as archive:
+        return yaml.safe_load(archive.extractfile("airflow/values.yaml"))
+
+
+@pytest.fixture(scope="session")
+def of(helm, charts, airflow_chart):
+    """Give the stack or variant of that name. Each is rendered once."""
+
+    @cache
+    def template(release, chart, chart_values):
+        flags = ("--kube-version", KUBERNETES)
+        return Manifests(helm("template", release, chart, json.loads(chart_values), *flags))
+
+    @cache
+    def render(name):
+        declaration, settings = _declare(name)
+        of_airflow = values.of_airflow(declaration)
+        of_keda = [
+            json.dumps(r.inputs["values"], sort_keys=True)
+            for r in declaration.all(RELEASE)
+            if r.name == "keda-release"
+        ]
+        keda_chart = charts / f"keda-{keda.CHART_VERSION}.tgz"
+        return Rendered(
+            settings=settings,
+            declaration=declaration,
+            values=of_airflow,
+            airflow=template("airflow", airflow_chart, json.dumps(of_airflow)),
+            keda=template("keda", keda_chart, of_keda[0]) if of_keda else None,
+        )
+
+    return render
+
+
+@pytest.fixture(scope="session", params=engine.stack_names())
+def stack(request, of):
+    """Every committed stack."""
+    return of(request.param)
+
+
+@pytest.fixture(scope="session", params=[*engine.stack_names(), *VARIANTS])
+def any_stack(request, of):
+    """Every committed stack, and every variant."""
+    return of(request.param)

@@ -1,0 +1,220 @@
+"""Pods may do no more than they need, and only those who must reach them can."""
+
+import re
+
+import pytest
+
+from components import load_balancer, logs
+
+ALLOWED_VOLUMES = {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
+
+
+def _pods(rendered):
+    return rendered.airflow.pods + (rendered.keda.pods if rendered.keda else [])
+
+
+def _breaches(pod, container):
+    """Of Pod Security `restricted`: https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
+    own = container.get("securityContext", {})
+    effective = {**pod.spec.get("securityContext", {}), **own}
+    capabilities = own.get("capabilities", {})
+    if effective.get("runAsNonRoot") is not True or effective.get("runAsUser") == 0:
+        yield "runs as root"
+    if effective.get("seccompProfile", {}).get("type") != "RuntimeDefault":
+        yield "no seccomp profile"
+    if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
+        yield "may gain privileges"
+    if capabilities.get("drop") != ["ALL"] or capabilities.get("add"):
+        yield "keeps capabilities"
+    if any("hostPort" in port for port in container.get("ports", [])):
+        yield "takes a port of the node"
+
+
+def test_every_container_meets_pod_security_restricted(any_stack):
+    breaches = [
+        f"{pod.name} {container['name']}: {breach}"
+        for pod in _pods(any_stack)
+        for container in pod.containers
+        for breach in _breaches(pod, container)
+    ]
+
+    assert breaches == [], "its namespace would refuse the pod"
+
+
+def test_no_pod_looks_into_its_node(any_stack):
+    for pod in _pods(any_stack):
+        kinds = {kind for volume in pod.spec.get("volumes", []) for kind in volume} - {"name"}
+        assert kinds <= ALLOWED_VOLUMES, pod.name
+        shared = [pod.spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")]
+        assert not any(shared), pod.name
+
+
+def test_every_container_says_what_it_needs(any_stack):
+    silent = [
+        f"{pod.name} {container['name']}: {resource}"
+        for pod in _pods(any_stack)
+        for container in pod.containers
+        for resource in ("cpu", "memory")
+        if not container.get("resources", {}).get("requests", {}).get(resource)
+    ]
+
+    assert silent == [], "Kubernetes cannot place it, and evicts it first"
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("local", "apache/airflow:3.2.2"),
+        ("prod", "apache/airflow:3.2.2"),
+        ("own-image", f"registry.example/airflow@sha256:{'0a' * 32}"),
+    ],
+)
+def test_all_of_airflow_runs_the_image_of_the_settings(of, name, image):
+    images = {c["image"] for pod in of(name).airflow.pods for c in pod.containers}
+
+    assert {i for i in images if not re.search("/(git-sync|statsd-exporter):v", i)} == {image}
+
+
+def test_every_image_is_pinned(any_stack):
+    for pod in _pods(any_stack):
+        for container in pod.containers:
+            version = re.search(r"(:v?\d+\.\d+\.\d+|@sha256:[0-9a-f]{64})$", container["image"])
+            assert version, f"{pod.name}: {container['image']}"
+
+
+def test_no_pod_of_airflow_talks_to_kubernetes(any_stack):
+    accounts = any_stack.airflow.all("ServiceAccount")
+    for pod in any_stack.airflow.pods:
+        account = accounts[pod.spec["serviceAccountName"]]
+        from_account = account["automountServiceAccountToken"]
+        assert pod.spec.get("automountServiceAccountToken", from_account) is False, (
+            f"{pod.name}: every task could use the token of {account['metadata']['name']}"
+        )
+
+
+def test_the_accounts_that_may_use_the_log_bucket_are_those_of_pods(any_stack):
+    accounts = {
+        pod.spec["serviceAccountName"] for pod in any_stack.airflow.pods if pod.kind == "Deployment"
+    }
+
+    assert accounts >= logs.ACTIONS.keys()
+    assert any_stack.airflow.all("ServiceAccount").keys() >= accounts
+
+
+def test_no_variable_is_set_twice(any_stack):
+    for pod in any_stack.airflow.pods:
+        for container in pod.containers:
+            names = [e["name"] for e in container.get("env", [])]
+            assert sorted(set(names)) == sorted(names), f"{pod.name} {container['name']}"
+
+
+def test_no_network_policy_is_open_to_everybody(any_stack):
+    for name, policy in any_stack.airflow.all("NetworkPolicy").items():
+        for rule in policy["spec"].get("ingress", []):
+            assert rule.get("from"), f"{name}: no source is every source"
+            assert rule.get("ports"), f"{name}: no port is every port"
+            for peer in rule["from"]:
+                (selected,) = peer.values()
+                labels_or_cidr = selected.get("matchLabels") or selected.get("cidr")
+                assert labels_or_cidr not in (None, "0.0.0.0/0"), f"{name}: {peer}"
+
+
+def test_pods_carry_the_labels_that_policies_admit(any_stack):
+    """Those of Redis, of PostgreSQL, of the Git server and of the API server."""
+    for pod in any_stack.airflow.pods:
+        assert pod.labels.items() >= {"tier": "airflow", "release": "airflow"}.items(), pod.name
+
+
+@pytest.mark.parametrize(
+    ("name", "others"), [("dev", []), ("prod", [{"ipBlock": {"cidr": "10.2.0.0/16"}}])]
+)
+def test_the_api_server_admits_airflow_and_the_load_balancer_if_there_is_one(of, name, others):
+    rule = _only_rule(of(name), "api-server")
+
+    pods = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
+    assert rule["from"] == [pods, *others]
+    assert [port["port"] for port in rule["ports"]] == [8080]
+
+
+def test_only_the_api_server_reads_logs_from_a_worker(any_stack):
+    rule = _only_rule(any_stack, "worker")
+    container = any_stack.airflow.pod("airflow-worker").container("worker")
+
+    (peer,) = rule["from"]
+    admitted = peer["podSelector"]["matchLabels"].items()
+    names = {pod.name for pod in any_stack.airflow.pods if admitted <= pod.labels.items()}
+    assert names == {"airflow-api-server"}
+    (log_port,) = [p["containerPort"] for p in container["ports"] if p["name"] == "worker-logs"]
+    assert [port["port"] for port in rule["ports"]] == [log_port]
+
+
+def _only_rule(rendered, component):
+    """The only ingress rule of the only policy that selects that component."""
+    labels = rendered.airflow.pod(f"airflow-{component}").labels.items()
+    policies = [
+        policy["spec"]
+        for policy in rendered.airflow.all("NetworkPolicy").values()
+        if policy["spec"]["podSelector"]["matchLabels"].items() <= labels
+    ]
+    (policy,) = policies
+    (rule,) = policy["ingress"]
+    return rule
+
+
+def test_without_ingress_nothing_is_published(of):
+    for name in ("local", "dev"):
+        assert of(name).airflow.all("Ingress") == {}
+        services = of(name).airflow.all("Service").values()
+        assert {s["spec"].get("type", "ClusterIP") for s in services} == {"ClusterIP"}
+
+
+def test_the_ingress_leads_from_the_load_balancer_to_the_api_server(of):
+    (ingress,) = of("prod").airflow.all("Ingress").values()
+    (rule,) = ingress["spec"]["rules"]
+    (path,) = rule["http"]["paths"]
+    target = path["backend"]["service"]
+    service = of("prod").airflow.all("Service")[target["name"]]["spec"]
+
+    assert ingress["spec"]["ingressClassName"] == load_balancer.CLASS
+    assert rule["host"] == "airflow.example.com"
+    assert (path["path"], path["pathType"]) == ("/", "Prefix"), "else ALB knows no page but `/`"
+    assert target["port"]["name"] in [port["name"] for port in service["ports"]]
+    pod = of("prod").airflow.pod("airflow-api-server")
+    assert service["selector"].items() <= pod.labels.items()
+
+
+def test_the_ingress_is_for_the_allowed_networks_and_https_only(of):
+    (ingress,) = of("prod").airflow.all("Ingress").values()
+    annotations = ingress["metadata"]["annotations"]
+
+    assert annotations["alb.ingress.kubernetes.io/inbound-cidrs"] == "10.0.0.0/8"
+    assert annotations["alb.ingress.kubernetes.io/listen-ports"] == '[{"HTTPS": 443}]'
+
+
+def test_only_the_load_balancer_is_believed_when_it_says_https(of):
+    open_server, local_server = (
+        of(name).airflow.pod("airflow-api-server").container("api-server")
+        for name in ("prod", "dev")
+    )
+
+    assert open_server["args"][-1] == "exec airflow api-server --proxy-headers"
+    assert {"name": "FORWARDED_ALLOW_IPS", "value": "10.2.0.0/16"} in open_server["env"]
+    assert "FORWARDED_ALLOW_IPS" not in [e["name"] for e in local_server["env"]]
+
+
+def test_jobs_are_gone_before_the_next_upgrade(any_stack):
+    for name, job in any_stack.airflow.all("Job").items():
+        assert job["spec"]["ttlSecondsAfterFinished"] == 60, f"{name} cannot be changed"
+
+
+def test_the_database_is_cleaned_up_every_week(any_stack):
+    (job,) = any_stack.airflow.all("CronJob").values()
+    spec = job["spec"]
+    container = any_stack.airflow.pod("airflow-database-cleanup").container("database-cleanup")
+    script = container["args"][-1]
+
+    assert re.fullmatch(r"[0-5]?\d ([01]?\d|2[0-3]) \* \* [0-6]", spec["schedule"])
+    assert spec["concurrencyPolicy"] == "Forbid", "two of them wait for each other's rows"
+    assert "-90 days" in script
+    assert "airflow db clean" in script
+    assert {"--yes", "--skip-archive"} <= set(script.split()), "it would ask, or keep a copy"

@@ -1,0 +1,190 @@
+"""The chart knows every value that it is given; Airflow and git-sync get what the settings say."""
+
+import configparser
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def installed(stack, helm, airflow_chart):
+    """The stack as `helm install` would send it, with the notes that it would print."""
+    release = helm(
+        "install", "airflow", airflow_chart, stack.values, "--dry-run=client", "--output", "json"
+    )
+    return json.loads(release)
+
+
+@pytest.fixture
+def options(any_stack):
+    return _airflow_cfg(any_stack)
+
+
+def _airflow_cfg(rendered):
+    cfg = configparser.RawConfigParser()
+    cfg.read_string(rendered.airflow.all("ConfigMap")["airflow-config"]["data"]["airflow.cfg"])
+    return cfg
+
+
+def test_the_chart_has_every_value_that_is_set(any_stack, chart_defaults):
+    celery = any_stack.values["workers"]["celery"]
+
+    unknown = sorted(any_stack.values.keys() - chart_defaults.keys())
+    unknown += sorted(celery.keys() - chart_defaults["workers"]["celery"].keys())
+
+    assert unknown == [], "its schema is open in these two places: a typo would be ignored"
+
+
+def test_only_the_celery_workers_are_configured(any_stack):
+    assert list(any_stack.values["workers"]) == ["celery"], "all other keys there are deprecated"
+
+
+def test_the_chart_warns_of_nothing(installed):
+    """Of deprecated keys, above all. Nobody else would see it: Pulumi hides what Helm prints."""
+    assert "WARNING" not in installed["info"]["notes"]
+
+
+def test_what_helm_prints_tells_no_password(stack, installed):
+    assert "password: in-secret-airflow-admin" in installed["info"]["notes"]
+
+
+def test_rendering_again_gives_the_same(stack, installed):
+    assert installed["manifest"].strip() == stack.airflow.text.strip(), (
+        "an upgrade that changes nothing must restart nothing"
+    )
+
+
+def test_the_chart_makes_no_secret_of_its_own(any_stack):
+    assert any_stack.airflow.all("Secret") == {}, "it would make another one in the next upgrade"
+
+
+def test_nothing_is_a_hook(any_stack):
+    assert "helm.sh/hook" not in any_stack.airflow.text, (
+        "a hook waits for pods that wait for it, and Helm does not count it to the release"
+    )
+
+
+def test_every_component_of_airflow_is_there(any_stack):
+    workloads = {(pod.kind, pod.name) for pod in any_stack.airflow.pods}
+
+    assert workloads == {
+        ("Deployment", "airflow-api-server"),
+        ("Deployment", "airflow-scheduler"),
+        ("Deployment", "airflow-dag-processor"),
+        ("Deployment", "airflow-triggerer"),
+        ("Deployment", "airflow-worker"),
+        ("Deployment", "airflow-statsd"),
+        ("Job", "airflow-run-airflow-migrations"),
+        ("Job", "airflow-create-user"),
+        ("CronJob", "airflow-database-cleanup"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "component", "option", "value"),
+    [
+        ("local", "scheduler", "core.parallelism", "12"),
+        ("prod", "scheduler", "core.parallelism", "160"),
+        ("own-image", "scheduler", "core.parallelism", "100"),
+        ("local", "worker", "celery.worker_concurrency", "4"),
+        ("prod", "worker", "celery.worker_concurrency", "8"),
+        ("local", "dag-processor", "dag_processor.refresh_interval", "1"),
+        ("ssh", "dag-processor", "dag_processor.refresh_interval", "60"),
+        ("ssh", "dag-processor", "dag_processor.bundle_refresh_check_interval", "1"),
+        ("local", "api-server", "api.base_url", "http://localhost:8080"),
+        ("prod", "api-server", "api.base_url", "https://airflow.example.com"),
+        ("local", "worker", "logging.remote_logging", "False"),
+        ("prod", "worker", "logging.remote_logging", "True"),
+        ("prod", "worker", "logging.remote_base_log_folder", "s3://logs-bucket"),
+        ("own-image", "scheduler", "core.max_active_runs_per_dag", "3"),
+    ],
+)
+def test_a_setting_reaches_the_component_that_reads_it(of, name, component, option, value):
+    section, key = option.split(".")
+    container = of(name).airflow.pod(f"airflow-{component}").container(component)
+    # Airflow prefers its environment.
+    environment = {e["name"]: e.get("value") for e in container["env"]}
+    in_cfg = _airflow_cfg(of(name))[section].get(key)
+
+    assert environment.get(f"AIRFLOW__{section}__{key}".upper(), in_cfg) == value
+
+
+def test_airflow_is_told_of_its_executor_and_of_its_dags(options):
+    assert options["core"]["executor"] == "CeleryExecutor"
+    assert options["core"]["dags_folder"] == "/opt/airflow/dags/repo/dags"
+    assert options["core"]["load_examples"] == "False"
+
+
+def test_logs_of_running_tasks_come_from_the_address_of_the_worker(options):
+    assert options["core"]["hostname_callable"] == "airflow.utils.net.get_host_ip_address", (
+        "pods of a Deployment have no DNS name of their own"
+    )
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
+def test_the_log_connection_is_in_the_environment_of_all_who_use_it(of, name):
+    connection = _airflow_cfg(of(name))["logging"]["remote_log_conn_id"]
+
+    variable = {
+        "name": f"AIRFLOW_CONN_{connection.upper()}",
+        "value": "aws://?region_name=eu-west-1",
+    }
+    for component in ("worker", "triggerer", "api-server"):
+        container = of(name).airflow.pod(f"airflow-{component}").container(component)
+        assert variable in container["env"], f"{component} would lose task logs"
+
+
+@pytest.mark.parametrize("container", ["git-sync", "git-sync-init"])
+def test_dags_are_synced_where_dags_are_read_and_nowhere_else(any_stack, container):
+    synced = {
+        pod.name
+        for pod in any_stack.airflow.pods
+        if container in [c["name"] for c in pod.containers]
+    }
+
+    assert synced == {"airflow-dag-processor", "airflow-worker", "airflow-triggerer"}
+
+
+@pytest.mark.parametrize(
+    ("name", "repo", "ref", "period"),
+    [
+        ("local", "git://git-server:9418/dags.git", "main", "1s"),
+        ("dev", "https://github.com/example/airflow-dags.git", "main", "5s"),
+        ("prod", "https://github.com/example/airflow-dags.git", "release", "5s"),
+        ("ssh", "git@github.com:example/airflow-dags.git", "v1.2.0", "60s"),
+    ],
+)
+def test_git_sync_follows_the_repository_of_the_settings(of, name, repo, ref, period):
+    for environment in _of_git_sync(of(name)):
+        assert environment["GITSYNC_REPO"] == repo
+        assert environment["GITSYNC_REF"] == environment["GIT_SYNC_BRANCH"] == ref, (
+            "git-sync reads both, and the older name wins"
+        )
+        assert environment["GITSYNC_PERIOD"] == period
+        assert environment["GITSYNC_MAX_FAILURES"] == "-1", "Git may be down for a while"
+
+
+def _of_git_sync(rendered):
+    found = [
+        {e["name"]: e.get("value") for e in container["env"]}
+        for pod in rendered.airflow.pods
+        for container in pod.containers
+        if container["name"].startswith("git-sync")
+    ]
+    assert len(found) == 6
+    return found
+
+
+def test_git_sync_verifies_the_host_that_it_trusts_with_a_key(of):
+    rendered = of("ssh")
+    hosts = rendered.airflow.all("ConfigMap")["airflow-config"]["data"]["known_hosts"]
+
+    assert hosts.strip() == "github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample"
+    for environment in _of_git_sync(rendered):
+        assert environment["GITSYNC_SSH_KNOWN_HOSTS"] == "true"
+    for name in ("airflow-worker", "airflow-dag-processor", "airflow-triggerer"):
+        for container in ("git-sync", "git-sync-init"):
+            mounts = rendered.airflow.pod(name).container(container)["volumeMounts"]
+            files = {m["mountPath"]: m.get("subPath") for m in mounts}
+            assert files["/etc/git-secret/known_hosts"] == "known_hosts"
+            assert files["/etc/git-secret/ssh"] == "gitSshKey"

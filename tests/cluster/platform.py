@@ -1,0 +1,222 @@
+"""A copy of this checkout that a test may change, the cluster behind it, and Airflow's API."""
+
+import base64
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = "airflow-platform:settings"
+UP_SECONDS = 900
+
+
+def wait_for(what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
+    """Poll until the condition gives something, then return that."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.2)
+    raise TimeoutError(f"{what}: not within {seconds:g} s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """`make` in a copy of the repository, with stack files that a test may change."""
+
+    folder: Path
+
+    @classmethod
+    def copy(cls, folder: Path, charts: Path) -> "Checkout":
+        listed = [
+            "git",
+            "-C",
+            str(ROOT),
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+        ]
+        for name in subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split(
+            "\0"
+        ):
+            source = ROOT / name
+            if name and source.is_file():
+                target = folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read_bytes())
+        (folder / ".venv").symlink_to(ROOT / ".venv")
+        checkout = cls(folder=folder)
+        checkout.change("local", charts={"source": str(charts)})
+        return checkout
+
+    def file(self, stack: str) -> Path:
+        return self.folder / f"Pulumi.{stack}.yaml"
+
+    def change(self, stack: str, **sections: Any) -> None:
+        """Merge settings into a stack file, section by section."""
+        content = yaml.safe_load(self.file(stack).read_text())
+        settings = content["config"][SETTINGS]
+        for section, values in sections.items():
+            settings[section] = {**settings.get(section, {}), **values}
+        self.file(stack).write_text(yaml.safe_dump(content))
+
+    def start(self, target: str, stack: str = "local", **env: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            ["make", target, f"STACK={stack}"],
+            cwd=self.folder,
+            env={**os.environ, **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def make(self, target: str, stack: str = "local", **env: str) -> tuple[int, str]:
+        """Run a target to its end: its status and all it printed."""
+        process = self.start(target, stack, **env)
+        try:
+            said, _ = process.communicate(timeout=UP_SECONDS)
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        return process.returncode, said
+
+    def up(self) -> str:
+        status, said = self.make("up")
+        assert status == 0, said
+        return said
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """The cluster of the stack local."""
+
+    context: str
+
+    def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
+        command = ["kubectl", "--context", self.context, *words]
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
+        return done.stdout + ("" if check else done.stderr)
+
+    def get(self, kind: str, *words: str, namespace: str = "airflow") -> list[dict[str, Any]]:
+        said = self.kubectl("-n", namespace, "get", kind, *words, "-o", "json")
+        return json.loads(said)["items"]
+
+    def pods(self, component: str | None = None) -> dict[str, dict[str, Any]]:
+        """Pods of Airflow that are not on their way out and not jobs, by name."""
+        selector = "release=airflow" + (f",component={component}" if component else "")
+        found = self.get("pods", "-l", selector)
+        return {
+            pod["metadata"]["name"]: pod
+            for pod in found
+            if "deletionTimestamp" not in pod["metadata"]
+            and pod["status"]["phase"] not in ("Succeeded", "Failed")
+        }
+
+    def secret(self, name: str, key: str) -> str:
+        said = self.kubectl("-n", "airflow", "get", "secret", name, "-o", "json")
+        return base64.b64decode(json.loads(said)["data"][key]).decode()
+
+    def helm_release(self, secret: dict[str, Any]) -> str:
+        """Values and manifest that Helm keeps of a revision, as text."""
+        packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
+        return gzip.decompress(packed).decode()
+
+    @contextmanager
+    def forward(self, service: str, port: int) -> Iterator[int]:
+        """A port on loopback that leads to a service."""
+        process = subprocess.Popen(
+            [
+                "kubectl",
+                "--context",
+                self.context,
+                "-n",
+                "airflow",
+                "port-forward",
+                f"svc/{service}",
+                f":{port}",
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+)", line)
+            assert found, f"port-forward to {service}: {line}{process.stdout.read()}"
+            yield int(found[1])
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Api:
+    """Airflow's REST API, as the user admin."""
+
+    url: str
+    token: str
+
+    @classmethod
+    @contextmanager
+    def open(cls, cluster: Cluster) -> Iterator["Api"]:
+        with cluster.forward("airflow-api-server", 8080) as port:
+            url = f"http://127.0.0.1:{port}"
+            login = {"username": "admin", "password": cluster.secret("airflow-admin", "password")}
+            token = _request("POST", f"{url}/auth/token", login, None)["access_token"]
+            yield cls(url=url, token=token)
+
+    def get(self, path: str) -> Any:
+        return _request("GET", f"{self.url}/api/v2/{path}", None, self.token)
+
+    def found(self, path: str) -> Any:
+        """Like `get`, but None where the API answers 404."""
+        try:
+            return self.get(path)
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            return None
+
+    def run(self, dag: str) -> dict[str, Any]:
+        """Trigger a run and wait for its end."""
+        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": False}, self.token)
+        start = {"logical_date": None, "conf": {}}
+        run = _request("POST", f"{self.url}/api/v2/dags/{dag}/dagRuns", start, self.token)
+        path = f"dags/{dag}/dagRuns/{run['dag_run_id']}"
+
+        def ended() -> Any:
+            now = self.get(path)
+            return now["state"] in ("success", "failed") and now
+
+        return wait_for(f"the run of {dag}", ended, seconds=240)
+
+
+def _request(method: str, url: str, body: Any, token: str | None) -> Any:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, method=method, data=data, headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)

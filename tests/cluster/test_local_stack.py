@@ -1,0 +1,120 @@
+"""The main job: a real Airflow, installed by `make up`, whose DAGs come from Git."""
+
+import subprocess
+
+from tests.cluster.platform import wait_for
+
+PARTS = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
+EXAMPLES = {"sales_report", "word_count"}
+NEW_DAG = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def pushed():
+    @task
+    def answer():
+        return 42
+    answer()
+
+pushed()
+"""
+
+
+def test_up_says_how_to_open_airflow_and_where_to_push_dags(installed):
+    assert "Airflow is healthy." in installed
+    assert "port-forward svc/airflow-api-server 8080" in installed
+    assert "get secret airflow-admin" in installed
+    assert "git clone git://localhost/dags.git" in installed
+
+
+def test_the_password_that_up_tells_of_stays_out_of_its_output(installed, cluster):
+    assert cluster.secret("airflow-admin", "password") not in installed
+
+
+def test_every_pod_is_ready(installed, cluster):
+    for pod in cluster.get("pods"):
+        if pod["status"]["phase"] == "Succeeded":
+            continue
+        for container in pod["status"]["containerStatuses"]:
+            assert container["ready"], f"{pod['metadata']['name']}: {container['name']}"
+
+
+def test_all_four_parts_are_healthy(api):
+    health = api.get("monitor/health")
+
+    assert {part for part, state in health.items() if state["status"] == "healthy"} >= PARTS
+
+
+def test_the_example_dags_are_there_and_run_on_a_worker_with_a_readable_log(api, cluster):
+    listed = {dag["dag_id"] for dag in api.get("dags")["dags"]}
+    assert listed >= EXAMPLES
+
+    run = api.run("word_count")
+
+    assert run["state"] == "success"
+    path = f"dags/word_count/dagRuns/{run['dag_run_id']}/taskInstances"
+    tasks = api.get(path)["task_instances"]
+    addresses = {pod["status"]["podIP"] for pod in cluster.pods("worker").values()}
+    assert {task["hostname"] for task in tasks} <= addresses, "tasks run on Celery workers"
+    last = next(task for task in tasks if task["map_index"] == -1)
+    log = api.get(f"{path}/{last['task_id']}/logs/1?map_index=-1")["content"]
+    assert any("Task" in str(line.get("event")) or line.get("logger") == "task" for line in log), (
+        log
+    )
+
+
+def test_a_push_to_the_git_server_appears(api, cluster, tmp_path):
+    with cluster.forward("git-server", 9418) as port:
+        _git(tmp_path, "clone", "-q", f"git://127.0.0.1:{port}/dags.git", "work")
+        work = tmp_path / "work"
+        (work / "dags" / "pushed.py").write_text(NEW_DAG)
+        _git(work, "add", "dags/pushed.py")
+        _git(work, "commit", "-q", "-m", "A new DAG")
+        _git(work, "push", "-q", "origin", "HEAD:main")
+
+        try:
+            assert wait_for("the pushed DAG", lambda: api.found("dags/pushed"), seconds=60)
+        finally:
+            _git(work, "rm", "-q", "dags/pushed.py")
+            _git(work, "commit", "-q", "-m", "Without it")
+            _git(work, "push", "-q", "origin", "HEAD:main")
+
+
+def test_pods_read_the_git_server_and_cannot_write_it(installed, cluster):
+    (worker, *_) = cluster.pods("worker")
+    script = (
+        "cd $(mktemp -d) && git clone -q git://git-server/dags.git . && git -c user.name=x "
+        "-c user.email=x@x commit -q --allow-empty -m x && git push -q origin HEAD:main"
+    )
+    said = cluster.kubectl(
+        "-n", "airflow", "exec", worker, "-c", "worker", "--", "sh", "-c", script, check=False
+    )
+
+    assert "read only" in said, "a task must not be able to change DAGs"
+
+
+def test_up_again_changes_nothing(installed, checkout):
+    checkout.up()
+
+    assert "unchanged" in (said := checkout.up())
+    for change in (" created", " updated", " replaced", " deleted"):
+        assert change not in said.partition("Resources:")[2].partition("Duration")[0]
+
+
+def test_more_workers_change_only_the_release_and_restart_no_worker(settings, checkout, cluster):
+    before = cluster.pods("worker").keys()
+    settings(workers={"max": 4})
+
+    said = checkout.up()
+
+    assert "~ 1 updated" in said
+    assert "helm.sh/v3:Release airflow-release updated" in said
+    (hpa,) = cluster.get("hpa")
+    assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (1, 4)
+    assert hpa["spec"]["scaleTargetRef"]["name"] == "airflow-worker"
+    assert before <= cluster.pods("worker").keys(), "running tasks go on"
+
+
+def _git(folder, *words):
+    who = ["-c", "user.name=author", "-c", "user.email=author@localhost"]
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)

@@ -1,0 +1,213 @@
+import base64
+from dataclasses import fields
+from urllib.parse import unquote, urlsplit
+
+import pulumi
+import pytest
+
+from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
+from plan import cloud
+from settings import DagSettings, RotationSettings, Secrets
+from tests.unit.conftest import secret_data
+
+PASSWORD = "pw"
+BYTES = "random:index/randomBytes:RandomBytes"
+SSH = {
+    "repo": "git@github.com:example/dags.git",
+    "auth": {"kind": "ssh", "known_hosts": "github.com ssh-ed25519 AAAAC3Nza"},
+}
+TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"}}
+PUBLIC = {"repo": "https://github.com/example/dags.git"}
+
+
+@pytest.fixture
+def secrets(deploy):
+    """The Secrets by name, each as its content in the clear."""
+
+    def make(
+        *,
+        password=PASSWORD,
+        database_tls=True,
+        for_keda=True,
+        dags=PUBLIC,
+        rotation=None,
+        **configured,
+    ):
+        def program():
+            given = {f.name: None for f in fields(Secrets)}
+            given |= {key: pulumi.Output.secret(value) for key, value in configured.items()}
+            AirflowSecrets(
+                "s",
+                AirflowSecretsArgs(
+                    namespace="airflow",
+                    database_host="db.example",
+                    database_password=pulumi.Output.secret(password),
+                    database_tls=database_tls,
+                    redis_host="redis.example",
+                    redis_password=pulumi.Output.secret(password),
+                    for_keda=for_keda,
+                    dags=DagSettings(**dags),
+                    rotation=RotationSettings(**rotation or {}),
+                    configured=Secrets(**given),
+                ),
+            )
+
+        return deploy(program)
+
+    return make
+
+
+VERIFIED = "?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem"
+
+
+@pytest.mark.parametrize(("tls", "options"), [(True, VERIFIED), (False, "")], ids=["tls", "plain"])
+@pytest.mark.parametrize(
+    ("secret", "driver"),
+    [("airflow-metadata", "postgresql+psycopg2"), ("airflow-keda", "postgresql")],
+)
+def test_the_certificate_of_the_database_is_verified_where_there_is_one(
+    secrets, secret, driver, tls, options
+):
+    connection = secret_data(secrets(database_tls=tls), secret)["connection"]
+
+    assert connection == f"{driver}://airflow:pw@db.example:5432/airflow{options}"
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_the_async_driver_gets_a_url_that_it_understands(secrets, tls):
+    data = secret_data(secrets(database_tls=tls), "airflow-metadata")
+
+    url = "postgresql+asyncpg://airflow:pw@db.example:5432/airflow"
+    assert data["connection-async"] == url, "asyncpg knows no sslmode"
+
+
+def test_the_broker_is_redis(secrets):
+    data = secret_data(secrets(), "airflow-broker")
+
+    assert data == {"connection": "redis://:pw@redis.example:6379/0"}
+
+
+@pytest.mark.parametrize("password", ["p@ss", "a/b", "a:b", "50%", "#?&", "ünï"])
+@pytest.mark.parametrize(
+    ("secret", "key", "host"),
+    [
+        ("airflow-metadata", "connection", "db.example"),
+        ("airflow-metadata", "connection-async", "db.example"),
+        ("airflow-keda", "connection", "db.example"),
+        ("airflow-broker", "connection", "redis.example"),
+    ],
+    ids=lambda v: v,
+)
+def test_any_password_survives_a_connection_url(secrets, password, secret, key, host):
+    declaration = secrets(password=password)
+
+    url = urlsplit(secret_data(declaration, secret)[key])
+    assert (unquote(url.password or ""), url.hostname) == (password, host)
+
+
+def test_keda_has_a_connection_only_where_it_runs(secrets):
+    names = {
+        s.inputs["metadata"]["name"]
+        for s in secrets(for_keda=False).all("kubernetes:core/v1:Secret")
+    }
+
+    assert "airflow-keda" not in names
+    assert "airflow-metadata" in names
+
+
+@pytest.fixture
+def random_bytes(monkeypatch):
+    """As random as the provider's, in that they use all of Base64's alphabet."""
+
+    def computed(name, inputs):
+        newest = name.endswith("2")
+        content = bytes([0xFF if newest else 0xFB]) * inputs["length"]
+        return {"base64": base64.b64encode(content).decode()}
+
+    monkeypatch.setitem(cloud.COMPUTED, BYTES, computed)
+
+
+@pytest.mark.parametrize(
+    ("generation", "content"), [(1, [b"\xfb" * 32]), (2, [b"\xff" * 32, b"\xfb" * 32])]
+)
+def test_a_fernet_key_is_valid_and_the_one_before_still_reads(
+    secrets, random_bytes, generation, content
+):
+    data = secret_data(secrets(rotation={"fernet": generation}), "airflow-fernet")
+
+    keys = data["fernet-key"].split(",")
+    assert [base64.b64decode(key, altchars=b"-_", validate=True) for key in keys] == content
+
+
+@pytest.mark.parametrize(("generation", "kept"), [(1, {1}), (2, {1, 2}), (5, {4, 5})])
+def test_an_old_fernet_key_stays_the_one_it_was(secrets, generation, kept):
+    declaration = secrets(rotation={"fernet": generation})
+
+    assert {r.name for r in declaration.all(BYTES)} == {f"s-fernet-{g}" for g in kept}
+
+
+@pytest.mark.parametrize(
+    ("setting", "secret", "key"),
+    [
+        ("fernet_key", "airflow-fernet", "fernet-key"),
+        ("api_secret_key", "airflow-api", "api-secret-key"),
+        ("jwt_secret", "airflow-jwt", "jwt-secret"),
+        ("admin_password", "airflow-admin", "password"),
+    ],
+)
+def test_a_configured_secret_replaces_the_generated_one(secrets, setting, secret, key):
+    generated, configured = secrets(), secrets(**{setting: "configured"})
+
+    assert secret_data(generated, secret)[key] != "configured"
+    assert secret_data(configured, secret) == {key: "configured"}
+    assert len(configured.resources) == len(generated.resources) - 1, "nothing is generated for it"
+
+
+@pytest.mark.parametrize(
+    ("number", "secret", "key", "resource"),
+    [
+        ("api", "airflow-api", "api-secret-key", "s-api-key"),
+        ("jwt", "airflow-jwt", "jwt-secret", "s-jwt-key"),
+        ("admin", "airflow-admin", "password", "s-admin-password"),
+    ],
+)
+def test_each_rotation_number_replaces_its_secret(secrets, number, secret, key, resource):
+    declaration = secrets(rotation={number: 4})
+
+    assert secret_data(declaration, secret)[key] == f"{resource}-4"
+
+
+@pytest.mark.parametrize("key", ["s-api-key", "s-jwt-key"])
+def test_signing_keys_are_long(secrets, key):
+    generated = secrets().one("random:index/randomPassword:RandomPassword", key)
+
+    assert generated.inputs["length"] == 64
+
+
+def test_a_git_token_has_the_four_names_that_the_chart_asks_for(secrets):
+    declaration = secrets(
+        dags=TOKEN | {"auth": {"kind": "token", "username": "bot"}}, git_token="t0ken"
+    )
+
+    assert secret_data(declaration, "airflow-git") == {
+        "GIT_SYNC_USERNAME": "bot",
+        "GIT_SYNC_PASSWORD": "t0ken",
+        "GITSYNC_USERNAME": "bot",
+        "GITSYNC_PASSWORD": "t0ken",
+    }
+
+
+def test_an_ssh_key_is_where_the_chart_looks_for_it(secrets):
+    declaration = secrets(dags=SSH, git_ssh_key="-----BEGIN")
+
+    assert secret_data(declaration, "airflow-git") == {"gitSshKey": "-----BEGIN"}
+
+
+def test_a_public_repository_needs_no_credentials(secrets):
+    declaration = secrets(git_token="not for this repository")
+
+    names = {s.inputs["metadata"]["name"] for s in declaration.all("kubernetes:core/v1:Secret")}
+    assert names == {
+        f"airflow-{what}"
+        for what in ("metadata", "broker", "fernet", "api", "jwt", "admin", "keda")
+    }

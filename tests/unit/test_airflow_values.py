@@ -1,0 +1,226 @@
+import json
+
+import pytest
+
+from components.airflow_values import (
+    airflow_config,
+    git_sync,
+    ingress,
+    scaling,
+    scheduler_env,
+    worker_values,
+)
+from settings import AirflowSettings, DagSettings, IngressSettings, WorkerSettings
+
+REPO = "https://github.com/example/dags.git"
+HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"
+
+
+@pytest.mark.parametrize("kind", ["queue", "cpu", "fixed"])
+def test_never_two_things_decide_the_number_of_workers(kind):
+    values = scaling(WorkerSettings(scaling=kind))
+
+    assert values["keda"]["enabled"] is (kind == "queue")
+    assert values["hpa"]["enabled"] is (kind == "cpu")
+    assert ("replicas" in values) is (kind == "fixed")
+
+
+@pytest.mark.parametrize(("kind", "scaler"), [("queue", "keda"), ("cpu", "hpa")])
+def test_the_number_of_workers_stays_between_min_and_max(kind, scaler):
+    values = scaling(WorkerSettings(scaling=kind, min=3, max=17))[scaler]
+
+    assert (values["minReplicaCount"], values["maxReplicaCount"]) == (3, 17)
+
+
+def test_a_fixed_number_of_workers_is_the_maximum():
+    assert scaling(WorkerSettings(scaling="fixed", min=3, max=17))["replicas"] == 17
+
+
+def test_the_hpa_looks_at_the_cpu_of_the_worker_container_only():
+    (metric,) = scaling(WorkerSettings(scaling="cpu"))["hpa"]["metrics"]
+
+    assert metric == {
+        "type": "ContainerResource",
+        "containerResource": {
+            "name": "cpu",
+            "container": "worker",
+            "target": {"type": "Utilization", "averageUtilization": 70},
+        },
+    }, "sidecars would dilute it"
+
+
+def test_keda_reads_the_queue_every_few_seconds_with_a_connection_of_its_own():
+    values = scaling(WorkerSettings(scaling="queue"))
+
+    assert (values["keda"]["pollingInterval"], values["keda"]["cooldownPeriod"]) == (5, 120)
+    assert values["env"] == [
+        {
+            "name": "AIRFLOW_CONN_AIRFLOW_DB",
+            "valueFrom": {"secretKeyRef": {"name": "airflow-keda", "key": "connection"}},
+        }
+    ]
+
+
+@pytest.mark.parametrize("kind", ["cpu", "fixed"])
+def test_without_keda_dags_cannot_use_the_metadata_database(kind):
+    assert "env" not in scaling(WorkerSettings(scaling=kind))
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("queue", ["keda", "advanced", "horizontalPodAutoscalerConfig", "behavior"]),
+        ("cpu", ["hpa", "behavior"]),
+    ],
+)
+def test_workers_come_fast_and_go_slowly(kind, path):
+    behavior = scaling(WorkerSettings(scaling=kind))
+    for key in path:
+        behavior = behavior[key]
+
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert behavior["scaleUp"]["policies"] == [{"type": "Pods", "value": 4, "periodSeconds": 15}]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 120
+    assert behavior["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 30}]
+
+
+@pytest.mark.parametrize(("cpu", "request_"), [(0.25, "250m"), (2, "2000m"), (0.29, "290m")])
+def test_a_worker_gets_the_cpu_and_the_memory_of_the_settings(cpu, request_):
+    resources = worker_values(WorkerSettings(cpu=cpu, memory_mb=2048))["resources"]
+
+    assert resources == {
+        "requests": {"cpu": request_, "memory": "2048Mi"},
+        "limits": {"memory": "2048Mi"},
+    }, "no CPU limit, and no memory that is not there"
+
+
+def test_a_worker_may_finish_its_tasks():
+    values = worker_values(WorkerSettings(grace_seconds=1234))
+
+    assert values["terminationGracePeriodSeconds"] == 1234
+
+
+def test_worker_values_include_their_scaling():
+    assert worker_values(WorkerSettings(scaling="fixed", max=2))["replicas"] == 2
+
+
+@pytest.mark.parametrize(
+    ("where", "ref"),
+    [({}, "main"), ({"branch": "release"}, "release"), ({"tag": "v1.2"}, "v1.2")],
+    ids=["unset", "branch", "tag"],
+)
+def test_git_sync_follows_the_branch_or_the_tag(where, ref):
+    values = git_sync(DagSettings(repo=REPO, **where))
+
+    assert (values["branch"], values["ref"]) == (ref, ref), "it reads both names"
+
+
+def test_git_sync_takes_the_configured_folder_of_the_configured_repository():
+    values = git_sync(DagSettings(repo=REPO, sub_path="team/dags", poll_seconds=7))
+
+    assert values == {
+        "repo": REPO,
+        "branch": "main",
+        "ref": "main",
+        "subPath": "team/dags",
+        "period": "7s",
+    }
+
+
+@pytest.mark.parametrize(
+    ("repo", "auth", "login"),
+    [
+        (REPO, {"kind": "none"}, {}),
+        (REPO, {"kind": "token"}, {"credentialsSecret": "airflow-git"}),
+        (
+            "git@github.com:example/dags.git",
+            {"kind": "ssh", "known_hosts": HOST_KEY},
+            {"sshKeySecret": "airflow-git", "knownHosts": HOST_KEY},
+        ),
+    ],
+    ids=["none", "token", "ssh"],
+)
+def test_git_sync_logs_in_as_configured(repo, auth, login):
+    values = git_sync(DagSettings(repo=repo, auth=auth))
+
+    keys = ("credentialsSecret", "sshKeySecret", "knownHosts")
+    assert {key: values[key] for key in keys if key in values} == login
+
+
+def config(airflow=None, workers=None, dags=None):
+    return airflow_config(
+        AirflowSettings(**airflow or {}),
+        WorkerSettings(**workers or {}),
+        DagSettings(repo=REPO, **dags or {}),
+    )
+
+
+def test_a_worker_runs_as_many_tasks_as_the_settings_say():
+    assert config(workers={"concurrency": 5})["celery"] == {"worker_concurrency": 5}
+
+
+@pytest.mark.parametrize(
+    ("airflow", "slots"), [({}, "24"), ({"parallelism": 100}, "100")], ids=["derived", "set"]
+)
+def test_a_scheduler_fills_every_worker(airflow, slots):
+    env = scheduler_env(AirflowSettings(**airflow), WorkerSettings(max=6, concurrency=4))
+
+    assert env == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": slots}]
+
+
+def test_another_number_of_workers_leaves_the_common_configuration_alone():
+    assert config(workers={"max": 4}) == config(workers={"max": 9}), "every pod would restart"
+
+
+def test_database_pools_are_those_that_the_capacity_counts_on():
+    pool = {"sql_alchemy_pool_size": 5, "sql_alchemy_max_overflow": 10}
+
+    assert config()["database"] == pool
+
+
+def test_a_new_dag_is_found_as_soon_as_git_sync_has_it():
+    assert config(dags={"poll_seconds": 3})["dag_processor"] == {
+        "refresh_interval": 3,
+        "bundle_refresh_check_interval": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("airflow", "url"),
+    [({}, "http://localhost:8080"), ({"base_url": "https://a.example/b"}, "https://a.example/b")],
+    ids=["unset", "set"],
+)
+def test_links_lead_to_the_ui(airflow, url):
+    assert config(airflow=airflow)["api"]["base_url"] == url
+
+
+def test_more_options_come_on_top_and_drop_none_that_is_derived():
+    more = {"celery": {"pool": "threads"}, "email": {"from_email": "a@b.example"}}
+    plain, merged = config(), config(airflow={"config": more})
+
+    assert merged["email"] == {"from_email": "a@b.example"}
+    assert merged["celery"] == {**plain["celery"], "pool": "threads"}
+    assert {s: merged[s] for s in plain if s != "celery"} == {
+        s: plain[s] for s in plain if s != "celery"
+    }
+
+
+def test_the_ui_is_served_over_https_to_the_listed_networks():
+    values = ingress(
+        IngressSettings(
+            host="airflow.example.com",
+            certificate_arn="arn:aws:acm:eu-west-1:111122223333:certificate/1",
+            allowed_cidrs=("10.0.0.0/8", "192.0.2.0/24"),
+        )
+    )
+
+    annotations = {key.rpartition("/")[2]: value for key, value in values["annotations"].items()}
+    assert values["enabled"] is True
+    assert values["ingressClassName"] == "airflow"
+    assert values["hosts"] == [{"name": "airflow.example.com"}]
+    assert (values["path"], values["pathType"]) == ("/", "Prefix")
+    assert json.loads(annotations["listen-ports"]) == [{"HTTPS": 443}], "no plain HTTP"
+    assert annotations["inbound-cidrs"] == "10.0.0.0/8,192.0.2.0/24"
+    assert annotations["ssl-policy"].startswith("ELBSecurityPolicy-TLS13-1-2-")
+    assert annotations["target-type"] == "ip"
+    assert annotations["healthcheck-path"] == "/api/v2/monitor/health"

@@ -1,0 +1,136 @@
+import re
+
+import pytest
+
+import capacity
+from settings import AirflowSettings, ReplicaSettings, WorkerSettings
+
+# Families of https://aws.amazon.com/rds/instance-types/ that run PostgreSQL, and their sizes.
+BURSTABLE = ["micro", "small", "medium", "large", "xlarge", "2xlarge"]
+STEADY = ["large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "12xlarge", "16xlarge", "24xlarge"]
+CLASSES = [f"db.{family}.{size}" for family in ("t3", "t4g") for size in BURSTABLE] + [
+    f"db.{family}.{size}"
+    for family in (
+        *("m5", "m5d", "m6g", "m6gd", "m6i", "m6id", "m7g", "m7i", "m8g", "m8gd"),
+        *("r5", "r5b", "r5d", "r6g", "r6gd", "r6i", "r6id", "r7g", "r7i", "r8g"),
+    )
+    for size in STEADY
+]
+
+
+@pytest.mark.parametrize(
+    ("instance_class", "gib"),
+    [
+        ("db.t3.micro", 1),
+        ("db.t4g.small", 2),
+        ("db.t4g.medium", 4),
+        ("db.t3.large", 8),
+        ("db.t4g.xlarge", 16),
+        ("db.t4g.2xlarge", 32),
+        ("db.m7g.large", 8),
+        ("db.m6i.xlarge", 16),
+        ("db.m5d.4xlarge", 64),
+        ("db.m6i.32xlarge", 512),
+        ("db.r6g.large", 16),
+        ("db.r7g.xlarge", 32),
+        ("db.r5.24xlarge", 768),
+        ("db.r8g.48xlarge", 1536),
+    ],
+)
+def test_the_memory_of_an_instance_class_is_what_aws_sells(instance_class, gib):
+    assert capacity.memory_gib(instance_class) == gib
+
+
+def test_every_instance_class_of_a_known_family_may_be_set_and_has_a_size():
+    refused = [name for name in CLASSES if not re.fullmatch(capacity.INSTANCE_CLASS, name)]
+
+    assert not refused
+    assert min(map(capacity.memory_gib, CLASSES)) == 1
+
+
+@pytest.mark.parametrize(
+    "instance_class",
+    [
+        "t4g.medium",
+        "db.t4g",
+        "db.t4g.8xlarge",
+        "db.t2.micro",
+        "db.m7g.medium",
+        "db.m4.large",
+        "db.c6gd.large",
+        "db.x2g.large",
+        "db.serverless",
+        "db.m7g.metal",
+        "db.m7g.large.extra",
+        "db.m7g.0xlarge",
+        "db.m7g.1xlarge",
+        "db.m7g.3xlarge",
+        "db.m7g.100xlarge",
+    ],
+)
+def test_an_instance_class_without_a_known_size_cannot_be_set(instance_class):
+    assert not re.fullmatch(capacity.INSTANCE_CLASS, instance_class)
+
+
+@pytest.mark.parametrize(
+    ("instance_class", "connections"),
+    [
+        ("db.t4g.micro", 101),
+        ("db.t4g.small", 202),
+        ("db.t4g.medium", 405),
+        ("db.m7g.large", 811),
+        ("db.r7g.large", 1622),
+        ("db.m7g.2xlarge", 3244),
+        ("db.m7g.4xlarge", 5000),
+        ("db.r8g.48xlarge", 5000),
+    ],
+)
+def test_a_database_has_as_many_connections_as_its_memory_carries(instance_class, connections):
+    assert capacity.rds_max_connections(instance_class) == connections
+
+
+def test_no_database_is_promised_more_connections_than_the_formula_of_rds_gives():
+    """LEAST(DBInstanceClassMemory / 9531392, 5000), of which the system keeps a part for itself."""
+    for name in CLASSES:
+        formula = min(5000, capacity.memory_gib(name) * 1024**3 / 9531392)
+
+        assert 0.85 * formula < capacity.rds_max_connections(name) <= formula, name
+
+
+@pytest.mark.parametrize(("most", "concurrency", "slots"), [(4, 8, 32), (1, 1, 1), (20, 16, 320)])
+def test_every_worker_brings_its_slots(most, concurrency, slots):
+    assert capacity.task_slots(WorkerSettings(max=most, concurrency=concurrency)) == slots
+
+
+@pytest.mark.parametrize(
+    ("parallelism", "schedulers", "one", "together"),
+    [(None, 1, 32, 32), (None, 3, 32, 96), (10, 1, 10, 10), (10, 3, 10, 30), (1, 1, 1, 1)],
+)
+def test_each_scheduler_runs_as_many_tasks_as_there_are_slots_unless_told_otherwise(
+    parallelism, schedulers, one, together
+):
+    workers = WorkerSettings(max=4, concurrency=8)
+    airflow = AirflowSettings(
+        parallelism=parallelism, replicas=ReplicaSettings(scheduler=schedulers)
+    )
+
+    assert capacity.parallelism(workers, airflow) == one
+    assert capacity.schedulable_tasks(workers, airflow) == together
+
+
+@pytest.mark.parametrize(
+    ("most", "concurrency", "replicas", "connections"),
+    [
+        # 4 processes with pools of 15, 4 workers with 8 slots and themselves, 15 in reserve
+        (4, 8, {}, 4 * 15 + 4 * 9 + 15),
+        (20, 8, {}, 4 * 15 + 20 * 9 + 15),
+        (4, 16, {}, 4 * 15 + 4 * 17 + 15),
+        (4, 8, {"scheduler": 3}, 6 * 15 + 4 * 9 + 15),
+        (4, 8, {"api_server": 2, "dag_processor": 2, "triggerer": 2}, 7 * 15 + 4 * 9 + 15),
+    ],
+)
+def test_connections_are_counted_for_the_busiest_moment(most, concurrency, replicas, connections):
+    workers = WorkerSettings(max=most, concurrency=concurrency)
+    airflow = AirflowSettings(replicas=ReplicaSettings(**replicas))
+
+    assert capacity.database_connections(workers, airflow) == connections

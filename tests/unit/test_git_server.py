@@ -1,0 +1,147 @@
+import re
+import subprocess
+
+import pytest
+
+from components.git_server import GitServer, GitServerArgs, seed_files
+from plan.engine import ROOT
+from settings import GitServerSettings
+
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+SERVER = "kubernetes:apps/v1:StatefulSet"
+
+
+@pytest.fixture
+def seed(tmp_path):
+    """A checkout as an author has it, with what the tools of its author left there."""
+    for path in (
+        "dags/a.py",
+        "dags/.airflowignore",
+        ".gitignore",
+        "README.md",
+        ".git/config",
+        ".venv/lib/x.py",
+        "dags/__pycache__/a.pyc",
+        "dags/.ruff_cache/0.1",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(f"text of {path}")
+    return tmp_path
+
+
+@pytest.fixture
+def server(deploy, seed):
+    args = GitServerArgs(
+        namespace="airflow",
+        image="apache/airflow:3.2.2",
+        branch="trunk",
+        settings=GitServerSettings(seed=str(seed), storage_gb=4),
+    )
+    return deploy(lambda: GitServer("git", args))
+
+
+def pod(declaration):
+    return declaration.one(SERVER).inputs["spec"]["template"]["spec"]
+
+
+def container(declaration):
+    (only,) = pod(declaration)["containers"]
+    return only
+
+
+def mounted(declaration, path):
+    """Files by path below a mount, as the kubelet would put them there."""
+    (mount,) = [m for m in container(declaration)["volumeMounts"] if m["mountPath"] == path]
+    (volume,) = [v for v in pod(declaration)["volumes"] if v["name"] == mount["name"]]
+    found = declaration.one(CONFIG_MAP)
+    assert volume["configMap"]["name"] == found.inputs["metadata"]["name"]
+    return {i["path"]: found.inputs["data"][i["key"]] for i in volume["configMap"]["items"]}
+
+
+def test_the_seed_is_what_an_author_wrote_and_not_what_tools_left(seed):
+    assert list(seed_files(seed)) == [".gitignore", "README.md", "dags/.airflowignore", "dags/a.py"]
+
+
+def test_the_first_commit_has_every_file_at_its_path(server, seed):
+    assert mounted(server, "/seed") == seed_files(seed)
+    assert mounted(server, "/seed")["dags/a.py"] == "text of dags/a.py"
+
+
+def test_the_pod_runs_the_script_that_lies_beside_the_component(server):
+    script = (ROOT / "components" / "git_server.sh").read_text()
+
+    assert container(server)["command"] == ["sh", "/serve/serve"]
+    assert mounted(server, "/serve") == {"serve": script}
+
+
+def test_kubernetes_accepts_the_seed(server):
+    assert all(
+        re.fullmatch(r"[-._a-zA-Z0-9]+", key) for key in server.one(CONFIG_MAP).inputs["data"]
+    )
+
+
+def test_the_committed_example_fits_into_a_config_map():
+    files = seed_files(ROOT / "dags-repo-example")
+
+    assert "dags/.airflowignore" in files
+    assert sum(len(text.encode()) for text in files.values()) < 1_000_000
+
+
+def test_the_repository_has_the_branch_that_airflow_follows(server):
+    assert container(server)["env"] == [{"name": "BRANCH", "value": "trunk"}]
+
+
+def test_the_image_that_is_there_already_serves_git_as_its_own_user(server):
+    security = pod(server)["securityContext"]
+
+    assert container(server)["image"] == "apache/airflow:3.2.2"
+    assert (security["runAsUser"], security["fsGroup"]) == (50000, 50000)
+    assert container(server)["resources"]["limits"]["memory"] == "256Mi"
+
+
+def test_the_repository_is_on_the_volume(server):
+    claim = server.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
+
+    assert claim["resources"]["requests"]["storage"] == "4Gi"
+    assert {"name": "data", "mountPath": "/git"} in container(server)["volumeMounts"]
+
+
+def test_only_airflow_reads_it_over_the_network(server):
+    (rule,) = server.one("kubernetes:networking.k8s.io/v1:NetworkPolicy").inputs["spec"]["ingress"]
+
+    assert rule["from"] == [
+        {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
+    ]
+    assert rule["ports"] == [{"port": 9418, "protocol": "TCP"}]
+
+
+def test_it_is_ready_when_somebody_can_clone(server):
+    assert container(server)["readinessProbe"]["exec"]["command"] == [
+        "git",
+        "ls-remote",
+        "--exit-code",
+        "git://127.0.0.1/dags.git",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "address", "allowed"),
+    [
+        ("upload-pack", "10.0.0.9", True),
+        ("receive-pack", "10.0.0.9", False),
+        ("receive-pack", "127.0.0.1", True),
+        ("receive-pack", "[::1]", True),
+    ],
+)
+def test_everybody_may_read_and_only_the_inside_of_the_pod_may_write(service, address, allowed):
+    script = (ROOT / "components" / "git_server.sh").read_text()
+    assert "--access-hook=/git/access" in script
+
+    hook = script.partition("cat > /git/access <<'HOOK'\n")[2].partition("\nHOOK\n")[0]
+    asked = subprocess.run(  # noqa: S603 - the hook is ours
+        ["/bin/sh", "-c", hook, "access", service],
+        env={"REMOTE_ADDR": address},
+        capture_output=True,
+        check=False,
+    )
+    assert (asked.returncode == 0) is allowed

@@ -1,0 +1,73 @@
+import pytest
+import yaml
+
+from components.worker_nodes import WorkerNodes, WorkerNodesArgs
+from plan.engine import ROOT
+
+POOL = "kubernetes:karpenter.sh/v1:NodePool"
+TAINT = {"key": "airflow-platform/nodes", "value": "workers", "effect": "NoSchedule"}
+
+
+@pytest.fixture
+def pool(deploy):
+    def make(spot=False, grace_seconds=600):
+        args = WorkerNodesArgs(spot=spot, grace_seconds=grace_seconds)
+        return deploy(lambda: WorkerNodes("nodes", args)).one(POOL).inputs["spec"]
+
+    return make
+
+
+def requirement(pool, key):
+    (found,) = [r for r in pool["template"]["spec"]["requirements"] if r["key"] == key]
+    assert found["operator"] == "In"
+    return found["values"]
+
+
+@pytest.mark.parametrize(
+    ("spot", "capacity"), [(True, ["spot", "on-demand"]), (False, ["on-demand"])]
+)
+def test_spot_nodes_come_only_when_asked_and_never_alone(pool, spot, capacity):
+    assert requirement(pool(spot=spot), "karpenter.sh/capacity-type") == capacity
+
+
+def test_nodes_run_the_image_and_have_no_odd_size(pool):
+    assert requirement(pool(), "kubernetes.io/arch") == ["amd64"]
+    assert requirement(pool(), "eks.amazonaws.com/instance-category") == ["c", "m", "r"]
+
+
+@pytest.mark.parametrize(("grace_seconds", "node"), [(30, "330s"), (7200, "7500s")])
+def test_a_node_waits_for_the_tasks_on_it(pool, grace_seconds, node):
+    spec = pool(grace_seconds=grace_seconds)["template"]["spec"]
+
+    assert spec["terminationGracePeriod"] == node, "longer than its workers take"
+
+
+def test_workers_and_only_workers_go_to_these_nodes(pool):
+    template = pool()["template"]
+    values = yaml.safe_load((ROOT / "values" / "aws.yaml").read_text())
+    workers = values["workers"]["celery"]
+
+    assert template["spec"]["taints"] == [TAINT] == workers["tolerations"]
+    assert template["metadata"]["labels"] == workers["nodeSelector"]
+    others = [p for p in values.values() if isinstance(p, dict) and "tolerations" in p]
+    assert others == []
+
+
+def test_empty_nodes_go(pool):
+    assert pool()["disruption"] == {
+        "consolidationPolicy": "WhenEmptyOrUnderutilized",
+        "consolidateAfter": "60s",
+    }
+
+
+def test_eks_makes_the_nodes(deploy):
+    args = WorkerNodesArgs(spot=False, grace_seconds=30)
+    inputs = deploy(lambda: WorkerNodes("nodes", args)).one(POOL).inputs
+
+    assert inputs["metadata"]["name"] == "airflow-workers"
+    assert inputs["metadata"]["labels"] == {"app.kubernetes.io/part-of": "airflow-platform"}
+    assert inputs["spec"]["template"]["spec"]["nodeClassRef"] == {
+        "group": "eks.amazonaws.com",
+        "kind": "NodeClass",
+        "name": "default",
+    }
