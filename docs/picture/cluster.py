@@ -20,9 +20,9 @@ def frames(facts: Facts) -> Iterator[str]:
         name_x=look.NAMES_X,
     )
     cidrs = facts.endpoint_cidrs
-    endpoint = f"public endpoint for {', '.join(cidrs)}" if cidrs else "private endpoint only"
+    endpoint = "private endpoint" if cidrs is None else f"endpoint for {look.networks(cidrs)}"
     at = (look.CLUSTER.right - 12, look.CLUSTER.y + 19)
-    yield label(endpoint, at, color=look.EKS, width=240, anchor="end")
+    yield label(endpoint, at, color=look.EKS, width=270, anchor="end")
     yield frame(
         look.NAMESPACE,
         f"namespace {facts.namespace}: Airflow {facts.airflow}",
@@ -46,7 +46,7 @@ def pods(facts: Facts) -> Iterator[str]:
     words = Card(
         worker_count(workers),
         [
-            f"each {_count(workers.tasks, 'task')}, {workers.cpu:g} CPU, {workers.memory:g} GiB",
+            f"{_count(workers.tasks, 'task')}, {workers.cpu:g} CPU, {workers.memory:.3g} GiB each",
             f"own nodes, {' or '.join(workers.capacity)}",
         ],
     )

@@ -57,7 +57,6 @@ class Database:
     backup_days: int
     multi_az: bool
     tls_only: bool
-    protected: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +65,6 @@ class Redis:
 
     version: str
     volume: str
-    protected: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,6 @@ class Logs:
     """`days` that the bucket keeps task logs."""
 
     days: int
-    protected: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +96,7 @@ class Facts:
     endpoint_cidrs: tuple[str, ...] | None
     namespace: str
     airflow: str
+    url: str
     replicas: dict[str, int]
     workers: Workers
     git: Git

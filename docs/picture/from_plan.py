@@ -19,6 +19,8 @@ def facts(stack: str) -> Facts:
     """The facts of a committed stack on AWS."""
     config = {key: text for key, text, _ in engine.read_stack(stack)}
     declared, settings = engine.run_stack(stack)
+    if declared.all("airflow:k8s:GitServer"):
+        raise ValueError(f"{stack}: the picture has no place for a Git server in the cluster")
     chart = values.of_airflow(declared)
     release = declared.one(RELEASE, "airflow-release").inputs
     cluster = declared.one("eks:index:Cluster").inputs
@@ -33,6 +35,7 @@ def facts(stack: str) -> Facts:
         else None,
         namespace=release["namespace"],
         airflow=chart["airflowVersion"],
+        url=chart["config"]["api"]["base_url"],
         replicas={name: chart[name]["replicas"] for name in COMPONENTS},
         workers=_workers(declared, chart),
         git=_git(chart, settings.dags),
@@ -65,7 +68,7 @@ def _workers(declared: Declaration, chart: dict[str, Any]) -> Workers:
     pool = declared.one("kubernetes:karpenter.sh/v1:NodePool").inputs
     needs = {need["key"]: need["values"] for need in at(pool, "spec.template.spec.requirements")}
     requests = celery["resources"]["requests"]
-    each = {
+    each: dict[str, Any] = {
         "tasks": chart["config"]["celery"]["worker_concurrency"],
         "cpu": int(requests["cpu"].removesuffix("m")) / 1000,
         "memory": int(requests["memory"].removesuffix("Mi")) / 1024,
@@ -102,7 +105,6 @@ def _redis(declared: Declaration) -> Redis:
     return Redis(
         version=image.rpartition(":")[2].partition("-")[0],
         volume=claim.inputs["spec"]["resources"]["requests"]["storage"],
-        protected=claim.protect,
     )
 
 
@@ -118,15 +120,13 @@ def _database(declared: Declaration) -> Database:
         backup_days=instance.inputs["backupRetentionPeriod"],
         multi_az=instance.inputs["multiAz"],
         tls_only=parameters.get("rds.force_ssl") == "1",
-        protected=instance.protect,
     )
 
 
 def _logs(declared: Declaration) -> Logs:
     retention = declared.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
     (rule,) = retention.inputs["rules"]
-    bucket = declared.one("aws:s3/bucket:Bucket")
-    return Logs(days=rule["expiration"]["days"], protected=bucket.protect)
+    return Logs(days=rule["expiration"]["days"])
 
 
 def _keda(declared: Declaration, chart: dict[str, Any]) -> Keda | None:

@@ -1,5 +1,7 @@
 """Colors and places of the architecture picture. A place is a box of pixels in a picture 1200 wide."""
 
+from collections.abc import Sequence
+
 from docs.picture.svg import Box
 
 SIZE = (1200, 882)
@@ -19,14 +21,14 @@ HTTPS, DAGS, TASKS, SQL, LOGS, SCALING = FLOWS = (
 )
 
 # Outside of AWS.
-GIT = Box(16, 14, 280, 68)
-AUTHOR = Box(392, 14, 140, 68)
-USERS = Box(596, 14, 220, 68)
+GIT = Box(16, 14, 300, 68)
+AUTHOR = Box(398, 14, 140, 68)
+USERS = Box(567, 14, 220, 68)
 
 # Frames. Their names start right of the way that the DAGs take down from Git.
 REGION = Box(16, 110, 1168, 758)
 NETWORK = Box(30, 138, 974, 716)
-ZONES = Box(44, 166, 946, 678)
+ZONES = Box(45, 166, 944, 678)
 ZONE_GAP = 16
 NAMES_X = 112
 
@@ -38,6 +40,7 @@ LOAD_BALANCER_HEIGHT = 52
 CLUSTER = Box(58, 346, 918, 386)
 NAMESPACE = Box(72, 374, 890, 258)
 DATABASE = Box(58, 770, 918, 64)
+STANDBY = Box(718, 778, 250, 48)
 BUCKET = Box(1062, 386, 110, 240)
 
 # Pods, in two rows with the way of the DAGs between them.
@@ -50,3 +53,8 @@ WORKER = Box(654, 534, 290, 84)
 KEDA = Box(654, 668, 290, 54)
 DAGS_X, DAGS_Y = 92, 510
 KEDA_X = 692
+
+
+def networks(cidrs: Sequence[str]) -> str:
+    """The first by its name, the others by their number."""
+    return cidrs[0] + (f" and {len(cidrs) - 1} more" if len(cidrs) > 1 else "")

@@ -92,6 +92,12 @@ def test_no_pod_of_airflow_talks_to_kubernetes(any_stack):
         )
 
 
+def test_no_account_of_airflow_may_do_anything_in_kubernetes(any_stack):
+    roles = [o for o in any_stack.airflow.objects if o["kind"] in ("Role", "ClusterRole")]
+
+    assert [rule for role in roles for rule in role["rules"]] == [], "every task could do it too"
+
+
 def test_the_accounts_that_may_use_the_log_bucket_are_those_of_pods(any_stack):
     accounts = {
         pod.spec["serviceAccountName"] for pod in any_stack.airflow.pods if pod.kind == "Deployment"
@@ -189,6 +195,14 @@ def test_the_ingress_is_for_the_allowed_networks_and_https_only(of):
 
     assert annotations["alb.ingress.kubernetes.io/inbound-cidrs"] == "10.0.0.0/8"
     assert annotations["alb.ingress.kubernetes.io/listen-ports"] == '[{"HTTPS": 443}]'
+
+
+def test_the_load_balancer_asks_the_pods_themselves_whether_they_are_well(of):
+    (ingress,) = of("prod").airflow.all("Ingress").values()
+    annotations = ingress["metadata"]["annotations"]
+
+    assert annotations["alb.ingress.kubernetes.io/target-type"] == "ip", "nodes publish no port"
+    assert annotations["alb.ingress.kubernetes.io/healthcheck-path"] == "/api/v2/monitor/health"
 
 
 def test_only_the_load_balancer_is_believed_when_it_says_https(of):

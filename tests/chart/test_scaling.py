@@ -98,6 +98,19 @@ def test_a_worker_that_stops_may_finish_its_tasks(of, name, seconds):
     assert container["args"][-1].startswith("exec "), "a shell in between keeps the signal"
 
 
+def test_drained_nodes_take_one_worker_at_a_time(any_stack):
+    budgets = any_stack.airflow.all("PodDisruptionBudget")
+
+    for name, budget in budgets.items():
+        assert {"minAvailable", "maxUnavailable"} & budget["spec"].keys() == {"maxUnavailable"}, (
+            name
+        )
+    worker = budgets["airflow-worker-pdb"]["spec"]
+    assert worker["maxUnavailable"] == 1
+    labels = any_stack.airflow.pod("airflow-worker").labels
+    assert worker["selector"]["matchLabels"].items() <= labels.items()
+
+
 @pytest.mark.parametrize(("name", "number"), [("local", 1), ("dev", 1), ("prod", 2)])
 def test_the_other_components_are_as_many_as_the_settings_say(of, name, number):
     deployments = of(name).airflow.all("Deployment")

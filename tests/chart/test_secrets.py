@@ -90,6 +90,21 @@ def test_a_new_password_runs_the_job_that_sets_it(any_stack):
     assert "checksum/airflow-admin" in job["metadata"]["annotations"]
 
 
+@pytest.mark.parametrize(
+    ("name", "containers"), [("local", []), ("fixed", []), ("prod", ["airflow-worker worker"])]
+)
+def test_the_metadata_database_is_a_connection_for_nobody_but_keda(of, name, containers):
+    """KEDA takes it from the environment of the worker; a DAG can use it wherever it stands."""
+    found = [
+        f"{pod.name} {container['name']}"
+        for pod in of(name).airflow.pods
+        for container in pod.containers
+        if "AIRFLOW_CONN_AIRFLOW_DB" in [e["name"] for e in container.get("env", [])]
+    ]
+
+    assert found == containers
+
+
 def test_no_secret_stands_in_a_manifest(any_stack):
     for name, content in any_stack.declared("Secret", "airflow").items():
         for key, secret in content.items():

@@ -1,11 +1,11 @@
-"""The stack `local`, installed once by `make up` on a throw-away cluster, removed by `make down`."""
+"""A throw-away cluster, and a copy of this checkout to run `make` in."""
 
 import shutil
 
 import pytest
 import yaml
 
-from tests.cluster.platform import ROOT, Api, Checkout, Cluster
+from tests.cluster.platform import ROOT, SETTINGS, Checkout, Cluster
 
 TOOLS = ("pulumi", "kubectl", "helm", "git", "make")
 
@@ -16,43 +16,24 @@ def cluster():
     if missing:
         pytest.fail(f"not on PATH: {', '.join(missing)}; see docs/development.md")
     content = yaml.safe_load((ROOT / "Pulumi.local.yaml").read_text())
-    settings = content["config"]["airflow-platform:settings"]
-    return Cluster(context=settings["cluster"]["context"])
+    return Cluster(context=content["config"][SETTINGS]["cluster"]["context"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def checkout(tmp_path_factory, charts):
     return Checkout.copy(tmp_path_factory.mktemp("checkout"), charts)
 
 
 @pytest.fixture(scope="session")
-def installed(checkout, cluster):
-    """What `make up` said. After the last test, `make down` must leave nothing."""
-    status, said = checkout.make("up")
-    try:
+def nothing_is_left(cluster):
+    """What must hold after `make down`."""
+
+    def check(status, said):
         assert status == 0, said
-        yield said
-    finally:
-        status, said = checkout.make("down")
-    assert status == 0, said
-    assert "Nothing is left." in said
-    names = {n["metadata"]["name"] for n in cluster.get("namespaces")}
-    assert "airflow" not in names, "`make down` must take the namespace with all that is in it"
-    claimed = [v["spec"]["claimRef"]["namespace"] for v in cluster.get("persistentvolumes")]
-    assert "airflow" not in claimed, "`make down` must leave no volume"
+        assert "Nothing is left." in said
+        names = {n["metadata"]["name"] for n in cluster.get("namespaces")}
+        assert "airflow" not in names, "`make down` must take the namespace with all that is in it"
+        claims = [v["spec"]["claimRef"]["namespace"] for v in cluster.get("persistentvolumes")]
+        assert "airflow" not in claims, "`make down` must leave no volume"
 
-
-@pytest.fixture
-def api(installed, cluster):
-    with Api.open(cluster) as opened:
-        yield opened
-
-
-@pytest.fixture
-def settings(installed, checkout):
-    """Change settings of the stack local; afterwards they are as they were, and applied again."""
-    before = checkout.file("local").read_text()
-    yield lambda **sections: checkout.change("local", **sections)
-    if checkout.file("local").read_text() != before:
-        checkout.file("local").write_text(before)
-        checkout.up()
+    return check

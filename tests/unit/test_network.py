@@ -29,7 +29,6 @@ def test_subnets_lie_in_the_vpc_and_never_overlap(cidr):
     blocks = [ipaddress.IPv4Network(b) for zone in zone_subnets(cidr, 3) for b in zone]
 
     assert len(blocks) == 6
-    assert list(ipaddress.collapse_addresses(blocks)) != [ipaddress.IPv4Network(cidr)]
     assert all(b.subnet_of(ipaddress.IPv4Network(cidr)) for b in blocks)
     assert not any(a.overlaps(b) for a in blocks for b in blocks if a is not b)
 

@@ -50,7 +50,7 @@ def test_redis_is_configured_as_a_queue(redis, option, value, why):
     assert dict(map(shlex.split, text.splitlines()))[option] == value, why
 
 
-@pytest.mark.parametrize("password", ["two words", 'quo"te', "back\\slash", "it's", "#"])
+@pytest.mark.parametrize("password", ["two words", 'quo"te', "it's", "#"])
 def test_redis_understands_any_configured_password(deploy, password):
     def program():
         Redis("redis", replace(ARGS, password=pulumi.Output.secret(password)))

@@ -1,0 +1,60 @@
+"""python -m docs.generate [--check]: what the documentation takes from the code."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from docs import settings_table
+from docs.picture import drawing, from_plan
+
+ROOT = Path(__file__).parents[1]
+PICTURE = "docs/architecture.svg"
+README = "README.md"
+DRAWN_STACK = "prod"
+BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
+
+
+def picture() -> str:
+    """The architecture picture as SVG."""
+    return drawing.draw(from_plan.facts(DRAWN_STACK))
+
+
+def with_tables(readme: Path) -> str:
+    """The README with today's tables between its markers."""
+    if not readme.exists():
+        raise SystemExit(f"{readme.name}: is missing; write it, with {BEGIN} and {END} in it")
+    text = readme.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end) or BEGIN in rest or END in before + after:
+        raise SystemExit(f"{readme.name}: needs {BEGIN} once, and {END} once below it")
+    tables = f"{settings_table.settings_table()}\n\n{settings_table.secrets_table()}"
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+
+
+def main(arguments: Sequence[str], root: Path = ROOT) -> int:
+    """Write the stale files anew; with `--check` only name them, and give 1 if there are any."""
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.generate",
+        description="Write the settings table and the architecture picture from the code.",
+    )
+    parser.add_argument("--check", action="store_true", help="change nothing, name stale files")
+    check = parser.parse_args(arguments).check
+    made = {README: with_tables(root / README), PICTURE: picture()}
+    stale = [name for name, text in made.items() if _read(root / name) != text]
+    for name in stale:
+        if check:
+            print(f"{name} is stale: run `make docs`", file=sys.stderr)
+        else:
+            (root / name).write_text(made[name])
+            print(f"{name} is written")
+    return 1 if check and stale else 0
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

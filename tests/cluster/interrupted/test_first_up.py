@@ -1,0 +1,21 @@
+"""The first `make up` is killed in the middle."""
+
+import os
+import signal
+
+from tests.cluster.platform import wait_for
+
+
+def test_the_next_up_adopts_what_a_killed_first_one_created(checkout, cluster, nothing_is_left):
+    process = checkout.start("up")
+    wait_for("the first servers", lambda: len(cluster.get("statefulsets")) == 3)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    try:
+        said = checkout.up()
+    finally:
+        left = checkout.make("down")
+
+    assert "looking what is there" in said
+    assert "Airflow is healthy." in said
+    nothing_is_left(*left)
