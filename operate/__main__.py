@@ -73,7 +73,7 @@ def _opened(name: str, settings: Settings) -> Stack:
     if existing:
         cluster = _cluster(stack, settings)
         cluster.check_reachable()
-        cluster.check_namespace(name)
+        cluster.check_namespace(name, _say)
     return stack
 
 

@@ -13,6 +13,7 @@ from operate.shell import Problem, attempt, output
 
 ANSWER_SECONDS = 10
 HEALTH_SECONDS = 300
+DELETE_SECONDS = 900
 # Runs in the pod of the API server: from elsewhere, NetworkPolicies would forbid it.
 ASK_HEALTH = (
     "import urllib.request as u; "
@@ -52,13 +53,23 @@ class Kubernetes:
             last = done.stderr.strip().splitlines()[-1:]
             raise Problem(f"the cluster of context {self.name!r} does not answer: {' '.join(last)}")
 
-    def check_namespace(self, stack: str) -> None:
-        """Raise `Problem` if the namespace belongs to somebody else."""
+    def check_namespace(self, stack: str, say: Callable[[str], None]) -> None:
+        """Raise `Problem` if the namespace belongs to somebody else. If it is going, wait for that."""
         get = self.command("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "json")
         text = output(get, seconds=30)
         if not text:
             return
-        owner = json.loads(text)["metadata"].get("labels", {}).get(STACK_LABEL)
+        metadata = json.loads(text)["metadata"]
+        if "deletionTimestamp" in metadata:
+            say(
+                f"waiting for the end of the last namespace {NAMESPACE!r}: its pods finish their tasks"
+            )
+            gone = self.command(
+                "wait", "--for=delete", f"namespace/{NAMESPACE}", f"--timeout={DELETE_SECONDS}s"
+            )
+            output(gone, seconds=DELETE_SECONDS + 10)
+            return
+        owner = metadata.get("labels", {}).get(STACK_LABEL)
         if owner != stack:
             whose = f"stack {owner!r}" if owner else "something else"
             raise Problem(

@@ -31,6 +31,18 @@ def plan(monkeypatch, capsys):
 
 
 @pytest.fixture
+def committed_plan(plan, stack, monkeypatch):
+    """The same for a committed stack, whose program other tests have run already."""
+
+    def run(name, *form):
+        made = stack(name)
+        monkeypatch.setattr(engine, "run_stack", {name: made}.__getitem__)
+        return plan("--stack", name, *form)
+
+    return run
+
+
+@pytest.fixture
 def stack_file(monkeypatch, tmp_path):
     """A checkout that has one stack of its own, `mine`; returns what writes its file."""
     for name in ("Pulumi.yaml", "__main__.py"):
@@ -115,11 +127,8 @@ def test_every_committed_stack_has_facts_to_check():
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_the_plan_of_a_committed_stack_shows_what_a_person_asks_about(
-    plan, stack, monkeypatch, name
-):
-    monkeypatch.setattr(engine, "run_stack", stack)
-    code, out, err = plan("--stack", name)
+def test_the_plan_of_a_committed_stack_shows_what_a_person_asks_about(committed_plan, name):
+    code, out, err = committed_plan(name)
 
     assert (code, err) == (0, "")
     assert [fact for fact in FACTS[name] if fact not in out] == []
@@ -140,12 +149,11 @@ def test_the_plan_shows_every_resource_once_and_marks_what_is_protected(stack, n
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_the_plan_for_machines_is_json_with_the_same_facts(plan, stack, monkeypatch, name):
+def test_the_plan_for_machines_is_json_with_the_same_facts(committed_plan, name):
     def no_json(constant):
         pytest.fail(f"{constant} is no JSON")
 
-    monkeypatch.setattr(engine, "run_stack", stack)
-    code, out, err = plan("--stack", name, "--json")
+    code, out, err = committed_plan(name, "--json")
     made = json.loads(out, parse_constant=no_json)
 
     assert (code, err) == (0, "")
@@ -158,9 +166,8 @@ def test_the_plan_for_machines_is_json_with_the_same_facts(plan, stack, monkeypa
         assert any(line.startswith(fact) for line in FACTS[name])
 
 
-def test_machines_see_what_a_resource_waits_for_and_where_it_stands(plan, stack, monkeypatch):
-    monkeypatch.setattr(engine, "run_stack", stack)
-    _, out, _ = plan("--stack", "prod", "--json")
+def test_machines_see_what_a_resource_waits_for_and_where_it_stands(committed_plan):
+    _, out, _ = committed_plan("prod", "--json")
     resources = {r["urn"]: r for r in json.loads(out)["resources"]}
     (release,) = [r for r in resources.values() if r["name"] == "airflow-release"]
 
