@@ -2,9 +2,11 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import capacity
+from components.charts import AIRFLOW, KEDA
 
 # (full key, what is wrong and what to do)
 Mistake = tuple[str, str]
@@ -85,6 +87,20 @@ def _connections_fit_the_database(workers: Any, airflow: Any, database: Any) -> 
         )
 
 
+def _charts_are_in_their_directory(charts: Any, workers: Any) -> Iterator[Mistake]:
+    if charts.source is None or "://" in charts.source:
+        return
+    needed = [AIRFLOW, KEDA] if workers.scaling == "queue" else [AIRFLOW]
+    missing = [
+        chart.archive for chart in needed if not Path(charts.source, chart.archive).is_file()
+    ]
+    if missing:
+        yield (
+            "charts.source",
+            f"{charts.source} has no {' and no '.join(missing)}; `helm pull` makes them",
+        )
+
+
 CHECKS = (
     _cluster_has_its_network,
     _database_fits_the_cluster,
@@ -94,6 +110,7 @@ CHECKS = (
     _a_tag_is_not_followed,
     _slots_can_be_used,
     _connections_fit_the_database,
+    _charts_are_in_their_directory,
 )
 
 

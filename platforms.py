@@ -125,6 +125,7 @@ def on_existing_cluster(
             namespace=namespace.name,
             password=secrets.database_password,
             password_generation=stack.rotation.database,
+            for_keda=stack.workers.scaling == "queue",
             settings=database_settings,
         ),
         opts=inside,

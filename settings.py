@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import pulumi
 from pydantic import (
@@ -52,11 +51,24 @@ def _cidr(value: str) -> str:
 
 def _bare_url(value: str) -> str:
     """A Git URL that carries no credentials: they would stand in plain text in state and on pods."""
-    if "://" in value and (
-        urlsplit(value).password or urlsplit(value).username not in (None, "git")
-    ):
+    host = value.removeprefix("ssh://").partition("/")[0]
+    login_of_ssh = re.fullmatch(r"[A-Za-z0-9._-]+@[^@]+", host) and not value.startswith("http")
+    if "@" in value and (value.count("@") > 1 or not login_of_ssh):
         raise ValueError("must not carry credentials; use dags.auth and a secret")
     return value
+
+
+def _sub_path(value: str) -> str:
+    if value and {"", ".", ".."} & set(value.split("/")):
+        raise ValueError("should be a folder in the repository, such as dags or team/dags")
+    return value
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):  # too long, or a character that no file system takes
+        return False
 
 
 def _instance_class(value: str) -> str:
@@ -72,11 +84,9 @@ def _option(value: Any) -> str | int | float | bool:
 
 
 def _chart_source(value: str) -> str:
-    if value.startswith(("https://", "oci://")) or list(Path(value).glob("airflow-*.tgz")):
-        return value
-    raise ValueError(
-        "should be an https:// or oci:// repository, or a directory with airflow-*.tgz"
-    )
+    if not value.startswith(("https://", "oci://")) and not _is_directory(value):
+        raise ValueError("should be an https:// or oci:// repository, or a directory")
+    return value
 
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
@@ -168,7 +178,7 @@ class RdsSettings(Section):
     @model_validator(mode="after")
     def _storage_can_grow(self) -> "RdsSettings":
         # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html : 10 % at least
-        if self.max_storage_gb < self.storage_gb * 1.1:
+        if self.max_storage_gb * 10 < self.storage_gb * 11:
             raise ValueError("max_storage_gb must exceed storage_gb by a tenth")
         return self
 
@@ -228,10 +238,8 @@ class DagSettings(Section):
     tag: str | None = Field(
         default=None, min_length=1, description="Tag to stay on, instead of a branch"
     )
-    sub_path: str = Field(
-        default="dags",
-        pattern=r"^([^/.][^/]*(/[^/]+)*)?$",
-        description="Folder of the DAGs in the repository",
+    sub_path: Annotated[str, AfterValidator(_sub_path)] = Field(
+        default="dags", description="Folder of the DAGs in the repository; empty for all of it"
     )
     poll_seconds: int = Field(
         default=5, ge=1, le=3600, description="How often each pod asks Git for news"
@@ -268,7 +276,7 @@ class GitServerSettings(Section):
 
     @model_validator(mode="after")
     def _seed_exists(self) -> "GitServerSettings":
-        if not (Path(self.seed) / "dags").is_dir():
+        if not _is_directory(f"{self.seed}/dags"):
             raise ValueError(f"seed needs a folder {self.seed}/dags")
         return self
 
@@ -481,13 +489,16 @@ _REASONS = {
 def _explain(given: Any, error: ErrorDetails) -> str:
     """Name the key as it stands in the file, what is wrong with it, and what was found there."""
     path: list[str] = []
+    union_seen = False
     for part in error["loc"]:
-        # pydantic puts the `kind` of a union into the location; the file has no such key.
-        if isinstance(given, dict) and part not in given and part == given.get("kind"):
+        # In a union pydantic puts the `kind` into the location first; the file has no such key.
+        if not union_seen and isinstance(given, dict) and part == given.get("kind"):
+            union_seen = True
             continue
         path.append(str(part))
         inner = isinstance(given, dict) or isinstance(part, int)
         given = given[part] if inner and part in _keys(given) else None
+        union_seen = False
     if error["type"] in _REASONS:
         reason = _REASONS[error["type"]].format(**error.get("ctx", {}))
     else:
@@ -502,7 +513,7 @@ def _keys(given: Any) -> Any:
 
 
 def _without_credentials(value: Any) -> Any:
-    return re.sub(r"(?<=://)[^/@]*@", "***@", value) if isinstance(value, str) else value
+    return re.sub(r"^(\w+://)?.*@", r"\1***@", value, flags=re.DOTALL) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.airflow import CHART_VERSION
+from components.charts import AIRFLOW
 from plan import engine, values
 from tests.cluster.platform import ROOT, Checkout, Cluster
 
@@ -94,7 +94,7 @@ def install_bare(cluster: Cluster, declaration: engine.Declaration, charts: Path
         listed = {"apiVersion": "v1", "kind": "List", "items": items}
         cluster.kubectl("apply", "--filename", "-", stdin=json.dumps(listed))
     wanted = json.dumps(values.of_airflow(declaration), default=vars)
-    chart = str(charts / f"airflow-{CHART_VERSION}.tgz")
+    chart = str(charts / AIRFLOW.archive)
     words = ["install", "airflow", chart, "--namespace", NAMESPACE, "--wait", "--timeout", "15m"]
     command = ["helm", "--kube-context", cluster.context, *words, "--values", "-"]
     subprocess.run(

@@ -10,8 +10,9 @@ import pulumi_kubernetes as k8s
 
 from components import airflow_values
 from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
-from components.charts import chart
+from components.charts import AIRFLOW
 from components.named_secret import annotations
+from components.namespace import PODS_OF_AIRFLOW
 from settings import (
     AirflowSettings,
     ChartSettings,
@@ -21,12 +22,9 @@ from settings import (
     WorkerSettings,
 )
 
-CHART_VERSION = "1.22.0"  # renovate: datasource=helm depName=airflow
-REPOSITORY = "https://airflow.apache.org"
 VALUES = Path(__file__).parents[1] / "values"
 # Helm waits so long for every pod: a new node, the image, the first migration.
 TIMEOUT_SECONDS = 1200
-PODS_OF_AIRFLOW = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ class Airflow(pulumi.ComponentResource):
             )
         k8s.helm.v3.Release(
             f"{name}-release",
-            **chart("airflow", CHART_VERSION, repository=REPOSITORY, source=args.charts.source),
+            **AIRFLOW.reference(args.charts.source),
             name="airflow",
             namespace=args.namespace,
             value_yaml_files=[pulumi.FileAsset(str(VALUES / file)) for file in args.value_files],
@@ -140,7 +138,9 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
         "apiServer": {
             "replicas": replicas.api_server,
             "podAnnotations": signing,
-            "networkPolicy": {"ingress": {"from": [PODS_OF_AIRFLOW]}},
+            "networkPolicy": {
+                "ingress": {"from": [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]}
+            },
         },
         "config": airflow_values.airflow_config(args.airflow, args.workers, args.dags),
     }

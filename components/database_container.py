@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components import keda
 from components.database import NAME, PORT, USER
 from components.named_secret import annotations, named_secret
+from components.namespace import PODS_OF_AIRFLOW
 from components.passwords import password
 from components.stateful_server import StatefulServer, StatefulServerArgs
 from settings import ContainerDatabaseSettings
@@ -14,6 +16,7 @@ from settings import ContainerDatabaseSettings
 IMAGE = "postgres:16"  # renovate: datasource=docker
 USER_ID = 999  # `postgres` in that image
 MEMORY_MB = 512
+AIRFLOW = {"pod_selector": {"match_labels": PODS_OF_AIRFLOW}}
 
 # `local` is the inside of the pod; everybody else needs the password.
 ACCESS = """\
@@ -37,6 +40,7 @@ class DatabaseContainerArgs:
     namespace: pulumi.Input[str]
     password: pulumi.Output[str] | None
     password_generation: int
+    for_keda: bool
     settings: ContainerDatabaseSettings
 
 
@@ -102,9 +106,7 @@ class DatabaseContainer(pulumi.ComponentResource):
                 after_start=["bash", "-c", AFTER_START],
                 files={"/etc/postgres": {"config_map": {"name": access.metadata.name}}},
                 annotations=annotations(secret),
-                clients=[
-                    {"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}}
-                ],
+                clients=[AIRFLOW, keda.OPERATOR] if args.for_keda else [AIRFLOW],
             ),
             opts=child,
         )

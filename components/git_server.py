@@ -6,6 +6,7 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.namespace import PODS_OF_AIRFLOW
 from components.stateful_server import StatefulServer, StatefulServerArgs
 from settings import GitServerSettings
 
@@ -75,9 +76,7 @@ class GitServer(pulumi.ComponentResource):
                         }
                     },
                 },
-                clients=[
-                    {"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}}
-                ],
+                clients=[{"pod_selector": {"match_labels": PODS_OF_AIRFLOW}}],
             ),
             opts=child,
         )

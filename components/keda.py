@@ -6,13 +6,11 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.charts import chart
+from components.charts import KEDA
 from components.namespace import NAME as WATCHED
 from components.namespace import PART_OF
 from settings import ChartSettings
 
-CHART_VERSION = "2.17.2"  # renovate: datasource=helm depName=keda
-REPOSITORY = "https://kedacore.github.io/charts"
 NAMESPACE = "keda"
 # Where its pods find the certificates that vouch for the database.
 CA_PATH = "/etc/rds-ca"
@@ -67,7 +65,7 @@ class Keda(pulumi.ComponentResource):
             }
         k8s.helm.v3.Release(
             f"{name}-release",
-            **chart("keda", CHART_VERSION, repository=REPOSITORY, source=args.charts.source),
+            **KEDA.reference(args.charts.source),
             name="keda",
             namespace=namespace.metadata.name,
             max_history=10,

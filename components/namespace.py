@@ -9,6 +9,8 @@ NAME = "airflow"
 # By these labels `make up` tells its own namespace from a foreign one.
 PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
 STACK_LABEL = "airflow-platform/stack"
+# What the chart labels the pods of the release `airflow` with.
+PODS_OF_AIRFLOW = {"tier": "airflow", "release": "airflow"}
 
 
 # Beyond the time that workers get: Helm's own clean-up, volumes.

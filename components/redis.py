@@ -1,10 +1,12 @@
 """Redis: the queue between the schedulers and the Celery workers."""
 
+import json
 from dataclasses import dataclass
 
 import pulumi
 
 from components.named_secret import annotations, named_secret
+from components.namespace import PODS_OF_AIRFLOW
 from components.passwords import password
 from components.stateful_server import StatefulServer, StatefulServerArgs
 from settings import RedisSettings
@@ -60,8 +62,8 @@ class Redis(pulumi.ComponentResource):
             name=f"{name}-config",
             namespace=args.namespace,
             data={
-                "redis.conf": pulumi.Output.format(
-                    CONFIG, password=self.password, memory_mb=memory_mb
+                "redis.conf": self.password.apply(
+                    lambda text: CONFIG.format(password=_quoted(text), memory_mb=memory_mb)
                 ),
                 "password": self.password,
             },
@@ -97,7 +99,7 @@ class Redis(pulumi.ComponentResource):
                 },
                 annotations=annotations(secret),
                 clients=[
-                    {"pod_selector": {"match_labels": {"tier": "airflow", "release": "airflow"}}},
+                    {"pod_selector": {"match_labels": PODS_OF_AIRFLOW}},
                     # A redis_exporter takes its password from the same Secret.
                     {
                         "namespace_selector": {
@@ -113,3 +115,8 @@ class Redis(pulumi.ComponentResource):
             opts=child,
         )
         self.register_outputs({"host": self.host})
+
+
+def _quoted(text: str) -> str:
+    """Text as one word of redis.conf, whose escapes are those of JSON."""
+    return json.dumps(text, ensure_ascii=False)

@@ -13,6 +13,9 @@ PICTURE = "docs/architecture.svg"
 README = "README.md"
 DRAWN_STACK = "prod"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
+SECRETS = (
+    "Secrets stand encrypted beside the settings; add `--stack` and the stack to these commands."
+)
 
 
 def picture() -> str:
@@ -29,8 +32,8 @@ def with_tables(readme: Path) -> str:
     _, end, after = rest.partition(END)
     if not (begin and end) or BEGIN in rest or END in before + after:
         raise SystemExit(f"{readme.name}: needs {BEGIN} once, and {END} once below it")
-    tables = f"{settings_table.settings_table()}\n\n{settings_table.secrets_table()}"
-    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}"
+    parts = (BEGIN, settings_table.settings_table(), SECRETS, settings_table.secrets_table(), END)
+    return before + "\n\n".join(parts) + after
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:

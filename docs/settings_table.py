@@ -92,7 +92,7 @@ def rows(
             may_lack = not field.is_required() and field.default is None
             about = field.description or section.__doc__
             if about:
-                default = "not set" if may_lack else ""
+                default = "not set" if may_lack else "see below"
                 yield Row(key=key, kind=kind, values="section", default=default, meaning=about)
             yield from rows(section, f"{key}.", kind, key if may_lack else optional)
         elif name != "kind":

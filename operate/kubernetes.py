@@ -53,7 +53,7 @@ class Kubernetes:
             last = done.stderr.strip().splitlines()[-1:]
             raise Problem(f"the cluster of context {self.name!r} does not answer: {' '.join(last)}")
 
-    def check_namespace(self, stack: str, say: Callable[[str], None]) -> None:
+    def check_namespace(self, stack: str, say: Callable[[str], None] = print) -> None:
         """Raise `Problem` if the namespace belongs to somebody else. If it is going, wait for that."""
         get = self.command("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "json")
         text = output(get, seconds=30)

@@ -229,14 +229,21 @@ def read_stack(stack: str) -> Iterator[tuple[str, str, bool]]:
         known = ", ".join(stack_names())
         raise pulumi.RunError(f"{path.name}: no such stack file; there are {known}")
     try:
-        given = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as bad:
+        given = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as bad:
         raise pulumi.RunError(f"{path.name}: is not YAML: {bad}") from None
-    for key, value in ((given or {}).get("config") or {}).items():
+    config = (given.get("config") or {}) if isinstance(given, dict) else None
+    if not isinstance(config, dict):
+        raise pulumi.RunError(f"{path.name}: should be a map with `config:`, and a map below it")
+    for key, value in config.items():
         if isinstance(value, dict) and set(value) == {"secure"}:
-            yield key, f"decrypted-{key}", True
+            yield str(key), f"decrypted-{key}", True
         else:
-            yield key, value if isinstance(value, str) else json.dumps(value), False
+            yield (
+                str(key),
+                value if isinstance(value, str) else json.dumps(value, default=str),
+                False,
+            )
 
 
 def run_stack(stack: str) -> tuple[Declaration, Settings]:

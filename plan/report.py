@@ -215,7 +215,11 @@ def _branch(tree: Declaration, parent: str, depth: int) -> Iterator[str]:
 def _inline(value: Any) -> str:
     """One line, without the quotes and braces that only a parser needs."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_inline(inner)}" for key, inner in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{key}: {_inline(inner)}" for key, inner in sorted(value.items()))
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, value)) + "]"
     return (

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from docs.picture import look
 from docs.picture.facts import Facts, Workers
-from docs.picture.svg import Box, Card, Point, arrow, card, cylinder, frame, label
+from docs.picture.svg import PILE, Box, Card, Point, arrow, card, cylinder, frame, label
 
 # Beside the triggerers pass what workers tell the API server, and the logs that it shows.
 STATE_X = 678
@@ -72,30 +72,33 @@ def worker_count(workers: Workers) -> str:
 
 
 def arrows(facts: Facts) -> Iterator[str]:
-    yield from _dags(facts.git.seconds)
-    yield from _tasks()
+    yield from _dags(facts)
+    yield from _tasks(facts)
     yield from _logs()
     if facts.keda is not None:
         x = look.KEDA_X
-        yield arrow([Point(x, look.KEDA.y), Point(x, look.WORKER.bottom + 5)], look.SCALING)
+        yield arrow(
+            [Point(x, look.KEDA.y), Point(x, _foot(look.WORKER, facts.workers.max))], look.SCALING
+        )
         at = Point(x + 10, look.KEDA.y - 12)
         yield label("number of workers", at, color=look.SCALING, width=165)
 
 
-def _dags(seconds: int) -> Iterator[str]:
+def _dags(facts: Facts) -> Iterator[str]:
     x, y, end = look.DAGS_X, look.DAGS_Y, look.TRIGGERER.middle.x
     way = [Point(x, look.GIT.bottom), Point(x, y), Point(end, y), Point(end, look.WORKER.y)]
     yield arrow(way, look.DAGS)
-    for box in (look.TRIGGERER, look.DAG_PROCESSOR):
+    for box, name in ((look.TRIGGERER, "triggerer"), (look.DAG_PROCESSOR, "dagProcessor")):
         x = box.middle.x
-        yield arrow([Point(x, y), Point(x, box.bottom)], look.DAGS, rim=False)
-    words = f"DAGs, by git-sync every {seconds} s"
+        up = [Point(x, y), Point(x, _foot(box, facts.replicas[name]))]
+        yield arrow(up, look.DAGS, rim=False)
+    words = f"DAGs, by git-sync every {facts.git.seconds} s"
     yield label(words, Point(look.API_SERVER.x, y - 7), color=look.DAGS, width=260)
 
 
-def _tasks() -> Iterator[str]:
-    x = STATE_X
-    yield arrow([Point(x, look.WORKER.y), Point(x, look.API_SERVER.bottom)], look.TASKS)
+def _tasks(facts: Facts) -> Iterator[str]:
+    x, foot = STATE_X, _foot(look.API_SERVER, facts.replicas["apiServer"])
+    yield arrow([Point(x, look.WORKER.y), Point(x, foot)], look.TASKS)
     yield label("task state", Point(x + 8, look.WORKER.y - 8), color=look.TASKS, width=150)
     y = look.REDIS.middle.y
     for left, right in ((look.SCHEDULER, look.REDIS), (look.REDIS, look.WORKER)):
@@ -115,6 +118,11 @@ def _logs() -> Iterator[str]:
         yield arrow(way, look.LOGS)
         at = Point(left - 32, way[0].y - 7)
         yield label("logs", at, color=look.LOGS, width=40, anchor="middle")
+
+
+def _foot(box: Box, number: int) -> float:
+    """Where an arrow from below meets that number of pods."""
+    return box.bottom + (PILE if number > 1 else 0)
 
 
 def _count(number: int, name: str) -> str:

@@ -22,8 +22,8 @@ HTTPS, DAGS, TASKS, SQL, LOGS, SCALING = FLOWS = (
 
 # Outside of AWS.
 GIT = Box(16, 14, 300, 68)
-AUTHOR = Box(398, 14, 140, 68)
-USERS = Box(567, 14, 220, 68)
+AUTHOR = Box(388, 14, 140, 68)
+USERS = Box(549, 14, 256, 68)
 
 # Frames. Their names start right of the way that the DAGs take down from Git.
 REGION = Box(16, 110, 1168, 758)

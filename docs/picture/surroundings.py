@@ -55,7 +55,7 @@ def repository(git: Git) -> Iterator[str]:
 
 def users(facts: Facts) -> Iterator[str]:
     balancer = facts.load_balancer
-    place = f"in {look.networks(balancer.cidrs)}" if balancer else facts.url
+    place = look.networks(balancer.cidrs) if balancer else facts.url
     yield card(look.USERS, Card("Users", [place]), color=look.PERSON)
     # They come down between the zones: on their way they are in nobody's subnet.
     gap = look.ZONES.right - _zone_width(facts) - look.ZONE_GAP / 2

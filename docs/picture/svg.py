@@ -11,6 +11,7 @@ LINE_HEIGHT = 19
 # Width of a letter by its height in DejaVu Sans, the widest of the fonts that may come up.
 LETTER, BOLD_LETTER = 0.6, 0.68
 PADDING = 12
+PILE = 5  # what looks out from under a card
 INK, FAINT_INK, WHITE = "#1f2328", "#424a53", "#ffffff"
 
 
@@ -106,7 +107,7 @@ def card(
     y = box.middle.y - LINE_HEIGHT * len(words.lines) / 2 + TITLE_SIZE / 3
     shapes = [rectangle(box, fill=WHITE, color=color, dashed=dashed)]
     if pile:
-        behind = Box(box.x + 5, box.y + 5, box.width, box.height)
+        behind = Box(box.x + PILE, box.y + PILE, box.width, box.height)
         shapes.insert(0, rectangle(behind, fill=WHITE, color=color))
     title = label(words.title, (x, y), color=INK, width=width, size=TITLE_SIZE, bold=True)
     shapes.append(title)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components import airflow, keda
+from components.charts import AIRFLOW, KEDA
 from plan import engine, values
 from settings import Settings
 
@@ -182,7 +182,7 @@ def helm():
 
 @pytest.fixture(scope="session")
 def airflow_chart(charts):
-    return charts / f"airflow-{airflow.CHART_VERSION}.tgz"
+    return charts / AIRFLOW.archive
 
 
 @pytest.fixture(scope="session")
@@ -210,7 +210,7 @@ def of(helm, charts, airflow_chart):
             for r in declaration.all(RELEASE)
             if r.name == "keda-release"
         ]
-        keda_chart = charts / f"keda-{keda.CHART_VERSION}.tgz"
+        keda_chart = charts / KEDA.archive
         return Rendered(
             settings=settings,
             declaration=declaration,

@@ -160,6 +160,7 @@ def test_git_sync_follows_the_repository_of_the_settings(of, name, repo, ref, pe
         assert environment["GITSYNC_REF"] == environment["GIT_SYNC_BRANCH"] == ref, (
             "git-sync reads both, and the older name wins"
         )
+        assert environment["GIT_SYNC_REV"] == "HEAD", "it would win over both"
         assert environment["GITSYNC_PERIOD"] == period
         assert environment["GITSYNC_MAX_FAILURES"] == "-1", "Git may be down for a while"
 

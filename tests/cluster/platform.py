@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -59,7 +60,8 @@ class Checkout:
             if name and source.is_file():
                 target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
+                # With its time: `make` must not think that the environment is old.
+                shutil.copy2(source, target)
         (folder / ".venv").symlink_to(ROOT / ".venv")
         checkout = cls(folder=folder)
         checkout.change("local", charts={"source": str(charts)})
@@ -161,9 +163,11 @@ class Cluster:
         )
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
-            found = re.search(r"127\.0\.0\.1:(\d+)", line)
-            assert found, f"port-forward to {service}: {line}{process.stdout.read()}"
+            said = ""
+            while not (found := re.search(r"127\.0\.0\.1:(\d+)", said)):
+                line = process.stdout.readline()
+                assert line, f"port-forward to {service}: {said}"
+                said += line
             yield int(found[1])
         finally:
             process.terminate()

@@ -59,6 +59,7 @@ def test_every_instance_class_of_a_known_family_may_be_set_and_has_a_size():
         "db.m4.large",
         "db.c6gd.large",
         "db.x2g.large",
+        "db.x8g.large",
         "db.serverless",
         "db.m7g.metal",
         "db.m7g.large.extra",

@@ -1,10 +1,12 @@
 import pytest
 
-from components.charts import chart
+from components.charts import Chart
+
+CHART = Chart(name="keda", version="2.17.2", repository="https://kedacore.github.io/charts")
 
 
 def reference(source):
-    found = chart("keda", "2.17.2", repository="https://kedacore.github.io/charts", source=source)
+    found = CHART.reference(source)
     options = found.pop("repository_opts", None)
     return {**found, "repo": options and options.repo}
 

@@ -2,6 +2,7 @@ import pytest
 
 import cross_checks
 import settings
+from components.charts import AIRFLOW, KEDA
 
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
@@ -21,6 +22,7 @@ ON_AWS = {
     "workers": settings.WorkerSettings(),
     "airflow": settings.AirflowSettings(),
     "logs": settings.LogSettings(),
+    "charts": settings.ChartSettings(),
 }
 ON_EXISTING = {
     **ON_AWS,
@@ -171,7 +173,9 @@ def test_what_just_fits_together_is_no_mistake(platform, different):
 
 
 def test_every_check_has_a_case_that_breaks_it():
-    assert {case[0] for case in BROKEN} == {check.__name__ for check in cross_checks.CHECKS}
+    with_files = {"_charts_are_in_their_directory"}  # below
+    broken = {case[0] for case in BROKEN} | with_files
+    assert broken == {check.__name__ for check in cross_checks.CHECKS}
 
 
 @pytest.mark.parametrize(("check", "platform", "different", "mistake"), BROKEN)
@@ -189,3 +193,29 @@ def test_two_mistakes_are_reported_together():
     given = {**ON_EXISTING, "workers": settings.WorkerSettings(spot=True), "dags": GIT}
 
     assert [key for key, _ in cross_checks.mistakes(given)] == ["workers.spot", "dags.repo"]
+
+
+@pytest.mark.parametrize(
+    ("there", "scaling", "missing"),
+    [
+        ([], "cpu", [AIRFLOW]),
+        ([AIRFLOW], "cpu", []),
+        ([AIRFLOW], "queue", [KEDA]),
+        ([KEDA], "queue", [AIRFLOW]),
+        ([], "queue", [AIRFLOW, KEDA]),
+        ([AIRFLOW, KEDA], "queue", []),
+    ],
+)
+def test_a_directory_of_charts_has_every_chart_that_is_installed(tmp_path, there, scaling, missing):
+    for chart in there:
+        (tmp_path / chart.archive).touch()
+    sections = {
+        "charts": settings.ChartSettings(source=str(tmp_path)),
+        "workers": settings.WorkerSettings(scaling=scaling),
+    }
+
+    found = " ".join(what for _, what in cross_checks.mistakes(sections))
+
+    assert {chart.archive for chart in (AIRFLOW, KEDA) if chart.archive in found} == {
+        chart.archive for chart in missing
+    }

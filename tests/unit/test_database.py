@@ -115,6 +115,7 @@ def test_the_settings_size_the_instance(database):
     ).one(INSTANCE)
 
     wanted = {
+        "storageType": "gp3",
         "instanceClass": "db.m7g.large",
         "allocatedStorage": 200,
         "maxAllocatedStorage": 900,

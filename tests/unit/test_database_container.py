@@ -12,6 +12,7 @@ ARGS = DatabaseContainerArgs(
     namespace="airflow",
     password=None,
     password_generation=1,
+    for_keda=False,
     settings=ContainerDatabaseSettings(kind="container", storage_gb=9),
 )
 

@@ -6,6 +6,7 @@ import pulumi_eks as eks
 import pulumi_kubernetes as k8s
 import pulumi_random as random
 import pytest
+from pulumi.runtime.config import is_config_secret
 
 from plan.engine import Secret
 
@@ -54,10 +55,15 @@ def test_a_configured_secret_stays_secret(deploy):
         config = pulumi.Config()
         pulumi.export("token", config.require_secret("token"))
         pulumi.export("region", config.require("region"))
+        pulumi.export("marked", [is_config_secret(key) for key in given])
 
-    config = {"airflow-platform:token": "hunter2", "airflow-platform:region": "eu-west-1"}
-    exports = deploy(program, config=config, secret_keys=["airflow-platform:token"]).exports
-    assert exports == {"token": Secret("hunter2"), "region": "eu-west-1"}
+    given = {"airflow-platform:token": "hunter2", "airflow-platform:region": "eu-west-1"}
+    exports = deploy(program, config=given, secret_keys=["airflow-platform:token"]).exports
+    assert exports == {
+        "token": Secret("hunter2"),
+        "region": "eu-west-1",
+        "marked": [True, False],
+    }
 
 
 def test_a_secret_prints_as_a_mark_however_deep_it_lies():
@@ -99,13 +105,13 @@ def test_protection_is_recorded(deploy, keep):
 def test_the_parent_is_recorded_and_knows_its_children(deploy):
     def program():
         inside = pulumi.ResourceOptions(parent=Box("box"))
-        aws.ec2.Vpc("b", opts=inside)
-        aws.ec2.Vpc("a", opts=inside)
+        for name in ("b", "c", "a"):
+            aws.ec2.Vpc(name, opts=inside)
         aws.ec2.Vpc("outside")
 
     declaration = deploy(program)
     box = declaration.one(BOX)
-    assert [child.name for child in declaration.children(box.urn)] == ["a", "b"]
+    assert [child.name for child in declaration.children(box.urn)] == ["a", "b", "c"]
     assert declaration.one(VPC, "a").parent == box.urn
     assert declaration.one(VPC, "outside").parent == box.parent, "both stand in the stack"
 
@@ -137,6 +143,16 @@ def test_dependencies_are_recorded_whether_written_out_or_implied(deploy):
         declaration.one(VPC, "second").urn,
     }
     assert gateway.inputs["vpcId"] == "first-id"
+
+
+def test_a_resource_that_a_remote_component_is_given_is_a_dependency(deploy):
+    def program():
+        role = aws.iam.Role("role", assume_role_policy="{}")
+        eks.Cluster("eks", service_role=role)
+
+    declaration = deploy(program)
+    role = declaration.one("aws:iam/role:Role").urn
+    assert role in declaration.one("eks:index:Cluster").depends_on
 
 
 def test_waiting_follows_parents_providers_and_dependencies_to_their_end(deploy):
@@ -229,6 +245,13 @@ def test_one_name_may_stand_for_two_types(deploy):
     declaration = deploy(lambda: aws.ec2.Vpc("x") and aws.ec2.InternetGateway("x") and None)
 
     assert {r.type for r in declaration.resources.values()} == {VPC, GATEWAY}
+
+
+def test_a_run_leaves_the_stack_of_its_caller_alone(deploy):
+    before = pulumi.get_stack()
+    deploy(lambda: pulumi.export("stack", pulumi.get_stack()), stack="inside")
+
+    assert pulumi.get_stack() == before != "inside"
 
 
 def fail_while_declaring():

@@ -25,6 +25,12 @@ def logs(deploy):
     )
 
 
+def statements(policy):
+    document = json.loads(policy)
+    assert document["Version"] == "2012-10-17", "without it AWS takes the language of 2008"
+    return document["Statement"]
+
+
 @pytest.mark.parametrize("protect", [True, False])
 def test_a_protected_bucket_outlives_a_destroy(logs, protect):
     bucket = logs(protect=protect).one(BUCKET)
@@ -57,7 +63,7 @@ def test_nobody_reads_or_writes_logs_without_tls(logs):
     policy = logs().one("aws:s3/bucketPolicy:BucketPolicy").inputs
 
     assert policy["bucket"] == "logs-bucket"
-    assert json.loads(policy["policy"])["Statement"] == [
+    assert statements(policy["policy"]) == [
         {
             "Effect": "Deny",
             "Principal": "*",
@@ -93,7 +99,7 @@ def test_each_component_may_do_its_part_on_this_bucket_only(logs, account, actio
     declaration = logs()
 
     policy = declaration.one(ROLE_POLICY, f"logs-{account}").inputs
-    assert json.loads(policy["policy"])["Statement"] == [
+    assert statements(policy["policy"]) == [
         {"Effect": "Allow", "Action": actions, "Resource": f"{ARN}/*"},
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": ARN},
     ]
@@ -110,7 +116,7 @@ def test_only_pods_of_eks_take_these_roles(logs):
 
     assert len(roles) == 3
     for role in roles:
-        assert json.loads(role.inputs["assumeRolePolicy"])["Statement"] == [
+        assert statements(role.inputs["assumeRolePolicy"]) == [
             {
                 "Effect": "Allow",
                 "Principal": {"Service": "pods.eks.amazonaws.com"},

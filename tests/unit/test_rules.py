@@ -219,6 +219,13 @@ def test_a_policy_that_is_narrow_in_actions_or_in_resources_breaks_no_rule(stack
     assert rules.broken(narrow) == []
 
 
+def test_a_database_that_nothing_protects_breaks_no_rule(stack):
+    declaration, _ = stack("dev")
+
+    unprotected = altered(declaration, DATABASE, "inputs.deletionProtection", GONE)
+    assert rules.broken(unprotected) == []
+
+
 def test_a_program_that_forgets_the_provider_is_told_which_resource_it_is(deploy):
     declaration = deploy(lambda: k8s.core.v1.ConfigMap("stray", data={"a": "b"}))
 

@@ -7,6 +7,7 @@ import pytest
 from annotated_types import Ge, Le
 
 import settings
+from components.charts import AIRFLOW, KEDA
 from plan.engine import Secret
 
 KEY = "airflow-platform:settings"
@@ -25,7 +26,6 @@ LOCAL = {
 }
 CERTIFICATE = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
 INGRESS = {"host": "a.example.com", "certificate_arn": CERTIFICATE, "allowed_cidrs": ["10.0.0.0/8"]}
-CHART_ARCHIVE = "airflow-1.22.0.tgz"
 
 
 def changed(base, path, value):
@@ -688,6 +688,7 @@ def test_an_airflow_option_that_a_setting_decides_has_no_second_home(mistakes, o
     "option",
     [
         "core.fernet_key",
+        "datadog.api_key",
         "api.secret_key",
         "api_auth.jwt_secret",
         "database.sql_alchemy_conn",
@@ -727,13 +728,14 @@ def test_all_options_that_cannot_be_set_are_listed_together(mistakes):
     assert line.count("config.core.") == 3
 
 
-def test_a_directory_of_charts_has_the_chart_of_airflow(mistakes, load, tmp_path):
-    (line,) = mistakes(changed(LEAST, "charts.source", str(tmp_path)))
-
-    assert line.startswith("charts.source: should be an https:// or oci:// repository, or a direc")
-    assert line.endswith(f", got {str(tmp_path)!r}")
-    (tmp_path / CHART_ARCHIVE).touch()
+def test_charts_come_from_a_directory_that_exists(mistakes, load, tmp_path):
+    (tmp_path / AIRFLOW.archive).touch()
+    (tmp_path / KEDA.archive).touch()
     assert load(changed(LEAST, "charts.source", str(tmp_path))).charts.source == str(tmp_path)
+
+    (line,) = mistakes(changed(LEAST, "charts.source", "nowhere"))
+    assert line.startswith("charts.source: should be an https:// or oci:// repository, or a direc")
+    assert line.endswith(", got 'nowhere'")
 
 
 @pytest.mark.parametrize("source", ["https://charts.example.com", "oci://registry.example.com/x"])

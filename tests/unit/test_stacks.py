@@ -67,6 +67,28 @@ def test_only_components_stand_at_the_root(declaration, name):
     assert {r.parent for r in found.values() if r.name not in at_root} <= found.keys()
 
 
+def test_no_component_changes_its_type_by_accident(declaration):
+    types = {r.type for name in STACKS for r in declaration(name).resources.values()}
+
+    assert {t for t in types if t.startswith("airflow:")} == {
+        "airflow:aws:Cluster",
+        "airflow:aws:Database",
+        "airflow:aws:Logs",
+        "airflow:aws:Network",
+        "airflow:k8s:Airflow",
+        "airflow:k8s:AirflowSecrets",
+        "airflow:k8s:DatabaseContainer",
+        "airflow:k8s:ExistingCluster",
+        "airflow:k8s:GitServer",
+        "airflow:k8s:Keda",
+        "airflow:k8s:LoadBalancer",
+        "airflow:k8s:Namespace",
+        "airflow:k8s:Redis",
+        "airflow:k8s:StatefulServer",
+        "airflow:k8s:WorkerNodes",
+    }, "it is part of every URN: another type replaces all that is in the component"
+
+
 @every_stack
 def test_every_resource_is_named_after_the_component_that_it_is_in(declaration, name):
     for resource in declaration(name).resources.values():
