@@ -365,7 +365,9 @@ class AirflowSettings(Section):
         pattern=r"^https?://[^/]+(/.*[^/])?$",
         description="URL of the UI; from ingress.host if not set",
     )
-    ingress: IngressSettings | None = None
+    ingress: IngressSettings | None = Field(
+        default=None, description="A load balancer for the UI (EKS); without it, port-forward"
+    )
 
     @model_validator(mode="after")
     def _options_have_one_home(self) -> "AirflowSettings":
@@ -429,11 +431,15 @@ class RotationSettings(Section):
 
 class Settings(Section):
     cluster: Annotated[EksSettings | ExistingClusterSettings, Field(discriminator="kind")]
-    network: NetworkSettings | None = None
+    network: NetworkSettings | None = Field(
+        default=None, description="Required for `cluster.kind: eks`; `{}` for the defaults"
+    )
     database: Annotated[RdsSettings | ContainerDatabaseSettings, Field(discriminator="kind")]
     redis: RedisSettings = RedisSettings()
     dags: DagSettings
-    git_server: GitServerSettings | None = None
+    git_server: GitServerSettings | None = Field(
+        default=None, description="A Git server in the cluster, for a stack that has no Git host"
+    )
     workers: WorkerSettings = WorkerSettings()
     airflow: AirflowSettings = AirflowSettings()
     logs: LogSettings = LogSettings()

@@ -27,4 +27,4 @@ cat > /git/access <<'HOOK'
 HOOK
 chmod 755 /git/access
 exec git daemon --export-all --enable=receive-pack --access-hook=/git/access \
-    --reuseaddr --base-path=/git --port=9418 /git
+    --informative-errors --reuseaddr --base-path=/git --port=9418 /git

@@ -2,7 +2,6 @@
 
 import pytest
 
-from components import keda
 from components.worker_nodes import NAME as NODE_POOL
 
 
@@ -200,15 +199,16 @@ def test_keda_needs_no_certificates_for_a_database_without_tls(of):
 
 
 def test_postgresql_admits_the_pod_that_counts_tasks(of):
-    labels = keda.OPERATOR["pod_selector"]["match_labels"]
-    namespace = of("queue-from-zero").declaration.one(
-        "kubernetes:core/v1:Namespace", "keda-namespace"
-    )
+    declaration = of("queue-from-zero").declaration
+    policy = declaration.one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "database-clients")
+    namespace = declaration.one("kubernetes:core/v1:Namespace", "keda-namespace")
+    (rule,) = policy.inputs["spec"]["ingress"]
 
     admitted = [
-        p.name for p in of("queue-from-zero").keda.pods if labels.items() <= p.labels.items()
+        (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], pod.name)
+        for peer in rule["from"]
+        for pod in of("queue-from-zero").keda.pods
+        if "namespaceSelector" in peer
+        and peer["podSelector"]["matchLabels"].items() <= pod.labels.items()
     ]
-    assert admitted == ["keda-operator"]
-    assert keda.OPERATOR["namespace_selector"]["match_labels"] == {
-        "kubernetes.io/metadata.name": namespace.inputs["metadata"]["name"]
-    }
+    assert admitted == [(namespace.inputs["metadata"]["name"], "keda-operator")]

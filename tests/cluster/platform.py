@@ -146,32 +146,23 @@ class Cluster:
     @contextmanager
     def forward(self, service: str, port: int) -> Iterator[int]:
         """A port on loopback that leads to a service."""
-        process = subprocess.Popen(
-            [
-                "kubectl",
-                "--context",
-                self.context,
-                "-n",
-                "airflow",
-                "port-forward",
-                f"svc/{service}",
-                f":{port}",
-            ],
+        words = ["kubectl", "--context", self.context, "-n", "airflow", "port-forward"]
+        with subprocess.Popen(
+            [*words, f"svc/{service}", f":{port}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-        )
-        try:
-            assert process.stdout is not None
-            said = ""
-            while not (found := re.search(r"127\.0\.0\.1:(\d+)", said)):
-                line = process.stdout.readline()
-                assert line, f"port-forward to {service}: {said}"
-                said += line
-            yield int(found[1])
-        finally:
-            process.terminate()
-            process.wait()
+        ) as process:
+            try:
+                assert process.stdout is not None
+                said = ""
+                while not (found := re.search(r"127\.0\.0\.1:(\d+)", said)):
+                    line = process.stdout.readline()
+                    assert line, f"port-forward to {service}: {said}"
+                    said += line
+                yield int(found[1])
+            finally:
+                process.terminate()
 
 
 @dataclass(frozen=True, kw_only=True)

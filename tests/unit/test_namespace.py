@@ -31,7 +31,7 @@ def test_a_command_tells_its_own_namespace_from_a_foreign_one(namespace):
 def test_nothing_reaches_a_pod_unless_a_policy_says_so(namespace):
     policy = namespace().one(POLICY).inputs
 
-    assert policy["metadata"]["namespace"] == "airflow"
+    assert policy["metadata"] == {"name": "deny-ingress", "namespace": "airflow"}
     assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
 
 

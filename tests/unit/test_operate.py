@@ -83,16 +83,24 @@ def test_every_missing_tool_is_named_at_once_with_the_way_to_get_it(tools, plan,
         assert line.startswith(complaint)
 
 
-@pytest.mark.parametrize("tool", [shell.PULUMI, shell.KUBECTL, shell.AWS], ids=lambda t: t.name)
-def test_the_version_of_a_real_tool_is_understood(tools, tool):
-    says = {
-        "pulumi": "v3.272.0",
-        "kubectl": "Client Version: v1.34.1; Kustomize Version: v5.7.1",
-        "aws": "aws-cli/2.15.0 Python/3.11.6 Linux/6.1",
-    }
-    tools(tool.name, f'echo "{says[tool.name]}"')
-
+@pytest.mark.parametrize(
+    ("tool", "asked", "says", "too_old"),
+    [
+        (shell.PULUMI, "version", "v3.259.0", "v3.258.9"),
+        (shell.KUBECTL, "version --client", "Client Version: v1.33.0", "Client Version: v1.32.9"),
+        (shell.AWS, "--version", "aws-cli/2.7.0 Python/3.11.6", "aws-cli/2.6.9 Python/3.11.6"),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_the_version_of_a_real_tool_is_understood(tools, tool, asked, says, too_old):
+    tools(tool.name, f'[ "$*" = "{asked}" ] && echo "{says}"')
     shell.require(tool)
+
+    tools(tool.name, f'echo "{too_old}"')
+    with pytest.raises(
+        Problem, match=f"^{tool.name}: is .*, needs .* To get it, run `mise install`"
+    ):
+        shell.require(tool)
 
 
 def test_a_tool_that_fails_is_quoted(tools):
@@ -108,6 +116,12 @@ def test_what_a_tool_prints_is_the_answer_and_its_status_can_be_looked_at(tools)
     fast = dict(os.environ, MODE="fast")
     assert shell.output(["work", "well"], seconds=10, env=fast) == "done fast\n"
     assert shell.attempt(["work", "badly"], seconds=10).returncode == 1
+
+
+def test_a_tool_reads_what_it_is_given(tools):
+    tools("work", 'read -r line; echo "got $line"')
+
+    assert shell.output(["work"], seconds=10, stdin="this\n") == "got this\n"
 
 
 def test_a_tool_that_hangs_is_given_up(tools, tmp_path):
@@ -193,6 +207,55 @@ def test_a_foreign_namespace_is_left_alone(tools, metadata, owner):
 
     with pytest.raises(Problem, match=f"'airflow' in context 'kind-a' belongs to {owner}; nothing"):
         KIND.check_namespace("local")
+
+
+def test_a_namespace_that_is_going_is_waited_for(tools):
+    going = {"metadata": {"deletionTimestamp": "2026-11-24T07:00:00Z"}}
+    tools("kubectl", CLUSTER.format(ready="", namespace=json.dumps(going)))
+    said = []
+
+    KIND.check_namespace("local", said.append)
+    assert tools.calls()[-1].startswith(
+        "kubectl --context kind-a wait --for=delete namespace/airflow --timeout="
+    )
+    assert said == [
+        "waiting for the end of the last namespace 'airflow': its pods finish their tasks"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("type_", "metadata", "found", "id_"),
+    [
+        ("core/v1:Secret", {"name": "a", "namespace": "airflow"}, "secret/a", "airflow/a"),
+        ("core/v1:Secret", {"name": "a", "namespace": "airflow"}, "", None),
+        ("core/v1:Namespace", {"name": "airflow"}, "namespace/airflow", "airflow"),
+        ("core/v1:Namespace", {}, "namespace/x", None),
+    ],
+    ids=["there", "not there", "of the cluster", "nameless"],
+)
+def test_what_pulumi_calls_an_object_is_known_if_it_is_there(tools, type_, metadata, found, id_):
+    tools("kubectl", f"printf %s '{found}'")
+
+    resource = {"type": f"kubernetes:{type_}", "inputs": {"metadata": metadata}}
+    assert KIND.identify(resource) == id_
+
+
+def test_an_object_is_looked_for_in_its_own_namespace(tools):
+    tools("kubectl", "")
+    metadata = {"name": "a", "namespace": "keda"}
+
+    KIND.identify({"type": "kubernetes:core/v1:Secret", "inputs": {"metadata": metadata}})
+    assert tools.calls() == [
+        "kubectl --context kind-a get Secret a --namespace keda --ignore-not-found --output name"
+    ]
+
+
+def test_other_resources_are_not_looked_for(tools):
+    tools("kubectl", "echo found")
+
+    inputs = {"metadata": {"name": "a"}}
+    assert KIND.identify({"type": "random:index/randomId:RandomId", "inputs": inputs}) is None
+    assert tools.calls() == []
 
 
 def test_interrupted_helm_revisions_are_forgotten_and_no_others(tools):
@@ -364,6 +427,73 @@ def test_what_remains_is_what_a_provider_made(checkout, tools):
 
     remaining = stacks.open_stack("local", in_checkout=False).remaining()
     assert remaining == ["kubernetes:core/v1:Secret a", "kubernetes:core/v1:Secret b"]
+
+
+def test_pulumi_gets_the_stack_its_file_and_its_environment(checkout, tools, tmp_path):
+    tools("pulumi", f'printf "%s" "$PWD $PULUMI_BACKEND_URL" > {tmp_path}/seen; exit 7')
+    opened = stacks.open_stack("local", in_checkout=True)
+
+    assert opened.run("up", "--yes") == 7
+    file = checkout / ".state" / "Pulumi.local.yaml"
+    assert tools.calls() == [
+        f"pulumi up --stack local --config-file {file} --yes --non-interactive"
+    ]
+    assert (tmp_path / "seen").read_text() == f"{checkout} file://{checkout / '.state'}"
+
+
+def test_ctrl_c_waits_for_pulumi_to_wind_up(checkout, monkeypatch, capsys):
+    answers = iter([KeyboardInterrupt(), 130])
+
+    class Winding:
+        def __init__(self, *command, **options):
+            pass
+
+        def wait(self):
+            answer = next(answers)
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(stacks.subprocess, "Popen", Winding)
+    assert stacks.open_stack("local", in_checkout=False).run("up") == 130
+    assert "waiting for Pulumi to wind up" in capsys.readouterr().out
+
+
+def test_what_a_killed_command_made_is_written_down_and_the_rest_is_forgotten(
+    checkout, tools, tmp_path
+):
+    def operation(urn, kind="creating"):
+        return {"type": kind, "resource": {"urn": urn, "inputs": {"of": urn}}}
+
+    pending = [operation("there"), operation("not there"), operation("old", kind="updating")]
+    deployment = {"resources": [{"urn": "old", "id": "0"}], "pending_operations": pending}
+    exported = json.dumps({"version": 3, "deployment": deployment})
+    tools(
+        "pulumi",
+        f"""case "$*" in
+          *"stack export"*) printf %s '{exported}' ;;
+          *"stack import"*) read -r line; printf %s "$line" > {tmp_path}/imported ;;
+        esac""",
+    )
+    opened = stacks.open_stack("local", in_checkout=False)
+
+    assert [r["urn"] for r in opened.interrupted_creates()] == ["there", "not there"]
+    assert opened.adopt({"there": "airflow/there"}) == 0
+    assert json.loads((tmp_path / "imported").read_text()) == {
+        "version": 3,
+        "deployment": {
+            "resources": [
+                {"urn": "old", "id": "0"},
+                {
+                    "urn": "there",
+                    "inputs": {"of": "there"},
+                    "id": "airflow/there",
+                    "outputs": {"of": "there"},
+                },
+            ]
+        },
+    }
+    assert tools.calls()[-1].startswith("pulumi refresh --stack local ")
 
 
 @pytest.fixture

@@ -154,8 +154,8 @@ def test_the_picture_follows_the_settings(pictures, change, gone, shown):
 def test_the_picture_has_as_many_of_a_thing_as_the_stack_declares(
     pictures, thing, in_prod, in_other
 ):
-    assert words(pictures["prod"]).count(thing) == in_prod
-    assert words(pictures["other"]).count(thing) == in_other
+    counts = [words(pictures[name]).count(thing) for name in ("prod", "other")]
+    assert counts == [in_prod, in_other]
 
 
 def test_the_picture_promises_tls_only_if_the_database_insists_on_it():
@@ -179,8 +179,7 @@ def test_who_does_not_see_the_picture_can_read_it(pictures):
 
 
 def test_the_picture_admits_that_it_has_no_place_for_a_git_server_in_the_cluster(monkeypatch):
-    entries = list(engine.read_stack("prod"))
-    config = changed(entries, {"git_server": {}})
+    config = changed(engine.read_stack("prod"), {"git_server": {}})
     monkeypatch.setattr(engine, "read_stack", lambda stack: config)
     with pytest.raises(ValueError, match="no place for a Git server"):
         from_plan.facts("prod")
