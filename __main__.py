@@ -53,7 +53,9 @@ if stack.git_server is not None:
     parts.append(GitServer("git-server", git_server_args, opts=inside))
 if stack.workers.scaling == "queue":
     keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
-    parts.append(Keda("keda", keda_args, opts=inside))
+    # Its chart writes into the namespace of Airflow too.
+    keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)
+    parts.append(Keda("keda", keda_args, opts=keda_opts))
 
 airflow = Airflow(
     "airflow",

@@ -17,7 +17,7 @@ _LARGE_GIB = {"t": 8, "m": 8, "r": 16}
 _SMALL_GIB = {"micro": 1, "small": 2, "medium": 4}
 INSTANCE_CLASS = (
     r"^db\.(t3|t4g)\.(micro|small|medium|large|xlarge|2xlarge)$"
-    r"|^db\.[mr][5-8][a-z]*\.(large|xlarge|[0-9]+xlarge)$"
+    r"|^db\.[mr][5-8][a-z]*\.(large|xlarge|(2|4|8|12|16|24|32|48)xlarge)$"
 )
 
 CONTAINER_MAX_CONNECTIONS = 200

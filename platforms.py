@@ -88,7 +88,7 @@ def on_aws(
         WorkerNodesArgs(spot=stack.workers.spot, grace_seconds=stack.workers.grace_seconds),
         opts=inside,
     )
-    parts: list[pulumi.Resource] = [cluster, database, namespace, logs, nodes]
+    parts: list[pulumi.Resource] = [network, cluster, database, namespace, logs, nodes]
     if stack.airflow.ingress is not None:
         args = LoadBalancerArgs(settings=stack.airflow.ingress)
         parts.append(LoadBalancer("load-balancer", args, opts=inside))

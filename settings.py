@@ -35,6 +35,8 @@ DERIVED_OPTIONS = {
     "celery.worker_concurrency": "workers.concurrency",
     "core.executor": "nothing: it is CeleryExecutor",
     "core.parallelism": "airflow.parallelism",
+    "database.sql_alchemy_max_overflow": "capacity.py, which counts connections with it",
+    "database.sql_alchemy_pool_size": "capacity.py, which counts connections with it",
     "dag_processor.refresh_interval": "dags.poll_seconds",
     "dag_processor.bundle_refresh_check_interval": "dags.poll_seconds",
     "logging.remote_base_log_folder": "nothing: it is the bucket of the stack",
@@ -519,7 +521,11 @@ def _keys(given: Any) -> Any:
 
 
 def _without_credentials(value: Any) -> Any:
-    return re.sub(r"^(\w+://)?.*@", r"\1***@", value, flags=re.DOTALL) if isinstance(value, str) else value
+    return (
+        re.sub(r"^(\w+://)?.*@", r"\1***@", value, flags=re.DOTALL)
+        if isinstance(value, str)
+        else value
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -114,6 +114,7 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
     basic = annotations(*secrets.every_pod)
     signing = {**basic, **annotations(*secrets.signing)}
     with_dags = {**basic, **annotations(*secrets.git)}
+    worker = {**with_dags, **annotations(*secrets.keda)}
     replicas = args.airflow.replicas
     values: dict[str, Any] = {
         "airflowVersion": args.airflow.version,
@@ -126,7 +127,7 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
         "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
         "dags": {"gitSync": airflow_values.git_sync(args.dags)},
         "workers": {
-            "celery": {"podAnnotations": with_dags, **airflow_values.worker_values(args.workers)}
+            "celery": {"podAnnotations": worker, **airflow_values.worker_values(args.workers)}
         },
         "scheduler": {
             "replicas": replicas.scheduler,

@@ -32,11 +32,14 @@ class AirflowSecretsArgs:
 
 
 class AirflowSecrets(pulumi.ComponentResource):
-    """The Secrets by use: `every_pod`, `signing` (API server and scheduler), `git`, `admin`."""
+    """The Secrets by use: `every_pod`, `signing` (API server and scheduler), `git`,
+    `keda` (workers, where KEDA reads it), `admin`.
+    """
 
     every_pod: Sequence[NamedSecret]
     signing: Sequence[NamedSecret]
     git: Sequence[NamedSecret]
+    keda: Sequence[NamedSecret]
     admin: NamedSecret
 
     def __init__(
@@ -68,7 +71,7 @@ class AirflowSecrets(pulumi.ComponentResource):
         address = pulumi.Output.format(
             "{}:{}@{}:{}/{}",
             database.USER,
-            args.database_password.apply(quote),
+            args.database_password.apply(_quoted),
             args.database_host,
             database.PORT,
             database.NAME,
@@ -85,7 +88,7 @@ class AirflowSecrets(pulumi.ComponentResource):
             "broker",
             connection=pulumi.Output.format(
                 "redis://:{}@{}:{}/0",
-                args.redis_password.apply(quote),
+                args.redis_password.apply(_quoted),
                 args.redis_host,
                 redis.PORT,
             ),
@@ -108,9 +111,9 @@ class AirflowSecrets(pulumi.ComponentResource):
             ),
         )
         self.git = self._git_credentials(name, args, child)
-        if args.for_keda:
-            # Its driver knows no `+psycopg2`.
-            secret("keda", connection=pulumi.Output.concat("postgresql://", address, verified))
+        # Its driver knows no `+psycopg2`.
+        url = pulumi.Output.concat("postgresql://", address, verified)
+        self.keda = (secret("keda", connection=url),) if args.for_keda else ()
         self.register_outputs({})
 
     def _fernet_keys(
@@ -151,3 +154,8 @@ class AirflowSecrets(pulumi.ComponentResource):
                 opts=opts,
             ),
         )
+
+
+def _quoted(text: str) -> str:
+    """Text as a password in a URL."""
+    return quote(text, safe="")

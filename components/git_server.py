@@ -18,12 +18,17 @@ SERVE = Path(__file__).with_name("git_server.sh")
 
 def seed_files(folder: Path) -> dict[str, str]:
     """The text files of `folder` by relative path, without what tools leave behind."""
-    paths = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    return {
-        str(path): (folder / path).read_text()
-        for path in paths
-        if not any(part.startswith(".") or part == "__pycache__" for part in path.parts[:-1])
-    }
+    files: dict[str, str] = {}
+    for path in sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()):
+        if any(part.startswith(".") or part == "__pycache__" for part in path.parts[:-1]):
+            continue
+        try:
+            files[str(path)] = (folder / path).read_text()
+        except UnicodeDecodeError:
+            raise pulumi.RunError(
+                f"{folder / path}: is not text, and git_server.seed takes text only; push it instead"
+            ) from None
+    return files
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,11 +48,13 @@ class Stack:
         """Make the stack in its backend. Pulumi writes how to decrypt it into the stack file."""
         committed = ROOT / f"Pulumi.{self.name}.yaml"
         before = committed.read_text()
-        self._output("stack", "init", self.name, "--non-interactive")
-        if self.file != committed:
-            # A salt belongs to one checkout's passphrase, so it stays out of the committed file.
-            self.file.write_text(committed.read_text())
-            committed.write_text(before)
+        try:
+            self._output("stack", "init", self.name, "--non-interactive")
+        finally:
+            if self.file != committed:
+                # A salt belongs to one checkout's passphrase, so it stays out of the committed file.
+                self.file.write_text(committed.read_text())
+                committed.write_text(before)
 
     def state(self) -> dict[str, Any]:
         """The deployment; secrets in it are encrypted."""
@@ -155,4 +157,6 @@ def _lives(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    # A killed process keeps its number, as a zombie, until its parent asks. Without /proc: it lives.
+    stat = Path("/proc", str(pid), "stat")
+    return not stat.exists() or stat.read_text().rpartition(") ")[2][:1] != "Z"

@@ -1,4 +1,8 @@
-"""What the providers would answer. An unforeseen look-up fails; an unforeseen output is missing."""
+"""What the providers would answer. An unforeseen look-up fails.
+
+An output that is not here is None, and an input made of it vanishes: a component that uses a new output
+needs its entry, and a test that sees the input arrive.
+"""
 
 import json
 from collections.abc import Callable

@@ -59,7 +59,7 @@ def nobody_may_do_everything(declaration: Declaration) -> Iterator[str]:
             broad = [
                 a for a in ([actions] if isinstance(actions, str) else actions) if a.endswith("*")
             ]
-            if broad and statement["Resource"] == "*":
+            if broad and statement["Resource"] in ("*", ["*"]):
                 yield f"{policy.name}: {broad} on every resource"
 
 
@@ -101,10 +101,8 @@ def pods_are_restricted(declaration: Declaration) -> Iterator[str]:
             if not at(container, "resources.limits.memory"):
                 yield f"{workload.name}: {container['name']} has no memory limit"
     for namespace in declaration.all("kubernetes:core/v1:Namespace"):
-        if (
-            at(namespace.inputs, "metadata.labels").get("pod-security.kubernetes.io/enforce")
-            != "restricted"
-        ):
+        labels = at(namespace.inputs, "metadata.labels") or {}
+        if labels.get("pod-security.kubernetes.io/enforce") != "restricted":
             yield f"{namespace.name}: Pod Security must be restricted"
 
 

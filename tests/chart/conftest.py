@@ -46,7 +46,10 @@ VARIANTS = {
                 "image": "registry.example/airflow",
                 "digest": f"sha256:{'0a' * 32}",
                 "parallelism": 100,
-                "config": {"core": {"max_active_runs_per_dag": 3}},
+                "config": {
+                    "core": {"max_active_runs_per_dag": 3},
+                    "scheduler": {"task_queued_timeout": 2400},  # values/ has another one
+                },
             }
         },
     ),

@@ -97,6 +97,7 @@ def test_every_component_of_airflow_is_there(any_stack):
         ("prod", "worker", "logging.remote_logging", "True"),
         ("prod", "worker", "logging.remote_base_log_folder", "s3://logs-bucket"),
         ("own-image", "scheduler", "core.max_active_runs_per_dag", "3"),
+        ("own-image", "scheduler", "scheduler.task_queued_timeout", "2400"),
     ],
 )
 def test_a_setting_reaches_the_component_that_reads_it(of, name, component, option, value):

@@ -174,7 +174,7 @@ def checksums(values):
 @pytest.mark.parametrize(
     ("kind", "secrets"),
     [
-        ("workers", {"metadata", "broker", "fernet", "api", "git"}),
+        ("workers", {"metadata", "broker", "fernet", "api", "git", "keda"}),
         ("scheduler", {"metadata", "broker", "fernet", "api", "jwt"}),
         ("dagProcessor", {"metadata", "broker", "fernet", "api", "git"}),
         ("triggerer", {"metadata", "broker", "fernet", "api", "git"}),

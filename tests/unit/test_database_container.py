@@ -122,14 +122,20 @@ def test_the_data_is_on_the_volume(database):
     assert inside.startswith(f"{data}/"), "the root of a volume holds lost+found"
 
 
-def test_airflow_reaches_postgres_and_nobody_without_a_label(database):
-    policy = database().one("kubernetes:networking.k8s.io/v1:NetworkPolicy").inputs["spec"]
+AIRFLOW = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
+KEDA = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}},
+    "podSelector": {"matchLabels": {"app": "keda-operator"}},
+}
 
-    (rule,) = policy["ingress"]
+
+@pytest.mark.parametrize(("for_keda", "clients"), [(False, [AIRFLOW]), (True, [AIRFLOW, KEDA])])
+def test_only_airflow_and_keda_where_it_scales_reach_postgres(database, for_keda, clients):
+    policy = database(for_keda=for_keda).one("kubernetes:networking.k8s.io/v1:NetworkPolicy")
+
+    (rule,) = policy.inputs["spec"]["ingress"]
+    assert rule["from"] == clients
     assert rule["ports"] == [{"port": 5432, "protocol": "TCP"}]
-    airflow = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
-    assert airflow in rule["from"]
-    assert all(peer["podSelector"]["matchLabels"] for peer in rule["from"])
 
 
 def test_postgres_is_ready_when_it_listens(database):

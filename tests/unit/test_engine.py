@@ -218,24 +218,6 @@ def test_a_look_up_that_nobody_foresaw_fails_by_name(deploy, look_up):
         deploy(lambda: look_up() and None)
 
 
-def test_an_input_that_comes_to_nothing_fails_by_name(deploy):
-    def program():
-        gateway = aws.ec2.InternetGateway("gateway", vpc_id="vpc-1")
-        aws.ec2.Route("route", route_table_id=gateway.arn)
-
-    with pytest.raises(ValueError, match=r"route: .*routeTableId"):
-        deploy(program)
-
-
-def test_an_input_that_comes_to_nothing_deep_inside_fails_by_name(deploy):
-    def program():
-        gateway = aws.ec2.InternetGateway("gateway", vpc_id="vpc-1")
-        k8s.core.v1.ConfigMap("config", data={"arn": gateway.arn})
-
-    with pytest.raises(ValueError, match=r"config: .*data"):
-        deploy(program)
-
-
 def test_two_resources_of_one_type_and_name_fail(deploy):
     with pytest.raises(ValueError, match=r"two resources are named urn:.*:Vpc::vpc$"):
         deploy(lambda: aws.ec2.Vpc("vpc") and aws.ec2.Vpc("vpc") and None)

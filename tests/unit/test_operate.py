@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import subprocess
 
 import pytest
 import yaml
@@ -556,3 +557,12 @@ def test_a_backend_elsewhere_keeps_its_locks_to_itself(checkout, tools, monkeypa
 
     assert stacks.open_stack("local", in_checkout=True).release_stale_lock() is False
     assert tools.calls() == []
+
+
+def test_the_lock_of_a_killed_command_that_nobody_has_reaped_is_no_lock():
+    killed = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert not stacks._lives(killed.pid), "`make up` would wait for a zombie"
+    finally:
+        killed.wait()
