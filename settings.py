@@ -55,8 +55,27 @@ def _bare_url(value: str) -> str:
     """A Git URL that carries no credentials: they would stand in plain text in state and on pods."""
     host = value.removeprefix("ssh://").partition("/")[0]
     login_of_ssh = re.fullmatch(r"[A-Za-z0-9._-]+@[^@]+", host) and not value.startswith("http")
-    if "@" in value and (value.count("@") > 1 or not login_of_ssh):
+    if "?" in value or ("@" in value and (value.count("@") > 1 or not login_of_ssh)):
         raise ValueError("must not carry credentials; use dags.auth and a secret")
+    return value
+
+
+def _public_url(value: str) -> str:
+    if "@" in value:
+        raise ValueError("must not carry credentials")
+    return value
+
+
+def _airflow_version(value: str) -> str:
+    if value.rpartition(".")[0] not in AIRFLOW_VERSIONS:
+        known = " or ".join(f"{version}.x" for version in AIRFLOW_VERSIONS)
+        raise ValueError(f"should be {known} for this chart")
+    return value
+
+
+def _image(value: str) -> str:
+    if ":" in value.rpartition("/")[2]:
+        raise ValueError("should have no tag: the tag is airflow.version")
     return value
 
 
@@ -88,12 +107,12 @@ def _option(value: Any) -> str | int | float | bool:
 def _chart_source(value: str) -> str:
     if not value.startswith(("https://", "oci://")) and not _is_directory(value):
         raise ValueError("should be an https:// or oci:// repository, or a directory")
-    return value
+    return _public_url(value)
 
 
 Cidr = Annotated[str, AfterValidator(_cidr)]
 GitUrl = Annotated[
-    str, Field(pattern=r"^(https://|ssh://|git@[^:]+:|git://)"), AfterValidator(_bare_url)
+    str, Field(pattern=r"^((https|ssh|git)://[^/]+/.|git@[^:]+:.)"), AfterValidator(_bare_url)
 ]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
 # https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ : above 1 m.
@@ -291,7 +310,7 @@ class WorkerSettings(Section):
     concurrency: int = Field(
         default=8, ge=1, le=64, description="Tasks that one worker runs at a time"
     )
-    cpu: Cpu = Field(default=1.0, description="CPU that a worker requests, in cores", strict=False)
+    cpu: Cpu = Field(default=1.0, description="CPU that a worker requests, in cores")
     memory_mb: int = Field(
         default=3072, ge=512, le=393216, description="Memory of a worker, in MiB"
     )
@@ -312,7 +331,7 @@ class WorkerSettings(Section):
     @model_validator(mode="after")
     def _bounds_fit(self) -> "WorkerSettings":
         if self.min > self.max:
-            raise ValueError("min must not exceed max")
+            raise ValueError(f"min {self.min} must not exceed max {self.max}")
         if self.scaling != "queue" and self.min < 1:
             raise ValueError(f"scaling: {self.scaling} needs min >= 1; only queue can start from 0")
         return self
@@ -340,10 +359,10 @@ class IngressSettings(Section):
 
 
 class AirflowSettings(Section):
-    version: str = Field(
+    version: Annotated[str, AfterValidator(_airflow_version)] = Field(
         default="3.2.2", pattern=r"^\d+\.\d+\.\d+$", description="Airflow in the image"
     )
-    image: str = Field(
+    image: Annotated[str, AfterValidator(_image)] = Field(
         default="apache/airflow",
         pattern=r"^[a-z0-9][a-z0-9._/:-]*$",
         description="Image repository; the tag is the version",
@@ -362,7 +381,7 @@ class AirflowSettings(Section):
     config: dict[str, dict[str, Option]] = Field(
         default={}, description="More Airflow options: `section: {option: value}`"
     )
-    base_url: str | None = Field(
+    base_url: Annotated[str, AfterValidator(_public_url)] | None = Field(
         default=None,
         pattern=r"^https?://[^/]+(/.*[^/])?$",
         description="URL of the UI; from ingress.host if not set",
@@ -373,10 +392,6 @@ class AirflowSettings(Section):
 
     @model_validator(mode="after")
     def _options_have_one_home(self) -> "AirflowSettings":
-        if self.version.rpartition(".")[0] not in AIRFLOW_VERSIONS:
-            raise ValueError(
-                f"version should be one of {', '.join(v + '.x' for v in AIRFLOW_VERSIONS)} for this chart"
-            )
         options = [
             f"{section}.{option}" for section, values in self.config.items() for option in values
         ]
@@ -388,7 +403,7 @@ class AirflowSettings(Section):
         secret = [
             f"config.{o} looks like a secret, and config is plain text"
             for o in options
-            if SECRET_OPTION.search(o)
+            if SECRET_OPTION.search(o.partition(".")[2].lower())
         ]
         if derived or secret:
             raise ValueError("; ".join(derived + secret))
@@ -466,7 +481,11 @@ def parse(given: Any, key: str) -> Settings:
 
     Raises `pulumi.RunError`, which ends a run without a traceback, with every mistake at once.
     """
-    given = given if isinstance(given, dict) else {}
+    if not isinstance(given, dict | None):
+        raise pulumi.RunError(
+            f"Pulumi.{pulumi.get_stack()}.yaml:\n  {key}: should be a map of sections"
+        )
+    given = given or {}
     errors: list[ErrorDetails] = []
     try:
         sections = dict(Settings.model_validate(given))

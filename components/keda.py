@@ -47,6 +47,8 @@ class Keda(pulumi.ComponentResource):
         values: dict[str, Any] = {
             "watchNamespace": WATCHED,
             "image": {"pullPolicy": "IfNotPresent"},
+            # They check ScaledObjects that people write; the only one here comes from the Airflow chart.
+            "webhooks": {"enabled": False},
         }
         if args.database_ca is not None:
             ca = k8s.core.v1.ConfigMap(

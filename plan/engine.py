@@ -10,7 +10,7 @@ import json
 import runpy
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_in_stack
 
 from plan import cloud
-from settings import Settings
+from settings import Secrets, Settings
 
 ROOT = Path(__file__).parents[1]
 STACK_TYPE = "pulumi:pulumi:Stack"
@@ -246,12 +246,26 @@ def read_stack(stack: str) -> Iterator[tuple[str, str, bool]]:
 def run_stack(stack: str) -> tuple[Declaration, Settings]:
     """Run the real program of a stack; the settings are those that it read."""
     entries = list(read_stack(stack))
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"]
+    _refuse_unknown_keys(stack, project, [key for key, _, _ in entries])
     program: dict[str, Any] = {}
     declaration = run(
         lambda: program.update(runpy.run_path(str(ROOT / "__main__.py"))),
         stack=stack,
-        project=yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"],
+        project=project,
         config={key: text for key, text, _ in entries},
         secret_keys=frozenset(key for key, _, secret in entries if secret),
     )
     return declaration, program["stack"]
+
+
+def _refuse_unknown_keys(stack: str, project: str, keys: list[str]) -> None:
+    """A misspelt secret would be generated instead of taken."""
+    known = ["settings", *(field.name for field in fields(Secrets))]
+    of_project = [key for key in keys if key.startswith(f"{project}:")]
+    unknown = [key for key in of_project if key.partition(":")[2] not in known]
+    if unknown:
+        lines = "\n".join(
+            f"  {key}: is not a known key; there are {', '.join(known)}" for key in unknown
+        )
+        raise pulumi.RunError(f"Pulumi.{stack}.yaml:\n{lines}")

@@ -50,12 +50,15 @@ def firewalls_are_closed_to_the_internet(declaration: Declaration) -> Iterator[s
     for rule in declaration.all("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"):
         if ANYWHERE & {rule.inputs.get("cidrIpv4"), rule.inputs.get("cidrIpv6")}:
             yield f"{rule.name}: must not admit the whole Internet"
+    for group in declaration.all("aws:ec2/securityGroup:SecurityGroup"):
+        if group.inputs.get("ingress"):
+            yield f"{group.name}: rules belong into SecurityGroupIngressRule, where they are checked"
 
 
 def nobody_may_do_everything(declaration: Declaration) -> Iterator[str]:
     for policy in declaration.all("aws:iam/rolePolicy:RolePolicy"):
         for statement in json.loads(policy.inputs["policy"])["Statement"]:
-            actions = statement["Action"]
+            actions = statement.get("Action", [])
             broad = [
                 a for a in ([actions] if isinstance(actions, str) else actions) if a.endswith("*")
             ]
@@ -73,7 +76,8 @@ def clusters_encrypt_secrets_and_keep_logs(declaration: Declaration) -> Iterator
 
 def kubernetes_secrets_are_secret(declaration: Declaration) -> Iterator[str]:
     for secret in declaration.all("kubernetes:core/v1:Secret"):
-        for key, value in secret.inputs.get("stringData", {}).items():
+        texts = {**secret.inputs.get("data", {}), **secret.inputs.get("stringData", {})}
+        for key, value in texts.items():
             if not isinstance(value, Secret):
                 yield f"{secret.name}: {key} would stand in plain text in the state"
 

@@ -16,6 +16,12 @@ def secret_data(declaration, name):
     return {key: kept.value for key, kept in secret.inputs["stringData"].items()}
 
 
+@pytest.fixture(autouse=True)
+def _no_kubeconfig(monkeypatch):
+    """The Kubernetes provider takes a kubeconfig from the environment; a test must not."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+
+
 @pytest.fixture
 def deploy():
     """Run a program to its end, then return what it declared: only then is all of it there."""

@@ -4,6 +4,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -560,7 +561,7 @@ def test_a_backend_elsewhere_keeps_its_locks_to_itself(checkout, tools, monkeypa
 
 
 def test_the_lock_of_a_killed_command_that_nobody_has_reaped_is_no_lock():
-    killed = subprocess.Popen(["true"])
+    killed = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
     try:
         assert not stacks._lives(killed.pid), "`make up` would wait for a zombie"
