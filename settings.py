@@ -396,9 +396,9 @@ class AirflowSettings(Section):
             f"{section}.{option}" for section, values in self.config.items() for option in values
         ]
         derived = [
-            f"config.{o} is decided by {DERIVED_OPTIONS[o]}"
+            f"config.{o} is decided by {DERIVED_OPTIONS[o.lower()]}"
             for o in options
-            if o in DERIVED_OPTIONS
+            if o.lower() in DERIVED_OPTIONS
         ]
         secret = [
             f"config.{o} looks like a secret, and config is plain text"
