@@ -5,10 +5,10 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview plan test chart-test check format e2e bench-platform docs lock
+.PHONY: help up down preview plan test charts chart-test check format e2e bench-platform docs lock
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  STACK=local|dev|staging|prod chooses the stack; local is the default."
 
 up: .venv/lock ## Create or change STACK, wait until Airflow is healthy, say how to use it
@@ -38,6 +38,11 @@ check: .venv/lock ## Format, lint, types, `make test`
 format: .venv/lock ## Rewrite the code in the one format
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
+
+charts: .venv/lock ## Fetch the chart archives into CHARTS (needs helm)
+	@.venv/bin/python -c "from components import charts as c; [print(x.name, x.repository, x.version) for x in (c.AIRFLOW, c.KEDA)]" \
+		| while read name repository version; do \
+			helm pull $$name --repo $$repository --version $$version --destination $(CHARTS) || exit 1; done
 
 e2e: .venv/lock ## Install the stack local on a real, throw-away Kubernetes, use it, remove it
 	.venv/bin/pytest tests/cluster --charts $(CHARTS)

@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from settings import AirflowSettings, WorkerSettings
+    from sections.airflow import AirflowSettings, WorkerSettings
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html#RDS_Limits.MaxConnections
 # LEAST(DBInstanceClassMemory / 9531392, 5000); the server and the operating system keep about a tenth.

@@ -16,15 +16,14 @@ from components.logs import Logs, LogsArgs
 from components.namespace import Namespace, NamespaceArgs
 from components.network import Network, NetworkArgs
 from components.worker_nodes import WorkerNodes, WorkerNodesArgs
-from settings import (
+from sections.platform import (
     ContainerDatabaseSettings,
     EksSettings,
     ExistingClusterSettings,
     NetworkSettings,
     RdsSettings,
-    Secrets,
-    Settings,
 )
+from settings import Secrets, Settings
 
 RDS_CA = Path(__file__).parent / "components" / "rds_ca.pem"
 

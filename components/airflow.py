@@ -13,14 +13,14 @@ from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
 from components.charts import AIRFLOW
 from components.named_secret import annotations
 from components.namespace import PODS_OF_AIRFLOW
-from settings import (
+from sections.airflow import (
     AirflowSettings,
     ChartSettings,
     DagSettings,
     RotationSettings,
-    Secrets,
     WorkerSettings,
 )
+from settings import Secrets
 
 VALUES = Path(__file__).parents[1] / "values"
 # Helm waits so long for every pod: a new node, the image, the first migration.

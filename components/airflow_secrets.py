@@ -10,7 +10,8 @@ import pulumi_random as random
 from components import database, keda, redis
 from components.named_secret import NamedSecret, named_secret
 from components.passwords import password
-from settings import DagSettings, NoAuth, RotationSettings, Secrets, SshAuth, TokenAuth
+from sections.airflow import DagSettings, NoAuth, RotationSettings, SshAuth, TokenAuth
+from settings import Secrets
 
 KEY_LENGTH = 64
 

@@ -4,7 +4,14 @@ from typing import Any
 
 import capacity
 from components import load_balancer
-from settings import AirflowSettings, DagSettings, IngressSettings, NoAuth, SshAuth, WorkerSettings
+from sections.airflow import (
+    AirflowSettings,
+    DagSettings,
+    IngressSettings,
+    NoAuth,
+    SshAuth,
+    WorkerSettings,
+)
 
 SCALE_UP = {
     "stabilizationWindowSeconds": 0,

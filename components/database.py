@@ -8,7 +8,7 @@ import pulumi_aws as aws
 import pulumi_random as random
 
 from components.passwords import password
-from settings import RdsSettings
+from sections.platform import RdsSettings
 
 ENGINE_VERSION = "16"
 PORT = 5432

@@ -11,7 +11,7 @@ from components.named_secret import annotations, named_secret
 from components.namespace import PODS_OF_AIRFLOW
 from components.passwords import password
 from components.stateful_server import StatefulServer, StatefulServerArgs
-from settings import ContainerDatabaseSettings
+from sections.platform import ContainerDatabaseSettings
 
 IMAGE = "postgres:16"  # renovate: datasource=docker
 USER_ID = 999  # `postgres` in that image

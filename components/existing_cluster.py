@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import ExistingClusterSettings
+from sections.platform import ExistingClusterSettings
 
 
 @dataclass(frozen=True, kw_only=True)

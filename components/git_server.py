@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 
 from components.namespace import PODS_OF_AIRFLOW
 from components.stateful_server import StatefulServer, StatefulServerArgs
-from settings import GitServerSettings
+from sections.airflow import GitServerSettings
 
 PORT = 9418
 USER_ID = 50000  # `airflow` in the Airflow image, which has Git

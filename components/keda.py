@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 from components.charts import KEDA
 from components.namespace import NAME as WATCHED
 from components.namespace import PART_OF
-from settings import ChartSettings
+from sections.airflow import ChartSettings
 
 NAMESPACE = "keda"
 # Where its pods find the certificates that vouch for the database.

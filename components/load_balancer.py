@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 
-from settings import IngressSettings
+from sections.airflow import IngressSettings
 
 CLASS = "airflow"
 

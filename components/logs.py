@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from settings import LogSettings
+from sections.platform import LogSettings
 
 READ = ["s3:GetObject"]
 WRITE = ["s3:GetObject", "s3:PutObject"]

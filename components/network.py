@@ -7,7 +7,8 @@ from typing import NamedTuple
 import pulumi
 import pulumi_aws as aws
 
-from settings import ANYWHERE, PRIVATE_PREFIX, NetworkSettings
+from sections.fields import ANYWHERE, PRIVATE_PREFIX
+from sections.platform import NetworkSettings
 
 PUBLIC_PREFIX = 24
 

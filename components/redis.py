@@ -9,7 +9,7 @@ from components.named_secret import annotations, named_secret
 from components.namespace import PODS_OF_AIRFLOW
 from components.passwords import password
 from components.stateful_server import StatefulServer, StatefulServerArgs
-from settings import RedisSettings
+from sections.platform import RedisSettings
 
 IMAGE = "redis:7.2-bookworm"  # renovate: datasource=docker
 PORT = 6379

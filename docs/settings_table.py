@@ -7,15 +7,17 @@ from typing import Any, get_args, get_type_hints
 
 import yaml
 
-import settings
-from settings import RotationSettings, Secrets, Section, Settings
+from sections import fields as kinds
+from sections.airflow import RotationSettings
+from sections.fields import Section
+from settings import Secrets, Settings
 
 # What the JSON schema of a type does not say, or says in a way that is hard to read.
 NAMES = {
-    settings.Cidr: "IPv4 network",
-    settings.GitUrl: "URL of `https://`, `ssh://`, `git@host:` or `git://`",
-    settings.RoleArn: "ARN of an IAM role",
-    settings.InstanceClass: "RDS instance class",
+    kinds.Cidr: "IPv4 network",
+    kinds.GitUrl: "URL of `https://`, `ssh://`, `git@host:` or `git://`",
+    kinds.RoleArn: "ARN of an IAM role",
+    kinds.InstanceClass: "RDS instance class",
 }
 UNITS = {"_gb": "GiB", "_mb": "MiB", "_seconds": "seconds", "_days": "days", "cpu": "cores"}
 KIND = "Which of these it is; other settings belong to one kind only"

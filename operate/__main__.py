@@ -10,7 +10,8 @@ from operate.kubernetes import NAMESPACE, Kubernetes
 from operate.shell import Problem
 from operate.stack import STATE, Stack, open_stack
 from plan import engine, rules
-from settings import ExistingClusterSettings, Settings
+from sections.platform import ExistingClusterSettings
+from settings import Settings
 
 
 def up(name: str) -> int:

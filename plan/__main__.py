@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 
 import pulumi
@@ -37,4 +38,6 @@ def _plan(stack: str) -> report.Report:
 
 
 if __name__ == "__main__":
+    # `make plan | head` ends quietly.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

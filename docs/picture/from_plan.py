@@ -8,7 +8,7 @@ from docs.picture.facts import Database, Facts, Git, Keda, LoadBalancer, Logs, R
 from plan import engine, values
 from plan.engine import Declaration
 from plan.values import at
-from settings import DagSettings
+from sections.airflow import DagSettings
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"

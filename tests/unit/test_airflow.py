@@ -10,14 +10,14 @@ from components.airflow import Airflow, AirflowArgs
 from plan.engine import ROOT
 from plan.values import at, of_airflow
 from platforms import RDS_CA
-from settings import (
+from sections.airflow import (
     AirflowSettings,
     ChartSettings,
     DagSettings,
     RotationSettings,
-    Secrets,
     WorkerSettings,
 )
+from settings import Secrets
 from tests.unit.conftest import secret_data
 
 RELEASE = "kubernetes:helm.sh/v3:Release"

@@ -7,7 +7,8 @@ import pytest
 
 from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
 from plan import cloud
-from settings import DagSettings, RotationSettings, Secrets
+from sections.airflow import DagSettings, RotationSettings
+from settings import Secrets
 from tests.unit.conftest import secret_data
 
 PASSWORD = "pw"

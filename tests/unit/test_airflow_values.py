@@ -10,7 +10,7 @@ from components.airflow_values import (
     scheduler_env,
     worker_values,
 )
-from settings import AirflowSettings, DagSettings, IngressSettings, WorkerSettings
+from sections.airflow import AirflowSettings, DagSettings, IngressSettings, WorkerSettings
 
 REPO = "https://github.com/example/dags.git"
 HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"

@@ -3,7 +3,7 @@ import re
 import pytest
 
 import capacity
-from settings import AirflowSettings, ReplicaSettings, WorkerSettings
+from sections.airflow import AirflowSettings, ReplicaSettings, WorkerSettings
 
 # Families of https://aws.amazon.com/rds/instance-types/ that run PostgreSQL, and their sizes.
 BURSTABLE = ["micro", "small", "medium", "large", "xlarge", "2xlarge"]

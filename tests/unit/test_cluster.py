@@ -5,7 +5,7 @@ import pytest
 
 from components.cluster import Cluster, ClusterArgs
 from components.existing_cluster import ExistingCluster, ExistingClusterArgs
-from settings import EksSettings, ExistingClusterSettings
+from sections.platform import EksSettings, ExistingClusterSettings
 
 EKS = "eks:index:Cluster"
 KEY = "aws:kms/key:Key"

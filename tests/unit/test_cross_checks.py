@@ -3,6 +3,7 @@ import pytest
 import cross_checks
 import settings
 from components.charts import AIRFLOW, KEDA
+from sections import airflow as airflow_sections
 
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
@@ -11,7 +12,9 @@ EXISTING = settings.ExistingClusterSettings(kind="existing", context="kind-airfl
 RDS = settings.RdsSettings(kind="rds")
 CONTAINER = settings.ContainerDatabaseSettings(kind="container")
 HTTPS = settings.DagSettings(repo="https://github.com/example/dags.git")
-INGRESS = settings.IngressSettings(host="a.example.com", certificate_arn=ARN, allowed_cidrs=CIDRS)
+INGRESS = airflow_sections.IngressSettings(
+    host="a.example.com", certificate_arn=ARN, allowed_cidrs=CIDRS
+)
 
 ON_AWS = {
     "cluster": EKS,
@@ -45,7 +48,7 @@ def workers(most, concurrency):
 
 
 def airflow(parallelism, schedulers):
-    replicas = settings.ReplicaSettings(scheduler=schedulers)
+    replicas = airflow_sections.ReplicaSettings(scheduler=schedulers)
     return settings.AirflowSettings(parallelism=parallelism, replicas=replicas)
 
 

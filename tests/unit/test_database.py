@@ -4,7 +4,7 @@ import pulumi
 import pytest
 
 from components.database import Database, DatabaseArgs
-from settings import RdsSettings
+from sections.platform import RdsSettings
 
 INSTANCE = "aws:rds/instance:Instance"
 FIREWALL = "aws:ec2/securityGroup:SecurityGroup"

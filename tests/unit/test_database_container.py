@@ -4,7 +4,7 @@ import pulumi
 import pytest
 
 from components.database_container import DatabaseContainer, DatabaseContainerArgs
-from settings import ContainerDatabaseSettings
+from sections.platform import ContainerDatabaseSettings
 from tests.unit.conftest import secret_data
 
 SERVER = "kubernetes:apps/v1:StatefulSet"

@@ -5,7 +5,7 @@ import pytest
 
 from components.git_server import GitServer, GitServerArgs, seed_files
 from plan.engine import ROOT
-from settings import GitServerSettings
+from sections.airflow import GitServerSettings
 
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 SERVER = "kubernetes:apps/v1:StatefulSet"

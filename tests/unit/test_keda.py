@@ -1,7 +1,7 @@
 import pytest
 
 from components.keda import Keda, KedaArgs
-from settings import ChartSettings
+from sections.airflow import ChartSettings
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 NAMESPACE = "kubernetes:core/v1:Namespace"

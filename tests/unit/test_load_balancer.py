@@ -2,7 +2,7 @@ import pytest
 
 from components.airflow_values import ingress
 from components.load_balancer import LoadBalancer, LoadBalancerArgs
-from settings import IngressSettings
+from sections.airflow import IngressSettings
 
 PARAMETERS = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
 CLASS = "kubernetes:networking.k8s.io/v1:IngressClass"

@@ -6,7 +6,7 @@ import yaml
 
 from components.logs import Logs, LogsArgs
 from plan.engine import ROOT
-from settings import LogSettings
+from sections.platform import LogSettings
 
 BUCKET = "aws:s3/bucket:Bucket"
 BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"

@@ -3,7 +3,7 @@ import ipaddress
 import pytest
 
 from components.network import Network, NetworkArgs, zone_subnets
-from settings import NetworkSettings
+from sections.platform import NetworkSettings
 
 ROUTE = "aws:ec2/route:Route"
 NAT = "aws:ec2/natGateway:NatGateway"

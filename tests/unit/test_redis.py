@@ -5,7 +5,7 @@ import pulumi
 import pytest
 
 from components.redis import Redis, RedisArgs
-from settings import RedisSettings
+from sections.platform import RedisSettings
 from tests.unit.conftest import secret_data
 
 SERVER = "kubernetes:apps/v1:StatefulSet"

@@ -1,0 +1,241 @@
+"""Sections about Airflow itself: DAGs, workers, components, chart, secrets."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sections.fields import (
+    AirflowVersion,
+    ChartSource,
+    Cidr,
+    Cpu,
+    Generation,
+    GitUrl,
+    Image,
+    Option,
+    PublicUrl,
+    Replicas,
+    Section,
+    SubPath,
+    is_directory,
+)
+
+# Airflow options that other settings decide. Setting them twice would hide which one wins.
+DERIVED_OPTIONS = {
+    "api.base_url": "airflow.base_url",
+    "celery.worker_concurrency": "workers.concurrency",
+    "core.executor": "nothing: it is CeleryExecutor",
+    "core.parallelism": "airflow.parallelism",
+    "database.sql_alchemy_max_overflow": "capacity.py, which counts connections with it",
+    "database.sql_alchemy_pool_size": "capacity.py, which counts connections with it",
+    "dag_processor.refresh_interval": "dags.poll_seconds",
+    "dag_processor.bundle_refresh_check_interval": "dags.poll_seconds",
+    "logging.remote_base_log_folder": "nothing: it is the bucket of the stack",
+}
+SECRET_OPTION = re.compile(r"(password|secret|_key|fernet|token|_conn$|broker_url|result_backend)")
+
+
+class NoAuth(Section):
+    kind: Literal["none"] = "none"
+
+
+class TokenAuth(Section):
+    kind: Literal["token"]
+    username: str = Field(default="git", min_length=1, description="User that the token belongs to")
+
+
+class SshAuth(Section):
+    kind: Literal["ssh"]
+    known_hosts: str = Field(
+        pattern=r"\S+ (ssh|ecdsa)-\S+ \S+",
+        description="Host key lines, as `ssh-keyscan` prints them",
+    )
+
+
+class DagSettings(Section):
+    repo: GitUrl = Field(description="Git repository of the DAGs")
+    branch: str | None = Field(
+        default=None, min_length=1, description="Branch to follow; `main` if neither is set"
+    )
+    tag: str | None = Field(
+        default=None, min_length=1, description="Tag to stay on, instead of a branch"
+    )
+    sub_path: SubPath = Field(
+        default="dags", description="Folder of the DAGs in the repository; empty for all of it"
+    )
+    poll_seconds: int = Field(
+        default=5, ge=1, le=3600, description="How often each pod asks Git for news"
+    )
+    auth: Annotated[NoAuth | TokenAuth | SshAuth, Field(discriminator="kind")] = NoAuth()
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> "DagSettings":
+        if self.branch and self.tag:
+            raise ValueError("set branch or tag, not both")
+        ssh = self.repo.startswith(("ssh://", "git@"))
+        if ssh != isinstance(self.auth, SshAuth):
+            raise ValueError(
+                "an ssh repository needs auth.kind: ssh"
+                if ssh
+                else "auth.kind: ssh needs an ssh repository"
+            )
+        if isinstance(self.auth, TokenAuth) and not self.repo.startswith("https://"):
+            raise ValueError(
+                "auth.kind: token needs an https:// repository: git:// would send it in the clear"
+            )
+        return self
+
+    @property
+    def ref(self) -> str:
+        return self.tag or self.branch or "main"
+
+
+class GitServerSettings(Section):
+    seed: str = Field(
+        default="dags-repo-example", description="Folder whose files are the first commit"
+    )
+    storage_gb: int = Field(default=1, ge=1, le=100, description="Volume of the repository, in GiB")
+
+    @model_validator(mode="after")
+    def _seed_exists(self) -> "GitServerSettings":
+        if not is_directory(f"{self.seed}/dags"):
+            raise ValueError(f"seed needs a folder {self.seed}/dags")
+        return self
+
+
+class WorkerSettings(Section):
+    min: int = Field(default=1, ge=0, le=500, description="Workers when nothing waits")
+    max: int = Field(
+        default=4, ge=1, le=500, description="Workers at the most: the line to change to scale"
+    )
+    concurrency: int = Field(
+        default=8, ge=1, le=64, description="Tasks that one worker runs at a time"
+    )
+    cpu: Cpu = Field(default=1.0, description="CPU that a worker requests, in cores")
+    memory_mb: int = Field(
+        default=3072, ge=512, le=393216, description="Memory of a worker, in MiB"
+    )
+    spot: bool = Field(
+        default=False, description="Spot nodes first, on-demand when there are none (EKS)"
+    )
+    grace_seconds: int = Field(
+        default=600,
+        ge=30,
+        le=86400,
+        description="Time that a stopping worker has to finish its tasks",
+    )
+    scaling: Literal["queue", "cpu", "fixed"] = Field(
+        default="queue",
+        description="What the worker count follows: waiting and running tasks (KEDA), CPU (HPA), or nothing",
+    )
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> "WorkerSettings":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} must not exceed max {self.max}")
+        if self.scaling != "queue" and self.min < 1:
+            raise ValueError(f"scaling: {self.scaling} needs min >= 1; only queue can start from 0")
+        return self
+
+
+class ReplicaSettings(Section):
+    scheduler: Replicas = Field(default=1, description="Schedulers")
+    api_server: Replicas = Field(default=1, description="API servers (UI, API, task execution API)")
+    dag_processor: Replicas = Field(default=1, description="DAG processors")
+    triggerer: Replicas = Field(default=1, description="Triggerers (deferred tasks)")
+
+
+class IngressSettings(Section):
+    host: str = Field(pattern=r"^[a-z0-9.-]+\.[a-z]+$", description="Host name of the UI")
+    certificate_arn: str = Field(
+        pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/.+$",
+        description="ACM certificate of that host name",
+    )
+    scheme: Literal["internal", "internet-facing"] = Field(
+        default="internal", description="Load balancer inside the VPC, or on the Internet"
+    )
+    allowed_cidrs: tuple[Cidr, ...] = Field(
+        min_length=1, description="Who reaches the load balancer", strict=False
+    )
+
+
+class AirflowSettings(Section):
+    version: AirflowVersion = Field(
+        default="3.2.2", pattern=r"^\d+\.\d+\.\d+$", description="Airflow in the image"
+    )
+    image: Image = Field(
+        default="apache/airflow",
+        pattern=r"^[a-z0-9][a-z0-9._/:-]*$",
+        description="Image repository; the tag is the version",
+    )
+    digest: str | None = Field(
+        default=None,
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        description="Digest of the image; wins over the tag",
+    )
+    replicas: ReplicaSettings = ReplicaSettings()
+    parallelism: int | None = Field(
+        default=None,
+        ge=1,
+        description="Tasks that one scheduler runs at a time; all worker slots if not set",
+    )
+    config: dict[str, dict[str, Option]] = Field(
+        default={}, description="More Airflow options: `section: {option: value}`"
+    )
+    base_url: PublicUrl | None = Field(
+        default=None,
+        pattern=r"^https?://[^/]+(/.*[^/])?$",
+        description="URL of the UI; from ingress.host if not set",
+    )
+    ingress: IngressSettings | None = Field(
+        default=None, description="A load balancer for the UI (EKS); without it, port-forward"
+    )
+
+    @model_validator(mode="after")
+    def _options_have_one_home(self) -> "AirflowSettings":
+        options = [
+            f"{section}.{option}" for section, values in self.config.items() for option in values
+        ]
+        derived = [
+            f"config.{o} is decided by {DERIVED_OPTIONS[o.lower()]}"
+            for o in options
+            if o.lower() in DERIVED_OPTIONS
+        ]
+        secret = [
+            f"config.{o} looks like a secret, and config is plain text"
+            for o in options
+            if SECRET_OPTION.search(o.partition(".")[2].lower())
+        ]
+        if derived or secret:
+            raise ValueError("; ".join(derived + secret))
+        return self
+
+    @property
+    def image_reference(self) -> str:
+        """The image as a container names it: by digest if there is one."""
+        return f"{self.image}@{self.digest}" if self.digest else f"{self.image}:{self.version}"
+
+    @property
+    def url(self) -> str:
+        if self.base_url:
+            return self.base_url
+        return f"https://{self.ingress.host}" if self.ingress else "http://localhost:8080"
+
+
+class ChartSettings(Section):
+    source: ChartSource | None = Field(
+        default=None,
+        description="Repository URL or directory of the charts; the projects' own repositories if not set",
+    )
+
+
+class RotationSettings(Section):
+    """Raise a number by one to replace that secret; exactly the pods that use it restart."""
+
+    fernet: Generation = Field(default=1, description="Key that encrypts connections and variables")
+    api: Generation = Field(default=1, description="Key that signs log requests and sessions")
+    jwt: Generation = Field(default=1, description="Key that signs API tokens")
+    admin: Generation = Field(default=1, description="Password of the user `admin`")
+    database: Generation = Field(default=1, description="Password of the database")
+    redis: Generation = Field(default=1, description="Password of Redis")

@@ -1,0 +1,108 @@
+"""Types of single settings: what a value may look like, and what is wrong with one that does not."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+import capacity
+
+# https://airflow.apache.org/docs/helm-chart/1.22.0/ supports 3.0+; the values in values/ need 3.2.
+AIRFLOW_VERSIONS = ("3.2", "3.3")
+# https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html : a VPC is /16 at the largest.
+VPC_PREFIX = 16
+# 4,091 addresses for nodes and pods in each zone; the first block is cut into the public subnets.
+PRIVATE_PREFIX = 20
+ANYWHERE = "0.0.0.0/0"
+
+
+def _cidr(value: str) -> str:
+    try:
+        return str(ipaddress.IPv4Network(value))
+    except ValueError as bad:
+        raise ValueError(f"should be an IPv4 network such as 10.0.0.0/16 ({bad})") from None
+
+
+def _bare_url(value: str) -> str:
+    """A Git URL that carries no credentials: they would stand in plain text in state and on pods."""
+    host = value.removeprefix("ssh://").partition("/")[0]
+    login_of_ssh = re.fullmatch(r"[A-Za-z0-9._-]+@[^@]+", host) and not value.startswith("http")
+    if "?" in value or ("@" in value and (value.count("@") > 1 or not login_of_ssh)):
+        raise ValueError("must not carry credentials; use dags.auth and a secret")
+    return value
+
+
+def _public_url(value: str) -> str:
+    if "@" in value:
+        raise ValueError("must not carry credentials")
+    return value
+
+
+def _airflow_version(value: str) -> str:
+    if value.rpartition(".")[0] not in AIRFLOW_VERSIONS:
+        known = " or ".join(f"{version}.x" for version in AIRFLOW_VERSIONS)
+        raise ValueError(f"should be {known} for this chart")
+    return value
+
+
+def _image(value: str) -> str:
+    if ":" in value.rpartition("/")[2]:
+        raise ValueError("should have no tag: the tag is airflow.version")
+    return value
+
+
+def _sub_path(value: str) -> str:
+    if value and {"", ".", ".."} & set(value.split("/")):
+        raise ValueError("should be a folder in the repository, such as dags or team/dags")
+    return value
+
+
+def is_directory(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):  # too long, or a character that no file system takes
+        return False
+
+
+def _instance_class(value: str) -> str:
+    if not re.fullmatch(capacity.INSTANCE_CLASS, value):
+        raise ValueError("should be an RDS class such as db.t4g.medium or db.m7g.large")
+    return value
+
+
+def _option(value: Any) -> str | int | float | bool:
+    if not isinstance(value, str | int | float | bool):
+        raise ValueError("should be a text, a number, true or false")
+    return value
+
+
+def _chart_source(value: str) -> str:
+    if not value.startswith(("https://", "oci://")) and not is_directory(value):
+        raise ValueError("should be an https:// or oci:// repository, or a directory")
+    return _public_url(value)
+
+
+Cidr = Annotated[str, AfterValidator(_cidr)]
+GitUrl = Annotated[
+    str, Field(pattern=r"^((https|ssh|git)://[^/]+/.|git@[^:]+:.)"), AfterValidator(_bare_url)
+]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+# https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ : above 1 m.
+Cpu = Annotated[float, Field(ge=0.01, le=96)]
+InstanceClass = Annotated[str, AfterValidator(_instance_class)]
+SubPath = Annotated[str, AfterValidator(_sub_path)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+AirflowVersion = Annotated[str, AfterValidator(_airflow_version)]
+Image = Annotated[str, AfterValidator(_image)]
+ChartSource = Annotated[str, AfterValidator(_chart_source)]
+Option = Annotated[Any, AfterValidator(_option)]
+Replicas = Annotated[int, Field(ge=1, le=10)]
+Generation = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A block of `Pulumi.<stack>.yaml`. Keys are spelled as here; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
