@@ -1,5 +1,7 @@
 """Airflow on Kubernetes: a platform, a queue, and the official chart on top of them."""
 
+import signal
+
 import pulumi
 
 import settings
@@ -8,6 +10,9 @@ from components.git_server import GitServer, GitServerArgs
 from components.keda import Keda, KedaArgs
 from components.redis import Redis, RedisArgs
 from platforms import on_aws, on_existing_cluster
+
+# Pulumi stops this program with SIGINT: a traceback would hide what really went wrong.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 stack = settings.load()
 secrets = settings.load_secrets(stack.dags)
