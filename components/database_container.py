@@ -47,7 +47,7 @@ class DatabaseContainerArgs:
 class DatabaseContainer(pulumi.ComponentResource):
     """A PostgreSQL that only pods of Airflow reach. Its data outlives its pod, not its volume."""
 
-    host: str
+    host: pulumi.Output[str]
     password: pulumi.Output[str]
 
     def __init__(
@@ -56,7 +56,8 @@ class DatabaseContainer(pulumi.ComponentResource):
         super().__init__("airflow:k8s:DatabaseContainer", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        self.host = name
+        # With its namespace: KEDA asks from another one.
+        self.host = pulumi.Output.concat(name, ".", args.namespace)
         self.password = password(
             f"{name}-password",
             configured=args.password,

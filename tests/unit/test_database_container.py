@@ -107,7 +107,7 @@ def test_a_configured_password_is_the_one_of_the_server(deploy):
     declaration = deploy(program)
     assert secret_data(declaration, "db-password") == {"password": "configured"}
     assert declaration.exports["password"].value == "configured"
-    assert declaration.exports["host"] == "db"
+    assert declaration.exports["host"] == "db.airflow", "KEDA asks from another namespace"
     assert not declaration.all("random:index/randomPassword:RandomPassword")
 
 

@@ -282,7 +282,7 @@ def test_the_database_in_a_pod_and_its_clients_agree_on_how_to_meet(declaration)
 
     connection = found.one(SECRET, "airflow-secrets-metadata").inputs["stringData"]["connection"]
     assert connection.value == (
-        "postgresql+psycopg2://airflow:database-password-1@database:5432/airflow"
+        "postgresql+psycopg2://airflow:database-password-1@database.airflow:5432/airflow"
     )
     assert found.one("kubernetes:core/v1:Service", "database-service").inputs["spec"]["ports"] == [
         {"port": 5432}
