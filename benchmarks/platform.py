@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from components.charts import AIRFLOW
+from components.namespace import NAME as NAMESPACE
 from plan import engine, values
 from tests.cluster.platform import ROOT, Checkout, Cluster
 
-NAMESPACE = "airflow"
 INSTALL_SECONDS = 900
 
 

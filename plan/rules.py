@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from plan.engine import Declaration, Declared, Secret
-from plan.values import at
+from plan.values import RELEASE, at
 
 ANYWHERE = {"0.0.0.0/0", "::/0"}
-RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
 def databases_are_private_and_encrypted(declaration: Declaration) -> Iterator[str]:

@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 from docs.picture.facts import Database, Facts, Git, Keda, LoadBalancer, Logs, Redis, Workers, Zone
 from plan import engine, values
 from plan.engine import Declaration
-from plan.values import at
+from plan.values import RELEASE, at
 from sections.airflow import DagSettings
 
-RELEASE = "kubernetes:helm.sh/v3:Release"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 COMPONENTS = ("apiServer", "scheduler", "dagProcessor", "triggerer")
 
