@@ -5,7 +5,7 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview plan test charts chart-test check format e2e bench-platform docs lock
+.PHONY: help up down repair preview plan policy-pack test charts chart-test check format e2e engine simulate bench-engine bench-platform docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,11 +17,16 @@ up: .venv/lock ## Create or change STACK, wait until Airflow is healthy, say how
 down: .venv/lock ## Delete STACK, except what is protected
 	@.venv/bin/python -m operate down --stack $(STACK)
 
+repair: .venv/lock ## Show what was changed in STACK behind Pulumi's back, and put it back
+	@.venv/bin/python -m operate repair --stack $(STACK)
+
 preview: .venv/lock ## Show what `make up` would change
 	@.venv/bin/python -m operate preview --stack $(STACK)
 
 plan: .venv/lock ## Show what STACK declares: no network, account, Pulumi CLI or cluster (ARGS=--json)
 	@.venv/bin/python -m plan --stack $(STACK) $(ARGS)
+
+policy-pack: policies/.venv/lock ## Make the environment for `pulumi preview --policy-pack policies`
 
 test: .venv/lock ## Run every test that needs only Python
 	.venv/bin/pytest tests/unit
@@ -47,18 +52,42 @@ charts: .venv/lock ## Fetch the chart archives into CHARTS (needs helm)
 e2e: .venv/lock ## Install the stack local on a real, throw-away Kubernetes, use it, remove it
 	.venv/bin/pytest tests/cluster --charts $(CHARTS)
 
+engine: .venv/engine ## Run the AWS stacks on a simulated AWS and a throw-away Kubernetes
+	.venv/bin/pytest tests/engine --charts $(CHARTS)
+
+simulate: .venv/engine ## Deploy STACK=dev|staging|prod into a simulated AWS account on your Kubernetes
+	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)
+
+bench-engine: .venv/engine ## Measure preview, `up` and policies of the AWS stacks in a simulated account
+	.venv/bin/python -m benchmarks.engine --charts $(CHARTS)
+
 bench-platform: .venv/lock ## Measure plan, tests, and `up` against a bare `helm install` on a throw-away Kubernetes
 	.venv/bin/python -m benchmarks.platform --charts $(CHARTS)
 
-docs: .venv/lock ## Write the settings table and the picture anew from the code
+docs: .venv/lock ## Write the tables of settings and rules, and the picture, anew from the code
 	.venv/bin/python -m docs.generate
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes \
 		--no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
+	cd tests/engine && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header requirements.in --output-file requirements.lock
+	cd policies && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header requirements.in --output-file requirements.txt
+
+# The policy pack's environment: pulumi-policy wants an older protobuf than the program.
+policies/.venv/lock: policies/requirements.txt
+	$(PYTHON) -m venv policies/.venv
+	policies/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement policies/requirements.txt
+	@cp policies/requirements.txt $@
 
 # The stack's environment; made anew when the lock changes.
 .venv/lock: requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@cp requirements.lock $@
+
+# The same, with the simulated AWS beside it.
+.venv/engine: .venv/lock tests/engine/requirements.lock
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/engine/requirements.lock
+	@cp tests/engine/requirements.lock $@

@@ -99,7 +99,7 @@ def on_aws(
         values="aws.yaml",
         database_host=database.host,
         database_password=database.password,
-        database_ca=RDS_CA.read_text(),
+        database_ca=Path(database_settings.ca_file or RDS_CA).read_text(),
         log_bucket=logs.bucket,
         log_region=logs.region,
         load_balancer_cidr=network_settings.cidr,

@@ -29,6 +29,7 @@ from sections.platform import (
     RdsSettings,
     RedisSettings,
 )
+from sections.policies import PolicySettings
 
 
 class Settings(Section):
@@ -47,6 +48,7 @@ class Settings(Section):
     logs: LogSettings = LogSettings()
     charts: ChartSettings = ChartSettings()
     rotation: RotationSettings = RotationSettings()
+    policies: PolicySettings = PolicySettings()
 
 
 def _adapter(name: str) -> TypeAdapter[Any]:

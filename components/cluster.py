@@ -39,6 +39,7 @@ class Cluster(pulumi.ComponentResource):
             f"{name}-secrets",
             description="Envelope encryption of Kubernetes Secrets",
             enable_key_rotation=True,
+            tags={"Name": f"{name}-secrets"},
             opts=pulumi.ResourceOptions(parent=self, protect=args.settings.protect),
         )
         cluster = eks.Cluster(
@@ -48,6 +49,10 @@ class Cluster(pulumi.ComponentResource):
             private_subnet_ids=args.private_subnet_ids,
             version=args.settings.version,
             auto_mode=eks.AutoModeOptionsArgs(enabled=True),
+            # Auto Mode has a role for its nodes, and DNS and the proxy on them: no second ones.
+            create_instance_role=False,
+            coredns_addon_options=eks.CoreDnsAddonOptionsArgs(enabled=False),
+            kube_proxy_addon_options=eks.KubeProxyAddonOptionsArgs(enabled=False),
             authentication_mode=eks.AuthenticationMode.API,
             access_entries={
                 f"admin-{index}": eks.AccessEntryArgs(

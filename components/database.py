@@ -50,6 +50,7 @@ class Database(pulumi.ComponentResource):
             f"{name}-firewall",
             vpc_id=args.vpc_id,
             description="PostgreSQL of Airflow",
+            tags={"Name": f"{name}-firewall"},
             opts=child,
         )
         aws.vpc.SecurityGroupIngressRule(
@@ -59,6 +60,7 @@ class Database(pulumi.ComponentResource):
             ip_protocol="tcp",
             from_port=PORT,
             to_port=PORT,
+            tags={"Name": f"{name}-from-clients"},
             opts=child,
         )
         parameters = aws.rds.ParameterGroup(
@@ -101,11 +103,11 @@ class Database(pulumi.ComponentResource):
             performance_insights_enabled=True,
             enabled_cloudwatch_logs_exports=["postgresql", "upgrade"],
             deletion_protection=keep,
-            skip_final_snapshot=not keep,
+            skip_final_snapshot=not args.settings.final_snapshot,
             final_snapshot_identifier=pulumi.Output.format(
                 "{}-{}-final-{}", pulumi.get_stack(), name, snapshot.hex
             )
-            if keep
+            if args.settings.final_snapshot
             else None,
             opts=pulumi.ResourceOptions(parent=self, protect=keep),
         )

@@ -36,7 +36,10 @@ class NetworkArgs:
 
 
 class Network(pulumi.ComponentResource):
-    """A VPC whose private subnets reach out through NAT, and S3 without it."""
+    """A VPC whose private subnets reach out through NAT, and S3 without it.
+
+    Everything has a `Name`: by it `make up` finds what a killed command was creating.
+    """
 
     vpc_id: pulumi.Output[str]
     public_subnet_ids: list[pulumi.Output[str]]
@@ -58,8 +61,12 @@ class Network(pulumi.ComponentResource):
         )
         # AWS makes this group open inside itself; without rules nobody can use it by mistake.
         aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, opts=child)
-        gateway = aws.ec2.InternetGateway(f"{name}-gateway", vpc_id=vpc.id, opts=child)
-        public_routes = aws.ec2.RouteTable(f"{name}-public", vpc_id=vpc.id, opts=child)
+        gateway = aws.ec2.InternetGateway(
+            f"{name}-gateway", vpc_id=vpc.id, tags={"Name": f"{name}-gateway"}, opts=child
+        )
+        public_routes = aws.ec2.RouteTable(
+            f"{name}-public", vpc_id=vpc.id, tags={"Name": f"{name}-public"}, opts=child
+        )
         aws.ec2.Route(
             f"{name}-public",
             route_table_id=public_routes.id,
@@ -95,11 +102,17 @@ class Network(pulumi.ComponentResource):
                 opts=child,
             )
             if nat_id is None or args.settings.nat == "per_az":
-                address = aws.ec2.Eip(f"{name}-nat-{index}", domain="vpc", opts=child)
+                address = aws.ec2.Eip(
+                    f"{name}-nat-{index}",
+                    domain="vpc",
+                    tags={"Name": f"{name}-nat-{index}"},
+                    opts=child,
+                )
                 nat_id = aws.ec2.NatGateway(
                     f"{name}-nat-{index}",
                     subnet_id=public.id,
                     allocation_id=address.id,
+                    tags={"Name": f"{name}-nat-{index}"},
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
                 ).id
             private = aws.ec2.Subnet(
@@ -110,7 +123,12 @@ class Network(pulumi.ComponentResource):
                 tags={"Name": f"{name}-private-{index}", "kubernetes.io/role/internal-elb": "1"},
                 opts=child,
             )
-            routes = aws.ec2.RouteTable(f"{name}-private-{index}", vpc_id=vpc.id, opts=child)
+            routes = aws.ec2.RouteTable(
+                f"{name}-private-{index}",
+                vpc_id=vpc.id,
+                tags={"Name": f"{name}-private-{index}"},
+                opts=child,
+            )
             aws.ec2.Route(
                 f"{name}-private-{index}",
                 route_table_id=routes.id,
@@ -134,6 +152,7 @@ class Network(pulumi.ComponentResource):
             service_name=pulumi.Output.format("com.amazonaws.{}.s3", vpc.region),
             vpc_endpoint_type="Gateway",
             route_table_ids=private_route_table_ids,
+            tags={"Name": f"{name}-s3"},
             opts=child,
         )
         self.register_outputs({"vpc_id": self.vpc_id})

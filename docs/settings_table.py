@@ -18,6 +18,7 @@ NAMES = {
     kinds.GitUrl: "URL of `https://`, `ssh://`, `git@host:` or `git://`",
     kinds.RoleArn: "ARN of an IAM role",
     kinds.InstanceClass: "RDS instance class",
+    kinds.CaFile: "path",
 }
 UNITS = {"_gb": "GiB", "_mb": "MiB", "_seconds": "seconds", "_days": "days", "cpu": "cores"}
 KIND = "Which of these it is; other settings belong to one kind only"
@@ -42,7 +43,7 @@ class Row:
 def settings_table() -> str:
     """Every setting, in the order of settings.py."""
     names = ("Setting", "Values", "Default", "Meaning")
-    return _table(
+    return table(
         names,
         (
             (
@@ -69,7 +70,7 @@ def secrets_table() -> str:
             meaning = RotationSettings.model_fields[rotation].description or ""
             unset = f"generated; raise `rotation.{rotation}` to replace it"
         lines.append((f"`pulumi config set --secret {field.name}`", meaning, unset))
-    return _table(("Secret", "Meaning", "If it is not set"), lines)
+    return table(("Secret", "Meaning", "If it is not set"), lines)
 
 
 def rows(
@@ -153,7 +154,8 @@ def _yaml(value: Any) -> str:
     return f"`{yaml.safe_dump(plain, default_flow_style=True).splitlines()[0]}`"
 
 
-def _table(names: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+def table(names: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
     names = list(names)
     rule = ["---"] * len(names)
     cells = ([cell.replace("|", r"\|") for cell in line] for line in lines)

@@ -1,15 +1,18 @@
-"""python -m operate up|down|preview --stack local"""
+"""python -m operate up|down|preview|repair --stack local"""
 
 import argparse
+import json
 import sys
 
 import pulumi
 
-from operate import shell
+from operate import release, shell
+from operate.aws import Aws
 from operate.kubernetes import NAMESPACE, Kubernetes
 from operate.shell import Problem
 from operate.stack import STATE, Stack, open_stack
-from plan import engine, rules
+from plan import engine, verdict
+from policies import replacement
 from sections.platform import ExistingClusterSettings
 from settings import Settings
 
@@ -21,10 +24,18 @@ def up(name: str) -> int:
     if not stack.exists():
         _create(stack, settings)
     _recover(stack, settings)
-    status = stack.run("up", "--yes", "--skip-preview")
+    return _apply(stack, settings)
+
+
+def _apply(stack: Stack, settings: Settings) -> int:
+    status = _guard(stack, settings) or stack.run("up", "--yes", "--skip-preview")
     if status:
         return status
     cluster = _cluster(stack, settings)
+    if cluster is None:
+        raise Problem(
+            f"stack {stack.name!r} is up, but its state has no cluster: nothing to wait for"
+        )
     cluster.wait_healthy(_say)
     print(_next_steps(cluster, settings))
     return 0
@@ -36,7 +47,29 @@ def preview(name: str) -> int:
     stack = _opened(name, settings)
     if not stack.exists():
         _create(stack, settings)
-    return stack.run("preview", "--diff")
+    return stack.run("preview", "--diff") or _guard(stack, settings)
+
+
+def repair(name: str) -> int:
+    """Show what somebody changed behind Pulumi's back, and put it back."""
+    settings = _checked(name)
+    stack = _opened(name, settings)
+    if not stack.exists():
+        print(f"stack {name!r} does not exist: nothing to repair")
+        return 0
+    _recover(stack, settings)
+    status = stack.run("refresh", "--yes", "--skip-preview", "--diff")
+    cluster = _cluster(stack, settings)
+    if status or cluster is None:
+        return status
+    objects = release.manifest(cluster)
+    changed = release.differences(cluster, objects)
+    if changed:
+        _say(
+            f"changed in the cluster, and put back (- is there, + is what belongs there):\n{changed}"
+        )
+        release.restore(cluster, objects)
+    return _apply(stack, settings)
 
 
 def down(name: str) -> int:
@@ -61,18 +94,34 @@ def down(name: str) -> int:
 def _checked(name: str) -> Settings:
     """Settings of the stack. Mistakes in the file, and broken rules, stop here."""
     declaration, settings = engine.run_stack(name)
-    broken = rules.broken(declaration)
-    if broken:
-        raise Problem("\n".join([f"Pulumi.{name}.yaml breaks rules:", *broken]))
+    found = verdict.of(name, declaration, settings.policies)
+    if found.broken:
+        raise Problem("\n".join([f"Pulumi.{name}.yaml breaks rules:", *found.broken]))
+    for warning in found.warnings:
+        _say(f"warning: {warning}")
     return settings
+
+
+def _guard(stack: Stack, settings: Settings) -> int:
+    """Raise `Problem` if an `up` would lose what keeps data. Not 0: it would fail, and has said why."""
+    if isinstance(settings.cluster, ExistingClusterSettings):
+        # A throw-away stack, whose `up` is to be quick.
+        return 0
+    planned = stack.planned()
+    if planned is None:
+        return stack.run("preview")
+    lost = replacement.lost(planned, settings.policies.exceptions)
+    if lost:
+        raise Problem("\n".join(["Nothing was changed. This update would lose data:", *lost]))
+    return 0
 
 
 def _opened(name: str, settings: Settings) -> Stack:
     existing = isinstance(settings.cluster, ExistingClusterSettings)
     shell.require(shell.PULUMI, shell.KUBECTL, *(() if existing else (shell.AWS,)))
     stack = open_stack(name, in_checkout=existing)
-    if existing:
-        cluster = _cluster(stack, settings)
+    cluster = _cluster(stack, settings) if existing else None
+    if cluster is not None:
         cluster.check_reachable()
         cluster.check_namespace(name, _say)
     return stack
@@ -91,28 +140,43 @@ def _recover(stack: Stack, settings: Settings) -> None:
     """Put right what a killed command left, so that the next one can work."""
     if stack.release_stale_lock():
         _say("removed the lock of a command that was killed")
-    if not isinstance(settings.cluster, ExistingClusterSettings):
-        # What AWS made of an interrupted create, only a person can tell: Pulumi says how.
-        return
     cluster = _cluster(stack, settings)
-    for revision in cluster.clear_interrupted_release():
+    for revision in cluster.clear_interrupted_release() if cluster else ():
         _say(f"forgot the Helm revision {revision}, which a killed command left half-way")
     interrupted = stack.interrupted_creates()
     if interrupted:
         _say(f"a killed command was creating {len(interrupted)} resources: looking what is there")
-        found = {resource["urn"]: cluster.identify(resource) for resource in interrupted}
+        account = _account(stack.name)
+        places = [place for place in (cluster, account) if place is not None]
+        found = {
+            resource["urn"]: next((id_ for p in places if (id_ := p.identify(resource))), None)
+            for resource in interrupted
+        }
         if stack.adopt({urn: id_ for urn, id_ in found.items() if id_}):
             raise Problem("could not repair the state; see above, then run the command again")
 
 
-def _cluster(stack: Stack, settings: Settings) -> Kubernetes:
+def _cluster(stack: Stack, settings: Settings) -> Kubernetes | None:
+    """The cluster of the stack. None: there is none yet."""
     if isinstance(settings.cluster, ExistingClusterSettings):
         context = settings.cluster.context
         return Kubernetes(name=context, arguments=["--context", context])
+    content = stack.kubeconfig()
+    if content is None:
+        return None
     STATE.mkdir(mode=0o700, exist_ok=True)
     kubeconfig = STATE / f"{stack.name}.kubeconfig"
-    kubeconfig.write_text(stack.outputs()["kubeconfig"])
+    kubeconfig.write_text(content)
     return Kubernetes(name=stack.name, arguments=["--kubeconfig", str(kubeconfig)])
+
+
+def _account(name: str) -> Aws | None:
+    """The AWS account of the stack. None: it has no Region."""
+    config = {key: text for key, text, _ in engine.read_stack(name)}
+    if "aws:region" not in config:
+        return None
+    tags = json.loads(config.get("aws:defaultTags", "{}")).get("tags", {})
+    return Aws(region=config["aws:region"], tags=tags)
 
 
 def _next_steps(cluster: Kubernetes, settings: Settings) -> str:
@@ -140,7 +204,7 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-COMMANDS = {"up": up, "down": down, "preview": preview}
+COMMANDS = {"up": up, "down": down, "preview": preview, "repair": repair}
 
 
 def main() -> int:

@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
-from operate.shell import Problem, output
+from operate.shell import Problem, attempt, output
 from plan.engine import ROOT
 
 STATE = ROOT / ".state"
 STATE_SECONDS = 60
+PREVIEW_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,13 @@ class Stack:
                     "interrupted: waiting for Pulumi to wind up; `make up` continues from here",
                     flush=True,
                 )
+
+    def planned(self) -> dict[str, Any] | None:
+        """What an `up` would do, as `pulumi preview --json` tells it. None: it would fail."""
+        words = ["preview", "--json", "--stack", self.name, "--config-file", str(self.file)]
+        command = ["pulumi", "--cwd", str(ROOT), *words]
+        done = attempt(command, seconds=PREVIEW_SECONDS, env=self.env)
+        return None if done.returncode else json.loads(done.stdout)
 
     def exists(self) -> bool:
         names = json.loads(self._output("stack", "ls", "--json"))
@@ -66,8 +74,12 @@ class Stack:
         real = [r for r in resources if r.get("custom") and not r["type"].startswith("pulumi:")]
         return sorted(f"{r['type']} {r['urn'].rpartition('::')[2]}" for r in real)
 
-    def outputs(self) -> dict[str, Any]:
-        return json.loads(self._output("stack", "output", "--json", "--stack", self.name))
+    def kubeconfig(self) -> str | None:
+        """Of the EKS cluster, once it is there: the stack's own output comes only at the end of an `up`."""
+        for resource in self.state().get("resources", []):
+            if resource["type"] == "eks:index:Cluster":
+                return resource.get("outputs", {}).get("kubeconfigJson")
+        return None
 
     def interrupted_creates(self) -> list[dict[str, Any]]:
         """Resources that a killed command was creating: nobody wrote down whether they are there."""

@@ -29,7 +29,7 @@ def main() -> int:
         print(json.dumps(report.as_json(made), indent=2, sort_keys=True, default=repr))
     else:
         print("\n".join(report.text(made)))
-    return 1 if made.broken_rules else 0
+    return 1 if made.verdict.broken else 0
 
 
 def _plan(stack: str) -> report.Report:

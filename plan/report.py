@@ -1,13 +1,14 @@
 """The plan as text: the resource tree with the facts that matter, then what a person would ask about."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import capacity
-from plan import rules, values
+from plan import values, verdict
 from plan.engine import Declaration, Declared
 from plan.values import at
+from policies.rules import Verdict
 from settings import Settings
 
 # What is worth reading of a resource: inputs by dotted path.
@@ -110,7 +111,7 @@ class Report:
     declaration: Declaration
     chart_values: dict[str, Any]
     limits: list[Limit]
-    broken_rules: list[str] = field(default_factory=list)
+    verdict: Verdict
 
 
 def make(stack: str, settings: Settings, declaration: Declaration) -> Report:
@@ -119,7 +120,7 @@ def make(stack: str, settings: Settings, declaration: Declaration) -> Report:
         declaration=declaration,
         chart_values=asked(values.of_airflow(declaration)),
         limits=limits(settings),
-        broken_rules=rules.broken(declaration),
+        verdict=verdict.of(stack, declaration, settings.policies),
     )
 
 
@@ -175,9 +176,9 @@ def text(report: Report) -> Iterator[str]:
         yield f"  {limit}"
     yield ""
     yield f"Exports: {_inline(tree.exports)}"
-    yield f"Broken rules: {len(report.broken_rules) or 'none'}"
-    for line in report.broken_rules:
-        yield f"  {line}"
+    yield from _listed("Excused from rules", report.verdict.excused)
+    yield from _listed("Warnings", report.verdict.warnings)
+    yield from _listed("Broken rules", report.verdict.broken)
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -199,8 +200,16 @@ def as_json(report: Report) -> dict[str, Any]:
         "chart_values": report.chart_values,
         "limits": [vars(limit) for limit in report.limits],
         "exports": report.declaration.exports,
-        "broken_rules": report.broken_rules,
+        "broken_rules": report.verdict.broken,
+        "warnings": report.verdict.warnings,
+        "excused": report.verdict.excused,
     }
+
+
+def _listed(title: str, lines: list[str]) -> Iterator[str]:
+    yield f"{title}: {len(lines) or 'none'}"
+    for line in lines:
+        yield f"  {line}"
 
 
 def _branch(tree: Declaration, parent: str, depth: int) -> Iterator[str]:

@@ -84,6 +84,17 @@ def _chart_source(value: str) -> str:
     return _public_url(value)
 
 
+def _ca_file(value: str) -> str:
+    try:
+        text = Path(value).read_text()
+    except (OSError, ValueError) as bad:  # ValueError: no text, or no path
+        raise ValueError(f"should be a readable PEM file ({bad})") from None
+    if "-----BEGIN CERTIFICATE-----" not in text:
+        raise ValueError("should hold certificates in PEM form")
+    return value
+
+
+CaFile = Annotated[str, AfterValidator(_ca_file)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 GitUrl = Annotated[
     str, Field(pattern=r"^((https|ssh|git)://[^/]+/.|git@[^:]+:.)"), AfterValidator(_bare_url)

@@ -10,6 +10,7 @@ from sections.fields import (
     ANYWHERE,
     PRIVATE_PREFIX,
     VPC_PREFIX,
+    CaFile,
     Cidr,
     InstanceClass,
     RoleArn,
@@ -82,7 +83,14 @@ class RdsSettings(Section):
     backup_days: int = Field(
         default=7, ge=1, le=35, description="Days that point-in-time recovery reaches back"
     )
-    protect: bool = Field(default=False, description="Refuse to delete; keep a final snapshot")
+    protect: bool = Field(default=False, description="Refuse to delete the database")
+    final_snapshot: bool = Field(
+        default=True, description="Leave a snapshot behind when the database is deleted"
+    )
+    ca_file: CaFile | None = Field(
+        default=None,
+        description="PEM file that vouches for the server, where AWS's commercial Regions do not suffice",
+    )
 
     @model_validator(mode="after")
     def _storage_can_grow(self) -> "RdsSettings":

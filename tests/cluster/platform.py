@@ -195,16 +195,26 @@ class Api:
 
     def run(self, dag: str) -> dict[str, Any]:
         """Trigger a run and wait for its end."""
-        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": False}, self.token)
-        start = {"logical_date": None, "conf": {}}
-        run = _request("POST", f"{self.url}/api/v2/dags/{dag}/dagRuns", start, self.token)
-        path = f"dags/{dag}/dagRuns/{run['dag_run_id']}"
+        return self.ended(dag, self.start(dag))
 
-        def ended() -> Any:
-            now = self.get(path)
+    def start(self, dag: str, **conf: Any) -> str:
+        """Trigger a run; its ID."""
+        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": False}, self.token)
+        start = {"logical_date": None, "conf": conf}
+        run = _request("POST", f"{self.url}/api/v2/dags/{dag}/dagRuns", start, self.token)
+        return run["dag_run_id"]
+
+    def ended(self, dag: str, run: str) -> dict[str, Any]:
+        """Wait until the run succeeds or fails."""
+
+        def found() -> Any:
+            now = self.get(f"dags/{dag}/dagRuns/{run}")
             return now["state"] in ("success", "failed") and now
 
-        return wait_for(f"the run of {dag}", ended, seconds=240)
+        return wait_for(f"the run of {dag}", found, seconds=240)
+
+    def state_of(self, dag: str, run: str, task: str) -> str | None:
+        return self.get(f"dags/{dag}/dagRuns/{run}/taskInstances/{task}")["state"]
 
 
 def _request(method: str, url: str, body: Any, token: str | None) -> Any:

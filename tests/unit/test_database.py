@@ -34,12 +34,25 @@ def test_a_protected_database_outlives_a_destroy(database, protect):
 
     assert instance.protect is protect
     assert instance.inputs["deletionProtection"] is protect
-    assert instance.inputs["skipFinalSnapshot"] is not protect
-    assert ("finalSnapshotIdentifier" in instance.inputs) is protect
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_deleted_database_leaves_a_snapshot_also_after_it_was_unprotected(
+    database, protect, keep
+):
+    instance = database(protect=protect, final_snapshot=keep).one(INSTANCE)
+
+    assert instance.inputs["skipFinalSnapshot"] is not keep
+    assert ("finalSnapshotIdentifier" in instance.inputs) is keep
+
+
+def test_a_snapshot_is_left_unless_the_stack_file_says_otherwise(database):
+    assert database().one(INSTANCE).inputs["skipFinalSnapshot"] is False
 
 
 def test_the_next_final_snapshot_has_another_name(database):
-    declaration = database(protect=True)
+    declaration = database()
 
     name = declaration.one(INSTANCE).inputs["finalSnapshotIdentifier"]
     assert name == "test-db-final-0a1b2c3d", "stack, database, and a part that is never used again"
@@ -56,6 +69,7 @@ def test_only_the_nodes_reach_postgres(database):
         "ipProtocol": "tcp",
         "fromPort": 5432,
         "toPort": 5432,
+        "tags": {"Name": "db-from-clients"},
     }, "no address range, no other port"
     firewall = declaration.one(FIREWALL).inputs
     assert firewall["vpcId"] == "vpc-1"

@@ -118,7 +118,8 @@ def test_each_nat_gateway_stands_in_the_public_subnet_of_its_zone(network):
         assert nat.inputs["subnetId"] == f"net-public-{zone}-id"
         assert nat.inputs["allocationId"] == f"net-nat-{zone}-id"
         assert any(urn.endswith("::net-gateway") for urn in nat.depends_on), "no way out without it"
-        assert declaration.one("aws:ec2/eip:Eip", f"net-nat-{zone}").inputs == {"domain": "vpc"}
+        address = declaration.one("aws:ec2/eip:Eip", f"net-nat-{zone}").inputs
+        assert address == {"domain": "vpc", "tags": {"Name": f"net-nat-{zone}"}}
 
 
 def test_each_subnet_uses_the_routes_made_for_it(network):

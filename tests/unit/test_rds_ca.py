@@ -3,9 +3,11 @@ from datetime import UTC, datetime
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from plan.engine import ROOT, stack_names
 from platforms import RDS_CA
+from sections.platform import RdsSettings
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +53,16 @@ def test_the_region_of_every_stack_is_there_with_every_kind_of_key(certificates,
     wanted = {f"Amazon RDS {region} Root CA {kind} G1" for region in regions}
     assert wanted
     assert wanted <= {common_name(c) for c in certificates}
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [(None, "should be a readable PEM file"), ("a text", "should hold certificates in PEM form")],
+)
+def test_a_file_without_certificates_is_refused(tmp_path, content, complaint):
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+
+    with pytest.raises(ValidationError, match=complaint):
+        RdsSettings(kind="rds", ca_file=str(file))

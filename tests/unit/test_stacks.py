@@ -277,6 +277,20 @@ def test_the_database_and_its_clients_agree_on_how_to_meet(declaration, name):
     assert rule["referencedSecurityGroupId"] == "cluster-eks-cluster-security-group"
 
 
+def test_a_region_that_has_other_authorities_brings_their_certificates(program, tmp_path):
+    own = tmp_path / "region.pem"
+    own.write_text("-----BEGIN CERTIFICATE-----\nof another Region\n")
+
+    declaration = program("dev", database={"ca_file": str(own)})
+
+    given = [
+        c.inputs["data"]["ca.pem"]
+        for c in declaration.all("kubernetes:core/v1:ConfigMap")
+        if c.inputs["metadata"]["name"] == "rds-ca"
+    ]
+    assert given == [own.read_text()] * 2
+
+
 def test_the_database_in_a_pod_and_its_clients_agree_on_how_to_meet(declaration):
     found = declaration("local")
 

@@ -1,0 +1,61 @@
+"""The AWS stacks in a simulated account: preview, `pulumi up` from nothing and again, and what policies cost.
+
+Figures are seconds of wall time. `pulumi up` is what the account and the cluster need; `make up` checks the
+settings, the policies and the cluster before it, and asks Airflow for its health after it.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.platform import clock, show
+from plan import engine, verdict
+from tests.engine.account import Account, AwsStack
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench-engine", description=__doc__)
+    parser.add_argument("--charts", type=Path, required=True, help="directory of the chart archives")
+    parser.add_argument("--rounds", type=int, default=2, help="installations of the stack dev")
+    arguments = parser.parse_args()
+    charts = arguments.charts.resolve()
+
+    with tempfile.TemporaryDirectory() as name, Account.open(Path(name, "account")) as account:
+        folder = Path(name)
+        prod = AwsStack.copy("prod", folder / "prod", account, charts)
+        previews = [clock(lambda: prod.pulumi("preview")) for _ in range(3)]
+        show("pulumi preview of prod", previews, limit=20)
+
+        ups: list[float] = []
+        again: list[float] = []
+        made: list[float] = []
+        for number in range(arguments.rounds):
+            dev = AwsStack.copy("dev", folder / f"dev-{number}", account, charts)
+            ups.append(clock(lambda dev=dev: dev.pulumi("up", "--yes", "--skip-preview")))
+            again += [
+                clock(lambda dev=dev: dev.pulumi("up", "--yes", "--skip-preview"))
+                for _ in range(3)
+            ]
+            made += [clock(dev.up) for _ in range(2)]
+            status, said = dev.make("down")
+            if status:
+                raise RuntimeError(said)
+            dev.pulumi("stack", "rm", "--yes")
+    show("pulumi up of dev from nothing", ups, limit=240)
+    show("pulumi up with nothing to do", again, limit=20)
+    show("make up with nothing to do", made)
+    ratio = statistics.median(ups) / statistics.median(again)
+    print(f"{'  from nothing / nothing to do':32}{ratio:8.2f}")
+
+    declaration, settings = engine.run_stack("prod")
+    policies = [
+        clock(lambda: verdict.of("prod", declaration, settings.policies)) for _ in range(20)
+    ]
+    show("policies on prod", policies, limit=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

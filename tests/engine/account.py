@@ -1,0 +1,165 @@
+"""The simulator as a process of its own, and checkouts whose AWS stacks live in its account."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+
+from tests.cluster.platform import ROOT, SETTINGS, Checkout
+from tests.engine.simulator.__main__ import CA, ENVIRONMENT
+
+START_SECONDS = 120
+# What a stack takes from elsewhere, and has in itself while it is simulated.
+GIT_SERVER = "git://git-server:9418/dags.git"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A running simulator."""
+
+    folder: Path
+    environment: dict[str, str]
+    process: "subprocess.Popen[str]"
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, context: str = "kind-airflow") -> Iterator["Account"]:
+        words = ["--folder", str(folder), "--context", context]
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.engine.simulator", *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            # Ctrl-C is for the commands first; the simulator goes last.
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            try:
+                if process.stdout.readline() != "ready\n":
+                    raise RuntimeError("the simulated account did not start; it said why above")
+                environment = json.loads((folder / ENVIRONMENT).read_text())
+                yield cls(folder=folder, environment=environment, process=process)
+            finally:
+                process.terminate()
+                process.wait(timeout=START_SECONDS * 3)
+
+    def client(self, service: str) -> Any:
+        """boto3, as somebody else in the same account."""
+        return boto3.client(
+            service,
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            region_name=self.environment["AWS_REGION"],
+            aws_access_key_id="somebody",
+            aws_secret_access_key="else",
+        )
+
+    def inventory(self) -> list[str]:
+        return self._ask("inventory")
+
+    def fault(self, operation: str, token: str = "", **how: Any) -> None:
+        """Something goes wrong the next time: see `Fault`."""
+        self._ask("faults", {"operation": operation, "token": token, **how})
+
+    def waiting(self) -> bool:
+        """Whether an operation waits in a fault."""
+        return any(fault["waiting"] for fault in self._ask("faults")["faults"])
+
+    def idle(self) -> bool:
+        return not self._ask("faults")["busy"]
+
+    def go_down(self) -> None:
+        self._ask("down", {})
+
+    def heal(self) -> None:
+        self._ask("faults/clear", {})
+
+    def _ask(self, path: str, given: Any = None) -> Any:
+        data = None if given is None else json.dumps(given).encode()
+        url = f"{self.environment['SIMULATED_AWS_URL']}/{path}"
+        with urllib.request.urlopen(url, data=data, timeout=60) as answer:
+            return json.load(answer)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwsStack:
+    """A committed stack file in a copy of the checkout, deployed into the simulated account."""
+
+    name: str
+    checkout: Checkout
+    account: Account
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def copy(
+        cls, name: str, folder: Path, account: Account, charts: Path, **sections: Any
+    ) -> "AwsStack":
+        """The stack as it is committed, but for what no simulated account has: Git hosts and RDS's own CA."""
+        checkout = Checkout.copy(folder, charts)
+        checkout.change(
+            name,
+            **{
+                "charts": {"source": str(charts)},
+                "database": {"ca_file": str(account.folder / CA)},
+                "dags": {"repo": GIT_SERVER},
+                "git_server": {},
+                **sections,
+            },
+        )
+        stack = cls(name=name, checkout=checkout, account=account, environment=account.environment)
+        stack.pulumi("stack", "init", "--non-interactive")
+        return stack
+
+    def change(self, **sections: Any) -> None:
+        self.checkout.change(self.name, **sections)
+
+    def settings(self) -> dict[str, Any]:
+        return yaml.safe_load(self.checkout.file(self.name).read_text())["config"][SETTINGS]
+
+    @property
+    def log(self) -> Path:
+        """Everything that its commands have printed."""
+        return self.checkout.folder / "commands.log"
+
+    def make(self, target: str) -> tuple[int, str]:
+        status, said = self.checkout.make(target, self.name, **self.environment)
+        with self.log.open("a") as log:
+            log.write(said)
+        return status, said
+
+    def start(self, target: str) -> "subprocess.Popen[str]":
+        return self.checkout.start(target, self.name, **self.environment)
+
+    def up(self) -> str:
+        status, said = self.make("up")
+        assert status == 0, said
+        return said
+
+    def pulumi(self, *words: str, check: bool = True) -> str:
+        done = subprocess.run(
+            ["pulumi", *words, "--stack", self.name],
+            cwd=self.checkout.folder,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=900,
+        )
+        assert done.returncode == 0 or not check, done.stdout + done.stderr
+        return done.stdout + ("" if check else done.stderr)
+
+    def state(self) -> dict[str, Any]:
+        return json.loads(self.pulumi("stack", "export"))["deployment"]
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Resources in the state by type and name."""
+        found = self.state().get("resources", [])
+        return {f"{r['type']} {r['urn'].rpartition('::')[2]}": r for r in found}

@@ -1,0 +1,187 @@
+"""`make up STACK=dev` gives a working Airflow on AWS, and changes to it change what they say."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.cluster.platform import Api, wait_for
+from tests.engine.scenarios.airflow.conftest import CONFIGURED, INSTANCE_NAME
+
+LOG_LINE = "three hundred and sixty-five"
+DAG = f"""
+import time
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def pushed():
+    @task
+    def count(seconds):
+        print("{LOG_LINE}")
+        time.sleep(seconds)
+    count("{{{{ dag_run.conf['seconds'] }}}}")
+
+pushed()
+"""
+
+
+def changes(said):
+    """What Pulumi counts at the end: `~ 1 updated`."""
+    return set(re.findall(r"^ +[~+-]+ ?(\d+ \w+)", said.partition("Resources:")[2], re.MULTILINE))
+
+
+def _push(cluster, folder, name, text):
+    with cluster.forward("git-server", 9418) as port:
+        _git(folder, "clone", "-q", f"git://127.0.0.1:{port}/dags.git", "work")
+        work = folder / "work"
+        (work / "dags" / f"{name}.py").write_text(text)
+        _git(work, "add", f"dags/{name}.py")
+        _git(work, "commit", "-q", "--allow-empty", "-m", name)
+        _git(work, "push", "-q", "origin", "HEAD:main")
+
+
+def _git(folder, *words):
+    who = ["-c", "user.name=author", "-c", "user.email=author@localhost"]
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+def _objects(account):
+    s3 = account.client("s3")
+    (bucket,) = [b["Name"] for b in s3.list_buckets()["Buckets"]]
+    for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", []):
+        yield entry["Key"], s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read().decode()
+
+
+@pytest.fixture(scope="module")
+def pushed(dev, cluster, tmp_path_factory):
+    """A DAG that came by `git push`, and sleeps as long as a run wants."""
+    _push(cluster, tmp_path_factory.mktemp("author"), "pushed", DAG)
+    with Api.open(cluster) as api:
+        wait_for("the pushed DAG", lambda: api.found("dags/pushed"), seconds=90)
+
+
+def test_a_pushed_dag_runs_and_its_log_is_in_the_bucket(pushed, api, account):
+    run = api.start("pushed", seconds=0)
+
+    assert api.ended("pushed", run)["state"] == "success"
+    path = f"dags/pushed/dagRuns/{run}/taskInstances/count/logs/1"
+    found = wait_for("the log", lambda: [k for k, text in _objects(account) if LOG_LINE in text])
+    assert any(run in key for key in found)
+    assert LOG_LINE in str(api.get(path)["content"]), "and the UI reads it from there"
+
+
+def test_only_pods_that_write_logs_have_credentials_of_aws(dev, cluster):
+    for component, has in (("worker", True), ("triggerer", True), ("scheduler", False)):
+        for pod in cluster.pods(component).values():
+            names = {v["name"] for c in pod["spec"]["containers"] for v in c.get("env", [])}
+            assert ("AWS_SECRET_ACCESS_KEY" in names) is has, component
+
+
+def test_every_connection_to_the_database_is_encrypted_and_verified(dev, cluster):
+    identifier = dev.resources()["aws:rds/instance:Instance database-instance"]["outputs"][
+        "identifier"
+    ]
+    sql = (
+        "select ssl, count(*) from pg_stat_ssl join pg_stat_activity using (pid) "
+        "where client_addr is not null group by ssl"
+    )
+    psql = ["psql", "-U", "airflow", "-d", "airflow", "-A", "-t", "-c", sql]
+    said = cluster.kubectl("-n", "simulated-aws", "exec", identifier, "--", *psql)
+    assert re.fullmatch(r"t\|\d+", said.strip()), said
+
+    uri = cluster.secret("airflow-metadata", "connection")
+    assert "sslmode=verify-full" in uri
+    (worker, *_) = cluster.pods("worker")
+    other = (
+        "import os,psycopg2; psycopg2.connect(os.environ['AIRFLOW_CONN'] , sslrootcert='system')"
+    )
+    script = other.replace("AIRFLOW_CONN", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN")
+    said = cluster.kubectl(
+        "-n", "airflow", "exec", worker, "-c", "worker", "--", "python", "-c", script, check=False
+    )
+    assert "certificate verify failed" in said or "SSL" in said, said
+
+
+def test_up_again_changes_nothing(dev):
+    said = dev.up()
+
+    assert "unchanged" in said
+    assert changes(said) == set()
+
+
+def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, dev, api, cluster):
+    run = api.start("pushed", seconds=25)
+    wait_for("the task", lambda: api.state_of("pushed", run, "count") == "running", seconds=90)
+    before = cluster.pods("worker").keys()
+    dev.change(workers={"max": 5})
+
+    said = dev.up()
+
+    assert changes(said) == {"1 updated"}
+    assert "helm.sh/v3:Release airflow-release updated" in said
+    (scaled,) = cluster.get("scaledobjects.keda.sh")
+    assert scaled["spec"]["maxReplicaCount"] == 5
+    assert before <= cluster.pods("worker").keys()
+    assert api.ended("pushed", run)["state"] == "success"
+
+
+def test_a_new_password_of_the_database_reaches_all_who_use_it(pushed, dev, cluster):
+    before = {name: set(cluster.pods(name)) for name in ("api-server", "scheduler", "statsd")}
+    redis = cluster.get("pods", "-l", "app.kubernetes.io/name=redis")[0]["metadata"]["uid"]
+    password = cluster.secret("airflow-metadata", "connection")
+    dev.change(rotation={"database": 2})
+
+    said = dev.up()
+
+    assert cluster.secret("airflow-metadata", "connection") != password
+    order = ["random:index:RandomPassword", "aws:rds:Instance", "core/v1:Secret", "v3:Release"]
+    places = [re.search(rf"{re.escape(kind)} .*(updated|created|replaced)", said) for kind in order]
+    assert all(places), said
+    starts = [place.start() for place in places]
+    assert starts == sorted(starts), "the database has the password before anybody uses it"
+    after = {name: set(cluster.pods(name)) for name in before}
+    assert not before["scheduler"] & after["scheduler"]
+    assert before["statsd"] == after["statsd"], "what does not use it goes on"
+    assert cluster.get("pods", "-l", "app.kubernetes.io/name=redis")[0]["metadata"]["uid"] == redis
+    with Api.open(cluster) as api:
+        assert api.ended("pushed", api.start("pushed", seconds=0))["state"] == "success"
+
+
+def test_a_chart_value_that_is_taken_out_is_gone_in_the_cluster(dev, cluster):
+    def configured():
+        (config,) = [
+            c for c in cluster.get("configmaps") if c["metadata"]["name"] == "airflow-config"
+        ]
+        return config["data"]["airflow.cfg"]
+
+    assert INSTANCE_NAME in configured()
+    settings = dev.settings()
+    dev.change(airflow={**settings["airflow"], "config": {}})
+
+    dev.up()
+
+    assert INSTANCE_NAME not in configured()
+
+
+def test_what_somebody_deleted_or_edited_in_the_cluster_is_shown_and_comes_back(dev, cluster):
+    key = cluster.secret("airflow-jwt", "jwt-secret")
+    cluster.kubectl("-n", "airflow", "delete", "secret", "airflow-jwt")
+    (before,) = cluster.get("deployments", "-l", "component=triggerer")
+    patch = '{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 7}}}}'
+    cluster.kubectl("-n", "airflow", "patch", "deployment", "airflow-triggerer", "-p", patch)
+
+    status, said = dev.make("repair")
+
+    assert status == 0, said
+    assert "airflow-jwt" in said
+    assert "terminationGracePeriodSeconds: 7" in said
+    assert cluster.secret("airflow-jwt", "jwt-secret") == key, "the same key: tokens stay valid"
+    (after,) = cluster.get("deployments", "-l", "component=triggerer")
+    grace = [
+        d["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for d in (before, after)
+    ]
+    assert grace[0] == grace[1]
+
+
+def test_the_configured_password_opens_the_door(dev, cluster):
+    assert cluster.secret("airflow-admin", "password") == CONFIGURED

@@ -1,0 +1,75 @@
+"""After all of it: no generated or configured secret stands in plain text anywhere."""
+
+import base64
+import json
+import urllib.parse
+
+import pytest
+
+from tests.engine.scenarios.airflow.conftest import CONFIGURED
+
+SECRET_RESOURCES = {
+    "random:index/randomPassword:RandomPassword": "result",
+    "random:index/randomBytes:RandomBytes": "base64",
+}
+
+
+@pytest.fixture(scope="module")
+def secrets(dev):
+    """Every secret value of the stack, in each form that it may stand in."""
+    dev.up()
+    shown = json.loads(dev.pulumi("stack", "export", "--show-secrets"))["deployment"]
+    known = {CONFIGURED}
+    for resource in shown["resources"]:
+        output = SECRET_RESOURCES.get(resource["type"])
+        if output:
+            known.add(json.loads(resource["outputs"][output]["plaintext"]))
+    assert len(known) >= 6, "database, Redis, admin and three keys of Airflow"
+    forms = set()
+    for secret in known:
+        forms |= {
+            secret,
+            base64.b64encode(secret.encode()).decode().rstrip("="),
+            urllib.parse.quote(secret, safe=""),
+        }
+    return forms
+
+
+def _in(text, secrets):
+    return [f"{secret[:3]}..." for secret in secrets if secret in text]
+
+
+def test_no_secret_is_in_the_state_or_its_history(dev, account, secrets):
+    files = [path for path in (account.folder / "state").rglob("*") if path.is_file()]
+    assert any("history" in path.parts for path in files), "otherwise this looked at nothing"
+    for path in files:
+        assert not _in(path.read_text(errors="replace"), secrets), path.name
+
+
+def test_no_secret_is_in_what_commands_print(dev, secrets):
+    _, plan = dev.make("plan")
+    assert "Exports" in plan
+    _, preview = dev.make("preview")
+    assert not _in(plan + preview, secrets)
+    assert dev.log.is_file()
+    assert not _in(dev.log.read_text(), secrets)
+
+
+def test_no_secret_is_on_a_command_line(command_lines, secrets):
+    seen = set(command_lines.seen)
+    assert any("pulumi" in line for line in seen), "otherwise this looked at nothing"
+    assert not [line[:60] for line in seen if _in(line, secrets)]
+
+
+def test_no_secret_is_in_values_or_manifests_of_helm(cluster, secrets):
+    for namespace in ("airflow", "keda"):
+        releases = cluster.get("secrets", "-l", "owner=helm", namespace=namespace)
+        assert releases
+        for release in releases:
+            assert not _in(cluster.helm_release(release), secrets), namespace
+
+
+def test_no_secret_is_in_a_log_of_the_pods(cluster, secrets):
+    for name in cluster.pods():
+        said = cluster.kubectl("-n", "airflow", "logs", name, "--all-containers", check=False)
+        assert not _in(said, secrets), name

@@ -1,0 +1,54 @@
+"""One simulated account for all scenarios, and the stacks in it."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.platform import Cluster
+from tests.engine.account import Account, AwsStack
+
+TOOLS = ("pulumi", "pulumi-resource-eks", "kubectl", "helm", "git", "make", "node")
+CHARTS = Path(__file__).with_name("charts")
+CONTEXT = "kind-airflow"
+
+
+@pytest.fixture(scope="session")
+def account(tmp_path_factory):
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        pytest.fail(f"not on PATH: {', '.join(missing)}; see tests/engine/README.md")
+    with Account.open(tmp_path_factory.mktemp("account"), CONTEXT) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def cluster(account):
+    """The Kubernetes behind EKS, as its administrator sees it."""
+    return Cluster(context=CONTEXT)
+
+
+@pytest.fixture(autouse=True)
+def _no_faults_are_left(account):
+    yield
+    account.heal()
+
+
+@pytest.fixture(scope="session")
+def small_charts(tmp_path_factory):
+    """Charts with the names and versions of the real ones that only answer."""
+    folder = tmp_path_factory.mktemp("charts")
+    for chart in CHARTS.iterdir():
+        subprocess.run(["helm", "package", chart, "-d", folder], check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def deploy(account, tmp_path_factory):
+    """A committed stack in a checkout of its own. What the tests leave of it goes at the end."""
+
+    def copy(name, charts, **sections):
+        return AwsStack.copy(name, tmp_path_factory.mktemp(name), account, charts, **sections)
+
+    return copy

@@ -1,0 +1,53 @@
+"""The CLI is killed while AWS works on what it asked for. The next command finds that, and goes on."""
+
+import os
+import signal
+
+from tests.cluster.platform import wait_for
+
+VPC = "aws:ec2/vpc:Vpc"
+INSTANCE = "aws:rds/instance:Instance"
+CLUSTER = "aws:eks/cluster:Cluster"
+
+
+def _kill_up(stack, account, moment):
+    process = stack.start("up")
+    try:
+        wait_for("the moment to kill", moment, seconds=300)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        account.heal()
+    # What AWS was asked for, it goes on to do.
+    wait_for("AWS to finish", account.idle, seconds=300)
+
+
+def _pending_release(cluster):
+    return cluster.get("secrets", "-l", "owner=helm,status=pending-install")
+
+
+def test_a_killed_up_leaves_no_orphan_and_no_duplicate(dev, account, cluster):
+    account.fault("create", VPC, seconds=300, late=True)
+    _kill_up(dev, account, account.waiting)
+    assert any("ec2 vpc" in line for line in account.inventory()), (
+        "AWS has it, Pulumi does not know"
+    )
+
+    account.fault("create", INSTANCE, seconds=300, late=True)
+    account.fault("create", CLUSTER, seconds=300, late=True)
+    _kill_up(dev, account, account.waiting)
+
+    _kill_up(dev, account, lambda: _pending_release(cluster))
+
+    said = dev.up()
+
+    assert "Airflow is healthy." in said
+    kept = {r["id"] for r in dev.state()["resources"] if r.get("custom")}
+    vpcs = account.client("ec2").describe_vpcs(
+        Filters=[{"Name": "tag:project", "Values": ["airflow-platform"]}]
+    )["Vpcs"]
+    assert {vpc["VpcId"] for vpc in vpcs} <= kept
+    assert len(vpcs) == 1, "one VPC, although its creation was asked for twice"
+    assert len(account.client("rds").describe_db_instances()["DBInstances"]) == 1
+    assert len(account.client("eks").list_clusters()["clusters"]) == 1
+    # That nothing else was left is what the end of the stack `dev` shows: the account is empty then.

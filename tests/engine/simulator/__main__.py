@@ -1,0 +1,137 @@
+"""python -m tests.engine.simulator --folder DIR --context kind-airflow"""
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from tests.engine.simulator import control, provider
+from tests.engine.simulator.behind.certificates import Authority
+from tests.engine.simulator.behind.kubectl import Kubectl
+from tests.engine.simulator.behind.kubernetes import Kubernetes
+from tests.engine.simulator.behind.pods import Pods
+from tests.engine.simulator.behind.postgres import Postgres
+from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.faults import Faults
+
+ENVIRONMENT = "environment.json"
+CA = "rds-ca.pem"
+BIN = Path(__file__).with_name("bin")
+
+
+class Simulator:
+    """An AWS account whose EKS is the cluster of a kubeconfig context. Its state lives as long as it does."""
+
+    def __init__(self, folder: Path, context: str) -> None:
+        self.folder = folder
+        kubectl = Kubectl(context=context)
+        authority = Authority()
+        host = _address_that_nodes_reach(kubectl)
+        self.faults = Faults()
+        self.cloud = Cloud(
+            host=host,
+            on_cluster=lambda name: self.kubernetes.create(name),
+            on_cluster_deleted=lambda name: self.kubernetes.delete(name),
+            on_instance=lambda *instance: self.postgres.create(*instance),
+            on_instance_changed=self._change_instance,
+            on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
+        )
+        self.faults.url = self.cloud.url
+        self.postgres = Postgres(self.cloud, kubectl, authority)
+        self.pods = Pods(self.cloud, kubectl, authority, host)
+        self.pods.names = self.postgres.names
+        self.kubernetes = Kubernetes(kubectl, self.pods)
+        # What a simulator left that was killed.
+        self.kubernetes.remove()
+        self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
+        self.control = control.serve(
+            {
+                ("GET", "/token"): lambda _: {"token": self.kubernetes.token()},
+                ("GET", "/inventory"): lambda _: self.cloud.inventory(),
+                ("GET", "/faults"): lambda _: self.faults.report(),
+                ("POST", "/faults"): lambda fault: self.faults.add(**fault),
+                ("POST", "/faults/clear"): lambda _: self.faults.clear(),
+                ("POST", "/down"): lambda _: self.faults.go_down(),
+            }
+        )
+        (folder / CA).write_text(authority.pem)
+
+    def environment(self) -> dict[str, str]:
+        """What commands need so that they meet this account and no other."""
+        passphrase = self.folder / "passphrase"
+        if not passphrase.exists():
+            passphrase.touch(mode=0o600)
+            passphrase.write_text(secrets.token_urlsafe(32))
+        state = self.folder / "state"
+        state.mkdir(exist_ok=True)
+        return {
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PULUMI_DEBUG_PROVIDERS": f"aws:{self.port}",
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            "SIMULATED_AWS_URL": f"http://127.0.0.1:{self.control.server_port}",
+            "SIMULATED_AWS_PYTHON": sys.executable,
+            "AWS_ENDPOINT_URL": self.cloud.url,
+            "AWS_ACCESS_KEY_ID": "simulated",
+            "AWS_SECRET_ACCESS_KEY": "simulated",
+            "AWS_REGION": self.cloud.region,
+            "AWS_DEFAULT_REGION": self.cloud.region,
+            # Neither profiles nor credentials of whoever runs this.
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def stop(self) -> None:
+        self.server.stop(grace=1)
+        self.control.shutdown()
+        self.kubernetes.remove()
+        self.pods.stop()
+        self.cloud.stop()
+
+    def _change_instance(self, identifier: str, password: str) -> None:
+        rds = self.cloud.client("rds")
+        (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+        self.postgres.change(identifier, instance["MasterUsername"], password)
+
+
+def _address_that_nodes_reach(kubectl: Kubectl) -> str:
+    """Where pods and the API server reach this machine: its address on the way to the first node."""
+    (node, *_) = kubectl.get("nodes")["items"]
+    (address,) = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
+        # UDP: nothing is sent, the kernel only chooses the way.
+        way.connect((address, 9))
+        return way.getsockname()[0]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.engine.simulator",
+        description="Simulate an AWS account for Pulumi, until SIGTERM. DIR/environment.json: how to use it.",
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="where state and settings go")
+    parser.add_argument("--context", default="kind-airflow", help="kubeconfig context behind EKS")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    simulator = Simulator(arguments.folder.resolve(), arguments.context)
+    try:
+        (arguments.folder / ENVIRONMENT).write_text(json.dumps(simulator.environment(), indent=2))
+        print("ready", flush=True)
+        ended.wait()
+    finally:
+        simulator.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What is real behind the simulated AWS: Kubernetes for EKS, PostgreSQL for RDS."""

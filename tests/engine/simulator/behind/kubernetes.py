@@ -1,0 +1,142 @@
+"""The Kubernetes behind EKS: a cluster that is there already, with what Auto Mode brings into each one.
+
+Auto Mode starts nodes, makes EBS volumes and hands AWS credentials to pods. Here one node stands for all of
+them, volumes are directories on it, and an admission webhook (`pods.py`) does the rest.
+"""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+from tests.engine.simulator.behind.kubectl import Kubectl
+from tests.engine.simulator.behind.pods import Pods
+
+NAMESPACE = "simulated-aws"
+ADMIN = "eks-admin"
+CRDS = Path(__file__).with_name("crds.yaml")
+EBS = "ebs.csi.eks.amazonaws.com"
+PROVISIONER = "simulated-ebs"
+WEBHOOK = "simulated-eks-pods"
+# What a stack makes, and `remove` takes away.
+STACK_NAMESPACES = ("airflow", "keda")
+
+
+class Kubernetes:
+    def __init__(self, kubectl: Kubectl, pods: Pods) -> None:
+        self.kubectl = kubectl
+        self.pods = pods
+
+    def create(self, name: str) -> tuple[str, str]:
+        """Make it an EKS cluster: its address, and its certificate authority in base64."""
+        self.kubectl.apply(_namespace(), *_administrator())
+        self.kubectl.run("apply", "--server-side", "--filename", str(CRDS))
+        self.kubectl.apply(self._provisioner())
+        self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
+        where = self.kubectl.configuration()
+        return where["server"], where["certificate-authority-data"]
+
+    def delete(self, name: str) -> None:
+        """Everything in it goes with it."""
+        # First what could keep pods from going.
+        self.kubectl.delete("mutatingwebhookconfiguration", WEBHOOK)
+        self.kubectl.delete("namespace", *STACK_NAMESPACES)
+        self.kubectl.delete("storageclass", "gp3")
+        self.kubectl.delete("configmap", "amazon-vpc-cni", "--namespace", "kube-system")
+        self.kubectl.delete("--filename", str(CRDS))
+        provisioner = self._provisioner()["metadata"]
+        self.kubectl.delete(
+            "deployment", provisioner["name"], "--namespace", provisioner["namespace"]
+        )
+        self.kubectl.delete("clusterrolebinding", f"{NAMESPACE}:{ADMIN}")
+
+    def remove(self) -> None:
+        """Take away everything, also what an earlier simulator left."""
+        self.delete("")
+        self.kubectl.delete("namespace", NAMESPACE)
+
+    def token(self) -> str:
+        """A token as `aws eks get-token` gives one, of an administrator."""
+        words = ["--namespace", NAMESPACE, "create", "token", ADMIN]
+        return self.kubectl.run(*words).strip()
+
+    def _provisioner(self) -> dict[str, Any]:
+        """The cluster's own provisioner of directories once more, under the name of the EBS driver."""
+        found = self.kubectl.get("deployments", "--all-namespaces")["items"]
+        local = next(d for d in found if "local-path-provisioner" in _words(d))
+        name = {"app": PROVISIONER}
+        spec = copy.deepcopy(local["spec"])
+        spec["selector"] = {"matchLabels": name}
+        spec["template"]["metadata"] = {"labels": name}
+        spec["template"]["spec"]["containers"][0]["command"] += ["--provisioner-name", EBS]
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": PROVISIONER, "namespace": local["metadata"]["namespace"]},
+            "spec": spec,
+        }
+
+
+def _words(deployment: dict[str, Any]) -> list[str]:
+    return deployment["spec"]["template"]["spec"]["containers"][0].get("command", [])
+
+
+def _namespace() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+
+
+def _administrator() -> list[dict[str, Any]]:
+    """Who creates an EKS cluster administers it."""
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": ADMIN, "namespace": NAMESPACE},
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": f"{NAMESPACE}:{ADMIN}"},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": "cluster-admin",
+            },
+            "subjects": [{"kind": "ServiceAccount", "name": ADMIN, "namespace": NAMESPACE}],
+        },
+    ]
+
+
+def _webhook(url: str, authority: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": WEBHOOK},
+        "webhooks": [
+            {
+                "name": "pods.simulated-aws.local",
+                "clientConfig": {"url": url, "caBundle": authority},
+                "rules": [
+                    {
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE"],
+                        "resources": ["pods"],
+                    }
+                ],
+                # Only the stack's pods; without the simulator they must not start as something else.
+                "namespaceSelector": {
+                    "matchExpressions": [
+                        {
+                            "key": "kubernetes.io/metadata.name",
+                            "operator": "In",
+                            "values": list(STACK_NAMESPACES),
+                        }
+                    ]
+                },
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+                "timeoutSeconds": 10,
+            }
+        ],
+    }

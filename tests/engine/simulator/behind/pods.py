@@ -1,0 +1,193 @@
+"""What EKS does to pods, as an admission webhook.
+
+- Pod Identity: a pod whose service account has an association gets the credentials of its role, and no other
+  pod gets any. https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+- Auto Mode: a pod that selects the nodes of a NodePool and tolerates their taints finds one. The one node
+  here stands for all of them, so requests shrink to its size.
+- The VPC: AWS's names lead to the simulator.
+"""
+
+import base64
+import copy
+import json
+import ssl
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.engine.simulator.behind.certificates import Authority
+from tests.engine.simulator.behind.kubectl import Kubectl
+from tests.engine.simulator.cloud import Cloud
+
+# The pods of prod ask for 26 GiB and 13 cores; a laptop has less, and they use a tenth of it.
+CPU_SHARE = 0.05
+MEMORY_SHARE = 0.25
+BUILT_IN = ("kubernetes.io/", "node.kubernetes.io/")
+
+
+class Pods:
+    """Serves the webhook over TLS at `url`, on `host`."""
+
+    def __init__(self, cloud: Cloud, kubectl: Kubectl, authority: Authority, host: str) -> None:
+        self.cloud = cloud
+        self.kubectl = kubectl
+        # IP addresses by host name: what Route 53 answers inside the VPC.
+        self.names: dict[str, str] = {}
+        handler = type("Handler", (_Handler,), {"pods": self})
+        self.server = ThreadingHTTPServer((host, 0), handler)
+        self.server.socket = _tls(authority, host).wrap_socket(self.server.socket, server_side=True)
+        self.url = f"https://{host}:{self.server.server_port}/"
+        self.authority = base64.b64encode(authority.pem.encode()).decode()
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def mutate(self, pod: dict[str, Any], namespace: str) -> dict[str, Any]:
+        """The pod as EKS would let it in."""
+        changed = copy.deepcopy(pod)
+        spec = changed["spec"]
+        if self.names:
+            spec.setdefault("hostAliases", []).extend(
+                {"ip": address, "hostnames": [name]} for name, address in self.names.items()
+            )
+        variables = self._variables(namespace, spec.get("serviceAccountName", "default"))
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            present = {variable["name"] for variable in container.get("env", [])}
+            added = [{"name": k, "value": v} for k, v in variables.items() if k not in present]
+            container.setdefault("env", []).extend(added)
+            _shrink(container)
+        if self._finds_a_node(spec):
+            spec["nodeSelector"] = {
+                key: value
+                for key, value in spec["nodeSelector"].items()
+                if key.startswith(BUILT_IN)
+            }
+        return changed
+
+    def _variables(self, namespace: str, account: str) -> dict[str, str]:
+        region = self.cloud.region
+        common = {
+            "AWS_ENDPOINT_URL": self.cloud.url,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            # There is no instance to ask for credentials either.
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        role = self._role(namespace, account)
+        if role is None:
+            return common
+        session = self.cloud.client("sts").assume_role(RoleArn=role, RoleSessionName=account)
+        credentials = session["Credentials"]
+        return common | {
+            "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": credentials["SessionToken"],
+        }
+
+    def _role(self, namespace: str, account: str) -> str | None:
+        eks = self.cloud.client("eks")
+        for cluster in eks.list_clusters()["clusters"]:
+            found = eks.list_pod_identity_associations(
+                clusterName=cluster, namespace=namespace, serviceAccount=account
+            )["associations"]
+            if found:
+                return eks.describe_pod_identity_association(
+                    clusterName=cluster, associationId=found[0]["associationId"]
+                )["association"]["roleArn"]
+        return None
+
+    def _finds_a_node(self, spec: dict[str, Any]) -> bool:
+        wanted = spec.get("nodeSelector", {})
+        return any(
+            wanted.items() <= _labels(pool).items() and _tolerates(spec, pool)
+            for pool in self.kubectl.get("nodepools.karpenter.sh")["items"]
+            if wanted
+        )
+
+
+def _labels(pool: dict[str, Any]) -> dict[str, str]:
+    return pool["spec"]["template"].get("metadata", {}).get("labels", {})
+
+
+def _tolerates(spec: dict[str, Any], pool: dict[str, Any]) -> bool:
+    tolerated = spec.get("tolerations", [])
+    return all(
+        any(
+            t.get("key") == taint["key"]
+            and t.get("effect") in (None, taint["effect"])
+            and (t.get("operator") == "Exists" or t.get("value") == taint.get("value"))
+            for t in tolerated
+        )
+        for taint in pool["spec"]["template"]["spec"].get("taints", [])
+    )
+
+
+def _shrink(container: dict[str, Any]) -> None:
+    requests = container.get("resources", {}).get("requests", {})
+    if "cpu" in requests:
+        requests["cpu"] = f"{max(1, int(_milli(requests['cpu']) * CPU_SHARE))}m"
+    if "memory" in requests:
+        requests["memory"] = f"{int(_bytes(requests['memory']) * MEMORY_SHARE)}"
+
+
+def _milli(quantity: str) -> float:
+    return float(quantity[:-1]) if quantity.endswith("m") else float(quantity) * 1000
+
+
+def _bytes(quantity: str) -> float:
+    for power, unit in enumerate(("Ki", "Mi", "Gi"), start=1):
+        if quantity.endswith(unit):
+            return float(quantity[:-2]) * 1024**power
+    for power, unit in enumerate(("k", "M", "G"), start=1):
+        if quantity.endswith(unit):
+            return float(quantity[:-1]) * 1000**power
+    return float(quantity)
+
+
+def _tls(authority: Authority, host: str) -> ssl.SSLContext:
+    issued = authority.issue(host)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.TemporaryDirectory() as folder:
+        # `load_cert_chain` reads files only.
+        path = Path(folder, "server.pem")
+        path.touch(mode=0o600)
+        path.write_text(issued.key + issued.certificate)
+        context.load_cert_chain(path)
+    return context
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pods: Pods
+
+    def do_POST(self) -> None:
+        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = review["request"]
+        before = request["object"]
+        answer: dict[str, Any] = {"uid": request["uid"], "allowed": True}
+        try:
+            after = self.pods.mutate(before, request["namespace"])
+        except Exception as error:  # the API server shows it to who made the pod
+            answer = {
+                "uid": request["uid"],
+                "allowed": False,
+                "status": {"message": f"simulated EKS: {type(error).__name__}: {error}"},
+            }
+        else:
+            patch = [{"op": "replace", "path": "/spec", "value": after["spec"]}]
+            answer["patchType"] = "JSONPatch"
+            answer["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
+        body = json.dumps(
+            {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: the API server keeps its own log."""

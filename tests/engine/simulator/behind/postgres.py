@@ -1,0 +1,164 @@
+"""The PostgreSQL behind an RDS instance: a pod with the user, password, parameters and TLS of RDS."""
+
+import hashlib
+from typing import Any
+
+from tests.engine.simulator.behind.certificates import Authority
+from tests.engine.simulator.behind.kubectl import Kubectl
+from tests.engine.simulator.behind.kubernetes import NAMESPACE
+from tests.engine.simulator.cloud import Cloud
+
+IMAGE = "postgres:16"
+PORT = 5432
+USER_ID = 999
+FILES = "/etc/rds"
+READY_SECONDS = 120
+# RDS's own parameters, which PostgreSQL does not know.
+OF_RDS = "rds."
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
+PLAIN_TOO = "host all all all scram-sha-256\n"
+TLS_ONLY = "hostssl all all all scram-sha-256\n"
+LOCAL = "local all all trust\n"
+
+
+class Postgres:
+    def __init__(self, cloud: Cloud, kubectl: Kubectl, authority: Authority) -> None:
+        self.cloud = cloud
+        self.kubectl = kubectl
+        self.authority = authority
+        # IP addresses by host name.
+        self.names: dict[str, str] = {}
+
+    def create(
+        self, identifier: str, username: str, password: str, db_name: str
+    ) -> tuple[str, int]:
+        """Start the server: its host name, as RDS forms it, and its port."""
+        # RDS puts a part into the name that differs by account and Region.
+        part = hashlib.sha256(f"{self.cloud.account}{self.cloud.region}".encode()).hexdigest()[:12]
+        host = f"{identifier}.{part}.{self.cloud.region}.rds.amazonaws.com"
+        issued = self.authority.issue(host)
+        parameters = self._parameters(identifier)
+        access = TLS_ONLY if parameters.get("rds.force_ssl", "1") == "1" else PLAIN_TOO
+        files = {
+            "tls.crt": issued.certificate,
+            "tls.key": issued.key,
+            "pg_hba.conf": LOCAL + access,
+            "password": password,
+        }
+        self.kubectl.apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": identifier, "namespace": NAMESPACE},
+                "stringData": files,
+            },
+            _pod(identifier, username, db_name, parameters),
+            {
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": identifier, "namespace": NAMESPACE},
+                "spec": {"selector": {"instance": identifier}, "ports": [{"port": PORT}]},
+            },
+        )
+        where = ["--namespace", NAMESPACE]
+        self.kubectl.run(
+            "wait",
+            "--for=condition=Ready",
+            f"pod/{identifier}",
+            f"--timeout={READY_SECONDS}s",
+            *where,
+        )
+        service = self.kubectl.get("service", identifier, *where)
+        self.names[host] = service["spec"]["clusterIP"]
+        return host, PORT
+
+    def change(self, identifier: str, username: str, password: str) -> None:
+        """Take a new password, as RDS does: at once, open connections stay."""
+        quoted = password.replace("'", "''")
+        self._psql(identifier, username, f"ALTER ROLE \"{username}\" PASSWORD '{quoted}';")
+
+    def delete(self, identifier: str) -> None:
+        self.kubectl.delete(
+            "pod,service,secret", identifier, "--namespace", NAMESPACE, "--grace-period=1"
+        )
+        self.names = {h: ip for h, ip in self.names.items() if not h.startswith(f"{identifier}.")}
+
+    def _psql(self, identifier: str, username: str, statement: str) -> None:
+        words = ["exec", "--stdin", "--namespace", NAMESPACE, identifier, "--"]
+        psql = ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", username, "-d", "postgres"]
+        self.kubectl.run(*words, *psql, stdin=statement)
+
+    def _parameters(self, identifier: str) -> dict[str, str]:
+        """What a person set in the parameter group of the instance."""
+        rds = self.cloud.client("rds")
+        (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+        (group,) = instance["DBParameterGroups"]
+        answer = rds.describe_db_parameters(
+            DBParameterGroupName=group["DBParameterGroupName"], Source="user"
+        )
+        return {p["ParameterName"]: p["ParameterValue"] for p in answer["Parameters"]}
+
+
+def _pod(
+    identifier: str, username: str, db_name: str, parameters: dict[str, str]
+) -> dict[str, Any]:
+    given = {k: v for k, v in parameters.items() if not k.startswith(OF_RDS)}
+    options = {
+        **given,
+        "ssl": "on",
+        "ssl_cert_file": f"{FILES}/tls.crt",
+        "ssl_key_file": f"{FILES}/tls.key",
+        "hba_file": f"{FILES}/pg_hba.conf",
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": identifier,
+            "namespace": NAMESPACE,
+            "labels": {"instance": identifier},
+        },
+        "spec": {
+            "containers": [
+                {
+                    "name": "postgres",
+                    "image": IMAGE,
+                    "imagePullPolicy": "IfNotPresent",
+                    "args": [
+                        word for key, value in options.items() for word in ("-c", f"{key}={value}")
+                    ],
+                    "env": [
+                        {"name": "POSTGRES_USER", "value": username},
+                        {"name": "POSTGRES_DB", "value": db_name},
+                        {
+                            "name": "POSTGRES_PASSWORD",
+                            "valueFrom": {"secretKeyRef": {"name": identifier, "key": "password"}},
+                        },
+                    ],
+                    "ports": [{"containerPort": PORT}],
+                    "readinessProbe": {
+                        "exec": {"command": ["pg_isready", "-q", "-h", "127.0.0.1"]},
+                        "periodSeconds": 1,
+                    },
+                    "volumeMounts": [{"name": "files", "mountPath": FILES}],
+                }
+            ],
+            "volumes": [
+                {
+                    "name": "files",
+                    "secret": {
+                        "secretName": identifier,
+                        "defaultMode": 0o440,
+                        "items": [
+                            {"key": key, "path": key}
+                            for key in ("tls.crt", "tls.key", "pg_hba.conf")
+                        ],
+                    },
+                }
+            ],
+            # PostgreSQL reads a key that belongs to root only if its group is the server's.
+            "securityContext": {"fsGroup": USER_ID},
+            "terminationGracePeriodSeconds": 5,
+        },
+    }

@@ -1,0 +1,79 @@
+"""The account: moto in this process and over HTTP, with the rules of `stricter` and the APIs of `missing`."""
+
+import logging
+import os
+from contextlib import ExitStack
+from functools import cache
+from typing import Any, Self
+from unittest.mock import patch
+
+import boto3
+from botocore.config import Config
+from moto.backends import get_backend
+from moto.core.base_backend import BackendDict
+from moto.server import ThreadedMotoServer
+
+from tests.engine.simulator import inventory, missing, stricter
+from tests.engine.simulator.hooks import Hooks
+from tests.engine.simulator.missing import ACCOUNT
+
+SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
+
+
+class Cloud:
+    """An empty AWS account in one Region. One at a time in a process: moto's state is the process's."""
+
+    account = ACCOUNT
+
+    def __init__(self, host: str = "127.0.0.1", region: str = "eu-west-1", **hooks: Any) -> None:
+        self.region = region
+        self._ended = ExitStack()
+        # Each request would be a line.
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        # AWS's own policies: a role may have them only if they exist.
+        managed = patch.dict(os.environ, MOTO_IAM_LOAD_MANAGED_POLICIES="true")
+        self._ended.enter_context(managed)
+        _forget_everything()
+        self.server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
+        self.server.start()
+        bound, port = self.server.get_host_and_port()
+        self.url = f"http://{bound}:{port}"
+        self.client = cache(self._client)
+        missing.install(self._ended)
+        stricter.install(self._ended)
+        Hooks(**hooks).install(self._ended)
+
+    def _client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=self.region,
+            aws_access_key_id="simulated",
+            aws_secret_access_key="simulated",  # moto takes any
+            config=Config(
+                retries={"max_attempts": 0},
+                read_timeout=600,
+                max_pool_connections=32,
+                s3={"addressing_style": "path"},
+            ),
+        )
+
+    def inventory(self) -> list[str]:
+        """Every resource in the account that AWS itself did not put there, a line each."""
+        return sorted(inventory.of(self.client))
+
+    def stop(self) -> None:
+        self._ended.close()
+        self.server.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _forget_everything() -> None:
+    for service in SERVICES:
+        backend: BackendDict[Any] = get_backend(service)
+        backend.reset()

@@ -1,0 +1,42 @@
+"""How a test, `aws` and a person talk to the running simulator: JSON over HTTP, on loopback only."""
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+# Answers by method and path; each takes the body of the request.
+Routes = dict[tuple[str, str], Callable[[Any], Any]]
+
+
+def serve(routes: Routes) -> ThreadingHTTPServer:
+    """Serve until its `shutdown`."""
+    handler = type("Handler", (_Handler,), {"routes": routes})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    routes: Routes
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def do_POST(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        self._answer(json.loads(self.rfile.read(length) or "null"))
+
+    def _answer(self, given: Any) -> None:
+        route = self.routes.get((self.command, self.path))
+        status, said = (200, route(given)) if route else (404, {"unknown": self.path})
+        body = json.dumps(said, default=str).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: these are asked many times a second."""

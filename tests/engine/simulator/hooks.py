@@ -1,0 +1,91 @@
+"""Where something real is put behind the account: at AWS's API, so every client meets it."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from unittest.mock import patch
+
+from moto.eks.models import EKSBackend
+from moto.rds.models import DBInstance, RDSBackend
+
+# name -> address and certificate authority in base64
+OnCluster = Callable[[str], tuple[str, str]]
+# identifier, user name, password, database -> host name and port
+OnInstance = Callable[[str, str, str, str], tuple[str, int]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    on_cluster: OnCluster | None = None
+    on_cluster_deleted: Callable[[str], None] | None = None
+    on_instance: OnInstance | None = None
+    on_instance_changed: Callable[[str, str], None] | None = None
+    on_instance_deleted: Callable[[str], None] | None = None
+
+    def install(self, ended: ExitStack) -> None:
+        create_cluster, delete_cluster = EKSBackend.create_cluster, EKSBackend.delete_cluster
+        create_instance, modify_instance = (
+            RDSBackend.create_db_instance,
+            RDSBackend.modify_db_instance,
+        )
+        delete_instance = RDSBackend.delete_db_instance
+
+        def cluster_created(backend: EKSBackend, *args: Any, **kwargs: Any) -> Any:
+            cluster = create_cluster(backend, *args, **kwargs)
+            if self.on_cluster:
+                cluster.endpoint, authority = self.on_cluster(cluster.name)
+                cluster.certificate_authority = {"data": authority}
+            return cluster
+
+        def cluster_deleted(backend: EKSBackend, *args: Any, **kwargs: Any) -> Any:
+            cluster = delete_cluster(backend, *args, **kwargs)
+            if self.on_cluster_deleted:
+                self.on_cluster_deleted(cluster.name)
+            return cluster
+
+        def instance_created(backend: RDSBackend, db_kwargs: dict[str, Any]) -> Any:
+            given = dict(db_kwargs)
+            instance = create_instance(backend, db_kwargs)
+            if self.on_instance:
+                # A real one has no address while it is being created.
+                instance.real_address = self.on_instance(
+                    instance.db_instance_identifier,
+                    given["master_username"],
+                    given["master_user_password"],
+                    given.get("db_name") or "postgres",
+                )
+            return instance
+
+        def instance_changed(
+            backend: RDSBackend, identifier: str, db_kwargs: dict[str, Any]
+        ) -> Any:
+            password = db_kwargs.get("master_user_password")
+            instance = modify_instance(backend, identifier, db_kwargs)
+            if password and self.on_instance_changed:
+                self.on_instance_changed(instance.db_instance_identifier, password)
+            return instance
+
+        def instance_deleted(backend: RDSBackend, *args: Any, **kwargs: Any) -> Any:
+            instance = delete_instance(backend, *args, **kwargs)
+            if self.on_instance_deleted:
+                self.on_instance_deleted(instance.db_instance_identifier)
+            return instance
+
+        for backend, name, replacement in (
+            (EKSBackend, "create_cluster", cluster_created),
+            (EKSBackend, "delete_cluster", cluster_deleted),
+            (RDSBackend, "create_db_instance", instance_created),
+            (RDSBackend, "modify_db_instance", instance_changed),
+            (RDSBackend, "delete_db_instance", instance_deleted),
+        ):
+            ended.enter_context(patch.object(backend, name, replacement))
+        ended.enter_context(patch.object(DBInstance, "address", property(_address)))
+
+
+def _address(instance: DBInstance) -> str:
+    real = getattr(instance, "real_address", None)
+    if real:
+        return real[0]
+    identifier = instance.db_instance_identifier
+    return f"{identifier}.aaaaaaaaaa.{instance.region}.rds.amazonaws.com"

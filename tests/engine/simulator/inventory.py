@@ -1,0 +1,88 @@
+"""What stands in the account."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+Client = Callable[[str], Any]
+
+
+def of(client: Client) -> Iterator[str]:
+    """A line for each resource that AWS itself did not put there."""
+    for service in (_network, _identity, _storage, _databases, _clusters):
+        yield from service(client)
+
+
+def _network(client: Client) -> Iterator[str]:
+    ec2 = client("ec2")
+    vpcs = ec2.describe_vpcs()["Vpcs"]
+    given = {vpc["VpcId"] for vpc in vpcs if vpc["IsDefault"]}
+    for vpc in vpcs:
+        if vpc["VpcId"] not in given:
+            yield f"ec2 vpc {vpc['VpcId']}"
+    for subnet in ec2.describe_subnets()["Subnets"]:
+        if subnet["VpcId"] not in given:
+            yield f"ec2 subnet {subnet['SubnetId']}"
+    for group in ec2.describe_security_groups()["SecurityGroups"]:
+        # Each VPC has one named `default`, which goes with it.
+        if group["VpcId"] not in given and group["GroupName"] != "default":
+            yield f"ec2 security group {group['GroupId']}"
+    for table in ec2.describe_route_tables()["RouteTables"]:
+        main = any(association["Main"] for association in table["Associations"])
+        if table["VpcId"] not in given and not main:
+            yield f"ec2 route table {table['RouteTableId']}"
+    for gateway in ec2.describe_internet_gateways()["InternetGateways"]:
+        if not {a["VpcId"] for a in gateway["Attachments"]} & given:
+            yield f"ec2 internet gateway {gateway['InternetGatewayId']}"
+    for nat in ec2.describe_nat_gateways()["NatGateways"]:
+        if nat["State"] not in ("deleted", "deleting"):
+            yield f"ec2 nat gateway {nat['NatGatewayId']}"
+    for address in ec2.describe_addresses()["Addresses"]:
+        yield f"ec2 address {address['AllocationId']}"
+    for endpoint in ec2.describe_vpc_endpoints()["VpcEndpoints"]:
+        if endpoint["State"].lower() != "deleted":
+            yield f"ec2 endpoint {endpoint['VpcEndpointId']}"
+
+
+def _identity(client: Client) -> Iterator[str]:
+    iam, kms = client("iam"), client("kms")
+    for role in iam.list_roles()["Roles"]:
+        yield f"iam role {role['RoleName']}"
+    for profile in iam.list_instance_profiles()["InstanceProfiles"]:
+        yield f"iam instance profile {profile['InstanceProfileName']}"
+    for policy in iam.list_policies(Scope="Local")["Policies"]:
+        yield f"iam policy {policy['PolicyName']}"
+    for key in kms.list_keys()["Keys"]:
+        found = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+        if found["KeyState"] != "PendingDeletion" and found["KeyManager"] == "CUSTOMER":
+            yield f"kms key {key['KeyId']}"
+
+
+def _storage(client: Client) -> Iterator[str]:
+    for bucket in client("s3").list_buckets()["Buckets"]:
+        yield f"s3 bucket {bucket['Name']}"
+
+
+def _databases(client: Client) -> Iterator[str]:
+    rds = client("rds")
+    for instance in rds.describe_db_instances()["DBInstances"]:
+        yield f"rds instance {instance['DBInstanceIdentifier']}"
+    for snapshot in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]:
+        yield f"rds snapshot {snapshot['DBSnapshotIdentifier']}"
+    for group in rds.describe_db_subnet_groups()["DBSubnetGroups"]:
+        yield f"rds subnet group {group['DBSubnetGroupName']}"
+    for group in rds.describe_db_parameter_groups()["DBParameterGroups"]:
+        if not group["DBParameterGroupName"].startswith("default."):
+            yield f"rds parameter group {group['DBParameterGroupName']}"
+
+
+def _clusters(client: Client) -> Iterator[str]:
+    eks = client("eks")
+    for cluster in eks.list_clusters()["clusters"]:
+        yield f"eks cluster {cluster}"
+        for addon in eks.list_addons(clusterName=cluster)["addons"]:
+            yield f"eks addon {cluster}/{addon}"
+        for entry in eks.list_access_entries(clusterName=cluster)["accessEntries"]:
+            yield f"eks access entry {cluster}/{entry}"
+        found = eks.list_pod_identity_associations(clusterName=cluster)["associations"]
+        for association in found:
+            yield f"eks pod identity {cluster}/{association['associationId']}"

@@ -1,0 +1,275 @@
+"""The `aws` provider, as Pulumi's engine sees it: https://github.com/pulumi/pulumi/blob/master/proto/pulumi/provider.proto
+
+What AWS itself decides is asked of the cloud; what the provider decides (names, tags, differences) is here.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import grpc
+from botocore.exceptions import BotoCoreError, ClientError
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+from tests.engine.simulator import rules, schema
+from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.faults import Faults
+from tests.engine.simulator.resources import LOOKUPS, RESOURCES
+from tests.engine.simulator.resources.kind import Resource
+from tests.engine.simulator.values import (
+    UNKNOWN,
+    decode,
+    encode,
+    has_unknown,
+    is_secret,
+    plain,
+    secret,
+)
+
+# Of the suffix that Pulumi adds to a name: https://www.pulumi.com/docs/iac/concepts/resources/names/
+SUFFIX_HEX_DIGITS = 7
+
+Diff = provider_pb2.PropertyDiff
+
+
+class Refused(Exception):
+    """The engine prints it as the reason of a failed step."""
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    def __init__(self, cloud: Cloud, faults: Faults) -> None:
+        self.cloud = cloud
+        self.faults = faults
+        self.default_tags: dict[str, str] = {}
+        self.cancelled = threading.Event()
+
+    # --- the provider itself
+
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo(version=version("pulumi-aws"))
+
+    def Attach(self, request: Any, context: Any) -> Any:
+        return empty_pb2.Empty()
+
+    def Handshake(self, request: Any, context: Any) -> Any:
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
+
+    def GetSchema(self, request: Any, context: Any) -> Any:
+        return provider_pb2.GetSchemaResponse(schema="{}")
+
+    def CheckConfig(self, request: Any, context: Any) -> Any:
+        region = plain(decode(request.news)).get("region")
+        failures = []
+        if region is not UNKNOWN and region != self.cloud.region:
+            reason = f"the simulated account is in {self.cloud.region}, got {region!r}"
+            failures = [provider_pb2.CheckFailure(property="region", reason=reason)]
+        return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
+
+    def DiffConfig(self, request: Any, context: Any) -> Any:
+        return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
+
+    def Configure(self, request: Any, context: Any) -> Any:
+        tags = plain(decode(request.args)).get("defaultTags") or {}
+        # Configuration of a provider travels as JSON inside the properties.
+        tags = json.loads(tags) if isinstance(tags, str) else tags
+        self.default_tags = tags.get("tags") or {}
+        self.cancelled.clear()
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    def Cancel(self, request: Any, context: Any) -> Any:
+        self.cancelled.set()
+        return empty_pb2.Empty()
+
+    def Invoke(self, request: Any, context: Any) -> Any:
+        lookup = LOOKUPS.get(request.tok)
+        if lookup is None:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{request.tok} is not simulated")
+        with _reasons(context, f"looking up {request.tok}"):
+            self.faults.check_up()
+            answer: dict[str, Any] = {
+                "return": encode(lookup(self.cloud, plain(decode(request.args))))
+            }
+            return provider_pb2.InvokeResponse(**answer)
+
+    # --- resources
+
+    def Check(self, request: Any, context: Any) -> Any:
+        token = _token(request.urn)
+        kind = self._kind(token, context)
+        raw = decode(request.news)
+        if kind.autoname and kind.autoname not in raw:
+            old = decode(request.olds).get(kind.autoname)
+            raw[kind.autoname] = old or _named(request.urn, request.randomSeed)
+        inputs = plain(raw)
+        refused = schema.mistakes(token, inputs) or rules.mistakes(token, inputs)
+        failures = [
+            provider_pb2.CheckFailure(property=r.property, reason=r.reason) for r in refused
+        ]
+        return provider_pb2.CheckResponse(inputs=encode(raw), failures=failures)
+
+    def Diff(self, request: Any, context: Any) -> Any:
+        token = _token(request.urn)
+        kind = self._kind(token, context)
+        old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
+        ignored = set(request.ignoreChanges)
+        changed = {
+            key
+            for key in old.keys() | new.keys()
+            if key not in ignored and not _same(old.get(key), new.get(key))
+        }
+        if schema.takes(token, "tags"):
+            before = plain(decode(request.olds)).get("tagsAll") or {}
+            if before != {**self.default_tags, **(new.get("tags") or {})}:
+                changed.add("tagsAll")
+        replaces = changed & kind.replaces
+        return provider_pb2.DiffResponse(
+            changes=provider_pb2.DiffResponse.DIFF_SOME
+            if changed
+            else provider_pb2.DiffResponse.DIFF_NONE,
+            diffs=sorted(changed),
+            replaces=sorted(replaces),
+            hasDetailedDiff=True,
+            detailedDiff={
+                key: Diff(kind=_diff_kind(key, old, new, key in replaces), inputDiff=True)
+                for key in changed
+            },
+        )
+
+    def Create(self, request: Any, context: Any) -> Any:
+        token = _token(request.urn)
+        kind = self._kind(token, context)
+        raw = self._tagged(token, decode(request.properties))
+        if request.preview:
+            unknown = dict.fromkeys(schema.outputs(token), UNKNOWN)
+            return provider_pb2.CreateResponse(properties=encode({**unknown, **raw}))
+        with self._step("create", request, context):
+            id_, computed = kind.create(self.cloud, plain(raw))
+        return provider_pb2.CreateResponse(id=id_, properties=encode(_outputs(kind, raw, computed)))
+
+    def Read(self, request: Any, context: Any) -> Any:
+        token = _token(request.urn)
+        kind = self._kind(token, context)
+        raw, inputs = decode(request.properties), decode(request.inputs)
+        with self._step("read", request, context):
+            actual = kind.read(self.cloud, request.id, plain(raw))
+        if actual is None:
+            return provider_pb2.ReadResponse(id="", properties=encode({}))
+        state = _outputs(kind, raw, actual)
+        seen = {key: state.get(key) if key in actual else value for key, value in inputs.items()}
+        return provider_pb2.ReadResponse(
+            id=request.id, properties=encode(state), inputs=encode(seen)
+        )
+
+    def Update(self, request: Any, context: Any) -> Any:
+        token = _token(request.urn)
+        kind = self._kind(token, context)
+        raw = self._tagged(token, decode(request.news))
+        old = decode(request.olds)
+        if request.preview:
+            return provider_pb2.UpdateResponse(properties=encode({**old, **raw}))
+        with self._step("update", request, context):
+            if kind.update is None:
+                raise Refused("no property of it can be changed in place")
+            computed = kind.update(self.cloud, request.id, plain(old), plain(raw))
+        gone = decode(request.old_inputs).keys() - raw.keys()
+        kept = {key: value for key, value in old.items() if key not in gone}
+        return provider_pb2.UpdateResponse(
+            properties=encode(_outputs(kind, {**kept, **raw}, computed))
+        )
+
+    def Delete(self, request: Any, context: Any) -> Any:
+        token = _token(request.urn)
+        kind = self._kind(token, context)
+        with self._step("delete", request, context):
+            kind.delete(self.cloud, request.id, plain(decode(request.properties)))
+        return empty_pb2.Empty()
+
+    @contextmanager
+    def _step(self, operation: str, request: Any, context: Any) -> Iterator[None]:
+        """One call to AWS, with the faults that were asked for."""
+        token, name = _token(request.urn), _name(request.urn)
+        with (
+            _reasons(context, f"{operation} {token} {name!r}"),
+            self.faults.around(operation, token, name, self.cancelled),
+        ):
+            yield
+
+    def _kind(self, token: str, context: Any) -> Resource:
+        if token not in RESOURCES:
+            # Never a silent yes: what is not simulated is not proven.
+            context.abort(
+                grpc.StatusCode.UNIMPLEMENTED, f"{token} is not simulated: add it to RESOURCES"
+            )
+        return RESOURCES[token]
+
+    def _tagged(self, token: str, raw: dict[str, Any]) -> dict[str, Any]:
+        if not schema.takes(token, "tags"):
+            return raw
+        return {**raw, "tagsAll": {**self.default_tags, **(raw.get("tags") or {})}}
+
+
+@contextmanager
+def _reasons(context: Any, doing: str) -> Iterator[None]:
+    """Turn AWS's refusal into the message of a failed step."""
+    try:
+        yield
+    except ClientError as error:
+        told = error.response.get("Error", {})
+        told = f"api error {told.get('Code')}: {told.get('Message')}"
+        reason = f"operation error {error.operation_name}, {told}"
+    except (BotoCoreError, Refused) as error:
+        reason = str(error)
+    else:
+        return
+    context.abort(grpc.StatusCode.UNKNOWN, f"{doing}: {reason}")
+
+
+def _outputs(kind: Resource, raw: dict[str, Any], computed: dict[str, Any]) -> dict[str, Any]:
+    """What goes into the state: secrets that came in stay secret."""
+    state = dict(raw)
+    for key, value in computed.items():
+        if key in raw and _same(plain(raw[key]), value):
+            continue
+        hidden = key in kind.secrets or is_secret(raw.get(key))
+        state[key] = secret(value) if hidden else value
+    for key in kind.secrets & state.keys():
+        if not is_secret(state[key]):
+            state[key] = secret(state[key])
+    return state
+
+
+def _same(old: Any, new: Any) -> bool:
+    return old == new and not has_unknown(new)
+
+
+def _diff_kind(key: str, old: dict[str, Any], new: dict[str, Any], replaces: bool) -> Any:
+    kind = "UPDATE" if key in old and key in new else "ADD" if key in new else "DELETE"
+    if key == "tagsAll":
+        kind = "UPDATE"
+    return Diff.Kind.Value(f"{kind}_REPLACE" if replaces else kind)
+
+
+def _token(urn: str) -> str:
+    return urn.split("::")[2].rpartition("$")[2]
+
+
+def _name(urn: str) -> str:
+    return urn.rpartition("::")[2]
+
+
+def _named(urn: str, seed: bytes) -> str:
+    return f"{_name(urn)}-{seed.hex()[:SUFFIX_HEX_DIGITS]}"
+
+
+def start(provider: Provider, port: int = 0) -> tuple[grpc.Server, int]:
+    """Serve on loopback; returns the server and its port."""
+    server = grpc.server(futures.ThreadPoolExecutor(32))
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    server.start()
+    return server, bound

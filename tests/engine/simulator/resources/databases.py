@@ -1,0 +1,294 @@
+"""RDS: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"""
+
+from typing import Any
+
+from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.resources.kind import (
+    Resource,
+    Values,
+    asked,
+    chosen,
+    forgiving,
+    pairs,
+    present,
+    tags_seen,
+)
+
+
+def _retag(cloud: Cloud, arn: str, old: Values, new: Values) -> Values:
+    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
+    rds = cloud.client("rds")
+    removed = sorted(before.keys() - after.keys())
+    if removed:
+        rds.remove_tags_from_resource(ResourceName=arn, TagKeys=removed)
+    if after:
+        rds.add_tags_to_resource(ResourceName=arn, Tags=pairs(after))
+    return {"tagsAll": after}
+
+
+def _tags(cloud: Cloud, arn: str, state: Values) -> Values:
+    answer = cloud.client("rds").list_tags_for_resource(ResourceName=arn)
+    return tags_seen(answer["TagList"], state)
+
+
+# --- groups
+
+
+def _create_subnets(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    made = cloud.client("rds").create_db_subnet_group(
+        DBSubnetGroupName=inputs["name"],
+        DBSubnetGroupDescription=inputs.get("description") or "Managed by Pulumi",
+        SubnetIds=inputs["subnetIds"],
+        Tags=pairs(inputs.get("tagsAll")),
+    )["DBSubnetGroup"]
+    outputs = {"arn": made["DBSubnetGroupArn"], "vpcId": made["VpcId"], "name": inputs["name"]}
+    return inputs["name"], outputs
+
+
+def _read_subnets(cloud: Cloud, id_: str, state: Values) -> Values:
+    answer = cloud.client("rds").describe_db_subnet_groups(DBSubnetGroupName=id_)
+    (group,) = answer["DBSubnetGroups"]
+    ids = [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]
+    kept = state.get("subnetIds", [])
+    arn = group["DBSubnetGroupArn"]
+    return {
+        "name": id_,
+        "arn": arn,
+        "vpcId": group["VpcId"],
+        "subnetIds": kept if set(kept) == set(ids) else ids,
+        **_tags(cloud, arn, state),
+    }
+
+
+def _update_subnets(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    if old.get("subnetIds") != new.get("subnetIds"):
+        cloud.client("rds").modify_db_subnet_group(
+            DBSubnetGroupName=id_, SubnetIds=new["subnetIds"]
+        )
+    return _retag(cloud, old["arn"], old, new)
+
+
+SUBNET_GROUP = Resource(
+    create=_create_subnets,
+    read=present(_read_subnets),
+    update=_update_subnets,
+    delete=forgiving(
+        lambda cloud, id_, _: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=id_)
+    ),
+    replaces=frozenset({"name", "namePrefix"}),
+    autoname="name",
+)
+
+
+def _create_parameters(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    made = cloud.client("rds").create_db_parameter_group(
+        DBParameterGroupName=inputs["name"],
+        DBParameterGroupFamily=inputs["family"],
+        Description=inputs.get("description") or "Managed by Pulumi",
+        Tags=pairs(inputs.get("tagsAll")),
+    )["DBParameterGroup"]
+    _set_parameters(cloud, inputs["name"], inputs)
+    return inputs["name"], {"arn": made["DBParameterGroupArn"], "name": inputs["name"]}
+
+
+def _set_parameters(cloud: Cloud, name: str, inputs: Values) -> None:
+    parameters = [
+        {
+            "ParameterName": p["name"],
+            "ParameterValue": p["value"],
+            "ApplyMethod": p.get("applyMethod") or "immediate",
+        }
+        for p in inputs.get("parameters") or []
+    ]
+    if parameters:
+        cloud.client("rds").modify_db_parameter_group(
+            DBParameterGroupName=name, Parameters=parameters
+        )
+
+
+def _read_parameters(cloud: Cloud, id_: str, state: Values) -> Values:
+    rds = cloud.client("rds")
+    (group,) = rds.describe_db_parameter_groups(DBParameterGroupName=id_)["DBParameterGroups"]
+    found = rds.describe_db_parameters(DBParameterGroupName=id_, Source="user")["Parameters"]
+    seen = {p["ParameterName"]: p["ParameterValue"] for p in found}
+    kept = state.get("parameters") or []
+    arn = group["DBParameterGroupArn"]
+    outputs = {
+        "name": id_,
+        "arn": arn,
+        "family": group["DBParameterGroupFamily"],
+        **_tags(cloud, arn, state),
+    }
+    if seen != {p["name"]: p["value"] for p in kept}:
+        methods = {p["name"]: p.get("applyMethod") for p in kept}
+        outputs["parameters"] = [
+            {"name": n, "value": v, **({"applyMethod": methods[n]} if methods.get(n) else {})}
+            for n, v in sorted(seen.items())
+        ]
+    return outputs
+
+
+def _update_parameters(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    rds = cloud.client("rds")
+    names = {p["name"] for p in new.get("parameters") or []}
+    gone = [p for p in old.get("parameters") or [] if p["name"] not in names]
+    if gone:
+        reset = [{"ParameterName": p["name"], "ApplyMethod": "pending-reboot"} for p in gone]
+        rds.reset_db_parameter_group(DBParameterGroupName=id_, Parameters=reset)
+    _set_parameters(cloud, id_, new)
+    return _retag(cloud, old["arn"], old, new)
+
+
+PARAMETER_GROUP = Resource(
+    create=_create_parameters,
+    read=present(_read_parameters),
+    update=_update_parameters,
+    delete=forgiving(
+        lambda cloud, id_, _: cloud.client("rds").delete_db_parameter_group(
+            DBParameterGroupName=id_
+        )
+    ),
+    replaces=frozenset({"name", "namePrefix", "family", "description"}),
+    autoname="name",
+)
+
+# --- instances
+
+_CHANGEABLE = {
+    "instanceClass": "DBInstanceClass",
+    "allocatedStorage": "AllocatedStorage",
+    "maxAllocatedStorage": "MaxAllocatedStorage",
+    "storageType": "StorageType",
+    "engineVersion": "EngineVersion",
+    "multiAz": "MultiAZ",
+    "backupRetentionPeriod": "BackupRetentionPeriod",
+    "backupWindow": "PreferredBackupWindow",
+    "maintenanceWindow": "PreferredMaintenanceWindow",
+    "deletionProtection": "DeletionProtection",
+    "copyTagsToSnapshot": "CopyTagsToSnapshot",
+    "publiclyAccessible": "PubliclyAccessible",
+    "autoMinorVersionUpgrade": "AutoMinorVersionUpgrade",
+    "password": "MasterUserPassword",
+    "parameterGroupName": "DBParameterGroupName",
+    "vpcSecurityGroupIds": "VpcSecurityGroupIds",
+    "caCertIdentifier": "CACertificateIdentifier",
+}
+_FIXED = {
+    "identifier": "DBInstanceIdentifier",
+    "engine": "Engine",
+    "dbName": "DBName",
+    "username": "MasterUsername",
+    "storageEncrypted": "StorageEncrypted",
+    "kmsKeyId": "KmsKeyId",
+    "dbSubnetGroupName": "DBSubnetGroupName",
+    "performanceInsightsEnabled": "EnablePerformanceInsights",
+    "performanceInsightsRetentionPeriod": "PerformanceInsightsRetentionPeriod",
+    "enabledCloudwatchLogsExports": "EnableCloudwatchLogsExports",
+    "availabilityZone": "AvailabilityZone",
+}
+# What AWS tells of an instance, by Pulumi's names.
+_SEEN = {
+    "instanceClass": "DBInstanceClass",
+    "allocatedStorage": "AllocatedStorage",
+    "maxAllocatedStorage": "MaxAllocatedStorage",
+    "storageType": "StorageType",
+    "multiAz": "MultiAZ",
+    "backupRetentionPeriod": "BackupRetentionPeriod",
+    "deletionProtection": "DeletionProtection",
+    "copyTagsToSnapshot": "CopyTagsToSnapshot",
+    "publiclyAccessible": "PubliclyAccessible",
+    "autoMinorVersionUpgrade": "AutoMinorVersionUpgrade",
+    "storageEncrypted": "StorageEncrypted",
+    "username": "MasterUsername",
+    "engine": "Engine",
+}
+
+
+def _create_instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    made = cloud.client("rds").create_db_instance(
+        **chosen(inputs, {**_FIXED, **_CHANGEABLE}), Tags=pairs(inputs.get("tagsAll"))
+    )["DBInstance"]
+    return made["DbiResourceId"], _instance_outputs(cloud, inputs["identifier"], {})
+
+
+def _described(cloud: Cloud, identifier: str) -> dict[str, Any]:
+    answer = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
+    return answer["DBInstances"][0]
+
+
+def _instance_outputs(cloud: Cloud, identifier: str, state: Values) -> Values:
+    instance = _described(cloud, identifier)
+    where = instance["Endpoint"]
+    seen = {ours: instance.get(theirs) for ours, theirs in _SEEN.items()}
+    kept = state.get("vpcSecurityGroupIds", [])
+    groups = [group["VpcSecurityGroupId"] for group in instance["VpcSecurityGroups"]]
+    seen["vpcSecurityGroupIds"] = kept if set(kept) == set(groups) else groups
+    return {
+        **(asked(state, seen) if state else {}),
+        "identifier": identifier,
+        "address": where["Address"],
+        "endpoint": f"{where['Address']}:{where['Port']}",
+        "port": where["Port"],
+        "arn": instance["DBInstanceArn"],
+        "resourceId": instance["DbiResourceId"],
+        "engineVersionActual": instance["EngineVersion"],
+        "status": "available",
+        "hostedZoneId": "Z29XKXDKYMONMX",
+    }
+
+
+def _read_instance(cloud: Cloud, id_: str, state: Values) -> Values:
+    outputs = _instance_outputs(cloud, state["identifier"], state)
+    return {**outputs, **_tags(cloud, outputs["arn"], state)}
+
+
+def _update_instance(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    changed = {k: theirs for k, theirs in _CHANGEABLE.items() if old.get(k) != new.get(k)}
+    wanted = chosen(new, changed)
+    if wanted:
+        cloud.client("rds").modify_db_instance(
+            DBInstanceIdentifier=new["identifier"],
+            # The provider waits for the next maintenance window unless the program says otherwise,
+            # but for a password, which AWS always takes at once.
+            ApplyImmediately=bool(new.get("applyImmediately")),
+            **wanted,
+        )
+    tags = _retag(cloud, old["arn"], old, new)
+    return {**_instance_outputs(cloud, new["identifier"], {}), **tags}
+
+
+def _delete_instance(cloud: Cloud, id_: str, state: Values) -> None:
+    skip = bool(state.get("skipFinalSnapshot"))
+    final = {} if skip else chosen(state, {"finalSnapshotIdentifier": "FinalDBSnapshotIdentifier"})
+    cloud.client("rds").delete_db_instance(
+        DBInstanceIdentifier=state["identifier"], SkipFinalSnapshot=skip, **final
+    )
+
+
+INSTANCE = Resource(
+    create=_create_instance,
+    read=present(_read_instance),
+    update=_update_instance,
+    delete=forgiving(_delete_instance),
+    # `dbSubnetGroupName` of another VPC is a replacement too; within one it is not.
+    replaces=frozenset(
+        {
+            "identifier",
+            "identifierPrefix",
+            "engine",
+            "dbName",
+            "username",
+            "storageEncrypted",
+            "kmsKeyId",
+            "availabilityZone",
+        }
+    ),
+    autoname="identifier",
+    secrets=frozenset({"password"}),
+)
+
+RESOURCES = {
+    "aws:rds/subnetGroup:SubnetGroup": SUBNET_GROUP,
+    "aws:rds/parameterGroup:ParameterGroup": PARAMETER_GROUP,
+    "aws:rds/instance:Instance": INSTANCE,
+}

@@ -1,0 +1,266 @@
+"""Security groups and their rules."""
+
+from typing import Any
+
+from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.resources.kind import (
+    Resource,
+    Values,
+    asked,
+    chosen,
+    forgiving,
+    pairs,
+    present,
+    tags_seen,
+)
+from tests.engine.simulator.resources.network import retag
+
+
+def _create_group(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    ec2 = cloud.client("ec2")
+    tags = pairs(inputs.get("tagsAll"))
+    made = ec2.create_security_group(
+        GroupName=inputs["name"],
+        # Pulumi's provider says this where the program says nothing.
+        Description=inputs.get("description") or "Managed by Pulumi",
+        VpcId=inputs["vpcId"],
+        **(
+            {"TagSpecifications": [{"ResourceType": "security-group", "Tags": tags}]}
+            if tags
+            else {}
+        ),
+    )
+    id_ = made["GroupId"]
+    # AWS lets everything out of a new group; the provider takes that away.
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.revoke_security_group_egress(GroupId=id_, IpPermissions=[everything])
+    _set_rules(cloud, id_, {}, inputs)
+    return id_, _group_outputs(cloud, id_)
+
+
+def _group_outputs(cloud: Cloud, id_: str) -> Values:
+    arn = f"arn:aws:ec2:{cloud.region}:{cloud.account}:security-group/{id_}"
+    return {"arn": arn, "ownerId": cloud.account, "region": cloud.region}
+
+
+def _set_rules(cloud: Cloud, id_: str, old: Values, new: Values) -> None:
+    """Rules that stand inside the group."""
+    ec2 = cloud.client("ec2")
+    for side, allow, revoke in (
+        ("ingress", ec2.authorize_security_group_ingress, ec2.revoke_security_group_ingress),
+        ("egress", ec2.authorize_security_group_egress, ec2.revoke_security_group_egress),
+    ):
+        before, after = old.get(side) or [], new.get(side) or []
+        for rule in before:
+            if rule not in after:
+                revoke(GroupId=id_, IpPermissions=[_permission(rule, id_)])
+        for rule in after:
+            if rule not in before:
+                allow(GroupId=id_, IpPermissions=[_permission(rule, id_)])
+
+
+def _permission(rule: Values, own: str) -> dict[str, Any]:
+    groups = [*(rule.get("securityGroups") or []), *([own] if rule.get("self") else [])]
+    return {
+        "IpProtocol": str(rule["protocol"]),
+        **chosen(rule, {"fromPort": "FromPort", "toPort": "ToPort"}),
+        "IpRanges": [{"CidrIp": cidr} for cidr in rule.get("cidrBlocks") or []],
+        "UserIdGroupPairs": [{"GroupId": group} for group in groups],
+    }
+
+
+def _read_group(cloud: Cloud, id_: str, state: Values) -> Values:
+    (group,) = cloud.client("ec2").describe_security_groups(GroupIds=[id_])["SecurityGroups"]
+    return {
+        "name": group["GroupName"],
+        "description": group["Description"],
+        "vpcId": group["VpcId"],
+        **tags_seen(group.get("Tags", []), state),
+    }
+
+
+def _update_group(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    _set_rules(cloud, id_, old, new)
+    return retag(cloud, id_, old, new)
+
+
+GROUP = Resource(
+    create=_create_group,
+    read=present(_read_group),
+    update=_update_group,
+    delete=forgiving(lambda cloud, id_, _: cloud.client("ec2").delete_security_group(GroupId=id_)),
+    replaces=frozenset({"name", "namePrefix", "description", "vpcId"}),
+    autoname="name",
+)
+
+
+def _create_default(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    """Nothing is made: AWS has the group, its rules are taken away."""
+    ec2 = cloud.client("ec2")
+    mine = [
+        {"Name": "vpc-id", "Values": [inputs["vpcId"]]},
+        {"Name": "group-name", "Values": ["default"]},
+    ]
+    (group,) = ec2.describe_security_groups(Filters=mine)["SecurityGroups"]
+    id_ = group["GroupId"]
+    if group["IpPermissions"]:
+        ec2.revoke_security_group_ingress(GroupId=id_, IpPermissions=group["IpPermissions"])
+    if group["IpPermissionsEgress"]:
+        ec2.revoke_security_group_egress(GroupId=id_, IpPermissions=group["IpPermissionsEgress"])
+    retag(cloud, id_, {}, inputs)
+    return id_, {**_group_outputs(cloud, id_), "name": "default"}
+
+
+DEFAULT_GROUP = Resource(
+    create=_create_default,
+    read=present(_read_group),
+    update=_update_group,
+    # The provider only forgets it: it goes with its VPC.
+    delete=lambda cloud, id_, state: None,
+    replaces=frozenset({"vpcId"}),
+)
+
+_RULE = {
+    "ipProtocol": "IpProtocol",
+    "fromPort": "FromPort",
+    "toPort": "ToPort",
+}
+
+
+def _source(inputs: Values) -> dict[str, Any]:
+    described = chosen(inputs, {"description": "Description"})
+    if inputs.get("cidrIpv4"):
+        return {"IpRanges": [{"CidrIp": inputs["cidrIpv4"], **described}]}
+    if inputs.get("cidrIpv6"):
+        return {"Ipv6Ranges": [{"CidrIpv6": inputs["cidrIpv6"], **described}]}
+    if inputs.get("prefixListId"):
+        return {"PrefixListIds": [{"PrefixListId": inputs["prefixListId"], **described}]}
+    return {"UserIdGroupPairs": [{"GroupId": inputs["referencedSecurityGroupId"], **described}]}
+
+
+def _rule(side: str) -> Resource:
+    def create(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+        ec2 = cloud.client("ec2")
+        allow = getattr(ec2, f"authorize_security_group_{side}")
+        tags = pairs(inputs.get("tagsAll"))
+        made = allow(
+            GroupId=inputs["securityGroupId"],
+            IpPermissions=[{**chosen(inputs, _RULE), **_source(inputs)}],
+            **(
+                {"TagSpecifications": [{"ResourceType": "security-group-rule", "Tags": tags}]}
+                if tags
+                else {}
+            ),
+        )
+        (rule,) = made["SecurityGroupRules"]
+        id_ = rule["SecurityGroupRuleId"]
+        arn = f"arn:aws:ec2:{cloud.region}:{cloud.account}:security-group-rule/{id_}"
+        return id_, {"arn": arn, "securityGroupRuleId": id_}
+
+    def read(cloud: Cloud, id_: str, state: Values) -> Values | None:
+        found = cloud.client("ec2").describe_security_group_rules(
+            Filters=[{"Name": "security-group-rule-id", "Values": [id_]}]
+        )["SecurityGroupRules"]
+        if not found:
+            return None
+        (rule,) = found
+        seen = {
+            "securityGroupId": rule["GroupId"],
+            "ipProtocol": rule["IpProtocol"],
+            "fromPort": rule.get("FromPort"),
+            "toPort": rule.get("ToPort"),
+            "cidrIpv4": rule.get("CidrIpv4"),
+            "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
+            "description": rule.get("Description"),
+        }
+        return {**asked(state, seen), **tags_seen(rule.get("Tags", []), state)}
+
+    def update(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+        flat = {
+            "cidrIpv4": "CidrIpv4",
+            "cidrIpv6": "CidrIpv6",
+            "prefixListId": "PrefixListId",
+            "referencedSecurityGroupId": "ReferencedGroupId",
+            "description": "Description",
+        }
+        rule = chosen(new, {**_RULE, **flat})
+        cloud.client("ec2").modify_security_group_rules(
+            GroupId=new["securityGroupId"],
+            SecurityGroupRules=[{"SecurityGroupRuleId": id_, "SecurityGroupRule": rule}],
+        )
+        return retag(cloud, id_, old, new)
+
+    def delete(cloud: Cloud, id_: str, state: Values) -> None:
+        revoke = getattr(cloud.client("ec2"), f"revoke_security_group_{side}")
+        revoke(GroupId=state["securityGroupId"], SecurityGroupRuleIds=[id_])
+
+    return Resource(
+        create=create,
+        read=present(read),
+        update=update,
+        delete=forgiving(delete),
+        replaces=frozenset({"securityGroupId"}),
+    )
+
+
+def _old_rule(cloud: Cloud, inputs: Values) -> tuple[Any, Any, dict[str, Any]]:
+    ec2 = cloud.client("ec2")
+    side = inputs["type"]
+    given = {
+        **inputs,
+        "securityGroups": [s for s in [inputs.get("sourceSecurityGroupId")] if s],
+    }
+    return (
+        getattr(ec2, f"authorize_security_group_{side}"),
+        getattr(ec2, f"revoke_security_group_{side}"),
+        _permission(given, inputs["securityGroupId"]),
+    )
+
+
+def _create_old_rule(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    allow, _, permission = _old_rule(cloud, inputs)
+    made = allow(GroupId=inputs["securityGroupId"], IpPermissions=[permission])
+    id_ = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    return id_.replace("sgr-", "sgrule-"), {"securityGroupRuleId": id_}
+
+
+def _delete_old_rule(cloud: Cloud, id_: str, state: Values) -> None:
+    _, revoke, permission = _old_rule(cloud, state)
+    revoke(GroupId=state["securityGroupId"], IpPermissions=[permission])
+
+
+def _read_old_rule(cloud: Cloud, id_: str, state: Values) -> Values | None:
+    found = cloud.client("ec2").describe_security_group_rules(
+        Filters=[{"Name": "security-group-rule-id", "Values": [state["securityGroupRuleId"]]}]
+    )["SecurityGroupRules"]
+    if not found:
+        return None
+    seen = {"fromPort": found[0].get("FromPort"), "toPort": found[0].get("ToPort")}
+    return asked(state, seen)
+
+
+OLD_RULE = Resource(
+    create=_create_old_rule,
+    read=present(_read_old_rule),
+    delete=forgiving(_delete_old_rule),
+    replaces=frozenset(
+        {
+            "type",
+            "fromPort",
+            "toPort",
+            "protocol",
+            "cidrBlocks",
+            "securityGroupId",
+            "sourceSecurityGroupId",
+            "self",
+        }
+    ),
+)
+
+RESOURCES = {
+    "aws:ec2/securityGroup:SecurityGroup": GROUP,
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": DEFAULT_GROUP,
+    "aws:ec2/securityGroupRule:SecurityGroupRule": OLD_RULE,
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule("ingress"),
+    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule("egress"),
+}

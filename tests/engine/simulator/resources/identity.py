@@ -1,0 +1,270 @@
+"""IAM and KMS."""
+
+import json
+from typing import Any
+
+from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.resources.kind import (
+    Resource,
+    Values,
+    asked,
+    chosen,
+    forgiving,
+    pairs,
+    present,
+    tags_seen,
+)
+
+KEY_DELETION_DAYS = 30
+
+
+def same_json(text: str | None, found: Any) -> Any:
+    """The text of the state where AWS has the same document, else AWS's."""
+    document = json.loads(found) if isinstance(found, str) else found
+    if text and json.loads(text) == document:
+        return text
+    return json.dumps(document)
+
+
+# --- roles and policies
+
+
+def _create_role(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    names = {
+        "name": "RoleName",
+        "path": "Path",
+        "assumeRolePolicy": "AssumeRolePolicyDocument",
+        "description": "Description",
+        "maxSessionDuration": "MaxSessionDuration",
+    }
+    iam = cloud.client("iam")
+    made = iam.create_role(**chosen(inputs, names), Tags=pairs(inputs.get("tagsAll")))["Role"]
+    for arn in inputs.get("managedPolicyArns") or []:
+        iam.attach_role_policy(RoleName=inputs["name"], PolicyArn=arn)
+    return inputs["name"], {
+        "arn": made["Arn"],
+        "uniqueId": made["RoleId"],
+        "createDate": made["CreateDate"].isoformat(),
+        "maxSessionDuration": made.get("MaxSessionDuration", 3600),
+        "path": made["Path"],
+    }
+
+
+def _read_role(cloud: Cloud, id_: str, state: Values) -> Values:
+    iam = cloud.client("iam")
+    role = iam.get_role(RoleName=id_)["Role"]
+    attached = iam.list_attached_role_policies(RoleName=id_)["AttachedPolicies"]
+    arns = [policy["PolicyArn"] for policy in attached]
+    kept = state.get("managedPolicyArns") or []
+    policy = same_json(state.get("assumeRolePolicy"), role["AssumeRolePolicyDocument"])
+    seen = {
+        "name": role["RoleName"],
+        "assumeRolePolicy": policy,
+        "description": role.get("Description"),
+        "managedPolicyArns": kept if set(kept) == set(arns) else arns,
+    }
+    # An adopted role has no `arn` in its state yet.
+    return {
+        **asked(state, seen),
+        "arn": role["Arn"],
+        "uniqueId": role["RoleId"],
+        **tags_seen(role.get("Tags", []), state),
+    }
+
+
+def _update_role(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    iam = cloud.client("iam")
+    if old.get("assumeRolePolicy") != new.get("assumeRolePolicy"):
+        iam.update_assume_role_policy(RoleName=id_, PolicyDocument=new["assumeRolePolicy"])
+    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
+    removed = sorted(before.keys() - after.keys())
+    if removed:
+        iam.untag_role(RoleName=id_, TagKeys=removed)
+    if after:
+        iam.tag_role(RoleName=id_, Tags=pairs(after))
+    return {"tagsAll": after}
+
+
+def _delete_role(cloud: Cloud, id_: str, state: Values) -> None:
+    iam = cloud.client("iam")
+    for arn in state.get("managedPolicyArns") or []:
+        iam.detach_role_policy(RoleName=id_, PolicyArn=arn)
+    iam.delete_role(RoleName=id_)
+
+
+ROLE = Resource(
+    create=_create_role,
+    read=present(_read_role),
+    update=_update_role,
+    delete=forgiving(_delete_role),
+    replaces=frozenset({"name", "namePrefix", "path"}),
+    autoname="name",
+)
+
+
+def _put_policy(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    cloud.client("iam").put_role_policy(
+        RoleName=inputs["role"], PolicyName=inputs["name"], PolicyDocument=inputs["policy"]
+    )
+    return f"{inputs['role']}:{inputs['name']}", {}
+
+
+def _read_role_policy(cloud: Cloud, id_: str, state: Values) -> Values:
+    role, _, name = id_.partition(":")
+    found = cloud.client("iam").get_role_policy(RoleName=role, PolicyName=name)
+    policy = same_json(state.get("policy"), found["PolicyDocument"])
+    return {"role": role, "name": name, "policy": policy}
+
+
+def _update_role_policy(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    return _put_policy(cloud, new)[1]
+
+
+def _delete_role_policy(cloud: Cloud, id_: str, state: Values) -> None:
+    role, _, name = id_.partition(":")
+    cloud.client("iam").delete_role_policy(RoleName=role, PolicyName=name)
+
+
+ROLE_POLICY = Resource(
+    create=_put_policy,
+    read=present(_read_role_policy),
+    update=_update_role_policy,
+    delete=forgiving(_delete_role_policy),
+    replaces=frozenset({"role", "name", "namePrefix"}),
+    autoname="name",
+)
+
+
+def _attach(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    role = inputs["role"]
+    cloud.client("iam").attach_role_policy(RoleName=role, PolicyArn=inputs["policyArn"])
+    return f"{role}/{inputs['policyArn']}", {}
+
+
+def _read_attachment(cloud: Cloud, id_: str, state: Values) -> Values | None:
+    answer = cloud.client("iam").list_attached_role_policies(RoleName=state["role"])
+    arns = {policy["PolicyArn"] for policy in answer["AttachedPolicies"]}
+    return {} if state["policyArn"] in arns else None
+
+
+def _detach(cloud: Cloud, id_: str, state: Values) -> None:
+    cloud.client("iam").detach_role_policy(RoleName=state["role"], PolicyArn=state["policyArn"])
+
+
+ATTACHMENT = Resource(
+    create=_attach,
+    read=present(_read_attachment),
+    delete=forgiving(_detach),
+    replaces=frozenset({"role", "policyArn"}),
+)
+
+
+
+def _create_profile(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    iam, name = cloud.client("iam"), inputs["name"]
+    names = {"name": "InstanceProfileName", "path": "Path"}
+    tags = pairs(inputs.get("tagsAll"))
+    made = iam.create_instance_profile(**chosen(inputs, names), Tags=tags)["InstanceProfile"]
+    if inputs.get("role"):
+        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=inputs["role"])
+    return name, {"arn": made["Arn"], "uniqueId": made["InstanceProfileId"], "path": made["Path"]}
+
+
+def _read_profile(cloud: Cloud, id_: str, state: Values) -> Values:
+    found = cloud.client("iam").get_instance_profile(InstanceProfileName=id_)["InstanceProfile"]
+    roles = [role["RoleName"] for role in found["Roles"]]
+    seen = {"role": roles[0] if roles else None}
+    return {
+        **asked(state, seen),
+        "name": id_,
+        "arn": found["Arn"],
+        **tags_seen(found.get("Tags", []), state),
+    }
+
+
+def _delete_profile(cloud: Cloud, id_: str, state: Values) -> None:
+    iam = cloud.client("iam")
+    found = iam.get_instance_profile(InstanceProfileName=id_)["InstanceProfile"]
+    for role in found["Roles"]:
+        iam.remove_role_from_instance_profile(InstanceProfileName=id_, RoleName=role["RoleName"])
+    iam.delete_instance_profile(InstanceProfileName=id_)
+
+
+INSTANCE_PROFILE = Resource(
+    create=_create_profile,
+    read=present(_read_profile),
+    delete=forgiving(_delete_profile),
+    replaces=frozenset({"name", "namePrefix", "path", "role"}),
+    autoname="name",
+)
+
+# --- keys
+
+
+def _create_key(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    kms = cloud.client("kms")
+    tags = [
+        {"TagKey": key, "TagValue": value} for key, value in (inputs.get("tagsAll") or {}).items()
+    ]
+    names = {"description": "Description", "policy": "Policy", "multiRegion": "MultiRegion"}
+    made = kms.create_key(**chosen(inputs, names), Tags=tags)["KeyMetadata"]
+    if inputs.get("enableKeyRotation"):
+        kms.enable_key_rotation(KeyId=made["KeyId"])
+    outputs = {"arn": made["Arn"], "keyId": made["KeyId"], "isEnabled": True}
+    return made["KeyId"], outputs
+
+
+def _read_key(cloud: Cloud, id_: str, state: Values) -> Values | None:
+    kms = cloud.client("kms")
+    key = kms.describe_key(KeyId=id_)["KeyMetadata"]
+    if key["KeyState"] == "PendingDeletion":
+        return None
+    tags = {t["TagKey"]: t["TagValue"] for t in kms.list_resource_tags(KeyId=id_)["Tags"]}
+    rotation = kms.get_key_rotation_status(KeyId=id_)["KeyRotationEnabled"]
+    seen = {"description": key["Description"], "enableKeyRotation": rotation}
+    return {
+        **asked(state, seen),
+        "arn": key["Arn"],
+        "keyId": key["KeyId"],
+        **tags_seen(tags, state),
+    }
+
+
+def _update_key(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    kms = cloud.client("kms")
+    if old.get("enableKeyRotation") != new.get("enableKeyRotation"):
+        rotate = (
+            kms.enable_key_rotation if new.get("enableKeyRotation") else kms.disable_key_rotation
+        )
+        rotate(KeyId=id_)
+    if old.get("description") != new.get("description"):
+        kms.update_key_description(KeyId=id_, Description=new.get("description", ""))
+    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
+    removed = sorted(before.keys() - after.keys())
+    if removed:
+        kms.untag_resource(KeyId=id_, TagKeys=removed)
+    if after:
+        kms.tag_resource(KeyId=id_, Tags=[{"TagKey": k, "TagValue": v} for k, v in after.items()])
+    return {"tagsAll": after}
+
+
+def _delete_key(cloud: Cloud, id_: str, state: Values) -> None:
+    days = state.get("deletionWindowInDays", KEY_DELETION_DAYS)
+    cloud.client("kms").schedule_key_deletion(KeyId=id_, PendingWindowInDays=days)
+
+
+KEY = Resource(
+    create=_create_key,
+    read=present(_read_key),
+    update=_update_key,
+    delete=forgiving(_delete_key),
+    replaces=frozenset({"customerMasterKeySpec", "keyUsage", "multiRegion"}),
+)
+
+RESOURCES = {
+    "aws:iam/role:Role": ROLE,
+    "aws:iam/rolePolicy:RolePolicy": ROLE_POLICY,
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment": ATTACHMENT,
+    "aws:iam/instanceProfile:InstanceProfile": INSTANCE_PROFILE,
+    "aws:kms/key:Key": KEY,
+}

@@ -1,0 +1,174 @@
+"""The policy pack as the Pulumi engine runs it: its own process, environment and protocol."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import grpc
+import pytest
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+
+from plan import engine
+from policies.rules import RULES
+
+ROOT = Path(__file__).parents[2]
+DATABASE = ("aws:rds/instance:Instance", "database-instance")
+UNKNOWN = (
+    "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how a text that only the update will tell travels
+)
+
+
+@pytest.fixture(scope="module")
+def pack_python():
+    """The interpreter of the pack's own environment, which `make` builds at first use."""
+    subprocess.run(["make", "--no-print-directory", "policy-pack"], cwd=ROOT, check=True)
+    return ROOT / "policies/.venv/bin/python"
+
+
+@pytest.fixture
+def analyze(pack_python):
+    """Send resources to a pack that was started for `stack`: what it says, by policy."""
+    started = []
+
+    def run(stack, resources, **policies):
+        config = {key: text for key, text, _ in engine.read_stack(stack)}
+        settings = json.loads(config["airflow-platform:settings"])
+        settings["policies"] = {**settings["policies"], **policies}
+        config["airflow-platform:settings"] = json.dumps(settings)
+        environment = {
+            **os.environ,
+            "PULUMI_PROJECT": "airflow-platform",
+            "PULUMI_STACK": stack,
+            "PULUMI_DRY_RUN": "true",
+            "PULUMI_CONFIG": json.dumps(config),
+        }
+        # The engine starts a pack with the pack's folder as its program.
+        process = subprocess.Popen(
+            [pack_python, ROOT / "policies"], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        channel = grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}")
+        stub = analyzer_pb2_grpc.AnalyzerStub(channel)
+        with channel:
+            info = stub.GetAnalyzerInfo(empty_pb2.Empty(), timeout=30)
+            request = analyzer_pb2.AnalyzeStackRequest(resources=map(sent, resources))
+            said = stub.AnalyzeStack(request, timeout=30).diagnostics
+        # Of versions the calendar decides, not this test.
+        return info, [line for line in said if "supported" not in line.message]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def sent(declared):
+    """A resource as the engine describes it to an analyzer."""
+    return analyzer_pb2.AnalyzerResource(
+        type=declared.type,
+        urn=declared.urn,
+        name=declared.name,
+        parent=declared.parent,
+        properties=json_format.ParseDict(plain(declared.inputs), struct_pb2.Struct()),
+        options=analyzer_pb2.AnalyzerResourceOptions(protect=declared.protect),
+        provider=analyzer_pb2.AnalyzerProviderResource(urn=declared.provider.rpartition("::")[0]),
+        dependencies=sorted(declared.depends_on),
+    )
+
+
+def plain(value):
+    """The engine shows policies what is behind a secret."""
+    if isinstance(value, engine.Secret):
+        return plain(value.value)
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value
+
+
+@pytest.fixture
+def changed():
+    """The resources of a committed stack, with other inputs for one of them."""
+
+    def change(stack, resource, **inputs):
+        declaration, _ = engine.run_stack(stack)
+        declaration.one(*resource).inputs.update(inputs)
+        return declaration.resources.values()
+
+    return change
+
+
+def messages(diagnostics):
+    return [(line.policyName, line.message.splitlines()[-1]) for line in diagnostics]
+
+
+@pytest.mark.parametrize("stack", engine.stack_names())
+def test_no_committed_stack_breaks_a_rule_of_the_pack(analyze, stack):
+    declaration, _ = engine.run_stack(stack)
+    info, said = analyze(stack, declaration.resources.values())
+
+    assert messages(said) == []
+    seen = {rule.name for rule in RULES if rule.seen_by == "plan and pack"}
+    assert {policy.name for policy in info.policies} == {*seen, "soon-broken"}
+
+
+def test_the_pack_stops_what_the_plan_stops_in_the_same_words(analyze, changed):
+    resources = changed("dev", DATABASE, publiclyAccessible=True)
+    _, said = analyze("dev", resources)
+
+    assert messages(said) == [
+        (
+            "database-is-private",
+            "database-is-private: database-instance: publiclyAccessible is true. The metadata database holds "
+            "every connection that Airflow knows. Set it to false: whoever needs the database comes through "
+            "the VPC.",
+        )
+    ]
+    assert said[0].enforcementLevel == analyzer_pb2.MANDATORY
+    assert said[0].urn == next(r.urn for r in resources if r.name == DATABASE[1])
+
+
+def test_what_a_preview_does_not_know_yet_breaks_nothing(analyze, changed):
+    _, said = analyze("dev", changed("dev", DATABASE, publiclyAccessible=UNKNOWN))
+    assert messages(said) == []
+
+
+def test_level_and_exceptions_come_from_the_configuration_of_the_stack(analyze, changed):
+    resources = list(changed("dev", DATABASE, multiAz=False))
+    _, strict = analyze("dev", resources, level="production")
+    reason = "a zone may fail: this one is rebuilt within the hour"
+    _, excused = analyze(
+        "dev", resources, level="production", exceptions={"databases-survive-a-zone": reason}
+    )
+
+    assert "databases-survive-a-zone" in {line.policyName for line in strict}
+    gone = {line.policyName for line in strict} - {line.policyName for line in excused}
+    assert gone == {"databases-survive-a-zone"}
+
+
+def test_a_cluster_inside_the_component_is_the_one_that_counts(analyze):
+    declaration, _ = engine.run_stack("dev")
+    component = declaration.one("eks:index:Cluster")
+    # In the engine the component itself has none of its inputs; the cluster that it makes has them.
+    real = engine.Declared(
+        **{
+            **vars(component),
+            "urn": component.urn.replace(
+                "eks:index:Cluster::", "eks:index:Cluster$aws:eks/cluster:Cluster::"
+            ),
+            "type": "aws:eks/cluster:Cluster",
+            "parent": component.urn,
+            "inputs": {
+                "version": component.inputs["version"],
+                "enabledClusterLogTypes": component.inputs["enabledClusterLogTypes"],
+                "encryptionConfig": {"provider": {"keyArn": "arn:aws:kms:::key/1"}},
+                "vpcConfig": {"endpointPublicAccess": True, "publicAccessCidrs": ["0.0.0.0/0"]},
+            },
+        }
+    )
+    component.inputs.clear()
+    _, said = analyze("dev", [*declaration.resources.values(), real])
+
+    assert [name for name, _ in messages(said)] == ["cluster-endpoint-is-limited"]
