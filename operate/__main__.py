@@ -28,7 +28,9 @@ def up(name: str) -> int:
 
 
 def _apply(stack: Stack, settings: Settings) -> int:
-    status = _guard(stack, settings) or stack.run("up", "--yes", "--skip-preview")
+    status = _guard(stack, settings) or stack.run(
+        "up", "--yes", "--skip-preview", "--suppress-outputs"
+    )
     if status:
         return status
     cluster = _cluster(stack, settings)

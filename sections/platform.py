@@ -39,7 +39,7 @@ class NetworkSettings(Section):
 
 class EksSettings(Section):
     kind: Literal["eks"]
-    version: str = Field(default="1.34", pattern=r"^1\.\d\d$", description="Kubernetes version")
+    version: str = Field(default="1.35", pattern=r"^1\.\d\d$", description="Kubernetes version")
     private_endpoint: bool = Field(
         default=False, description="No public Kubernetes endpoint at all: run Pulumi inside the VPC"
     )

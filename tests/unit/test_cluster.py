@@ -96,6 +96,9 @@ def test_eks_runs_the_nodes_itself_and_trusts_pods_through_pod_identity(cluster)
 
     assert eks["autoMode"]["enabled"] is True
     assert eks["createOidcProvider"] is False
+    assert eks["createInstanceRole"] is False, "a role with rights of nodes that nobody wears"
+    assert eks["corednsAddonOptions"]["enabled"] is False, "DNS runs on the nodes"
+    assert eks["kubeProxyAddonOptions"]["enabled"] is False
     assert eks["version"] == "1.33"
 
 

@@ -36,7 +36,7 @@ OTHER = {
     "network.cidr": "10.9.0.0/16",
     "network.az_count": 2,
     "network.nat": "single",
-    "cluster.version": "1.33",
+    "cluster.version": "1.34",
     "cluster.private_endpoint": False,
     "cluster.public_access_cidrs": ["192.0.2.0/24"],
     "database.instance_class": "db.r7g.large",
@@ -121,7 +121,7 @@ def words(picture):
         ("other", "VPC 10.2.0.0/16", "VPC 10.9.0.0/16"),
         ("other", "public 10.2.1.0/24", "public 10.9.1.0/24"),
         ("other", "private 10.2.32.0/20", "private 10.9.32.0/20"),
-        ("other", "EKS Auto Mode, Kubernetes 1.34", "EKS Auto Mode, Kubernetes 1.33"),
+        ("other", "EKS Auto Mode, Kubernetes 1.35", "EKS Auto Mode, Kubernetes 1.34"),
         ("other", "private endpoint", "endpoint for 192.0.2.0/24"),
         ("other", "RDS PostgreSQL 16, db.m7g.large", "RDS PostgreSQL 16, db.r7g.large"),
         (

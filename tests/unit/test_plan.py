@@ -95,7 +95,7 @@ FACTS = {
     "prod": [
         "Instance database-instance [protected]  ",
         "Key cluster-secrets [protected]  ",
-        "Cluster cluster-eks [protected]  version 1.34, authenticationMode API, "
+        "Cluster cluster-eks [protected]  version 1.35, authenticationMode API, "
         "endpointPublicAccess no, enabledClusterLogTypes",
         "Bucket logs-bucket [protected]  forceDestroy no",
         "PersistentVolumeClaim redis-data [protected]  storage 10Gi",

@@ -55,7 +55,7 @@ class Simulator:
                 ("GET", "/inventory"): lambda _: self.cloud.inventory(),
                 ("GET", "/faults"): lambda _: self.faults.report(),
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
-                ("POST", "/faults/clear"): lambda _: self.faults.clear(),
+                ("POST", "/faults/clear"): lambda _: self.faults.heal(),
                 ("POST", "/down"): lambda _: self.faults.go_down(),
             }
         )

@@ -53,11 +53,17 @@ class Faults:
         with self.lock:
             self.faults.clear()
             self.down = False
-            self.healed.set()
-            self.healed = threading.Event()
+            self._release()
 
     def go_down(self) -> None:
-        self.down = True
+        """From now on nothing answers; what waits in a fault is done before."""
+        with self.lock:
+            self.down = True
+            self._release()
+
+    def _release(self) -> None:
+        self.healed.set()
+        self.healed = threading.Event()
 
     def check_up(self) -> None:
         if self.down:

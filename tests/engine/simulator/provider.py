@@ -34,6 +34,9 @@ from tests.engine.simulator.values import (
 # Of the suffix that Pulumi adds to a name: https://www.pulumi.com/docs/iac/concepts/resources/names/
 SUFFIX_HEX_DIGITS = 7
 
+# Fields that AWS fills inside objects of a program: `vpcConfig` of an EKS cluster.
+COMPUTED_FIELDS = {"clusterSecurityGroupId", "vpcId"}
+
 Diff = provider_pb2.PropertyDiff
 
 
@@ -160,7 +163,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if actual is None:
             return provider_pb2.ReadResponse(id="", properties=encode({}))
         state = _outputs(kind, raw, actual)
-        seen = {key: state.get(key) if key in actual else value for key, value in inputs.items()}
+        seen = {
+            key: _of_inputs(state.get(key), value) if key in actual else value
+            for key, value in inputs.items()
+        }
         return provider_pb2.ReadResponse(
             id=request.id, properties=encode(state), inputs=encode(seen)
         )
@@ -241,6 +247,14 @@ def _outputs(kind: Resource, raw: dict[str, Any], computed: dict[str, Any]) -> d
         if not is_secret(state[key]):
             state[key] = secret(state[key])
     return state
+
+
+def _of_inputs(actual: Any, given: Any) -> Any:
+    """Of an object with more fields than the program gave, those that it gave; tags are all of them."""
+    if not isinstance(given, dict) or not isinstance(actual, dict) or is_secret(given):
+        return actual
+    computed = {key for key in actual if key not in given and key in COMPUTED_FIELDS}
+    return {key: value for key, value in actual.items() if key not in computed}
 
 
 def _same(old: Any, new: Any) -> bool:

@@ -3,9 +3,9 @@
 import pytest
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def dev(deploy, small_charts, account):
-    """The stack dev, not deployed yet. Afterwards nothing of it is left."""
+    """The stack dev, one for each file of tests. Afterwards nothing of it is left."""
     stack = deploy("dev", small_charts)
     yield stack
     account.heal()
@@ -14,7 +14,17 @@ def dev(deploy, small_charts, account):
     assert account.inventory() == []
 
 
-@pytest.fixture
-def prod(deploy, small_charts):
-    """The stack prod, not deployed yet. Its test takes it away: that is not easy."""
-    return deploy("prod", small_charts)
+@pytest.fixture(scope="module")
+def prod(deploy, small_charts, account):
+    """The stack prod. Afterwards it is gone, with its protection and its snapshots."""
+    stack = deploy("prod", small_charts)
+    yield stack
+    account.heal()
+    if stack.state().get("resources"):
+        for section in ("cluster", "database", "redis", "logs"):
+            stack.change(**{section: {"protect": False}})
+        stack.change(database={"final_snapshot": False})
+        stack.up()
+        status, said = stack.make("down")
+        assert status == 0, said
+    assert account.inventory() == []

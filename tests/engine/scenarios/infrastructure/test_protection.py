@@ -1,22 +1,10 @@
 """What is protected in prod stays, until somebody says otherwise in the stack file."""
 
-PROTECTED = (
-    "aws:eks/cluster:Cluster",
-    "aws:rds/instance:Instance",
-    "aws:s3/bucket:Bucket",
-    "kubernetes:core/v1:PersistentVolumeClaim",
-)
-
-
-def _changes(said):
-    return said.partition("Resources:")[2].partition("Duration")[0]
+PROTECTED = ("eks cluster", "rds instance", "s3 bucket", "kms key")
 
 
 def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
     prod.up()
-    identifier = prod.resources()["aws:rds/instance:Instance database-instance"]["outputs"][
-        "identifier"
-    ]
     before = account.inventory()
 
     said = prod.pulumi("destroy", "--yes", "--skip-preview", check=False)
@@ -24,36 +12,56 @@ def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
     assert account.inventory() == before, "a refused destroy deletes nothing"
 
     status, said = prod.make("down")
-    assert "protected" in said
     assert status == 0, said
     left = account.inventory()
-    for kind in ("eks cluster", "rds instance", "s3 bucket", "kms key"):
+    for kind in PROTECTED:
         assert any(line.startswith(kind) for line in left), kind
-
+    for kind in ("Cluster cluster-eks", "Instance database-instance", "Bucket logs-bucket"):
+        assert kind in said, "it says what is still there"
     prod.up()
-    _refuse_a_replacement(prod, account, identifier)
+
+    _another_database_name(prod)
+    status, said = prod.make("up")
+    assert status != 0
+    assert "database-instance" in said
+    assert "protect" in said
+    _the_database_name(prod)
 
     for section in ("cluster", "database", "redis", "logs"):
         prod.change(**{section: {"protect": False}})
     said = prod.up()
-    assert "replaced" not in _changes(said)
+    assert "replaced" not in said.partition("Resources:")[2]
+
+    _another_database_name(prod)
+    status, said = prod.make("up")
+    assert status != 0, "also without protection a database is not made anew by surprise"
+    assert "Nothing was changed" in said
+    assert "database-instance: would be replaced because of dbName" in said
+    assert "Traceback" not in said
+    _the_database_name(prod)
+
     status, said = prod.make("down")
     assert status == 0, said
     assert "Nothing is left." in said
-    assert account.inventory() == [], "and no snapshot of a database that was unprotected first"
+    (snapshot,) = account.inventory()
+    assert snapshot.startswith("rds snapshot prod-database-final-")
+    account.client("rds").delete_db_snapshot(DBSnapshotIdentifier=snapshot.split()[-1])
 
 
-def _refuse_a_replacement(prod, account, identifier):
-    network = prod.settings()["network"]
-    prod.change(network={"cidr": "10.9.0.0/16"})
+def _component(stack):
+    return stack.checkout.folder / "components" / "database.py"
 
-    status, said = prod.make("up")
 
-    assert status != 0
-    assert "would be replaced" in said
-    assert "database-instance" in said
-    assert "cluster-eks" in said
-    assert "Traceback" not in said
-    (instance,) = account.client("rds").describe_db_instances()["DBInstances"]
-    assert instance["DBInstanceIdentifier"] == identifier, "nothing was changed"
-    prod.change(network=network)
+def _another_database_name(stack):
+    """A mistake in the program: AWS cannot rename a database."""
+    text = _component(stack).read_text()
+    _component(stack).write_text(
+        text.replace('USER = NAME = "airflow"', 'USER, NAME = "airflow", "other"')
+    )
+
+
+def _the_database_name(stack):
+    text = _component(stack).read_text()
+    _component(stack).write_text(
+        text.replace('USER, NAME = "airflow", "other"', 'USER = NAME = "airflow"')
+    )

@@ -159,7 +159,6 @@ ATTACHMENT = Resource(
 )
 
 
-
 def _create_profile(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     iam, name = cloud.client("iam"), inputs["name"]
     names = {"name": "InstanceProfileName", "path": "Path"}
