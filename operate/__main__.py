@@ -121,6 +121,9 @@ def _guard(stack: Stack, settings: Settings) -> int:
 def _opened(name: str, settings: Settings) -> Stack:
     existing = isinstance(settings.cluster, ExistingClusterSettings)
     shell.require(shell.PULUMI, shell.KUBECTL, *(() if existing else (shell.AWS,)))
+    account = _account(name)
+    if account is not None:
+        account.check_reachable()
     stack = open_stack(name, in_checkout=existing)
     cluster = _cluster(stack, settings) if existing else None
     if cluster is not None:

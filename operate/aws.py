@@ -26,6 +26,17 @@ class Aws:
     tags: Mapping[str, str]
     env: Mapping[str, str] | None = None
 
+    def check_reachable(self) -> None:
+        """Raise `Problem` unless AWS answers with the credentials that Pulumi will use."""
+        try:
+            self.ask("sts", "get-caller-identity")
+        except Problem as problem:
+            last = str(problem).splitlines()[-1]
+            raise Problem(
+                f"AWS does not answer with the credentials of this shell; nothing was changed. {last}\n"
+                "Log in (`aws sso login`), or set AWS_PROFILE"
+            ) from None
+
     def identify(self, resource: Mapping[str, Any]) -> str | None:
         """The ID of a resource that was being created, if it is there; it is ready then."""
         finder = FINDERS.get(resource["type"])

@@ -24,9 +24,7 @@ def aws(tmp_path, monkeypatch):
     def make(answers):
         cases = "".join(f"  '{words}'*) {script} ;;\n" for words, script in answers.items())
         cases += '  *) echo unforeseen: "$*" >&2; exit 9 ;;\n'
-        (folder / "aws").write_text(
-            f'#!/bin/sh\necho "$*" >> {log}\ncase "$*" in\n{cases}esac\n'
-        )
+        (folder / "aws").write_text(f'#!/bin/sh\necho "$*" >> {log}\ncase "$*" in\n{cases}esac\n')
         (folder / "aws").chmod(0o755)
         return Aws(region="eu-west-1", tags=TAGS)
 
@@ -100,6 +98,19 @@ def test_a_nat_gateway_is_waited_for(aws):
 
     assert found == "nat-1"
     assert any("ec2 wait nat-gateway-available --nat-gateway-ids nat-1" in c for c in aws.calls())
+
+
+def test_credentials_that_aws_refuses_stop_a_command_before_it_starts(aws):
+    account = aws({"sts get-caller-identity": "echo 'ExpiredToken: log in' >&2; exit 254"})
+
+    with pytest.raises(Problem, match=r"(?s)nothing was changed.*ExpiredToken.*aws sso login"):
+        account.check_reachable()
+
+
+def test_credentials_that_aws_takes_are_enough(aws):
+    aws({"sts get-caller-identity": says({"Account": "1"})}).check_reachable()
+
+    assert aws.calls() == ["sts get-caller-identity --region eu-west-1 --output json"]
 
 
 TABLE = {

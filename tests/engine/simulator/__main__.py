@@ -41,7 +41,6 @@ class Simulator:
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
         )
-        self.faults.url = self.cloud.url
         self.postgres = Postgres(self.cloud, kubectl, authority)
         self.pods = Pods(self.cloud, kubectl, authority, host)
         self.pods.names = self.postgres.names
@@ -55,8 +54,8 @@ class Simulator:
                 ("GET", "/inventory"): lambda _: self.cloud.inventory(),
                 ("GET", "/faults"): lambda _: self.faults.report(),
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
-                ("POST", "/faults/clear"): lambda _: self.faults.heal(),
-                ("POST", "/down"): lambda _: self.faults.go_down(),
+                ("POST", "/faults/clear"): lambda _: self._heal(),
+                ("POST", "/down"): lambda _: self._go_down(),
             }
         )
         (folder / CA).write_text(authority.pem)
@@ -87,6 +86,14 @@ class Simulator:
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def _go_down(self) -> None:
+        self.cloud.down = True
+        self.faults.heal()
+
+    def _heal(self) -> None:
+        self.cloud.down = False
+        self.faults.heal()
 
     def stop(self) -> None:
         self.server.stop(grace=1)

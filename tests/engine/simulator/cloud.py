@@ -36,6 +36,10 @@ class Cloud:
         _forget_everything()
         self.server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
         self.server.start()
+        # While it is set, every request is answered with 503.
+        self.down = False
+        serving: Any = self.server._server
+        serving.app = self._gate(serving.app)
         bound, port = self.server.get_host_and_port()
         self.url = f"http://{bound}:{port}"
         self.client = cache(self._client)
@@ -57,6 +61,15 @@ class Cloud:
                 s3={"addressing_style": "path"},
             ),
         )
+
+    def _gate(self, app: Any) -> Any:
+        def gated(environ: Any, start_response: Any) -> Any:
+            if self.down:
+                start_response("503 Service Unavailable", [("Content-Length", "0")])
+                return [b""]
+            return app(environ, start_response)
+
+        return gated
 
     def inventory(self) -> list[str]:
         """Every resource in the account that AWS itself did not put there, a line each."""

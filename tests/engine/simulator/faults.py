@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError
 
 
 @dataclass
@@ -36,8 +36,6 @@ class Fault:
 
 @dataclass
 class Faults:
-    url: str = ""
-    down: bool = False
     # Operations that AWS works on right now.
     busy: int = 0
     faults: list[Fault] = field(default_factory=list)
@@ -52,29 +50,17 @@ class Faults:
         """No faults any more, and who waits in one goes on."""
         with self.lock:
             self.faults.clear()
-            self.down = False
-            self._release()
-
-    def go_down(self) -> None:
-        """From now on nothing answers; what waits in a fault is done before."""
-        with self.lock:
-            self.down = True
             self._release()
 
     def _release(self) -> None:
         self.healed.set()
         self.healed = threading.Event()
 
-    def check_up(self) -> None:
-        if self.down:
-            raise EndpointConnectionError(endpoint_url=self.url)
-
     @contextmanager
     def around(
         self, operation: str, token: str, name: str, cancelled: threading.Event
     ) -> Iterator[None]:
         """One operation. Raises what a client of AWS would see."""
-        self.check_up()
         fault = self._next(operation, token, name)
         with self.lock:
             self.busy += 1

@@ -56,7 +56,8 @@ def test_an_outage_of_aws_stops_a_command_and_the_next_one_goes_on(dev, account)
     account.go_down()
     process.communicate(timeout=300)
     said = _fails(dev)
-    assert "Could not connect to the endpoint URL" in said
+    assert "AWS does not answer with the credentials of this shell" in said
+    assert "503" in said
 
     account.heal()
     assert "Airflow is healthy." in dev.up()
