@@ -12,12 +12,14 @@ from pathlib import Path
 
 from benchmarks.platform import clock, show
 from plan import engine, verdict
-from tests.engine.account import Account, AwsStack
+from tests.engine.account import GIT_INSIDE, Account, AwsStack
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-engine", description=__doc__)
-    parser.add_argument("--charts", type=Path, required=True, help="directory of the chart archives")
+    parser.add_argument(
+        "--charts", type=Path, required=True, help="directory of the chart archives"
+    )
     parser.add_argument("--rounds", type=int, default=2, help="installations of the stack dev")
     arguments = parser.parse_args()
     charts = arguments.charts.resolve()
@@ -32,17 +34,15 @@ def main() -> int:
         again: list[float] = []
         made: list[float] = []
         for number in range(arguments.rounds):
-            dev = AwsStack.copy("dev", folder / f"dev-{number}", account, charts)
+            dev = AwsStack.copy("dev", folder / f"dev-{number}", account, charts, **GIT_INSIDE)
             ups.append(clock(lambda dev=dev: dev.pulumi("up", "--yes", "--skip-preview")))
             again += [
-                clock(lambda dev=dev: dev.pulumi("up", "--yes", "--skip-preview"))
-                for _ in range(3)
+                clock(lambda dev=dev: dev.pulumi("up", "--yes", "--skip-preview")) for _ in range(3)
             ]
             made += [clock(dev.up) for _ in range(2)]
             status, said = dev.make("down")
             if status:
                 raise RuntimeError(said)
-            dev.pulumi("stack", "rm", "--yes")
     show("pulumi up of dev from nothing", ups, limit=240)
     show("pulumi up with nothing to do", again, limit=20)
     show("make up with nothing to do", made)

@@ -18,8 +18,11 @@ from tests.cluster.platform import ROOT, SETTINGS, Checkout
 from tests.engine.simulator.__main__ import CA, ENVIRONMENT
 
 START_SECONDS = 120
-# What a stack takes from elsewhere, and has in itself while it is simulated.
-GIT_SERVER = "git://git-server:9418/dags.git"
+# Settings for a Git host inside the cluster: the one of the stack file is not for tests to ask.
+GIT_INSIDE: dict[str, Any] = {
+    "dags": {"repo": "git://git-server:9418/dags.git"},
+    "git_server": {},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,19 +105,21 @@ class AwsStack:
     def copy(
         cls, name: str, folder: Path, account: Account, charts: Path, **sections: Any
     ) -> "AwsStack":
-        """The stack as it is committed, but for what no simulated account has: Git hosts and RDS's own CA."""
+        """The stack as it is committed, but for RDS's own authorities and where the charts are."""
         checkout = Checkout.copy(folder, charts)
         checkout.change(
             name,
             **{
                 "charts": {"source": str(charts)},
                 "database": {"ca_file": str(account.folder / CA)},
-                "dags": {"repo": GIT_SERVER},
-                "git_server": {},
                 **sections,
             },
         )
-        stack = cls(name=name, checkout=checkout, account=account, environment=account.environment)
+        stack = cls(
+            name=name, checkout=checkout, account=account, environment=dict(account.environment)
+        )
+        stack.backend.mkdir()
+        stack.environment["PULUMI_BACKEND_URL"] = f"file://{stack.backend}"
         stack.pulumi("stack", "init", "--non-interactive")
         return stack
 
@@ -123,6 +128,11 @@ class AwsStack:
 
     def settings(self) -> dict[str, Any]:
         return yaml.safe_load(self.checkout.file(self.name).read_text())["config"][SETTINGS]
+
+    @property
+    def backend(self) -> Path:
+        """Where Pulumi keeps the state, its history and its locks: each copy has its own."""
+        return self.checkout.folder / ".backend"
 
     @property
     def log(self) -> Path:

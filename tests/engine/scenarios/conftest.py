@@ -46,7 +46,7 @@ def small_charts(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def deploy(account, tmp_path_factory):
-    """A committed stack in a checkout of its own. What the tests leave of it goes at the end."""
+    """A committed stack in a checkout and with a state of its own."""
 
     def copy(name, charts, **sections):
         return AwsStack.copy(name, tmp_path_factory.mktemp(name), account, charts, **sections)

@@ -66,12 +66,9 @@ class Simulator:
         if not passphrase.exists():
             passphrase.touch(mode=0o600)
             passphrase.write_text(secrets.token_urlsafe(32))
-        state = self.folder / "state"
-        state.mkdir(exist_ok=True)
         return {
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "PULUMI_DEBUG_PROVIDERS": f"aws:{self.port}",
-            "PULUMI_BACKEND_URL": f"file://{state}",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "SIMULATED_AWS_URL": f"http://127.0.0.1:{self.control.server_port}",

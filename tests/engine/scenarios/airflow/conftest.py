@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.platform import Api
+from tests.engine.account import GIT_INSIDE
 
 PROCESSES = Path("/proc")
 CONFIGURED = "a-configured-password-of-admin"
@@ -47,7 +48,8 @@ def command_lines():
 @pytest.fixture(scope="package")
 def dev(deploy, charts, account, command_lines):
     """The stack dev, installed by `make up` as a person would."""
-    stack = deploy("dev", charts, airflow={"config": {"api": {"instance_name": INSTANCE_NAME}}})
+    option = {"config": {"api": {"instance_name": INSTANCE_NAME}}}
+    stack = deploy("dev", charts, airflow=option, **GIT_INSIDE)
     stack.pulumi("config", "set", "--secret", "admin_password", "--", CONFIGURED)
     try:
         stack.up()

@@ -39,8 +39,8 @@ def _in(text, secrets):
     return [f"{secret[:3]}..." for secret in secrets if secret in text]
 
 
-def test_no_secret_is_in_the_state_or_its_history(dev, account, secrets):
-    files = [path for path in (account.folder / "state").rglob("*") if path.is_file()]
+def test_no_secret_is_in_the_state_or_its_history(dev, secrets):
+    files = [path for path in dev.backend.rglob("*") if path.is_file()]
     assert any("history" in path.parts for path in files), "otherwise this looked at nothing"
     for path in files:
         assert not _in(path.read_text(errors="replace"), secrets), path.name
