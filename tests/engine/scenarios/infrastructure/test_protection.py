@@ -7,7 +7,7 @@ def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
     prod.up()
     before = account.inventory()
 
-    said = prod.pulumi("destroy", "--yes", "--skip-preview", check=False)
+    said = prod.pulumi("destroy", "--yes", check=False)
     assert "cannot be deleted" in said
     assert account.inventory() == before, "a refused destroy deletes nothing"
 

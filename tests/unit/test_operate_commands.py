@@ -1,0 +1,160 @@
+"""`make up`, `preview` and `repair` with pretended tools: what they look at, and where they stop."""
+
+import base64
+import gzip
+import json
+
+import pytest
+import yaml
+
+from operate import __main__ as commands
+from operate import release
+from operate.kubernetes import Kubernetes
+from operate.shell import Problem
+from operate.stack import Stack
+from settings import Settings
+
+CLUSTER = Kubernetes(name="dev", arguments=["--kubeconfig", "k"])
+LOST = {
+    "steps": [
+        {
+            "op": "replace",
+            "urn": "urn:pulumi:dev::p::aws:rds/instance:Instance::database-instance",
+            "newState": {"type": "aws:rds/instance:Instance"},
+            "detailedDiff": {"dbName": {"kind": "update-replace"}},
+        }
+    ]
+}
+OBJECTS = [
+    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}},
+    {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "done"}},
+]
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Make tools out of shell scripts. `tools.calls()` are the command lines they got."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    log = tmp_path / "calls"
+    log.touch()
+
+    def make(name, script):
+        (folder / name).write_text(
+            f'#!/bin/sh\nprintf "%s\\n" "${{0##*/}} $*" >> {log}\n{script}\n'
+        )
+        (folder / name).chmod(0o755)
+
+    make.calls = lambda: log.read_text().splitlines()
+    return make
+
+
+def opened(tmp_path):
+    return Stack(name="dev", file=tmp_path / "Pulumi.dev.yaml", env={"PATH": f"{tmp_path}/tools"})
+
+
+def settings(stack, name, **policies):
+    given: Settings = stack(name)[1]
+    changed = given.policies.model_copy(update=policies)
+    return given.model_copy(update={"policies": changed})
+
+
+def test_an_update_that_would_lose_data_is_refused_before_anything_changes(tools, stack, tmp_path):
+    tools("pulumi", f"printf %s '{json.dumps(LOST)}'")
+
+    with pytest.raises(Problem, match=r"Nothing was changed[\s\S]*database-instance.*dbName"):
+        commands._apply(opened(tmp_path), settings(stack, "dev"))
+    assert not [call for call in tools.calls() if " up " in f"{call} "]
+
+
+def test_who_says_so_in_the_stack_file_may_lose_data(tools, stack, tmp_path):
+    tools("pulumi", f"printf %s '{json.dumps(LOST)}'")
+    excused = settings(
+        stack, "dev", exceptions={"stateful-resources-stay": "moved by hand on Monday, see the log"}
+    )
+
+    assert commands._guard(opened(tmp_path), excused) == 0
+
+
+def test_a_preview_that_fails_is_shown_to_the_person_and_ends_the_command(tools, stack, tmp_path):
+    tools("pulumi", "exit 5")
+
+    assert commands._apply(opened(tmp_path), settings(stack, "dev")) == 5
+    first, second = tools.calls()
+    assert "preview --json --stack dev" in first
+    assert second.startswith("pulumi preview --stack dev"), "once more, for people"
+
+
+def test_a_throw_away_stack_is_not_looked_at_twice(tools, stack, tmp_path):
+    tools("pulumi", "exit 5")
+
+    assert commands._guard(opened(tmp_path), settings(stack, "local")) == 0
+    assert tools.calls() == []
+
+
+@pytest.mark.parametrize(
+    ("resources", "found"),
+    [
+        ([], None),
+        ([{"type": "aws:ec2/vpc:Vpc"}], None),
+        ([{"type": "eks:index:Cluster"}], None),
+        ([{"type": "eks:index:Cluster", "outputs": {"kubeconfigJson": "{}"}}], "{}"),
+    ],
+    ids=["empty", "no cluster", "half a cluster", "a cluster"],
+)
+def test_the_way_to_the_cluster_is_known_before_an_up_has_ended(tools, tmp_path, resources, found):
+    state = json.dumps({"deployment": {"resources": resources}})
+    tools("pulumi", f"printf %s '{state}'")
+
+    assert opened(tmp_path).kubeconfig() == found
+
+
+def test_the_account_has_the_region_and_the_tags_of_the_stack_file():
+    account = commands._account("dev")
+
+    assert account.region == "eu-west-1"
+    assert account.tags == {
+        "project": "airflow-platform",
+        "stack": "dev",
+        "managed-by": "pulumi",
+    }
+    assert commands._account("local") is None
+
+
+def helm_secret(objects):
+    text = yaml.safe_dump_all(objects)
+    packed = gzip.compress(json.dumps({"manifest": text}).encode())
+    data = {"release": base64.b64encode(base64.b64encode(packed)).decode()}
+    return json.dumps({"items": [{"data": data}]})
+
+
+def test_what_helm_applied_is_compared_but_jobs_that_are_done(tools):
+    tools("kubectl", f"printf %s '{helm_secret(OBJECTS)}'")
+
+    assert release.manifest(CLUSTER) == OBJECTS[:1]
+    (call,) = tools.calls()
+    assert "owner=helm,name=airflow,status=deployed" in call
+
+
+def test_a_difference_is_shown_and_none_is_silence(tools):
+    tools("kubectl", "echo '-  replicas: 7'; exit 1")
+    assert "replicas: 7" in release.differences(CLUSTER, OBJECTS)
+
+    tools("kubectl", "exit 0")
+    assert release.differences(CLUSTER, OBJECTS) == ""
+
+
+def test_a_comparison_that_fails_is_a_problem(tools):
+    tools("kubectl", "echo forbidden >&2; exit 2")
+
+    with pytest.raises(Problem, match="forbidden"):
+        release.differences(CLUSTER, OBJECTS)
+
+
+def test_what_was_changed_comes_back_under_the_name_of_helm(tools):
+    tools("kubectl", "cat > /dev/null")
+    release.restore(CLUSTER, OBJECTS)
+
+    (call,) = tools.calls()
+    assert "apply --namespace airflow --server-side --force-conflicts --field-manager=helm" in call
