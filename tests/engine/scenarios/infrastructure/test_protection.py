@@ -1,5 +1,7 @@
 """What is protected in prod stays, until somebody says otherwise in the stack file."""
 
+from tests.engine.scenarios.infrastructure.conftest import unprotect
+
 PROTECTED = ("eks cluster", "rds instance", "s3 bucket", "kms key")
 
 
@@ -27,8 +29,7 @@ def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
     assert "protect" in said
     _the_database_name(prod)
 
-    for section in ("cluster", "database", "redis", "logs"):
-        prod.change(**{section: {"protect": False}})
+    unprotect(prod)
     said = prod.up()
     assert "replaced" not in said.partition("Resources:")[2]
 
@@ -45,7 +46,6 @@ def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
     assert "Nothing is left." in said
     (snapshot,) = account.inventory()
     assert snapshot.startswith("rds snapshot prod-database-final-")
-    account.client("rds").delete_db_snapshot(DBSnapshotIdentifier=snapshot.split()[-1])
 
 
 def _component(stack):

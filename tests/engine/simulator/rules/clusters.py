@@ -13,6 +13,7 @@ from tests.engine.simulator.rules.rule import (
     rule,
 )
 from tests.engine.simulator.schema import Refusal
+from tests.engine.simulator.values import has_unknown
 
 _API = "https://docs.aws.amazon.com/eks/latest/APIReference/"
 _CLUSTER = "aws:eks/cluster:Cluster"
@@ -81,8 +82,9 @@ def auto_mode_is_whole(inputs: Inputs) -> Iterator[Refusal]:
             inputs, "kubernetesNetworkConfig", "elasticLoadBalancing", "enabled"
         ),
     }
+    given = [inputs.get(path.partition(".")[0]) for path in parts]
     on = {key for key, value in parts.items() if value}
-    if on and on != parts.keys():
+    if not has_unknown(given) and on and on != parts.keys():
         off = ", ".join(sorted(parts.keys() - on))
         yield Refusal("computeConfig", f"Auto Mode is on as a whole or not at all; off is {off}")
 
