@@ -153,11 +153,12 @@ class AwsStack:
         assert status == 0, said
         return said
 
-    def pulumi(self, *words: str, check: bool = True) -> str:
+    def pulumi(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
         done = subprocess.run(
             ["pulumi", *words, "--stack", self.name],
             cwd=self.checkout.folder,
             env={**os.environ, **self.environment},
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
@@ -31,6 +32,7 @@ class Hooks:
         )
         delete_instance = RDSBackend.delete_db_instance
 
+        @wraps(create_cluster)
         def cluster_created(backend: EKSBackend, *args: Any, **kwargs: Any) -> Any:
             cluster = create_cluster(backend, *args, **kwargs)
             if self.on_cluster:
@@ -38,12 +40,14 @@ class Hooks:
                 cluster.certificate_authority = {"data": authority}
             return cluster
 
+        @wraps(delete_cluster)
         def cluster_deleted(backend: EKSBackend, *args: Any, **kwargs: Any) -> Any:
             cluster = delete_cluster(backend, *args, **kwargs)
             if self.on_cluster_deleted:
                 self.on_cluster_deleted(cluster.name)
             return cluster
 
+        @wraps(create_instance)
         def instance_created(backend: RDSBackend, db_kwargs: dict[str, Any]) -> Any:
             given = dict(db_kwargs)
             instance = create_instance(backend, db_kwargs)
@@ -57,6 +61,7 @@ class Hooks:
                 )
             return instance
 
+        @wraps(modify_instance)
         def instance_changed(
             backend: RDSBackend, identifier: str, db_kwargs: dict[str, Any]
         ) -> Any:
@@ -66,6 +71,7 @@ class Hooks:
                 self.on_instance_changed(instance.db_instance_identifier, password)
             return instance
 
+        @wraps(delete_instance)
         def instance_deleted(backend: RDSBackend, *args: Any, **kwargs: Any) -> Any:
             instance = delete_instance(backend, *args, **kwargs)
             if self.on_instance_deleted:

@@ -34,8 +34,10 @@ from tests.engine.simulator.values import (
 # Of the suffix that Pulumi adds to a name: https://www.pulumi.com/docs/iac/concepts/resources/names/
 SUFFIX_HEX_DIGITS = 7
 
-# Fields that AWS fills inside objects of a program: `vpcConfig` of an EKS cluster.
-COMPUTED_FIELDS = {"clusterSecurityGroupId", "vpcId"}
+# By type: fields that AWS fills inside an object of the program.
+COMPUTED_INSIDE = {
+    "aws:eks/cluster:Cluster": {"vpcConfig": {"clusterSecurityGroupId", "vpcId"}},
+}
 
 Diff = provider_pb2.PropertyDiff
 
@@ -148,7 +150,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         raw = self._tagged(token, decode(request.properties))
         if request.preview:
             unknown = dict.fromkeys(schema.outputs(token), UNKNOWN)
-            return provider_pb2.CreateResponse(properties=encode({**unknown, **raw}))
+            inside = {
+                key: {**dict.fromkeys(names, UNKNOWN), **raw.get(key, {})}
+                for key, names in COMPUTED_INSIDE.get(token, {}).items()
+            }
+            return provider_pb2.CreateResponse(properties=encode({**unknown, **raw, **inside}))
         with self._step("create", request, context):
             id_, computed = kind.create(self.cloud, plain(raw))
         return provider_pb2.CreateResponse(id=id_, properties=encode(_outputs(kind, raw, computed)))
@@ -162,8 +168,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if actual is None:
             return provider_pb2.ReadResponse(id="", properties=encode({}))
         state = _outputs(kind, raw, actual)
+        inside = COMPUTED_INSIDE.get(token, {})
         seen = {
-            key: _of_inputs(state.get(key), value) if key in actual else value
+            key: _without(state.get(key), inside.get(key, set())) if key in actual else value
             for key, value in inputs.items()
         }
         return provider_pb2.ReadResponse(
@@ -248,12 +255,8 @@ def _outputs(kind: Resource, raw: dict[str, Any], computed: dict[str, Any]) -> d
     return state
 
 
-def _of_inputs(actual: Any, given: Any) -> Any:
-    """Of an object with more fields than the program gave, those that it gave; tags are all of them."""
-    if not isinstance(given, dict) or not isinstance(actual, dict) or is_secret(given):
-        return actual
-    computed = {key for key in actual if key not in given and key in COMPUTED_FIELDS}
-    return {key: value for key, value in actual.items() if key not in computed}
+def _without(value: Any, names: set[str]) -> Any:
+    return {k: v for k, v in value.items() if k not in names} if names else value
 
 
 def _same(old: Any, new: Any) -> bool:

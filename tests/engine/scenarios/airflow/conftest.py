@@ -50,7 +50,7 @@ def dev(deploy, charts, account, command_lines):
     """The stack dev, installed by `make up` as a person would."""
     option = {"config": {"api": {"instance_name": INSTANCE_NAME}}}
     stack = deploy("dev", charts, airflow=option, **GIT_INSIDE)
-    stack.pulumi("config", "set", "--secret", "admin_password", "--", CONFIGURED)
+    stack.pulumi("config", "set", "--secret", "admin_password", stdin=CONFIGURED)
     try:
         stack.up()
         yield stack

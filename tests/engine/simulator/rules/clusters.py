@@ -126,7 +126,7 @@ def cluster_endpoint_cidrs_are_few(inputs: Inputs) -> Iterator[Refusal]:
 @rule(_CLUSTER, source=f"{_API}API_EncryptionConfig.html")
 def cluster_encrypts_secrets(inputs: Inputs) -> Iterator[Refusal]:
     resources = _dig(inputs, "encryptionConfig", "resources")
-    if isinstance(resources, list) and resources != ["secrets"]:
+    if isinstance(resources, list) and not has_unknown(resources) and resources != ["secrets"]:
         yield Refusal("encryptionConfig.resources", f"should be ['secrets'], got {resources!r}")
 
 

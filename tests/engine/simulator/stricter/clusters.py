@@ -1,0 +1,75 @@
+"""EKS: what a cluster is made of must exist."""
+
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.eks.exceptions import InvalidParameterException
+from moto.eks.models import EKSBackend
+from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
+
+from policies.versions import KUBERNETES
+from tests.engine.simulator.stricter.guard import Guard
+
+_CREATE = "https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html"
+Arguments = dict[str, Any]
+
+
+def _refuse(message: str) -> InvalidParameterException:
+    return InvalidParameterException(message=message)
+
+
+def _subnets(backend: EKSBackend, given: Arguments) -> list[Any]:
+    ec2 = ec2_backends[backend.account_id][backend.region_name]
+    wanted = given["resources_vpc_config"].get("subnetIds") or []
+    known = {id_: subnet for zone in ec2.subnets.values() for id_, subnet in zone.items()}
+    missing = [id_ for id_ in wanted if id_ not in known]
+    if missing:
+        raise _refuse(f"The subnet ID '{missing[0]}' does not exist")
+    return [known[id_] for id_ in wanted]
+
+
+def subnets_are_in_two_zones(backend: EKSBackend, given: Arguments) -> None:
+    zones = {subnet.availability_zone for subnet in _subnets(backend, given)}
+    if len(zones) < 2:
+        raise _refuse("Subnets specified must be in at least two different AZs")
+
+
+def firewalls_exist(backend: EKSBackend, given: Arguments) -> None:
+    ec2 = ec2_backends[backend.account_id][backend.region_name]
+    for id_ in given["resources_vpc_config"].get("securityGroupIds") or []:
+        if ec2.get_security_group_from_id(id_) is None:
+            raise _refuse(f"The security group '{id_}' does not exist")
+
+
+def role_exists(backend: EKSBackend, given: Arguments) -> None:
+    iam = iam_backends[backend.account_id][backend.partition]
+    if given["role_arn"] not in {role.arn for role in iam.roles.values()}:
+        raise _refuse(
+            f"Role with arn: {given['role_arn']}, could not be assumed because it does not exist"
+        )
+
+
+def version_is_known(backend: EKSBackend, given: Arguments) -> None:
+    if given["version"] not in (None, *KUBERNETES):
+        raise _refuse(f"unsupported Kubernetes version: {given['version']}")
+
+
+def key_exists(backend: EKSBackend, given: Arguments) -> None:
+    kms = kms_backends[backend.account_id][backend.region_name]
+    for config in given["encryption_config"] or []:
+        arn = config["provider"]["keyArn"]
+        if arn not in {key.arn for key in kms.keys.values()}:
+            raise _refuse(f"Invalid key ARN: {arn}")
+
+
+GUARDS = tuple(
+    Guard(EKSBackend, "create_cluster", check, _CREATE)
+    for check in (
+        subnets_are_in_two_zones,
+        firewalls_exist,
+        role_exists,
+        version_is_known,
+        key_exists,
+    )
+)

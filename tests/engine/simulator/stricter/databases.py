@@ -1,0 +1,180 @@
+"""RDS: what a database stands on must exist and fit, and stays as long as it."""
+
+import re
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.rds.exceptions import RDSClientError
+from moto.rds.models import RDSBackend
+
+from policies.versions import POSTGRESQL
+from tests.engine.simulator.rules.databases import PASSWORD, RESERVED_USERS, SIZES
+from tests.engine.simulator.stricter.guard import Guard
+
+_API = "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"
+_CREATE = f"{_API}API_CreateDBInstance.html"
+LEAST_GIB = 20
+Arguments = dict[str, Any]
+
+
+def _ec2(backend: RDSBackend) -> Any:
+    return ec2_backends[backend.account_id][backend.region_name]
+
+
+def subnets_exist_in_two_zones(backend: RDSBackend, given: Arguments) -> None:
+    zones = {subnet.availability_zone for subnet in given["subnets"]}
+    if len(zones) < 2:
+        message = (
+            f"Subnet group doesn't meet availability zone coverage: {', '.join(sorted(zones))}"
+        )
+        raise RDSClientError("DBSubnetGroupDoesNotCoverEnoughAZs", message)
+
+
+def version_is_known(backend: RDSBackend, given: Arguments) -> None:
+    version = str(given["db_kwargs"].get("engine_version"))
+    if not re.fullmatch(rf"({'|'.join(POSTGRESQL)})(\.\d+)?", version):
+        message = f"Cannot find version {version} for postgres"
+        raise RDSClientError("InvalidParameterCombination", message)
+
+
+def class_is_known(backend: RDSBackend, given: Arguments) -> None:
+    name = str(given["db_kwargs"].get("db_instance_class"))
+    if not re.fullmatch(rf"db\.[a-z]+\d+[a-z]*\.{SIZES}", name):
+        raise RDSClientError("InvalidParameterValue", f"Invalid DB Instance class: {name}")
+
+
+def user_is_free(backend: RDSBackend, given: Arguments) -> None:
+    name = str(given["db_kwargs"].get("master_username"))
+    if name.lower() in RESERVED_USERS:
+        message = (
+            f"MasterUsername {name} cannot be used as it is a reserved word used by the engine"
+        )
+        raise RDSClientError("InvalidParameterValue", message)
+
+
+def password_is_allowed(backend: RDSBackend, given: Arguments) -> None:
+    password = given["db_kwargs"].get("master_user_password")
+    if password is not None and not re.fullmatch(PASSWORD, password):
+        message = (
+            "The parameter MasterUserPassword is not a valid password. It should have 8 to 128 "
+            "printable ASCII characters besides '/', '@', '\"', ' '"
+        )
+        raise RDSClientError("InvalidParameterValue", message)
+
+
+def storage_suffices(backend: RDSBackend, given: Arguments) -> None:
+    size = int(given["db_kwargs"].get("allocated_storage") or 0)
+    if size < LEAST_GIB:
+        message = f"Invalid storage size for engine postgres and storage type gp3: {size}"
+        raise RDSClientError("InvalidParameterValue", message)
+
+
+def subnet_group_exists(backend: RDSBackend, given: Arguments) -> None:
+    name = given["db_kwargs"].get("db_subnet_group_name")
+    if name is not None and name not in backend.subnet_groups:
+        raise RDSClientError("DBSubnetGroupNotFoundFault", f"DBSubnetGroup not found: {name}")
+
+
+def parameters_fit(backend: RDSBackend, given: Arguments) -> None:
+    name = given["db_kwargs"].get("db_parameter_group_name")
+    if name is None or name.startswith("default."):
+        return
+    group = backend.db_parameter_groups.get(name)
+    if group is None:
+        raise RDSClientError("DBParameterGroupNotFound", f"DBParameterGroup not found: {name}")
+    major = str(given["db_kwargs"].get("engine_version")).partition(".")[0]
+    if group.family != f"postgres{major}":
+        message = f"The parameter group {name} with family {group.family} "
+        message += f"cannot be used for engine version {major}"
+        raise RDSClientError("InvalidParameterCombination", message)
+
+
+def firewalls_exist(backend: RDSBackend, given: Arguments) -> None:
+    ids = given["db_kwargs"].get("vpc_security_group_ids") or []
+    for id_ in ids:
+        if _ec2(backend).get_security_group_from_id(id_) is None:
+            raise RDSClientError("InvalidParameterValue", f"Invalid security group: {id_}")
+
+
+def firewalls_are_of_the_vpc(backend: RDSBackend, given: Arguments) -> None:
+    subnets = backend.subnet_groups.get(given["db_kwargs"].get("db_subnet_group_name") or "")
+    for id_ in given["db_kwargs"].get("vpc_security_group_ids") or []:
+        group = _ec2(backend).get_security_group_from_id(id_)
+        if subnets and group and group.vpc_id != subnets.vpc_id:
+            message = f"The DB instance and EC2 security group are in different VPCs: {id_}"
+            raise RDSClientError("InvalidVPCNetworkStateFault", message)
+
+
+def final_snapshot_is_named(backend: RDSBackend, given: Arguments) -> None:
+    if not given["skip_final_snapshot"] and not given["final_db_snapshot_identifier"]:
+        message = "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified."
+        raise RDSClientError("InvalidParameterCombination", message)
+
+
+def subnet_group_is_free(backend: RDSBackend, given: Arguments) -> None:
+    for instance in backend.databases.values():
+        group = instance.db_subnet_group
+        if group and group.name == given["subnet_name"]:
+            message = (
+                f"Cannot delete the subnet group '{group.name}' because at least one database "
+            )
+            message += f"instance: {instance.db_instance_identifier} is still using it."
+            raise RDSClientError("InvalidDBSubnetGroupStateFault", message)
+
+
+def parameter_group_is_free(backend: RDSBackend, given: Arguments) -> None:
+    name = given["db_parameter_group_name"]
+    for instance in backend.databases.values():
+        if instance.db_parameter_group_name == name:
+            message = (
+                f"One or more database instances are still members of this parameter group {name}"
+            )
+            raise RDSClientError("InvalidDBParameterGroupState", message)
+
+
+GUARDS = (
+    Guard(
+        RDSBackend,
+        "create_subnet_group",
+        subnets_exist_in_two_zones,
+        f"{_API}API_CreateDBSubnetGroup.html",
+    ),
+    *(
+        Guard(RDSBackend, "create_db_instance", check, _CREATE)
+        for check in (
+            version_is_known,
+            class_is_known,
+            user_is_free,
+            password_is_allowed,
+            storage_suffices,
+            subnet_group_exists,
+            parameters_fit,
+            firewalls_exist,
+            firewalls_are_of_the_vpc,
+        )
+    ),
+    Guard(
+        RDSBackend,
+        "modify_db_instance",
+        password_is_allowed,
+        f"{_API}API_ModifyDBInstance.html",
+    ),
+    Guard(
+        RDSBackend,
+        "delete_db_instance",
+        final_snapshot_is_named,
+        f"{_API}API_DeleteDBInstance.html",
+    ),
+    Guard(
+        RDSBackend,
+        "delete_subnet_group",
+        subnet_group_is_free,
+        f"{_API}API_DeleteDBSubnetGroup.html",
+    ),
+    Guard(
+        RDSBackend,
+        "delete_db_parameter_group",
+        parameter_group_is_free,
+        f"{_API}API_DeleteDBParameterGroup.html",
+    ),
+)

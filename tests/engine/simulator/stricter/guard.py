@@ -1,0 +1,37 @@
+"""A check that comes before an operation of a moto backend."""
+
+import inspect
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+from unittest.mock import patch
+
+
+@dataclass(frozen=True)
+class Guard:
+    """`check` gets the backend and the arguments of `operation` by name; it raises what AWS answers.
+
+    `source` is the page of AWS's documentation that says so.
+    """
+
+    backend: type
+    operation: str
+    check: Callable[[Any, dict[str, Any]], None]
+    source: str
+
+
+def apply(guard: Guard, ended: ExitStack) -> None:
+    original = getattr(guard.backend, guard.operation)
+    signature = inspect.signature(original)
+
+    # The next guard of the same operation reads the signature too.
+    @wraps(original)
+    def guarded(backend: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(backend, *args, **kwargs)
+        bound.apply_defaults()
+        guard.check(backend, bound.arguments)
+        return original(backend, *args, **kwargs)
+
+    ended.enter_context(patch.object(guard.backend, guard.operation, guarded))

@@ -1,0 +1,167 @@
+"""EC2: what is in use stays, and what does not exist cannot be named."""
+
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend
+from moto.eks.models import eks_backends
+from moto.rds.models import rds_backends
+
+from tests.engine.simulator.stricter.guard import Guard
+
+_API = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"
+Arguments = dict[str, Any]
+
+
+def _in_use(what: str, by: str) -> EC2ClientError:
+    message = f"The {what} has dependencies and cannot be deleted: {by}"
+    return EC2ClientError("DependencyViolation", message)
+
+
+def _nats(backend: EC2Backend) -> list[Any]:
+    return [
+        nat for nat in backend.nat_gateways.values() if nat.state not in ("deleted", "deleting")
+    ]
+
+
+def vpc_has_no_groups(backend: EC2Backend, given: Arguments) -> None:
+    vpc = given["vpc_id"]
+    for group in backend.groups.get(vpc, {}).values():
+        if group.name != "default":
+            raise _in_use(f"vpc '{vpc}'", group.id)
+
+
+def vpc_has_no_endpoints(backend: EC2Backend, given: Arguments) -> None:
+    for endpoint in backend.vpc_end_points.values():
+        if endpoint.vpc_id == given["vpc_id"] and endpoint.state != "deleted":
+            raise _in_use(f"vpc '{endpoint.vpc_id}'", endpoint.id)
+
+
+def gateway_has_no_addresses(backend: EC2Backend, given: Arguments) -> None:
+    for nat in _nats(backend):
+        if nat.vpc_id == given["vpc_id"]:
+            message = f"Network {nat.vpc_id} has some mapped public address(es): {nat.id}"
+            raise EC2ClientError("DependencyViolation", message)
+
+
+def subnet_is_free(backend: EC2Backend, given: Arguments) -> None:
+    subnet = given["subnet_id"]
+    users = [nat.id for nat in _nats(backend) if nat.subnet_id == subnet]
+    rds = rds_backends[backend.account_id][backend.region_name]
+    users += [
+        instance.db_instance_identifier
+        for instance in rds.databases.values()
+        if instance.db_subnet_group
+        and subnet in {one.id for one in instance.db_subnet_group._subnets}
+    ]
+    eks = eks_backends[backend.account_id][backend.region_name]
+    users += [
+        cluster.name
+        for cluster in eks.clusters.values()
+        if subnet in cluster.resources_vpc_config["subnetIds"]
+    ]
+    if users:
+        raise _in_use(f"subnet '{subnet}'", users[0])
+
+
+def nat_subnet_exists(backend: EC2Backend, given: Arguments) -> None:
+    if not any(given["subnet_id"] in zone for zone in backend.subnets.values()):
+        message = f"The subnet ID '{given['subnet_id']}' does not exist"
+        raise EC2ClientError("InvalidSubnetID.NotFound", message)
+
+
+def nat_address_is_free(backend: EC2Backend, given: Arguments) -> None:
+    id_ = given["allocation_id"]
+    if id_ not in {address.allocation_id for address in backend.addresses}:
+        message = f"The allocation ID '{id_}' does not exist"
+        raise EC2ClientError("InvalidAllocationID.NotFound", message)
+    if _users_of(backend, id_):
+        message = f"The elastic IP {id_} is already associated"
+        raise EC2ClientError("Resource.AlreadyAssociated", message)
+
+
+def _users_of(backend: EC2Backend, allocation: str | None) -> list[str]:
+    return [
+        nat.id
+        for nat in _nats(backend)
+        if allocation in {address.get("allocationId") for address in nat.address_set}
+    ]
+
+
+def address_is_free(backend: EC2Backend, given: Arguments) -> None:
+    users = _users_of(backend, given["allocation_id"])
+    if users:
+        message = f"The address {given['allocation_id']} is in use by {users[0]}"
+        raise EC2ClientError("InvalidIPAddress.InUse", message)
+
+
+def route_leads_somewhere(backend: EC2Backend, given: Arguments) -> None:
+    nat = given["nat_gateway_id"]
+    if nat is not None and nat not in {one.id for one in _nats(backend)}:
+        raise EC2ClientError("NatGatewayNotFound", f"The NAT gateway {nat} does not exist")
+
+
+def subnet_has_one_table(backend: EC2Backend, given: Arguments) -> None:
+    subnet = given["subnet_id"]
+    for table in backend.route_tables.values():
+        associated = table._associations.values()
+        if subnet in associated and table.id != given["route_table_id"]:
+            message = (
+                f"the specified association for subnet {subnet} conflicts with an existing one"
+            )
+            raise EC2ClientError("Resource.AlreadyAssociated", message)
+
+
+def group_is_not_named(backend: EC2Backend, given: Arguments) -> None:
+    id_ = given["group_id"]
+    for groups in backend.groups.values():
+        for group in groups.values():
+            rules = [*group.ingress_rules, *group.egress_rules]
+            named = {s.get("GroupId") for rule in rules for s in rule.source_groups}
+            if group.id != id_ and id_ in named:
+                raise _in_use(f"resource {id_}", group.id)
+
+
+def group_is_not_worn(backend: EC2Backend, given: Arguments) -> None:
+    id_ = given["group_id"]
+    rds = rds_backends[backend.account_id][backend.region_name]
+    for instance in rds.databases.values():
+        if id_ in instance.vpc_security_group_ids:
+            raise _in_use(f"resource {id_}", instance.db_instance_identifier)
+
+
+GUARDS = (
+    Guard(EC2Backend, "delete_vpc", vpc_has_no_groups, f"{_API}API_DeleteVpc.html"),
+    Guard(EC2Backend, "delete_vpc", vpc_has_no_endpoints, f"{_API}API_DeleteVpc.html"),
+    Guard(
+        EC2Backend,
+        "detach_internet_gateway",
+        gateway_has_no_addresses,
+        f"{_API}API_DetachInternetGateway.html",
+    ),
+    Guard(EC2Backend, "delete_subnet", subnet_is_free, f"{_API}API_DeleteSubnet.html"),
+    Guard(
+        EC2Backend, "create_nat_gateway", nat_address_is_free, f"{_API}API_CreateNatGateway.html"
+    ),
+    Guard(EC2Backend, "create_nat_gateway", nat_subnet_exists, f"{_API}API_CreateNatGateway.html"),
+    Guard(EC2Backend, "release_address", address_is_free, f"{_API}API_ReleaseAddress.html"),
+    Guard(EC2Backend, "create_route", route_leads_somewhere, f"{_API}API_CreateRoute.html"),
+    Guard(
+        EC2Backend,
+        "associate_route_table",
+        subnet_has_one_table,
+        f"{_API}API_AssociateRouteTable.html",
+    ),
+    Guard(
+        EC2Backend,
+        "delete_security_group",
+        group_is_not_named,
+        f"{_API}API_DeleteSecurityGroup.html",
+    ),
+    Guard(
+        EC2Backend,
+        "delete_security_group",
+        group_is_not_worn,
+        f"{_API}API_DeleteSecurityGroup.html",
+    ),
+)
