@@ -6,6 +6,7 @@ from typing import Any
 from moto.ec2.models import ec2_backends
 from moto.rds.exceptions import RDSClientError
 from moto.rds.models import RDSBackend
+from moto.rds.responses import RDSResponse
 
 from policies.versions import POSTGRESQL
 from tests.engine.simulator.rules.databases import PASSWORD, RESERVED_USERS, SIZES
@@ -28,6 +29,15 @@ def subnets_exist_in_two_zones(backend: RDSBackend, given: Arguments) -> None:
             f"Subnet group doesn't meet availability zone coverage: {', '.join(sorted(zones))}"
         )
         raise RDSClientError("DBSubnetGroupDoesNotCoverEnoughAZs", message)
+
+
+def subnets_are_known(response: RDSResponse, given: Arguments) -> None:
+    ec2 = ec2_backends[response.current_account][response.region]
+    known = {id_ for zone in ec2.subnets.values() for id_ in zone}
+    for id_ in response.params.get("SubnetIds", []):
+        if id_ not in known:
+            message = f"The requested subnet is invalid: '{id_}' does not exist"
+            raise RDSClientError("InvalidSubnet", message)
 
 
 def version_is_known(backend: RDSBackend, given: Arguments) -> None:
@@ -133,6 +143,12 @@ def parameter_group_is_free(backend: RDSBackend, given: Arguments) -> None:
 
 
 GUARDS = (
+    Guard(
+        RDSResponse,
+        "create_db_subnet_group",
+        subnets_are_known,
+        f"{_API}API_CreateDBSubnetGroup.html",
+    ),
     Guard(
         RDSBackend,
         "create_subnet_group",

@@ -117,7 +117,7 @@ def group_is_not_named(backend: EC2Backend, given: Arguments) -> None:
     for groups in backend.groups.values():
         for group in groups.values():
             rules = [*group.ingress_rules, *group.egress_rules]
-            named = {s.get("GroupId") for rule in rules for s in rule.source_groups}
+            named = {(rule.source_group or {}).get("GroupId") for rule in rules}
             if group.id != id_ and id_ in named:
                 raise _in_use(f"resource {id_}", group.id)
 
