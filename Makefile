@@ -53,7 +53,7 @@ e2e: .venv/lock ## Install the stack local on a real, throw-away Kubernetes, use
 	.venv/bin/pytest tests/cluster --charts $(CHARTS)
 
 engine: .venv/engine ## Run the AWS stacks on a simulated AWS and a throw-away Kubernetes
-	.venv/bin/pytest tests/engine --charts $(CHARTS)
+	.venv/bin/pytest tests/engine --charts $(CHARTS) $(ARGS)
 
 simulate: .venv/engine ## Deploy STACK=dev|staging|prod into a simulated AWS account on your Kubernetes
 	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)

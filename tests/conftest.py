@@ -7,6 +7,11 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption("--charts", type=Path, help="directory with airflow-*.tgz and keda-*.tgz")
+    parser.addoption(
+        "--official-aws-provider",
+        action="store_true",
+        help="tests/engine: Pulumi's own AWS provider on the simulated account; add -m 'not faults'",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,12 @@ from tests.cluster.platform import ROOT, SETTINGS, Checkout
 from tests.engine.simulator.__main__ import CA, ENVIRONMENT
 
 START_SECONDS = 120
+# The official provider against a server that is not AWS: https://docs.getmoto.org/en/latest/docs/server_mode.html
+OFFICIAL = {
+    "aws:skipCredentialsValidation": True,
+    "aws:skipMetadataApiCheck": True,
+    "aws:s3UsePathStyle": True,
+}
 # Settings for a Git host inside the cluster: the one of the stack file is not for tests to ask.
 GIT_INSIDE: dict[str, Any] = {
     "dags": {"repo": "git://git-server:9418/dags.git"},
@@ -27,15 +33,18 @@ GIT_INSIDE: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A running simulator."""
+    """A running simulator. `official`: Pulumi's own AWS provider talks to it, instead of the simulator's."""
 
     folder: Path
     environment: dict[str, str]
     process: "subprocess.Popen[str]"
+    official: bool = False
 
     @classmethod
     @contextmanager
-    def open(cls, folder: Path, context: str = "kind-airflow") -> Iterator["Account"]:
+    def open(
+        cls, folder: Path, context: str = "kind-airflow", *, official: bool = False
+    ) -> Iterator["Account"]:
         words = ["--folder", str(folder), "--context", context]
         with subprocess.Popen(
             [sys.executable, "-m", "tests.engine.simulator", *words],
@@ -50,7 +59,11 @@ class Account:
                 if process.stdout.readline() != "ready\n":
                     raise RuntimeError("the simulated account did not start; it said why above")
                 environment = json.loads((folder / ENVIRONMENT).read_text())
-                yield cls(folder=folder, environment=environment, process=process)
+                if official:
+                    del environment["PULUMI_DEBUG_PROVIDERS"]
+                yield cls(
+                    folder=folder, environment=environment, process=process, official=official
+                )
             finally:
                 process.terminate()
                 process.wait(timeout=START_SECONDS * 3)
@@ -120,8 +133,17 @@ class AwsStack:
         )
         stack.backend.mkdir()
         stack.environment["PULUMI_BACKEND_URL"] = f"file://{stack.backend}"
+        if account.official:
+            stack.configure(OFFICIAL)
         stack.pulumi("stack", "init", "--non-interactive")
         return stack
+
+    def configure(self, values: dict[str, Any]) -> None:
+        """Configuration beside the settings, such as that of a provider."""
+        file = self.checkout.file(self.name)
+        content = yaml.safe_load(file.read_text())
+        content["config"] |= values
+        file.write_text(yaml.safe_dump(content))
 
     def change(self, **sections: Any) -> None:
         self.checkout.change(self.name, **sections)

@@ -15,11 +15,13 @@ CONTEXT = "kind-airflow"
 
 
 @pytest.fixture(scope="session")
-def account(tmp_path_factory):
+def account(tmp_path_factory, request):
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.fail(f"not on PATH: {', '.join(missing)}; see tests/engine/README.md")
-    with Account.open(tmp_path_factory.mktemp("account"), CONTEXT) as opened:
+    official = request.config.getoption("--official-aws-provider")
+    folder = tmp_path_factory.mktemp("account")
+    with Account.open(folder, CONTEXT, official=official) as opened:
         yield opened
 
 

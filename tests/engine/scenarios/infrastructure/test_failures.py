@@ -2,7 +2,12 @@
 
 import re
 
+import pytest
+
 from tests.cluster.platform import wait_for
+
+# Only the simulator's own provider fails, or is slow, on request.
+pytestmark = pytest.mark.faults
 
 INSTANCE = "aws:rds/instance:Instance"
 ROLE = "aws:iam/role:Role"

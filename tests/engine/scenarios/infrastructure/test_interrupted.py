@@ -3,7 +3,12 @@
 import os
 import signal
 
+import pytest
+
 from tests.cluster.platform import wait_for
+
+# Only the simulator's own provider fails, or is slow, on request.
+pytestmark = pytest.mark.faults
 
 VPC = "aws:ec2/vpc:Vpc"
 INSTANCE = "aws:rds/instance:Instance"

@@ -19,6 +19,8 @@ PROVISIONER = "simulated-ebs"
 WEBHOOK = "simulated-eks-pods"
 # What a stack makes, and `remove` takes away.
 STACK_NAMESPACES = ("airflow", "keda")
+OF_KEDA = "app.kubernetes.io/part-of=keda-operator"
+SCALED_OBJECTS = "scaledobjects.keda.sh"
 
 
 class Kubernetes:
@@ -37,9 +39,14 @@ class Kubernetes:
 
     def delete(self, name: str) -> None:
         """Everything in it goes with it."""
-        # First what could keep pods from going.
+        # First what could keep others from going: without its server an API of KEDA blocks every namespace.
         self.kubectl.delete("mutatingwebhookconfiguration", WEBHOOK)
+        self.kubectl.delete("apiservice", "--selector", OF_KEDA)
+        for namespace in STACK_NAMESPACES:
+            self._empty(namespace)
         self.kubectl.delete("namespace", *STACK_NAMESPACES)
+        kinds = "customresourcedefinition,clusterrole,clusterrolebinding"
+        self.kubectl.delete(kinds, "--selector", OF_KEDA)
         self.kubectl.delete("storageclass", "gp3")
         self.kubectl.delete("configmap", "amazon-vpc-cni", "--namespace", "kube-system")
         self.kubectl.delete("--filename", str(CRDS))
@@ -48,6 +55,16 @@ class Kubernetes:
             "deployment", provisioner["name"], "--namespace", provisioner["namespace"]
         )
         self.kubectl.delete("clusterrolebinding", f"{NAMESPACE}:{ADMIN}")
+
+    def _empty(self, namespace: str) -> None:
+        """Nobody waits for tasks of a cluster that is deleted, nor for KEDA to let go."""
+        where = ["--namespace", namespace]
+        crds = self.kubectl.get("customresourcedefinitions")["items"]
+        if any(crd["metadata"]["name"] == SCALED_OBJECTS for crd in crds):
+            for scaled in self.kubectl.get(SCALED_OBJECTS, *where)["items"]:
+                free = ["--type=merge", "--patch", '{"metadata": {"finalizers": null}}']
+                self.kubectl.run("patch", SCALED_OBJECTS, scaled["metadata"]["name"], *where, *free)
+        self.kubectl.delete("pods", "--all", "--force", "--grace-period=0", *where)
 
     def remove(self) -> None:
         """Take away everything, also what an earlier simulator left."""

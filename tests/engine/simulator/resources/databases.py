@@ -106,9 +106,12 @@ def _set_parameters(cloud: Cloud, name: str, inputs: Values) -> None:
         )
 
 
-def _read_parameters(cloud: Cloud, id_: str, state: Values) -> Values:
+def _read_parameters(cloud: Cloud, id_: str, state: Values) -> Values | None:
     rds = cloud.client("rds")
-    (group,) = rds.describe_db_parameter_groups(DBParameterGroupName=id_)["DBParameterGroups"]
+    groups = rds.describe_db_parameter_groups(DBParameterGroupName=id_)["DBParameterGroups"]
+    if not groups:
+        return None
+    (group,) = groups
     found = rds.describe_db_parameters(DBParameterGroupName=id_, Source="user")["Parameters"]
     seen = {p["ParameterName"]: p["ParameterValue"] for p in found}
     kept = state.get("parameters") or []

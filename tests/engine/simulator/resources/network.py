@@ -370,8 +370,10 @@ def _create_endpoint(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     return id_, {**outputs, "state": "available"}
 
 
-def _read_endpoint(cloud: Cloud, id_: str, state: Values) -> Values:
+def _read_endpoint(cloud: Cloud, id_: str, state: Values) -> Values | None:
     (found,) = cloud.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[id_])["VpcEndpoints"]
+    if found["State"].lower() == "deleted":
+        return None
     tables = found.get("RouteTableIds", [])
     # It is a set: the order of the program stays where the members are the same.
     kept = state.get("routeTableIds", [])
