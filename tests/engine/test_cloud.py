@@ -583,6 +583,33 @@ def test_a_snapshot_of_a_taken_name_keeps_the_database():
             assert "rds instance one" in cloud.inventory()
 
 
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [({"Bool": {"aws:SecureTransport": "false"}}, None), ({}, "403")],
+    ids=["plain HTTP is denied", "everybody is denied"],
+)
+def test_a_bucket_policy_is_obeyed(condition, code):
+    with Cloud() as cloud:
+        s3 = cloud.client("s3")
+        s3.create_bucket(
+            Bucket="logs-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+        s3.put_object(Bucket="logs-1", Key="a", Body=b"a")
+        statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*"}
+        statement |= {"Resource": ["arn:aws:s3:::logs-1", "arn:aws:s3:::logs-1/*"]}
+        if condition:
+            statement["Condition"] = condition
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        s3.put_bucket_policy(Bucket="logs-1", Policy=json.dumps(document))
+
+        if code is None:
+            assert s3.head_object(Bucket="logs-1", Key="a")["ContentLength"] == 1
+            return
+        with pytest.raises(ClientError) as refusal:
+            s3.head_object(Bucket="logs-1", Key="a")
+        assert refusal.value.response["Error"]["Code"] == code
+
+
 def test_a_cluster_has_a_security_group_that_comes_and_goes_with_it():
     with Cloud() as cloud:
         account = Account(cloud)

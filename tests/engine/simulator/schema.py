@@ -92,11 +92,17 @@ def _object(value: dict[str, Any], kind: type, path: str) -> abc.Iterator[Refusa
             hint = f"; did you mean {close[0]}?" if close else ""
             yield Refusal(here, f"no such property{hint}")
         else:
-            yield from _value(inner, fields[name].type, here)
+            refused = _value(inner, fields[name].type, here)
+            yield from map(_discreet, refused) if "password" in name.lower() else refused
     for name, field in fields.items():
         if field.required and value.get(name) is None:
             here = f"{path}.{name}" if path else name
             yield Refusal(here, "is required")
+
+
+def _discreet(refusal: Refusal) -> Refusal:
+    """Without the value, which Pulumi would print."""
+    return Refusal(refusal.property, refusal.reason.partition(", got ")[0])
 
 
 def _value(value: Any, kind: Any, path: str) -> abc.Iterator[Refusal]:

@@ -18,7 +18,7 @@ def pushed():
     @task
     def count(seconds):
         print("{LOG_LINE}")
-        time.sleep(seconds)
+        time.sleep(float(seconds))
     count("{{{{ dag_run.conf['seconds'] }}}}")
 
 pushed()

@@ -13,7 +13,7 @@ from tests.engine.simulator.rules.rule import (
     rule,
 )
 from tests.engine.simulator.schema import Refusal
-from tests.engine.simulator.values import has_unknown
+from tests.engine.simulator.values import UNKNOWN, has_unknown
 
 _API = "https://docs.aws.amazon.com/eks/latest/APIReference/"
 _CLUSTER = "aws:eks/cluster:Cluster"
@@ -130,10 +130,19 @@ def cluster_encrypts_secrets(inputs: Inputs) -> Iterator[Refusal]:
         yield Refusal("encryptionConfig.resources", f"should be ['secrets'], got {resources!r}")
 
 
-@rule(_ADDON, source=f"{_API}API_CreateAddon.html")
+@rule(_ADDON, source=f"{_API}API_AddonInfo.html")
+def addon_name(inputs: Inputs) -> Iterator[Refusal]:
+    # AWS documents no grammar; this one is that of the names which DescribeAddonVersions lists.
+    regex = r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?"
+    yield from pattern("addonName", inputs.get("addonName"), regex, "such as metrics-server")
+
+
+@rule(_ADDON, source="https://www.pulumi.com/registry/packages/aws/api-docs/eks/addon/")
 def addon_conflicts(inputs: Inputs) -> Iterator[Refusal]:
-    for name in ("resolveConflictsOnCreate", "resolveConflictsOnUpdate"):
-        yield from one_of(name, inputs.get(name), ("NONE", "OVERWRITE", "PRESERVE"))
+    # AWS's API takes PRESERVE when it creates, too; the provider does not.
+    create, update = "resolveConflictsOnCreate", "resolveConflictsOnUpdate"
+    yield from one_of(create, inputs.get(create), ("NONE", "OVERWRITE"))
+    yield from one_of(update, inputs.get(update), ("NONE", "OVERWRITE", "PRESERVE"))
 
 
 @rule(_ADDON, source=f"{_API}API_CreateAddon.html")
@@ -150,7 +159,15 @@ def principal(inputs: Inputs) -> Iterator[Refusal]:
 
 @rule(_ENTRY, source=f"{_API}API_CreateAccessEntry.html")
 def entry_type(inputs: Inputs) -> Iterator[Refusal]:
-    kinds = ("STANDARD", "EC2_LINUX", "EC2_WINDOWS", "FARGATE_LINUX", "EC2", "HYBRID_LINUX")
+    kinds = (
+        "STANDARD",
+        "EC2",
+        "EC2_LINUX",
+        "EC2_WINDOWS",
+        "FARGATE_LINUX",
+        "HYBRID_LINUX",
+        "HYPERPOD_LINUX",
+    )
     yield from one_of("type", inputs.get("type"), kinds)
 
 
@@ -173,7 +190,7 @@ def access_scope_names_its_namespaces(inputs: Inputs) -> Iterator[Refusal]:
     namespaces = _dig(scope, "namespaces")
     if _dig(scope, "type") == "namespace" and not namespaces:
         yield Refusal("accessScope.namespaces", "are required for the scope namespace")
-    if _dig(scope, "type") == "cluster" and namespaces:
+    if _dig(scope, "type") == "cluster" and namespaces and namespaces is not UNKNOWN:
         yield Refusal("accessScope.namespaces", "are only for the scope namespace")
 
 
@@ -181,9 +198,11 @@ def access_scope_names_its_namespaces(inputs: Inputs) -> Iterator[Refusal]:
     _POD_IDENTITY, source="https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"
 )
 def pod_identity_names(inputs: Inputs) -> Iterator[Refusal]:
-    regex = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
-    for name in ("namespace", "serviceAccount"):
-        yield from pattern(name, inputs.get(name), regex, "a name of Kubernetes")
+    label = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    subdomain = rf"(?=.{{1,253}}$){label}(\.{label})*"
+    what = "a name of Kubernetes: lower case, digits and -"
+    yield from pattern("namespace", inputs.get("namespace"), label, what)
+    yield from pattern("serviceAccount", inputs.get("serviceAccount"), subdomain, f"{what} and .")
 
 
 @rule(_POD_IDENTITY, source=f"{_API}API_CreatePodIdentityAssociation.html")

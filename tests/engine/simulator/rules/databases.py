@@ -19,13 +19,18 @@ RESERVED_USERS = {
     "admin",
     "rdsadmin",
     "rdsrepladmin",
+    "rdstopmgr",
     "rds_superuser",
     "rds_replication",
-    "postgres",
+    "rds_password",
+    "rds_iam",
 }
-RESERVED_DATABASES = {"postgres", "rdsadmin", "template0", "template1", "user", "select", "table"}
+RESERVED_DATABASES = {"rdsadmin", "template0", "template1", "user", "select", "table"}
 SIZES = r"(micro|small|medium|large|xlarge|\d{1,2}xlarge|metal)"
 CUSTOM_IOPS_GIB = 400
+PASSWORDS = ("password", "passwordWo", "manageMasterUserPassword")
+# An instance made from another one has that one's password.
+ORIGINS = ("replicateSourceDb", "restoreToPointInTime", "snapshotIdentifier")
 PASSWORD = r"[!#-.0-?A-~]{8,128}"
 
 
@@ -84,10 +89,10 @@ def engine(inputs: Inputs) -> Iterator[Refusal]:
 
 @rule(_INSTANCE, source=POSTGRESQL_SOURCE)
 def engine_version(inputs: Inputs) -> Iterator[Refusal]:
-    version = inputs.get("engineVersion")
-    if isinstance(version, str) and version.partition(".")[0] not in POSTGRESQL:
-        known = ", ".join(POSTGRESQL)
-        yield Refusal("engineVersion", f"should be a version of {known}, got {version!r}")
+    known = ", ".join(POSTGRESQL)
+    regex = rf"({'|'.join(POSTGRESQL)})(\.\d+)?"
+    what = f"one of {known}, with or without a minor version such as .8"
+    yield from pattern("engineVersion", inputs.get("engineVersion"), regex, what)
 
 
 @rule(_INSTANCE, source=f"{_GUIDE}USER_UpgradeDBInstance.Upgrading.html")
@@ -118,7 +123,8 @@ def storage_size(inputs: Inputs) -> Iterator[Refusal]:
 @rule(_INSTANCE, source=f"{_GUIDE}USER_PIOPS.Autoscaling.html")
 def storage_can_grow(inputs: Inputs) -> Iterator[Refusal]:
     now, most = inputs.get("allocatedStorage"), inputs.get("maxAllocatedStorage")
-    if isinstance(now, int) and isinstance(most, int) and most * 10 < now * 11:
+    # 0 turns growth off.
+    if isinstance(now, int) and isinstance(most, int) and 0 != most * 10 < now * 11:
         reason = f"should exceed allocatedStorage by a tenth, got {most} and {now}"
         yield Refusal("maxAllocatedStorage", reason)
 
@@ -165,7 +171,8 @@ def user_name(inputs: Inputs) -> Iterator[Refusal]:
 @rule(_INSTANCE, source=_CREATE)
 def user_name_is_free(inputs: Inputs) -> Iterator[Refusal]:
     name = inputs.get("username")
-    if isinstance(name, str) and name.lower() in RESERVED_USERS:
+    # PostgreSQL keeps the prefix pg_ to itself.
+    if isinstance(name, str) and (name.lower() in RESERVED_USERS or name.startswith("pg_")):
         yield Refusal("username", f"{name!r} is a reserved word for this engine")
 
 
@@ -180,6 +187,12 @@ def password(inputs: Inputs) -> Iterator[Refusal]:
 def one_keeper_of_the_password(inputs: Inputs) -> Iterator[Refusal]:
     if inputs.get("manageMasterUserPassword") is True and inputs.get("password") is not None:
         yield Refusal("manageMasterUserPassword", "excludes password: RDS makes its own")
+
+
+@rule(_INSTANCE, source=_CREATE)
+def somebody_keeps_the_password(inputs: Inputs) -> Iterator[Refusal]:
+    if all(inputs.get(name) in (None, False) for name in PASSWORDS + ORIGINS):
+        yield Refusal("password", "is required without manageMasterUserPassword")
 
 
 @rule(_INSTANCE, source=_CREATE)
@@ -231,3 +244,10 @@ def exported_logs(inputs: Inputs) -> Iterator[Refusal]:
 def monitoring(inputs: Inputs) -> Iterator[Refusal]:
     interval = inputs.get("monitoringInterval")
     yield from one_of("monitoringInterval", interval, (0, 1, 5, 10, 15, 30, 60))
+
+
+@rule(_INSTANCE, source=_CREATE)
+def monitoring_has_a_role(inputs: Inputs) -> Iterator[Refusal]:
+    interval = inputs.get("monitoringInterval")
+    if isinstance(interval, int) and interval and inputs.get("monitoringRoleArn") is None:
+        yield Refusal("monitoringRoleArn", f"is required with a monitoringInterval of {interval}")

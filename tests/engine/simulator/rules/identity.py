@@ -1,5 +1,6 @@
 """IAM and KMS."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,8 +26,11 @@ ELEMENTS = {
     "NotResource",
     "Condition",
 }
+ACTION = r"\*|[a-zA-Z0-9*-]+:[a-zA-Z0-9*?]+"
 TRUST_CHARACTERS = 2048
 INLINE_CHARACTERS = 10240
+PRINCIPALS = {"Principal", "NotPrincipal"}
+RESOURCES = {"Resource", "NotResource"}
 
 
 def _property(inputs: Inputs) -> str:
@@ -54,8 +58,12 @@ def policy_is_json(inputs: Inputs) -> Iterator[Refusal]:
     name = _property(inputs)
     parsed, refused = document(name, inputs.get(name))
     yield from refused
-    if parsed is not None and not (isinstance(parsed, dict) and parsed.get("Statement")):
-        yield Refusal(name, "should be an object with a Statement")
+    found = parsed.get("Statement") if isinstance(parsed, dict) else None
+    listed = found if isinstance(found, list) else [found]
+    # The text "null" is JSON too.
+    given = isinstance(inputs.get(name), str) and not refused
+    if given and not (listed and all(isinstance(one, dict) and one for one in listed)):
+        yield Refusal(name, "should be an object with a Statement, itself an object or some")
 
 
 @rule(_ROLE, _POLICY, _BUCKET_POLICY, source=f"{_IAM}reference_policies_elements_version.html")
@@ -94,10 +102,12 @@ def policy_action(inputs: Inputs) -> Iterator[Refusal]:
 @rule(_ROLE, _POLICY, _BUCKET_POLICY, source=f"{_IAM}reference_policies_elements_action.html")
 def policy_action_form(inputs: Inputs) -> Iterator[Refusal]:
     for statement in _statements(inputs):
-        for action in _words(statement.get("Action") or statement.get("NotAction")):
-            if action != "*" and ":" not in action:
+        name = "Action" if "Action" in statement else "NotAction"
+        actions = statement.get(name, "*")
+        for action in actions if isinstance(actions, list) and actions else [actions]:
+            if not re.fullmatch(ACTION, str(action), re.ASCII):
                 yield Refusal(
-                    _property(inputs), f"Action should be service:operation, got {action!r}"
+                    _property(inputs), f"{name} should be service:operation, got {action!r}"
                 )
 
 
@@ -118,20 +128,20 @@ def policy_resource_form(inputs: Inputs) -> Iterator[Refusal]:
 
 @rule(_POLICY, source=f"{_IAM}reference_policies_elements_principal.html")
 def role_policy_names_no_principal(inputs: Inputs) -> Iterator[Refusal]:
-    if any("Principal" in statement for statement in _statements(inputs)):
+    if any(PRINCIPALS & statement.keys() for statement in _statements(inputs)):
         yield Refusal("policy", "Principal is not for the policy of a role: the role is it")
 
 
 @rule(_ROLE, _BUCKET_POLICY, source=f"{_IAM}reference_policies_elements_principal.html")
 def policy_of_a_resource_names_its_principal(inputs: Inputs) -> Iterator[Refusal]:
     for statement in _statements(inputs):
-        if not {"Principal", "NotPrincipal"} & statement.keys():
+        if not PRINCIPALS & statement.keys():
             yield Refusal(_property(inputs), "a statement should name its Principal")
 
 
 @rule(_ROLE, source=f"{_IAM}reference_policies_elements_resource.html")
 def trust_names_no_resource(inputs: Inputs) -> Iterator[Refusal]:
-    if any("Resource" in statement for statement in _statements(inputs)):
+    if any(RESOURCES & statement.keys() for statement in _statements(inputs)):
         yield Refusal("assumeRolePolicy", "Resource is not for a trust policy: the role is it")
 
 

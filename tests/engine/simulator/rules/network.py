@@ -1,5 +1,6 @@
 """EC2."""
 
+import ipaddress
 from collections.abc import Iterator
 
 from tests.engine.simulator.rules.rule import (
@@ -21,6 +22,7 @@ _RULES = (
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
 )
 _ALL_PROTOCOLS = "-1"
+_WITH_PORTS = ("tcp", "udp", "6", "17")
 
 
 @rule("aws:ec2/vpc:Vpc", source=f"{_VPC}vpc-cidr-blocks.html")
@@ -62,6 +64,9 @@ def route_target(inputs: Inputs) -> Iterator[Refusal]:
         "vpcEndpointId",
         "vpcPeeringConnectionId",
         "egressOnlyGatewayId",
+        "carrierGatewayId",
+        "coreNetworkArn",
+        "localGatewayId",
     )
     yield from exactly_one(inputs, *names)
 
@@ -88,8 +93,14 @@ def endpoint_type(inputs: Inputs) -> Iterator[Refusal]:
 
 @rule("aws:ec2/vpcEndpoint:VpcEndpoint", source=_GATEWAY)
 def gateway_endpoint_has_no_subnets(inputs: Inputs) -> Iterator[Refusal]:
-    if inputs.get("vpcEndpointType") == "Gateway" and inputs.get("subnetIds"):
+    if inputs.get("vpcEndpointType", "Gateway") == "Gateway" and inputs.get("subnetIds"):
         yield Refusal("subnetIds", "a gateway endpoint takes route tables, not subnets")
+
+
+@rule("aws:ec2/vpcEndpoint:VpcEndpoint", source=f"{_EC2}API_CreateVpcEndpoint.html")
+def only_gateway_endpoints_have_routes(inputs: Inputs) -> Iterator[Refusal]:
+    if inputs.get("vpcEndpointType") == "Interface" and inputs.get("routeTableIds"):
+        yield Refusal("routeTableIds", "an interface endpoint takes subnets, not route tables")
 
 
 @rule("aws:ec2/securityGroup:SecurityGroup", source=f"{_EC2}API_CreateSecurityGroup.html")
@@ -119,30 +130,53 @@ def rule_block(inputs: Inputs) -> Iterator[Refusal]:
     yield from network("cidrIpv4", inputs.get("cidrIpv4"))
 
 
+@rule(*_RULES, source=f"{_EC2}API_Ipv6Range.html")
+def rule_block_of_ipv6(inputs: Inputs) -> Iterator[Refusal]:
+    block = inputs.get("cidrIpv6")
+    if not isinstance(block, str):
+        return
+    try:
+        ipaddress.IPv6Network(block)
+    except ValueError as bad:
+        yield Refusal("cidrIpv6", f"should be an IPv6 CIDR block ({bad})")
+
+
 @rule(*_RULES, source=f"{_EC2}API_IpPermission.html")
 def rule_protocol(inputs: Inputs) -> Iterator[Refusal]:
     protocol = inputs.get("ipProtocol")
-    regex = r"-1|tcp|udp|icmp|icmpv6|\d{1,3}"
-    yield from pattern("ipProtocol", protocol, regex, "tcp, udp, icmp, icmpv6, a number or -1")
+    regex = r"-1|tcp|udp|icmp|icmpv6|1?\d{1,2}|2[0-4]\d|25[0-5]"
+    yield from pattern("ipProtocol", protocol, regex, "tcp, udp, icmp, icmpv6, 0 to 255 or -1")
+
+
+@rule(*_RULES, source=f"{_EC2}API_IpPermission.html")
+def rule_has_ports(inputs: Inputs) -> Iterator[Refusal]:
+    for name in ("fromPort", "toPort"):
+        if inputs.get("ipProtocol") in _WITH_PORTS and inputs.get(name) is None:
+            yield Refusal(name, "is required for tcp and udp")
 
 
 @rule(*_RULES, source=f"{_EC2}API_IpPermission.html")
 def rule_ports_exist(inputs: Inputs) -> Iterator[Refusal]:
+    # Of ICMP they are type and code, and -1 is every one.
+    low = 0 if inputs.get("ipProtocol") in _WITH_PORTS else -1
     for name in ("fromPort", "toPort"):
-        yield from between(name, inputs.get(name), -1, 65535)
+        yield from between(name, inputs.get(name), low, 65535)
 
 
 @rule(*_RULES, source=f"{_EC2}API_IpPermission.html")
 def rule_ports_in_order(inputs: Inputs) -> Iterator[Refusal]:
     low, high = inputs.get("fromPort"), inputs.get("toPort")
-    if isinstance(low, int) and isinstance(high, int) and low > high:
+    ports = inputs.get("ipProtocol") in _WITH_PORTS
+    if ports and isinstance(low, int) and isinstance(high, int) and low > high:
         yield Refusal("fromPort", f"should not be above toPort, got {low} and {high}")
 
 
 @rule(*_RULES, source=f"{_EC2}API_IpPermission.html")
 def rule_of_all_protocols_has_no_ports(inputs: Inputs) -> Iterator[Refusal]:
     ports = [inputs.get(name) for name in ("fromPort", "toPort")]
-    if inputs.get("ipProtocol") == _ALL_PROTOCOLS and any(p not in (None, -1) for p in ports):
+    if inputs.get("ipProtocol") == _ALL_PROTOCOLS and any(
+        isinstance(p, int) and p != -1 for p in ports
+    ):
         yield Refusal(
             "ipProtocol", "-1 is every protocol and every port; leave fromPort and toPort out"
         )

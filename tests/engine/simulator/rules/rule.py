@@ -56,16 +56,24 @@ def one_of(property_: str, value: Any, known: Iterable[Any]) -> Iterator[Refusal
 
 
 def exactly_one(inputs: Inputs, *names: str) -> Iterator[Refusal]:
-    """Unknown values count as given."""
-    given = [name for name in names if inputs.get(name) not in (None, "")]
-    if len(given) != 1:
+    """An unknown value may turn out to be given, or not."""
+    given = [name for name in names if inputs.get(name) not in (None, "", UNKNOWN)]
+    unknown = any(inputs.get(name) is UNKNOWN for name in names)
+    if len(given) > 1 or not (given or unknown):
         found = " and ".join(given) or "none"
         yield Refusal(names[0], f"exactly one of {', '.join(names)} should be given, got {found}")
 
 
 def network(property_: str, value: Any, low: int = 0, high: int = 32) -> Iterator[Refusal]:
-    """An IPv4 block without host bits, of a prefix from `low` to `high`."""
+    """An IPv4 block with a prefix from `low` to `high`.
+
+    AWS cuts host bits off; the provider refuses them, since it would see a difference for ever.
+    """
     if not isinstance(value, str):
+        return
+    # Python takes an address alone, and a mask for a prefix.
+    if not re.search(r"/\d{1,2}$", value):
+        yield Refusal(property_, f"should be an IPv4 CIDR block such as 10.0.0.0/16, got {value!r}")
         return
     try:
         block = ipaddress.IPv4Network(value)

@@ -23,6 +23,12 @@ ACTIONS = (
     "noncurrentVersionTransitions",
     "abortIncompleteMultipartUpload",
 )
+# What counts the days of an action; a transition may come on day 0.
+DAYS = {
+    "expiration": "days",
+    "noncurrentVersionExpiration": "noncurrentDays",
+    "abortIncompleteMultipartUpload": "daysAfterInitiation",
+}
 
 
 @rule(_BUCKET, source=f"{_GUIDE}bucketnamingrules.html")
@@ -80,16 +86,18 @@ def lifecycle_ids_differ(inputs: Inputs) -> Iterator[Refusal]:
 @rule(_LIFECYCLE, source=f"{_API}API_LifecycleExpiration.html")
 def lifecycle_days(inputs: Inputs) -> Iterator[Refusal]:
     for index, one in enumerate(_rules(inputs)):
-        expiration = one.get("expiration")
-        days = expiration.get("days") if isinstance(expiration, dict) else None
-        if isinstance(days, int) and days < 1:
-            yield Refusal(f"rules[{index}].expiration.days", f"should be 1 at least, got {days}")
+        for action, name in DAYS.items():
+            given = one.get(action)
+            days = given.get(name) if isinstance(given, dict) else None
+            if isinstance(days, int) and days < 1:
+                where = f"rules[{index}].{action}.{name}"
+                yield Refusal(where, f"should be 1 at least, got {days}")
 
 
 @rule(_LIFECYCLE, source=f"{_API}API_LifecycleRule.html")
 def lifecycle_does_something(inputs: Inputs) -> Iterator[Refusal]:
     for index, one in enumerate(_rules(inputs)):
-        if not any(action in one for action in ACTIONS):
+        if not any(one.get(action) for action in ACTIONS):
             yield Refusal(f"rules[{index}]", "should have an action, such as expiration")
 
 

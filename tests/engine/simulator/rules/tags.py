@@ -9,9 +9,9 @@ _SOURCE = "https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practice
 MOST = 50
 
 
-def _tags(inputs: Inputs) -> dict[str, str]:
+def _tags(inputs: Inputs) -> Inputs:
     tags = inputs.get("tags")
-    return {k: v for k, v in tags.items() if isinstance(v, str)} if isinstance(tags, dict) else {}
+    return tags if isinstance(tags, dict) else {}
 
 
 @rule(source=_SOURCE)
@@ -31,7 +31,7 @@ def tag_keys_of_aws(inputs: Inputs) -> Iterator[Refusal]:
 @rule(source=_SOURCE)
 def tag_values(inputs: Inputs) -> Iterator[Refusal]:
     for key, value in _tags(inputs).items():
-        if len(value) > 256:
+        if isinstance(value, str) and len(value) > 256:
             yield Refusal(
                 "tags", f"a value should have 256 characters at most: {key!r} has {len(value)}"
             )

@@ -10,3 +10,4 @@ def install(ended: ExitStack) -> None:
     for module in (network, databases, clusters, storage):
         for guard in module.GUARDS:
             apply(guard, ended)
+    storage.read_condition(ended)

@@ -1,10 +1,13 @@
 """S3: a bucket's policy is one, and is about that bucket."""
 
+import copy
 import json
+from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import S3Backend
+from moto.s3.models import FakeBucket, S3Backend
 
 from tests.engine.simulator.stricter.guard import Guard
 
@@ -29,6 +32,27 @@ def policy_is_about_the_bucket(backend: S3Backend, given: dict[str, Any]) -> Non
             bucket = resource.rpartition(":::")[2].partition("/")[0]
             if bucket not in (given["bucket_name"], "*"):
                 raise MalformedPolicy(f"Policy has invalid resource: {resource}")
+
+
+def _is_about_plain_http(statement: dict[str, Any]) -> bool:
+    condition = statement.get("Condition", {})
+    return condition == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def read_condition(ended: ExitStack) -> None:
+    """Moto reads no conditions. The way to the account stands for TLS, so what forbids plain HTTP is not met."""
+    original = FakeBucket.get_permission
+
+    def permission(bucket: FakeBucket, action: str, resource: str) -> Any:
+        if bucket.policy is None:
+            return original(bucket, action, resource)
+        policy = json.loads(bucket.policy)
+        left = [s for s in policy["Statement"] if not _is_about_plain_http(s)]
+        seen = copy.copy(bucket)
+        seen.policy = json.dumps({**policy, "Statement": left}).encode()
+        return original(seen, action, resource)
+
+    ended.enter_context(patch.object(FakeBucket, "get_permission", permission))
 
 
 GUARDS = (Guard(S3Backend, "put_bucket_policy", policy_is_about_the_bucket, _POLICY),)
