@@ -140,6 +140,9 @@ def _pod(
                     "readinessProbe": {
                         "exec": {"command": ["pg_isready", "-q", "-h", "127.0.0.1"]},
                         "periodSeconds": 1,
+                        # A busy machine is slow to answer; without an endpoint every client would fail.
+                        "timeoutSeconds": 10,
+                        "failureThreshold": 30,
                     },
                     "volumeMounts": [{"name": "files", "mountPath": FILES}],
                 }

@@ -40,7 +40,7 @@ def _is_about_plain_http(statement: dict[str, Any]) -> bool:
 
 
 def read_condition(ended: ExitStack) -> None:
-    """Moto reads no conditions. The way to the account stands for TLS, so what forbids plain HTTP is not met."""
+    """Moto reads no conditions. The way to the account stands for TLS: a ban of plain HTTP is not met."""
     original = FakeBucket.get_permission
 
     def permission(bucket: FakeBucket, action: str, resource: str) -> Any:
