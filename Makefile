@@ -5,7 +5,7 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down repair preview plan policy-pack test charts chart-test check format e2e engine simulate bench-engine bench-platform docs lock
+.PHONY: help up down repair preview plan policy-pack test charts chart-test check format e2e engine engine-infrastructure simulate bench-engine bench-platform docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ e2e: .venv/lock ## Install the stack local on a real, throw-away Kubernetes, use
 
 engine: .venv/engine ## Run the AWS stacks on a simulated AWS and a throw-away Kubernetes
 	.venv/bin/pytest tests/engine --charts $(CHARTS) $(ARGS)
+
+engine-infrastructure: .venv/engine ## Of `make engine`, what needs no real Airflow
+	.venv/bin/pytest tests/engine --ignore tests/engine/scenarios/airflow --charts $(CHARTS) $(ARGS)
 
 simulate: .venv/engine ## Deploy STACK=dev|staging|prod into a simulated AWS account on your Kubernetes
 	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)
