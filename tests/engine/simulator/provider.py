@@ -183,7 +183,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         raw = self._tagged(token, decode(request.news))
         old = decode(request.olds)
         if request.preview:
-            return provider_pb2.UpdateResponse(properties=encode({**old, **raw}))
+            inside = {
+                key: {**old.get(key, {}), **raw.get(key, {})}
+                for key in COMPUTED_INSIDE.get(token, {})
+            }
+            return provider_pb2.UpdateResponse(properties=encode({**old, **raw, **inside}))
         with self._step("update", request, context):
             if kind.update is None:
                 raise Refused("no property of it can be changed in place")

@@ -48,6 +48,7 @@ class Kubernetes:
         kinds = "customresourcedefinition,clusterrole,clusterrolebinding"
         self.kubectl.delete(kinds, "--selector", OF_KEDA)
         self.kubectl.delete("storageclass", "gp3")
+        self.kubectl.delete("ingressclass", "airflow")
         self.kubectl.delete("configmap", "amazon-vpc-cni", "--namespace", "kube-system")
         self.kubectl.delete("--filename", str(CRDS))
         provisioner = self._provisioner()["metadata"]
