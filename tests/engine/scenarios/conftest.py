@@ -10,7 +10,7 @@ from tests.cluster.platform import Cluster
 from tests.engine.account import Account, AwsStack
 
 TOOLS = ("pulumi", "pulumi-resource-eks", "kubectl", "helm", "git", "make", "node")
-CHARTS = Path(__file__).with_name("charts")
+CHARTS = Path(__file__).with_name("small-charts")
 CONTEXT = "kind-airflow"
 
 

@@ -29,6 +29,7 @@ class Fault:
     late: bool = False
     met: int = 0
     waiting: int = 0
+    healed: threading.Event = field(default_factory=threading.Event)
 
     def meets(self, operation: str, token: str, name: str) -> bool:
         return operation == self.operation and self.token in ("", token) and self.name in ("", name)
@@ -40,7 +41,6 @@ class Faults:
     busy: int = 0
     faults: list[Fault] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    healed: threading.Event = field(default_factory=threading.Event)
 
     def add(self, **fault: Any) -> None:
         with self.lock:
@@ -49,12 +49,10 @@ class Faults:
     def heal(self) -> None:
         """No faults any more, and who waits in one goes on."""
         with self.lock:
+            for fault in self.faults:
+                # Also for an operation that has met it and does not wait yet.
+                fault.healed.set()
             self.faults.clear()
-            self._release()
-
-    def _release(self) -> None:
-        self.healed.set()
-        self.healed = threading.Event()
 
     @contextmanager
     def around(
@@ -86,8 +84,7 @@ class Faults:
         if fault.seconds:
             with self.lock:
                 fault.waiting += 1
-                healed = self.healed
-            _wait_for_either(healed, cancelled, fault.seconds)
+            _wait_for_either(fault.healed, cancelled, fault.seconds)
             with self.lock:
                 fault.waiting -= 1
         if fault.error:

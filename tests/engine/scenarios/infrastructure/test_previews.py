@@ -6,7 +6,12 @@ from tests.engine import previews
 
 # What Pulumi itself says here: the test tools' Kubernetes provider is one release behind the SDK,
 # and the simulated provider is attached, not installed.
-OF_PULUMI = ("using pulumi-resource-", "Attaching debug", "You are currently using")
+OF_PULUMI = (
+    "using pulumi-resource-",
+    "resource plugin kubernetes is expected to have version",
+    "Attaching debug",
+    "You are currently using",
+)
 
 
 @pytest.mark.parametrize("name", previews.STACKS)
