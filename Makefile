@@ -5,7 +5,7 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down repair preview plan policy-pack test charts chart-test check format e2e engine engine-infrastructure simulate bench-engine bench-platform docs lock
+.PHONY: help up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-engine bench-platform docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +34,12 @@ test: .venv/lock ## Run every test that needs only Python
 chart-test: .venv/lock ## Render the charts in CHARTS=directory with helm, and check what they make
 	.venv/bin/pytest tests/chart --charts $(CHARTS)
 
-check: .venv/lock ## Format, lint, types, `make test`
+lint: .venv/lock ## Format, lint, types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/basedpyright
-	@$(MAKE) --no-print-directory test
+
+check: lint test ## `make lint` and `make test`
 
 format: .venv/lock ## Rewrite the code in the one format
 	.venv/bin/ruff format .

@@ -146,9 +146,9 @@ def _recover(stack: Stack, settings: Settings) -> None:
     if stack.release_stale_lock():
         _say("removed the lock of a command that was killed")
     cluster = _cluster(stack, settings)
-    for revision in cluster.clear_interrupted_release() if cluster else ():
-        _say(f"forgot the Helm revision {revision}, which a killed command left half-way")
     interrupted = stack.interrupted_creates()
+    for revision in cluster.clear_interrupted_releases(interrupted) if cluster else ():
+        _say(f"forgot the Helm revision {revision}, which a killed command left half-way")
     if interrupted:
         _say(f"a killed command was creating {len(interrupted)} resources: looking what is there")
         account = _account(stack.name)

@@ -163,9 +163,12 @@ class AwsStack:
 
     def make(self, target: str) -> tuple[int, str]:
         status, said = self.checkout.make(target, self.name, **self.environment)
+        self.record(said)
+        return status, said
+
+    def record(self, said: str) -> None:
         with self.log.open("a") as log:
             log.write(said)
-        return status, said
 
     def start(self, target: str) -> "subprocess.Popen[str]":
         return self.checkout.start(target, self.name, **self.environment)

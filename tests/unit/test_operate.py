@@ -260,16 +260,36 @@ def test_other_resources_are_not_looked_for(tools):
     assert tools.calls() == []
 
 
-def test_interrupted_helm_revisions_are_forgotten_and_no_others(tools):
-    found = {"items": [{"metadata": {"name": "sh.helm.release.v1.airflow.v2"}}]}
-    tools("kubectl", f"case \"$*\" in *' get secret '*) echo '{json.dumps(found)}' ;; esac")
+PENDING = "status in (pending-install,pending-upgrade,pending-rollback)"
 
-    assert KIND.clear_interrupted_release() == ["sh.helm.release.v1.airflow.v2"]
-    asked, deleted = tools.calls()
-    assert (
-        "--selector owner=helm,name=airflow,"
-        "status in (pending-install,pending-upgrade,pending-rollback)"
-    ) in asked
+
+@pytest.mark.parametrize(
+    ("creating", "of_airflow", "of_keda"),
+    [
+        ([], f",{PENDING}", f",{PENDING}"),
+        (["airflow"], "", f",{PENDING}"),
+        (["keda"], f",{PENDING}", ""),
+    ],
+    ids=["an update was killed", "a first install was killed", "that of KEDA was killed"],
+)
+def test_helm_revisions_that_pulumi_does_not_know_are_forgotten_and_no_others(
+    tools, creating, of_airflow, of_keda
+):
+    found = {"items": [{"metadata": {"name": "sh.helm.release.v1.airflow.v2"}}]}
+    script = f"*'--namespace airflow --selector'*) echo '{json.dumps(found)}' ;;"
+    tools("kubectl", f"case \"$*\" in {script} *' get secret '*) echo '{{\"items\": []}}' ;; esac")
+    other = {"type": "kubernetes:core/v1:Secret", "inputs": {"metadata": {"name": "airflow"}}}
+    releases = [{"type": kubernetes.RELEASE, "inputs": {"name": name}} for name in creating]
+
+    forgotten = KIND.clear_interrupted_releases([other, *releases])
+
+    assert forgotten == ["sh.helm.release.v1.airflow.v2"]
+    asked, deleted, asked_of_keda = tools.calls()
+    where = "kubectl --context kind-a get secret --namespace"
+    assert asked == (
+        f"{where} airflow --selector owner=helm,name=airflow{of_airflow} --output json"
+    )
+    assert asked_of_keda == (f"{where} keda --selector owner=helm,name=keda{of_keda} --output json")
     assert deleted == (
         "kubectl --context kind-a delete secret sh.helm.release.v1.airflow.v2 --namespace airflow"
     )

@@ -21,7 +21,8 @@ def _kill_up(stack, account, moment):
         wait_for("the moment to kill", moment, seconds=300)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        said, _ = process.communicate()
+        stack.record(said)
         account.heal()
     # What AWS was asked for, it goes on to do.
     wait_for("AWS to finish", account.idle, seconds=300)

@@ -1,8 +1,29 @@
 """What is protected in prod stays, until somebody says otherwise in the stack file."""
 
+from contextlib import contextmanager
+
 from tests.engine.scenarios.infrastructure.conftest import unprotect
 
 PROTECTED = ("eks cluster", "rds instance", "s3 bucket", "kms key")
+# Mistakes in the program: AWS renames neither. File, what stands there, what takes its place.
+ANOTHER_DATABASE = ("database.py", 'USER = NAME = "airflow"', 'USER, NAME = "airflow", "other"')
+ANOTHER_CLUSTER = (
+    "cluster.py",
+    "            vpc_id=args.vpc_id,",
+    "            name='other',\n            vpc_id=args.vpc_id,",
+)
+
+
+@contextmanager
+def mistake(stack, file, right, wrong):
+    path = stack.checkout.folder / "components" / file
+    text = path.read_text()
+    assert right in text
+    path.write_text(text.replace(right, wrong))
+    try:
+        yield
+    finally:
+        path.write_text(text)
 
 
 def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
@@ -22,46 +43,29 @@ def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
         assert kind in said, "it says what is still there"
     prod.up()
 
-    _another_database_name(prod)
-    status, said = prod.make("up")
+    with mistake(prod, *ANOTHER_DATABASE):
+        status, said = prod.make("up")
     assert status != 0
     assert "database-instance" in said
     assert "protect" in said
-    _the_database_name(prod)
 
     unprotect(prod)
     said = prod.up()
     assert "replaced" not in said.partition("Resources:")[2]
 
-    _another_database_name(prod)
-    status, said = prod.make("up")
-    assert status != 0, "also without protection a database is not made anew by surprise"
-    assert "Nothing was changed" in said
-    assert "database-instance: would be replaced because of dbName" in said
-    assert "Traceback" not in said
-    _the_database_name(prod)
+    for change, why in (
+        (ANOTHER_DATABASE, "database-instance: would be replaced because of dbName"),
+        (ANOTHER_CLUSTER, "cluster-eks-eksCluster: would be replaced because of name"),
+    ):
+        with mistake(prod, *change):
+            status, said = prod.make("up")
+        assert status != 0, "also without protection nothing is made anew by surprise"
+        assert "Nothing was changed" in said
+        assert why in said
+        assert "Traceback" not in said
 
     status, said = prod.make("down")
     assert status == 0, said
     assert "Nothing is left." in said
     (snapshot,) = account.inventory()
     assert snapshot.startswith("rds snapshot prod-database-final-")
-
-
-def _component(stack):
-    return stack.checkout.folder / "components" / "database.py"
-
-
-def _another_database_name(stack):
-    """A mistake in the program: AWS cannot rename a database."""
-    text = _component(stack).read_text()
-    _component(stack).write_text(
-        text.replace('USER = NAME = "airflow"', 'USER, NAME = "airflow", "other"')
-    )
-
-
-def _the_database_name(stack):
-    text = _component(stack).read_text()
-    _component(stack).write_text(
-        text.replace('USER, NAME = "airflow", "other"', 'USER = NAME = "airflow"')
-    )
