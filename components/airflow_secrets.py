@@ -124,6 +124,9 @@ class AirflowSecrets(pulumi.ComponentResource):
         if args.configured.fernet_key is not None:
             return args.configured.fernet_key
         newest = args.rotation.fernet
+        # The SDK marks them only when they are made: after a refresh they would stand in the state.
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["base64", "hex"])
+        opts = pulumi.ResourceOptions.merge(opts, secret)
         keys = [
             # Fernet's alphabet is the URL-safe one: https://cryptography.io/en/latest/fernet/
             random.RandomBytes(f"{name}-fernet-{generation}", length=32, opts=opts).base64.apply(

@@ -130,12 +130,22 @@ class Kubernetes:
             part: state["status"] or "missing" for part, state in json.loads(done.stdout).items()
         }
 
+    def jobs(self) -> dict[str, str]:
+        """Jobs of the release that have still to end, such as the one that makes the user `admin`."""
+        return {
+            job["metadata"]["name"]: "not done"
+            for job in self.items("job", "release=airflow")
+            if not job.get("status", {}).get("succeeded")
+        }
+
     def wait_healthy(self, say: Callable[[str], None]) -> None:
-        """Wait until every part is healthy. Raises `Problem` with what is not."""
+        """Wait until every part is healthy and every job is done. Raises `Problem` with what is not."""
         deadline = time.monotonic() + HEALTH_SECONDS
         last: dict[str, str] = {}
         while time.monotonic() < deadline:
             seen = self.health()
+            if seen:
+                seen |= self.jobs()
             if seen != last:
                 say(", ".join(f"{part} {state}" for part, state in seen.items()) or "no answer yet")
             if seen and all(state == "healthy" for state in seen.values()):

@@ -140,6 +140,12 @@ def test_a_fernet_key_is_valid_and_the_one_before_still_reads(
     assert [base64.b64decode(key, altchars=b"-_", validate=True) for key in keys] == content
 
 
+def test_a_fernet_key_stays_a_secret_when_pulumi_reads_it_again(secrets):
+    (key,) = secrets().all(BYTES)
+
+    assert key.secret_outputs == {"base64", "hex"}, "`pulumi refresh` would write it in plain text"
+
+
 @pytest.mark.parametrize(("generation", "kept"), [(1, {1}), (2, {1, 2}), (5, {4, 5})])
 def test_an_old_fernet_key_stays_the_one_it_was(secrets, generation, kept):
     declaration = secrets(rotation={"fernet": generation})

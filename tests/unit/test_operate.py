@@ -313,21 +313,68 @@ def test_health_is_what_the_api_server_says(tools, script, health):
     assert "exec --namespace airflow deploy/airflow-api-server" in tools.calls()[0]
 
 
-def test_waiting_ends_when_every_part_is_healthy(tools):
-    tools("kubectl", 'echo \'{"scheduler": {"status": "healthy"}}\'')
+@pytest.fixture
+def healthy(tools, monkeypatch, tmp_path):
+    """A cluster that answers with these states of a part, and with these jobs."""
+    monkeypatch.setattr(kubernetes.time, "sleep", lambda seconds: None)
+
+    def make(part, *jobs):
+        """`jobs` are what kubectl lists, one answer after the other."""
+        for number, items in enumerate(jobs, start=1):
+            (tmp_path / f"jobs{number}").write_text(json.dumps({"items": items}) + "\n")
+        (tmp_path / "jobs-asked").write_text("")
+        tools(
+            "kubectl",
+            f"""case "$*" in
+              *" get job "*) printf x >> {tmp_path}/jobs-asked
+                read -r asked < {tmp_path}/jobs-asked; asked=${{#asked}}
+                while read -r line; do printf %s "$line"; done < {tmp_path}/jobs$asked ;;
+              *) echo '{{"scheduler": {{"status": "{part}"}}}}' ;;
+            esac""",
+        )
+
+    return make
+
+
+def _job(**status):
+    return {"metadata": {"name": "airflow-create-user"}, "status": status}
+
+
+def test_waiting_ends_when_every_part_is_healthy(healthy, tools):
+    healthy("healthy", [])
     said = []
 
     KIND.wait_healthy(said.append)
+
     assert said == ["scheduler healthy"]
+    assert "get job --namespace airflow --selector release=airflow" in tools.calls()[-1]
 
 
-def test_waiting_ends_with_what_is_not_healthy_and_where_to_look(tools, monkeypatch):
-    tools("kubectl", 'echo \'{"a": {"status": "healthy"}, "b": {"status": "unhealthy"}}\'')
+def test_waiting_ends_when_the_user_that_it_announces_is_there(healthy):
+    healthy("healthy", [_job()], [_job(active=1)], [_job(succeeded=1)])
+    said = []
+
+    KIND.wait_healthy(said.append)
+
+    assert said == ["scheduler healthy, airflow-create-user not done", "scheduler healthy"]
+
+
+@pytest.mark.parametrize(
+    ("part", "jobs", "what"),
+    [
+        ("unhealthy", [], "scheduler is unhealthy"),
+        ("healthy", [_job(failed=3)], "airflow-create-user is not done"),
+    ],
+    ids=["a part", "a job"],
+)
+def test_waiting_ends_with_what_is_not_healthy_and_where_to_look(
+    healthy, monkeypatch, part, jobs, what
+):
+    healthy(part, jobs)
     now = iter([0, 0, 10**6])
     monkeypatch.setattr(kubernetes.time, "monotonic", lambda: next(now))
-    monkeypatch.setattr(kubernetes.time, "sleep", lambda seconds: None)
 
-    with pytest.raises(Problem, match="after 300 s: b is unhealthy") as problem:
+    with pytest.raises(Problem, match=f"after 300 s: {what}") as problem:
         KIND.wait_healthy(lambda line: None)
     assert str(problem.value).endswith("kubectl --context kind-a get pods --namespace airflow")
 
