@@ -18,7 +18,7 @@ DATABASE = {"sqlite3.connect"}
 INSIDE_A_TASK = "move it into a task: this runs again at every parse, every 30 seconds"
 
 
-class Refused(ConnectionError):
+class RefusedError(ConnectionError):
     """Raised in place of a call that no file may make while it is imported."""
 
 
@@ -64,7 +64,7 @@ class Watch:
     def refuse(self, what: str) -> None:
         """Write down a call to the network or a database, and stop it."""
         self.add(self.place(sys._getframe(1)), f"{what}, outside of any task; {INSIDE_A_TASK}")
-        raise Refused(what)
+        raise RefusedError(what)
 
     def audit(self, event: str, arguments: tuple) -> None:
         if event in NETWORK:
