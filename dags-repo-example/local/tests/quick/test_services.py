@@ -1,0 +1,83 @@
+from configparser import RawConfigParser
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from local.environment import Ports
+from local.services import AIRFLOW, postgres_program, redis_config, supervisor_config, valkey_server
+from local.start import not_healthy
+
+PORTS = Ports(api=8080, postgres=5001, redis=5002)
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def config():
+    parser = RawConfigParser()
+    parser.read_string(supervisor_config(PORTS, Path("/run/s.sock")))
+    return parser
+
+
+def programs(config):
+    return {name: config[name] for name in config.sections() if name.startswith("program:")}
+
+
+def health(**heartbeats):
+    moments = dict.fromkeys(["scheduler", "triggerer", "dag_processor"], NOW) | heartbeats
+    return {
+        "metadatabase": {"status": "healthy"},
+        **{
+            part: {"status": "healthy", f"latest_{part}_heartbeat": moment.isoformat()}
+            for part, moment in moments.items()
+        },
+    }
+
+
+def test_every_process_is_started_again_when_it_ends(config):
+    assert len(programs(config)) == 7
+    assert {each["autorestart"] for each in programs(config).values()} == {"true"}
+
+
+def test_a_process_is_asked_alone_and_killed_with_all_its_children(config):
+    for each in programs(config).values():
+        assert "stopasgroup" not in each, "the tasks of a worker would die at once"
+        assert each["killasgroup"] == "true"
+
+
+def test_servers_stop_after_what_uses_them(config):
+    assert int(config["group:servers"]["priority"]) < int(config["group:airflow"]["priority"])
+    assert config["group:airflow"]["programs"] == ",".join(AIRFLOW)
+    assert config["program:postgres"]["stopsignal"] == "INT", "TERM waits for all clients to leave"
+
+
+def test_no_secret_is_in_the_configuration_of_the_processes(config):
+    commands = " ".join(each["command"] for each in programs(config).values())
+    assert "password" not in commands
+    assert "environment" not in config["supervisord"]
+
+
+def test_the_queue_asks_for_a_password_and_keeps_what_it_holds():
+    lines = redis_config("secret", PORTS).splitlines()
+    assert {"bind 127.0.0.1", "requirepass secret", "appendonly yes"} <= set(lines)
+
+
+def test_the_programs_of_postgresql_and_valkey_are_installed():
+    for program in (postgres_program("postgres"), postgres_program("initdb"), valkey_server()):
+        assert program.is_file()
+
+
+def test_airflow_is_healthy_when_all_parts_are():
+    assert not_healthy(health(), NOW - timedelta(seconds=1)) == []
+
+
+def test_a_heartbeat_of_the_last_start_does_not_count():
+    late = health(scheduler=NOW - timedelta(seconds=2))
+    assert not_healthy(late, NOW - timedelta(seconds=1)) == ["scheduler"]
+
+
+def test_who_is_missing_is_named():
+    sick = health()
+    sick["triggerer"] = {"status": "unhealthy", "latest_triggerer_heartbeat": None}
+    assert not_healthy(sick, NOW - timedelta(seconds=1)) == ["triggerer"]
+    assert not_healthy(None, NOW) == ["api-server"]
