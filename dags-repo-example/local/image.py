@@ -52,7 +52,7 @@ def try_out(image: str) -> None:
 
 def use_in_compose(image: str) -> None:
     """Let `.env` name the image; whatever else it holds stays."""
-    env_file.ensure()
+    env_file.ensure(ROOT)
     path = ROOT / ".env"
     lines = [x for x in path.read_text().splitlines() if not x.startswith("AIRFLOW_IMAGE=")]
     path.write_text("\n".join([*lines, f"AIRFLOW_IMAGE={image}"]) + "\n")
@@ -77,7 +77,9 @@ def next_step(repository: str, image: str, digest: str | None) -> str:
 
 def make(repository: str, base_digest: str) -> None:
     if shutil.which("docker") is None:
-        raise Problem("docker is not installed, and only Docker builds images: https://docs.docker.com")
+        raise Problem(
+            "docker is not installed, and only Docker builds images: https://docs.docker.com"
+        )
     image = f"{repository}:{version()}"
     build(image, base_digest)
     try_out(image)
@@ -88,7 +90,9 @@ def make(repository: str, base_digest: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.image", description=__doc__)
     parser.add_argument("--name", required=True, help="repository, such as registry/team/airflow")
-    parser.add_argument("--base-digest", default="", help="sha256:... of the image that it builds on")
+    parser.add_argument(
+        "--base-digest", default="", help="sha256:... of the image that it builds on"
+    )
     arguments = parser.parse_args()
     try:
         make(arguments.name, arguments.base_digest)

@@ -13,7 +13,7 @@ PID_FILE = STATE / "supervisord.pid"
 # Postgres and Redis start before there is a database to work with, and stop after all that use it.
 SERVERS = ("postgres", "redis")
 # A worker that is asked to stop finishes its tasks; nobody waits longer than this for a Ctrl-C.
-STOP_SECONDS = 8
+STOP_SECONDS = 15
 
 # All components write into one folder of logs, which the API server reads: nobody needs to serve them.
 AIRFLOW = {

@@ -1,24 +1,21 @@
 """From nothing to a healthy Airflow, and then an eye on it until Ctrl-C."""
 
-import json
 import time
-import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from local import database
+from local import database, health
 from local.environment import ROOT, STATE, Ports, environment
 from local.problem import Problem, last_lines
 from local.services import AIRFLOW, LOGS, SERVERS, log_of, redis_config
-from local.supervised import Supervisor, end_what_a_killed_start_left, supervisord, wait_until
+from local.supervised import (
+    Process,
+    Supervisor,
+    end_what_a_killed_start_left,
+    supervisord,
+    wait_until,
+)
 
-# Of the health endpoint; the metadata database has no heartbeat.
-HEARTBEATS = {
-    "scheduler": "latest_scheduler_heartbeat",
-    "triggerer": "latest_triggerer_heartbeat",
-    "dag_processor": "latest_dag_processor_heartbeat",
-}
 DATABASE_SECONDS = 60
 HEALTHY_SECONDS = 240
 SAY_SECONDS = 5
@@ -92,7 +89,7 @@ def _wait_healthy(
 ) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
     say_again = time.monotonic() + SAY_SECONDS
-    while missing := not_healthy(_health(ports), began):
+    while missing := health.missing(health.ask(ports), began):
         supervisor.raise_if_given_up()
         if time.monotonic() > deadline:
             raise Problem(
@@ -103,27 +100,6 @@ def _wait_healthy(
             say_again = time.monotonic() + SAY_SECONDS
         time.sleep(0.5)
     progress.say("healthy")
-
-
-def _health(ports: Ports) -> dict[str, Any] | None:
-    try:
-        with urllib.request.urlopen(f"{ports.url}/api/v2/monitor/health", timeout=5) as answer:
-            return json.load(answer)
-    except OSError:
-        return None
-
-
-def not_healthy(health: Mapping[str, Any] | None, began: datetime) -> list[str]:
-    """Parts of Airflow that are not well. A heartbeat of the start before this one does not count."""
-    if health is None:
-        return ["api-server"]
-    sick = [name for name in ("metadatabase", *HEARTBEATS) if health[name]["status"] != "healthy"]
-    late = [
-        name
-        for name, key in HEARTBEATS.items()
-        if name not in sick and datetime.fromisoformat(health[name][key]) < began
-    ]
-    return sick + late
 
 
 def _how_to_use_it(ports: Ports) -> str:
@@ -147,10 +123,17 @@ def _watch(supervisor: Supervisor, progress: Progress) -> None:
     known = {each.name: each for each in supervisor.processes()}
     while True:
         time.sleep(WATCH_SECONDS)
-        for each in supervisor.processes():
-            before = known[each.name]
-            known[each.name] = each
-            if each.state == "FATAL" and before.state != "FATAL":
-                progress.say(f"{each.name} does not stay up, gave up. {last_lines(log_of(each.name))}")
-            elif each.pid and before.pid and each.pid != before.pid or each.ended and not before.ended:
-                progress.say(f"{each.name} ended, starting it again. {last_lines(log_of(each.name))}")
+        for now in supervisor.processes():
+            text = news(known[now.name], now)
+            known[now.name] = now
+            if text:
+                progress.say(f"{text}. {last_lines(log_of(now.name))}")
+
+
+def news(before: Process, now: Process) -> str | None:
+    """What became of a process between two looks at it."""
+    if now.state == "FATAL":
+        return f"{now.name} does not stay up, gave up" if before.state != "FATAL" else None
+    ended = now.ended and not before.ended
+    replaced = 0 not in (before.pid, now.pid) and before.pid != now.pid
+    return f"{now.name} ended, starting it again" if ended or replaced else None

@@ -28,8 +28,7 @@ READY_SECONDS = 30
 class Process:
     name: str
     state: str  # http://supervisord.org/subprocess.html#process-states
-    pid: int
-    exit_status: int
+    pid: int  # 0: it does not run
 
     @property
     def ended(self) -> bool:
@@ -57,10 +56,12 @@ class Supervisor:
             self._rpc.startProcess(name, False)
 
     def processes(self) -> list[Process]:
-        return [
-            Process(each["name"], each["statename"], each["pid"], each["exitstatus"])
-            for each in self._rpc.getAllProcessInfo()
-        ]
+        try:
+            known = self._rpc.getAllProcessInfo()
+        except OSError:
+            log = last_lines(LOGS / "supervisord.log")
+            raise Problem(f"supervisord, which watches all processes, has ended.\n{log}") from None
+        return [Process(each["name"], each["statename"], each["pid"]) for each in known]
 
     def raise_if_given_up(self) -> None:
         for each in self.processes():

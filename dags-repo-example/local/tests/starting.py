@@ -14,7 +14,7 @@ import pytest
 from local.tests.client import Client, wait_for
 
 HEALTHY_SECONDS = 120
-STOPPED_SECONDS = 45
+STOPPED_SECONDS = 90
 
 
 class Started:
@@ -51,9 +51,7 @@ class Started:
 
     def processes(self) -> list[psutil.Process]:
         """What runs in the folder: each of these processes has it, or a folder in it, for its own."""
-        return [
-            process for process in psutil.process_iter() if is_inside(process, self.folder)
-        ]
+        return [process for process in psutil.process_iter() if is_inside(process, self.folder)]
 
     def press_ctrl_c(self) -> None:
         os.killpg(self.make.pid, signal.SIGINT)
@@ -62,9 +60,9 @@ class Started:
     def end(self) -> None:
         """Leave nothing behind, however the test ended."""
         if self.make.poll() is None:
-            os.killpg(self.make.pid, signal.SIGTERM)
+            self.make.terminate()
             self.make.wait(STOPPED_SECONDS)
-        for process in self.processes():
+        for process in psutil.wait_procs(self.processes(), STOPPED_SECONDS)[1]:
             process.kill()
 
 

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from local.tests.client import wait_for
-from local.tests.starting import Started
+from local.tests.starting import STOPPED_SECONDS, Started
 
 GIBIBYTE = 2**30
 
@@ -118,6 +118,14 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_its_data(start):
     second = start().wait_healthy()
     assert second.state("word_count", run) == "success"
     assert "Top 10 words" in second.log("word_count", run, "print_top")
+
+
+def test_a_stop_signal_to_make_alone_stops_everything(start):
+    first = start()
+    first.wait_healthy()
+    first.make.terminate()
+    first.make.wait(STOPPED_SECONDS)
+    wait_for("the end", lambda: first.processes() == [], STOPPED_SECONDS)
 
 
 def test_a_start_ends_what_a_killed_one_left(start):

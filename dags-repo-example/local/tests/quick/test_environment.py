@@ -80,7 +80,7 @@ def test_one_folder_runs_one_airflow(monkeypatch, state):
     monkeypatch.setattr(commands.os, "geteuid", lambda: 1000)
     with (
         commands.alone("http://127.0.0.1:8080"),
-        pytest.raises(Problem, match="runs already: http://127.0.0.1:8080"),
+        pytest.raises(Problem, match=r"runs already: http://127\.0\.0\.1:8080"),
     ):
         commands.check("")
     commands.check("")

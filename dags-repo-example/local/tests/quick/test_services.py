@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from local.environment import Ports
+from local.health import missing
 from local.services import AIRFLOW, postgres_program, redis_config, supervisor_config, valkey_server
-from local.start import not_healthy
+from local.start import news
+from local.supervised import Process
 
 PORTS = Ports(api=8080, postgres=5001, redis=5002)
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -68,16 +70,40 @@ def test_the_programs_of_postgresql_and_valkey_are_installed():
 
 
 def test_airflow_is_healthy_when_all_parts_are():
-    assert not_healthy(health(), NOW - timedelta(seconds=1)) == []
+    assert missing(health(), NOW - timedelta(seconds=1)) == []
 
 
 def test_a_heartbeat_of_the_last_start_does_not_count():
     late = health(scheduler=NOW - timedelta(seconds=2))
-    assert not_healthy(late, NOW - timedelta(seconds=1)) == ["scheduler"]
+    assert missing(late, NOW - timedelta(seconds=1)) == ["scheduler"]
 
 
 def test_who_is_missing_is_named():
     sick = health()
     sick["triggerer"] = {"status": "unhealthy", "latest_triggerer_heartbeat": None}
-    assert not_healthy(sick, NOW - timedelta(seconds=1)) == ["triggerer"]
-    assert not_healthy(None, NOW) == ["api-server"]
+    assert missing(sick, NOW - timedelta(seconds=1)) == ["triggerer"]
+    assert missing(None, NOW) == ["api-server"]
+
+
+RUNNING = Process("scheduler", "RUNNING", 100)
+
+
+@pytest.mark.parametrize(
+    ("now", "text"),
+    [
+        (RUNNING, None),
+        (Process("scheduler", "EXITED", 0), "scheduler ended, starting it again"),
+        (Process("scheduler", "STARTING", 101), "scheduler ended, starting it again"),
+        (Process("scheduler", "FATAL", 0), "scheduler does not stay up, gave up"),
+    ],
+)
+def test_it_is_said_when_a_process_ends(now, text):
+    assert news(RUNNING, now) == text
+
+
+def test_it_is_said_once():
+    again = Process("scheduler", "STARTING", 101)
+    assert news(Process("scheduler", "EXITED", 0), again) is None
+    assert news(again, Process("scheduler", "RUNNING", 101)) is None
+    fatal = Process("scheduler", "FATAL", 0)
+    assert news(fatal, fatal) is None

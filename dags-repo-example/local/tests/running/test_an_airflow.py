@@ -4,7 +4,7 @@ import time
 
 from local.tests.client import wait_for
 
-WORKS_AND_WAITS = '''
+WORKS_AND_WAITS = """
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def {name}():
 
 
 {name}()
-'''
+"""
 
 
 def test_all_parts_are_healthy(airflow):
