@@ -70,8 +70,12 @@ def environment(secret: dict[str, str], ports: Ports, root: Path = ROOT) -> dict
     database = f"airflow:{secret['POSTGRES_PASSWORD']}@{LOOPBACK}:{ports.postgres}/airflow"
     # Options that the shell is set up with belong to another Airflow.
     shell = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    # Its components talk to each other on this machine, never through the proxy of a company.
+    direct = ",".join([*filter(None, [shell.get("NO_PROXY")]), LOOPBACK, "localhost"])
     return {
         **shell,
+        "NO_PROXY": direct,
+        "no_proxy": direct,
         "PATH": f"{root / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
         **env_file.parse((root / "local" / "airflow.env").read_text()),
         "AIRFLOW_HOME": str(state / "home"),

@@ -62,6 +62,12 @@ def test_options_of_the_shell_do_not_leak_in(monkeypatch):
     assert "AIRFLOW_CONN_SHOP" not in env
 
 
+def test_no_proxy_stands_between_the_components(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    env = environment.environment(SECRET, PORTS)
+    assert env["NO_PROXY"] == env["no_proxy"] == "example.com,127.0.0.1,localhost"
+
+
 def test_airflow_finds_its_database_and_its_queue():
     env = environment.environment(SECRET, PORTS)
     database = "postgresql+psycopg2://airflow:database-password@127.0.0.1:5001/airflow"

@@ -1,11 +1,13 @@
 from configparser import RawConfigParser
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from local.environment import Ports
-from local.health import missing
+from local.health import ask, missing
 from local.services import AIRFLOW, postgres_program, redis_config, supervisor_config, valkey_server
 from local.start import news
 from local.supervised import Process
@@ -83,6 +85,23 @@ def test_who_is_missing_is_named():
     sick["triggerer"] = {"status": "unhealthy", "latest_triggerer_heartbeat": None}
     assert missing(sick, NOW - timedelta(seconds=1)) == ["triggerer"]
     assert missing(None, NOW) == ["api-server"]
+
+
+def test_health_is_asked_for_without_a_proxy(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with HTTPServer(("127.0.0.1", 0), Healthy) as server:
+        Thread(target=server.handle_request).start()
+        assert ask(Ports(api=server.server_port, postgres=1, redis=2)) == {}
+
+
+class Healthy(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        """Not on the screen."""
 
 
 RUNNING = Process("scheduler", "RUNNING", 100)
