@@ -72,14 +72,14 @@ def ensure(root: Path = ROOT) -> dict[str, str]:
     """Make `.env`, or add what it lacks; then return what it holds."""
     path = root / ".env"
     text = path.read_text() if path.exists() else HEADER
+    # Closed to others before there is a secret in it.
+    if not path.exists():
+        path.touch()
+    path.chmod(0o600)
     missing = KEYS.keys() - parse(text).keys()
     if missing:
         added = [f"{name}={key.make()}" for name, key in KEYS.items() if name in missing]
-        lines = [*text.splitlines(), *added]
-        # Born private: made first and closed to others later, it would be open in between.
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write("\n".join(lines) + "\n")
-    path.chmod(0o600)
+        path.write_text("\n".join([*text.splitlines(), *added]) + "\n")
     values = parse(path.read_text())
     wrong = [
         # Not the value: most of these are secret.

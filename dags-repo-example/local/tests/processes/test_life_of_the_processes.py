@@ -1,5 +1,6 @@
 """`make airflow` from start to stop."""
 
+import re
 import socket
 import subprocess
 import sys
@@ -118,6 +119,25 @@ def test_ctrl_c_leaves_no_process_and_the_next_start_finds_its_data(start):
     second = start().wait_healthy()
     assert second.state("word_count", run) == "success"
     assert "Top 10 words" in second.log("word_count", run, "print_top")
+
+
+def test_a_changed_password_of_admin_holds_and_one_of_the_database_is_told(start):
+    first = start()
+    first.wait_healthy()
+    first.press_ctrl_c()
+    env = first.folder / ".env"
+    text = env.read_text()
+
+    env.write_text(re.sub("POSTGRES_PASSWORD=.*", "POSTGRES_PASSWORD=another", text))
+    refused = make_airflow(first.folder)
+    assert refused.returncode
+    assert f"{env}: POSTGRES_PASSWORD is not the one" in refused.stderr
+    assert "`make airflow-reset`" in refused.stderr
+    assert first.processes() == []
+
+    env.write_text(re.sub("ADMIN_PASSWORD=.*", "ADMIN_PASSWORD=quite-another", text))
+    # The client logs in with what .env says.
+    assert start().wait_healthy().dag_ids()
 
 
 def test_a_stop_signal_to_make_alone_stops_everything(start):

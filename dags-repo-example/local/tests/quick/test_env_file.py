@@ -35,6 +35,13 @@ def test_what_is_there_stays(tmp_path, path):
     assert path.read_text() == text
 
 
+def test_a_file_that_lacks_nothing_is_not_written(tmp_path, path):
+    env_file.ensure(tmp_path)
+    os.utime(path, (1, 1))
+    env_file.ensure(tmp_path)
+    assert path.stat().st_mtime == 1, "a newer file means that the password of admin may be new"
+
+
 def test_every_copy_has_secrets_of_its_own(tmp_path):
     copies = [tmp_path / "one", tmp_path / "two"]
     for copy in copies:
