@@ -155,7 +155,8 @@ def test_a_start_ends_what_a_killed_one_left(start):
     for process in psutil.Process(first.make.pid).children(recursive=True):
         if process.pid == supervisord or process.cmdline()[1:3] == ["-m", "local"]:
             process.kill()
-    left = wait_for("orphans", first.processes, 5)
+    first.make.wait(STOPPED_SECONDS)
+    left = first.processes()
     assert len(left) > 5
 
     second = start()
