@@ -12,8 +12,10 @@ LOGS = STATE / "logs" / "services"
 PID_FILE = STATE / "supervisord.pid"
 # Postgres and Redis start before there is a database to work with, and stop after all that use it.
 SERVERS = ("postgres", "redis")
-# A worker that is asked to stop finishes its tasks; nobody waits longer than this for a Ctrl-C.
+# A worker that is asked to stop finishes its tasks, a server writes what it holds; nobody waits longer
+# than this for a Ctrl-C. The others hold nothing that is not in the database.
 STOP_SECONDS = 15
+STOP_SECONDS_OF_OTHERS = 5
 
 # All components write into one folder of logs, which the API server reads: nobody needs to serve them.
 AIRFLOW = {
@@ -94,7 +96,9 @@ def supervisor_config(ports: Ports, socket: Path) -> str:
             "startretries": "3",
             # To the process alone: told all at once, the tasks of a worker would die with it.
             "stopsignal": "INT" if name == "postgres" else "TERM",
-            "stopwaitsecs": str(STOP_SECONDS),
+            "stopwaitsecs": str(
+                STOP_SECONDS if name in (*SERVERS, "worker") else STOP_SECONDS_OF_OTHERS
+            ),
             "killasgroup": "true",
             "redirect_stderr": "true",
             "stdout_logfile": _text(log_of(name)),

@@ -55,6 +55,12 @@ def test_servers_stop_after_what_uses_them(config):
     assert config["program:postgres"]["stopsignal"] == "INT", "TERM waits for all clients to leave"
 
 
+def test_who_has_something_to_finish_gets_the_time_for_it(config):
+    seconds = {name: int(each["stopwaitsecs"]) for name, each in programs(config).items()}
+    patient = {name for name in seconds if seconds[name] == max(seconds.values())}
+    assert patient == {"program:postgres", "program:redis", "program:worker"}
+
+
 def test_no_secret_is_in_the_configuration_of_the_processes(config):
     commands = " ".join(each["command"] for each in programs(config).values())
     assert "password" not in commands
