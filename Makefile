@@ -5,11 +5,14 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-engine bench-platform docs lock
+.PHONY: help airflow up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-engine bench-platform docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  STACK=local|dev|staging|prod chooses the stack; local is the default."
+
+airflow: ## A real Airflow with the example DAGs, on this machine: no Docker, no root. Ctrl-C stops it
+	@$(MAKE) --no-print-directory -C dags-repo-example airflow PYTHON=$(PYTHON) PORT=$(PORT)
 
 up: .venv/lock ## Create or change STACK, wait until Airflow is healthy, say how to use it
 	@.venv/bin/python -m operate up --stack $(STACK)

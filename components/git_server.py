@@ -14,13 +14,17 @@ PORT = 9418
 USER_ID = 50000  # `airflow` in the Airflow image, which has Git
 MEMORY_MB = 256
 SERVE = Path(__file__).with_name("git_server.sh")
+# `make airflow` and `make compose` make these in dags-repo-example: secrets, and logs of tasks.
+LOCAL_FILES = {".env"}
+LOCAL_FOLDERS = {"__pycache__", "logs"}
 
 
 def seed_files(folder: Path) -> dict[str, str]:
     """The text files of `folder` by relative path, without what tools leave behind."""
     files: dict[str, str] = {}
     for path in sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()):
-        if any(part.startswith(".") or part == "__pycache__" for part in path.parts[:-1]):
+        *folders, name = path.parts
+        if name in LOCAL_FILES or any(f.startswith(".") or f in LOCAL_FOLDERS for f in folders):
             continue
         try:
             files[str(path)] = (folder / path).read_text()

@@ -62,6 +62,15 @@ def test_the_seed_is_what_an_author_wrote_and_not_what_tools_left(seed):
     assert list(seed_files(seed)) == [".gitignore", "README.md", "dags/.airflowignore", "dags/a.py"]
 
 
+def test_passwords_and_logs_of_a_local_airflow_do_not_get_into_the_cluster(seed):
+    before = list(seed_files(seed))
+    (seed / ".env").write_text("ADMIN_PASSWORD=secret")
+    (seed / "logs" / "dag_id=a").mkdir(parents=True)
+    (seed / "logs" / "dag_id=a" / "attempt=1.log").write_text("log")
+
+    assert list(seed_files(seed)) == before
+
+
 def test_the_first_commit_has_every_file_at_its_path(server, seed):
     assert mounted(server, "/seed") == seed_files(seed)
     assert mounted(server, "/seed")["dags/a.py"] == "text of dags/a.py"

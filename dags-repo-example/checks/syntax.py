@@ -1,0 +1,89 @@
+"""Does every Python file parse? And what is known of a file without running it."""
+
+import ast
+from pathlib import Path
+
+from checks.mistake import Mistake
+
+# What Python calls it, and what to do about it.
+FIXES = {
+    "expected ':'": "add the colon `:` at the end of this line",
+    "was never closed": "close it",
+    "unexpected indent": "line it up with the line above",
+    "expected an indented block": "indent this line",
+    "unindent does not match": "line it up with the block it belongs to",
+    "unterminated string": "close the string",
+    "inconsistent use of tabs": "indent with four spaces",
+}
+OTHERWISE = "correct this line, or the end of the line above it"
+
+
+def check(root: Path, files: list[Path]) -> tuple[dict[Path, ast.Module], list[Mistake]]:
+    """Return the syntax tree of every file that has one, and a mistake for every other."""
+    trees, mistakes = {}, []
+    for file in files:
+        try:
+            trees[file] = ast.parse(file.read_bytes(), filename=str(file))
+        except (SyntaxError, ValueError) as error:
+            mistakes.append(explain(str(file.relative_to(root)), error))
+    return trees, mistakes
+
+
+def explain(path: str, error: SyntaxError | ValueError) -> Mistake:
+    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    line = getattr(error, "lineno", None) or 1
+    source = (getattr(error, "text", None) or "").strip()
+    found = f" (found `{source}`)" if source else ""
+    fix = next((fix for start, fix in FIXES.items() if start in said), OTHERWISE)
+    return Mistake(path, line, f"syntax error: {said}{found}; {fix}")
+
+
+class Lines:
+    """Where a file says what: DAGs and tasks do not know their lines themselves."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self._functions: dict[str, int] = {}
+        self._values: dict[tuple[str, object], int] = {}
+        self._dags: list[int] = []
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.decorator_list:
+                self._functions.setdefault(node.name, node.decorator_list[0].lineno)
+            elif isinstance(node, ast.Call):
+                self._add_call(node)
+            elif isinstance(node, ast.Dict):
+                for key, value in zip(node.keys, node.values, strict=True):
+                    if isinstance(key, ast.Constant) and isinstance(value, ast.Constant):
+                        self._values.setdefault((str(key.value), value.value), value.lineno)
+
+    def _add_call(self, call: ast.Call) -> None:
+        name = getattr(call.func, "attr", getattr(call.func, "id", None))
+        if name in ("dag", "DAG"):
+            self._dags.append(call.lineno)
+            if call.args and isinstance(call.args[0], ast.Constant):
+                self._values.setdefault(("dag_id", call.args[0].value), call.lineno)
+        for keyword in call.keywords:
+            if isinstance(keyword.value, ast.Constant) and keyword.arg:
+                self._values.setdefault((keyword.arg, keyword.value.value), keyword.value.lineno)
+
+    def argument(self, name: str, value: object) -> int | None:
+        """Return where `name=value` stands, in a call or a dict such as default_args."""
+        return self._values.get((name, value))
+
+    def dag(self, dag_id: str) -> int:
+        line = self.argument("dag_id", dag_id) or self._functions.get(dag_id)
+        return line or min(self._dags, default=1)
+
+    def task(self, task_id: str) -> int | None:
+        name = task_id.rpartition(".")[2]
+        return self.argument("task_id", name) or self._functions.get(name)
+
+
+def defines_dag(tree: ast.Module) -> bool:
+    """Return whether a file, wherever it lies, is meant to be read as a DAG."""
+    nodes = list(ast.walk(tree))
+    names = {getattr(node, "id", None) or getattr(node, "attr", None) for node in nodes}
+    imports = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    imports += [
+        alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
+    ]
+    return bool(names & {"dag", "DAG"}) and any(name.startswith("airflow") for name in imports)

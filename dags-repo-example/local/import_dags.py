@@ -1,0 +1,14 @@
+"""Runs inside the image: does every DAG import there?"""
+
+import sys
+
+from airflow.dag_processing.dagbag import DagBag
+
+DAGS = "/opt/airflow/dags"
+
+sys.path.insert(0, DAGS)  # as Airflow does, so that DAGs can share modules
+bag = DagBag(DAGS)
+for path, error in bag.import_errors.items():
+    print(f"{path}:\n{error}", file=sys.stderr)
+print("imported:", ", ".join(sorted(bag.dags)) or "no DAG")
+sys.exit(bool(bag.import_errors) or not bag.dags)

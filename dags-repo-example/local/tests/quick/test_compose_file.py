@@ -1,0 +1,97 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from local import env_file
+
+ROOT = Path(__file__).parents[3]
+TEXT = (ROOT / "compose.yaml").read_text()
+SERVICES = yaml.safe_load(TEXT)["services"]
+COMPONENTS = {
+    "airflow-api-server",
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+    "airflow-worker",
+}
+AIRFLOW = {**{name: SERVICES[name] for name in COMPONENTS}, "init": SERVICES["airflow-init"]}
+
+every_airflow = pytest.mark.parametrize("service", AIRFLOW.values(), ids=AIRFLOW)
+
+
+def test_each_component_of_airflow_has_a_service():
+    assert set(SERVICES) == COMPONENTS | {"airflow-init", "postgres", "redis"}
+
+
+@every_airflow
+def test_all_of_airflow_shares_image_user_options_and_folders(service):
+    common = yaml.safe_load(TEXT)["x-airflow-common"]
+    for key in ("image", "user", "env_file", "volumes"):
+        assert service[key] == common[key]
+    assert service["environment"].items() >= common["environment"].items()
+    assert common["user"] == "${AIRFLOW_UID:-50000}:0"
+    assert common["env_file"] == ["local/airflow.env"]
+
+
+@every_airflow
+def test_the_folders_of_this_repository_are_where_airflow_looks(service):
+    mounts = [volume.split(":") for volume in service["volumes"]]
+    assert {mount[0]: mount[1] for mount in mounts} == {
+        f"./{name}": f"/opt/airflow/{name}" for name in ("dags", "plugins", "include", "logs")
+    }
+    assert [mount[0] for mount in mounts if mount[2:] != ["ro"]] == ["./logs"]
+    assert all((ROOT / name).is_dir() for name in ("dags", "plugins", "include"))
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"airflow-init"}))
+def test_a_service_is_up_when_it_is_healthy_and_comes_back_when_it_ends(name):
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", sorted(COMPONENTS))
+def test_a_component_starts_after_the_migration(name):
+    assert SERVICES[name]["depends_on"] == {
+        "postgres": {"condition": "service_healthy"},
+        "redis": {"condition": "service_healthy"},
+        "airflow-init": {"condition": "service_completed_successfully"},
+    }
+
+
+def test_only_this_machine_reaches_it():
+    ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert ports == ["127.0.0.1:${AIRFLOW_PORT:-8080}:8080"]
+
+
+def test_every_secret_comes_from_env_and_a_missing_one_says_what_to_do():
+    asked = re.findall(r"\$\{([A-Z_]+)(?::\?(.*?))?\}", re.sub(r"\$\{\w+:-[^}]*\}", "", TEXT))
+    assert {name for name, _ in asked} == env_file.KEYS.keys() - {"AIRFLOW_UID"}
+    assert {advice for _, advice in asked} == {"run make env"}
+
+
+def test_no_password_is_written_down():
+    secret = re.compile("PASSWORD|SECRET|KEY|AUTH|CONN|BACKEND|BROKER_URL")
+    values = [
+        value
+        for service in SERVICES.values()
+        for name, value in service["environment"].items()
+        if secret.search(name)
+    ]
+    assert len(values) > 30
+    assert [value for value in values if not re.search(r"\$\{[A-Z_]+:\?", value)] == []
+
+
+def test_the_database_is_the_one_that_airflow_opens():
+    environment = AIRFLOW["init"]["environment"]
+    database = SERVICES["postgres"]["environment"]
+    for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CELERY__RESULT_BACKEND"):
+        user = database["POSTGRES_USER"]
+        assert environment[name].endswith(
+            f"postgresql+psycopg2://{user}:{database['POSTGRES_PASSWORD']}@postgres/{database['POSTGRES_DB']}"
+        )
+
+
+def test_a_worker_that_stops_lets_its_tasks_finish():
+    assert SERVICES["airflow-worker"]["environment"]["DUMB_INIT_SETSID"] == "0"
