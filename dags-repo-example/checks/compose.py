@@ -108,9 +108,7 @@ class Reader:
             for value, _ in pairs:
                 if value and "=" in value.text:
                     name, _, text = value.text.partition("=")
-                    result[name] = Value(
-                        text, value.path, value.line, value.origins, value.references
-                    )
+                    result[name] = Value(text, value.path, value.line, value.origins)
             return result
         for name, node in entries(given).items():
             value = self._value(node)

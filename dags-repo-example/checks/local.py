@@ -60,7 +60,8 @@ def of_env_file(local: Local) -> Iterable[Mistake]:
             if value := local.variables.get(name):
                 yield from compare(name, value, local.variables, ".env")
     uid = local.variables.get("AIRFLOW_UID")
-    if uid and uid.text not in allowed_uids():
+    # With a compose.yaml it is told of the services that use it.
+    if uid and not local.services and uid.text not in allowed_uids():
         yield uid_mistake(uid.path, uid.line, f"AIRFLOW_UID={uid.text}")
 
 
@@ -125,8 +126,9 @@ def of_user(service: Service) -> Iterable[Mistake]:
     if service.user is None:
         return
     uid, _, gid = service.user.text.partition(":")
-    if uid not in allowed_uids() and not service.user.origins:
-        yield uid_mistake(service.user.path, service.user.line, f"user {service.user.text!r}")
+    if uid not in allowed_uids():
+        place = service.user.origins[0] if service.user.origins else service.user
+        yield uid_mistake(place.path, place.line, f"user {service.user.text!r}")
     if gid not in ("", "0"):
         text = (
             f"the folders in the image belong to group 0 (found user {service.user.text!r}); "
@@ -149,8 +151,9 @@ def of_image(service: Service, platform: Platform) -> Iterable[Mistake]:
 def of_mounts(root: Path, service: Service, local: Local) -> Iterable[Mistake]:
     """Tell which folders Docker would make anew, empty and owned by root."""
     for mount in service.mounts:
-        # Nothing has to be in the folder of logs, nor in a file that Docker itself offers.
-        missing = not source_of(root, mount).exists()
+        # What lies outside of this repository differs from machine to machine.
+        missing = mount.source.startswith(".") and not source_of(root, mount).exists()
+        # Nothing has to be in the folder of logs.
         if missing and not mount.target.endswith("/logs"):
             near = get_close_matches(Path(mount.source).name, folders(root), n=1, cutoff=0.5)
             fix = f"write ./{near[0]}" if near else "correct the path, or make that folder"

@@ -26,8 +26,6 @@ class Value:
     line: int
     origins: tuple["Value", ...] = ()
     """The variables of .env that it is made of."""
-    references: tuple[str, ...] = ()
-    """The names of all variables that it is made of."""
 
 
 def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
@@ -52,13 +50,11 @@ def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
 def resolve(text: str, variables: dict[str, Value], path: str, line: int) -> Value:
     """Return a text of compose.yaml with its variables replaced."""
     origins: list[Value] = []
-    references: list[str] = []
 
     def replace(match: re.Match) -> str:
         if match["dollar"]:
             return "$"
         name = match["plain"] or match["name"]
-        references.append(name)
         operator, word = match["operator"] or "", match["word"] or ""
         value = variables.get(name)
         given = value is not None and bool(value.text or not operator.startswith(":"))
@@ -70,4 +66,4 @@ def resolve(text: str, variables: dict[str, Value], path: str, line: int) -> Val
         return word if operator.endswith("-") else ""
 
     resolved = REFERENCE.sub(replace, text)
-    return Value(resolved, path, line, tuple(origins), tuple(references))
+    return Value(resolved, path, line, tuple(origins))
