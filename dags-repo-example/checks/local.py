@@ -31,9 +31,7 @@ def check(root: Path, local: Local, platform: Platform | None) -> set[Mistake]:
         if platform:
             found |= set(of_image(service, platform))
     folder = platform.sub_path if platform else "dags"
-    if airflow:
-        found |= set(of_dags(root, airflow, local, folder))
-    return found
+    return found | set(of_dags(root, airflow, local, folder))
 
 
 def of_database(service: Service, local: Local) -> Iterable[Mistake]:

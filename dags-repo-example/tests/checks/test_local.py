@@ -54,7 +54,7 @@ def told(tmp_path):
     """Return what is said about compose.yaml after some changes, and about .env."""
     (tmp_path / "dags").mkdir()
 
-    def check(*changes, env=ENV, name="compose.yaml", text=COMPOSE):
+    def check(*changes, env=ENV, name="compose.yaml", text=COMPOSE, platform=PLATFORM):
         for old, new in changes:
             assert text.count(old) == 1, f"the change of {old!r} would change nothing"
             text = text.replace(old, new)
@@ -63,7 +63,7 @@ def told(tmp_path):
         if env is not None:
             (tmp_path / ".env").write_text(env)
         found, mistakes = compose.read(tmp_path)
-        return [str(m) for m in sorted({*mistakes, *local.check(tmp_path, found, PLATFORM)})]
+        return [str(m) for m in sorted({*mistakes, *local.check(tmp_path, found, platform)})]
 
     return check
 
@@ -156,6 +156,26 @@ def test_a_database_elsewhere_is_not_compared(told):
     assert told(("airflow:${POSTGRES_PASSWORD}@postgres/", "x:y@db.example.com/")) == []
 
 
+def test_a_database_behind_another_service_is_not_compared(told):
+    behind = "services:\n  pgbouncer:\n    image: pgbouncer\n"
+    changed = [
+        ("airflow:${POSTGRES_PASSWORD}@postgres/", "x:y@pgbouncer/"),
+        ("services:\n", behind),
+    ]
+    assert told(*changed) == []
+
+
+def test_a_database_that_is_not_in_the_file_is_not_compared(told):
+    begin, end = COMPOSE.index("  postgres:\n"), COMPOSE.index("  scheduler:\n")
+    assert told((COMPOSE[begin:end], "")) == []
+
+
+def test_a_connection_string_in_the_env_file_alone_is_not_compared(told):
+    assert (
+        told(text="", env="AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:x@db/airflow\n") == []
+    )
+
+
 def test_connection_strings_in_the_env_file(told):
     env = f"{ENV}POSTGRES_USER=airflow\n\nAIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:correct-horse@db/airflow\n"
     (line,) = told(text="", env=env)
@@ -206,6 +226,10 @@ def test_a_uid_that_is_nobodys_is_told_without_a_compose_file(told):
 @pytest.mark.parametrize("uid", [50000, os.getuid()])
 def test_the_uid_of_the_image_and_your_own_are_right(told, uid):
     assert told(env=f"{ENV}AIRFLOW_UID={uid}\n") == []
+
+
+def test_the_uid_of_the_image_is_right_without_a_compose_file(told):
+    assert told(text="", env="AIRFLOW_UID=50000\n") == []
 
 
 def test_a_group_other_than_the_images(told):
@@ -288,6 +312,20 @@ def test_a_file_that_is_no_yaml(told):
 def test_a_line_of_the_env_file_that_is_no_variable(told):
     (line,) = told(env=f"{ENV}\n'x\n")
     assert line.startswith(".env:3: is not NAME=value; ")
+
+
+def test_the_folder_of_the_dags_is_the_one_that_the_platform_reads(told, tmp_path):
+    (tmp_path / "flows").mkdir()
+    (line,) = told(platform=PLATFORM.model_copy(update={"sub_path": "flows"}))
+    assert line.startswith("compose.yaml:8: mounts another folder than the platform reads")
+    assert line.endswith("write ./flows:/opt/airflow/dags")
+
+
+def test_a_platform_file_that_cannot_be_read_hides_nothing(told):
+    lines = told(
+        ("psycopg2://airflow:", "psycopg2://airflw:"), ("- ./dags:", "- ./dag:"), platform=None
+    )
+    assert [line.split(": ")[0] for line in lines] == ["compose.yaml:5", "compose.yaml:8"]
 
 
 def test_all_mistakes_are_told_at_once(told):

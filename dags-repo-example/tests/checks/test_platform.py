@@ -71,3 +71,17 @@ def test_another_airflow_than_the_one_of_the_tests_is_told(told):
         "platform.yaml:4: the platform runs Airflow 3.3.2, this repository tests with another (found 3.2.2 "
         "in .venv); set apache-airflow==3.3.2 in requirements.in, `make lock`"
     ]
+
+
+def test_a_broken_file_does_not_hide_what_is_wrong_elsewhere(repository, run):
+    (repository / "platform.yaml").write_text("airflow: 3.2.2\n")
+    (repository / "dags" / "word_count.py").write_text("x = 1\n")
+
+    status, lines = run(repository)
+
+    assert status == 1
+    assert [line.split(": ")[0] for line in lines] == [
+        "dags/word_count.py:1",
+        *["platform.yaml:1"] * 4,
+        "5 mistakes found.",
+    ]
