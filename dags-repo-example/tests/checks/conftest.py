@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from checks import compose, local
+from tests.checks.compose_file import COMPOSE, ENV, PLATFORM
+
 ROOT = Path(__file__).parents[2]
 # What a clone has; not what this machine has made of it, such as .env and .venv.
 CLONED = ("checks", "dags", "include", "plugins", "platform.yaml", "requirements.in")
@@ -51,3 +54,39 @@ def clone() -> Callable[[Path], Path]:
 @pytest.fixture
 def repository(tmp_path) -> Path:
     return _clone(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def faulty(tmp_path_factory) -> Callable[..., list[str]]:
+    """Return what one run says about a copy in which all of these mistakes were made."""
+
+    def make(mistakes: dict, others: dict[str, str] | None = None) -> list[str]:
+        folder = _clone(tmp_path_factory.mktemp("faulty"))
+        files = {path: text for path, text, _ in mistakes.values()} | (others or {})
+        for path, text in files.items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(text)
+        status, lines = _check(folder)
+        assert status == 1
+        return lines
+
+    return make
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Return what is said about compose.yaml after some changes, and about .env."""
+    (tmp_path / "dags").mkdir()
+
+    def check(*changes, env=ENV, name="compose.yaml", text=COMPOSE, platform=PLATFORM):
+        for old, new in changes:
+            assert text.count(old) == 1, f"the change of {old!r} would change nothing"
+            text = text.replace(old, new)
+        if text:
+            (tmp_path / name).write_text(text)
+        if env is not None:
+            (tmp_path / ".env").write_text(env)
+        found, mistakes = compose.read(tmp_path)
+        return [str(m) for m in sorted({*mistakes, *local.check(tmp_path, found, platform)})]
+
+    return check
