@@ -57,6 +57,10 @@ def test_the_uid_of_the_image_is_right_without_a_compose_file(told):
     assert told(text="", env="AIRFLOW_UID=50000\n") == []
 
 
+def test_without_a_user_the_one_of_the_image_is_taken(told):
+    assert told(('  user: "${AIRFLOW_UID:-50000}:0"\n', "")) == []
+
+
 def test_a_group_other_than_the_images(told):
     (line,) = told(('-50000}:0"', '-50000}:50000"'))
     assert line.startswith("compose.yaml:3: the folders in the image belong to group 0")
@@ -77,6 +81,17 @@ def test_dag_where_dags_is_meant_and_there(told, tmp_path):
     ]
 
 
+def test_a_folder_that_is_not_there_and_like_no_other(told):
+    (line,) = told(("- ./logs:/opt/airflow/logs", "- ./keytab:/etc/keytab"))
+    assert line.startswith(
+        "compose.yaml:9: mounts a folder that is not there (found ./keytab); correct the"
+    )
+
+
+def test_a_folder_outside_of_this_repository_is_not_looked_for(told):
+    assert told(("- ./logs:/opt/airflow/logs", "- /no/such/folder:/etc/keytab")) == []
+
+
 def test_dags_where_airflow_does_not_look(told):
     lines = told((":/opt/airflow/dags:ro", ":/opt/airflow/dag:ro"))
     assert lines == [
@@ -84,6 +99,11 @@ def test_dags_where_airflow_does_not_look(told):
         "them (found ./dags:/opt/airflow/dag); mount ./dags:/opt/airflow/dags"
         for service in ("scheduler", "worker")
     ]
+
+
+def test_dags_that_come_with_the_image_are_left_alone(told):
+    begin, end = COMPOSE.index("  volumes:\n    - ./dags"), COMPOSE.index("services:\n")
+    assert told((COMPOSE[begin:end], "")) == []
 
 
 def test_dags_that_one_service_does_not_have(told):
@@ -127,6 +147,11 @@ def test_another_airflow_than_the_platforms(told):
         "compose.yaml:2: the platform runs another Airflow (found apache/airflow:3.3.2; platform.yaml has "
         "apache/airflow:3.2.2); write apache/airflow:3.2.2"
     )
+
+
+@pytest.mark.parametrize("image", ["image: registry.example.com/airflow:7", "build: ."])
+def test_an_image_of_your_own_is_not_compared(told, image):
+    assert told(("image: apache/airflow:3.2.2", image)) == []
 
 
 def test_a_file_that_is_no_yaml(told):

@@ -73,6 +73,15 @@ def test_a_database_elsewhere_is_not_compared(told):
     assert told(("airflow:${POSTGRES_PASSWORD}@postgres/", "x:y@db.example.com/")) == []
 
 
+def test_a_connection_string_without_a_user(told):
+    lines = told(("airflow:${POSTGRES_PASSWORD}@postgres/", "postgres/"))
+    assert "found '' here, POSTGRES_USER" in lines[1]
+
+
+def test_a_database_of_another_kind_is_not_compared(told):
+    assert told(("postgresql+psycopg2://airflow:", "mysql://me:")) == []
+
+
 def test_a_database_behind_another_service_is_not_compared(told):
     behind = "services:\n  pgbouncer:\n    image: pgbouncer\n"
     changed = [
