@@ -29,9 +29,10 @@ def load(root: Path, file: Path, platform: Platform | None, answer: Connection) 
     silence()
     # As Airflow does it; the rest of the repository is not on the import path.
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(root))]
-    sys.path += [str(root / "dags"), str(root / "plugins")]
+    folder, plugins = root / (platform.sub_path if platform else "dags"), root / "plugins"
+    sys.path += [str(folder), str(plugins)]
     loaded = Loaded(str(file.relative_to(root)))
-    watch = Watch(root, file)
+    watch = Watch(root, file, (folder, plugins))
 
     def send() -> None:
         loaded.mistakes |= watch.mistakes
@@ -48,7 +49,7 @@ def load(root: Path, file: Path, platform: Platform | None, answer: Connection) 
             f"{SLOW_SECONDS:.0f} s are allowed); move the work into a task"
         )
         watch.add((loaded.path, watch.slow_line), text)
-    if file.is_relative_to(root / "dags") and dags is not None:
+    if file.is_relative_to(folder) and dags is not None:
         loaded.dags, mistakes = rules.check(loaded.path, file, dags, platform)
         loaded.mistakes |= mistakes
     send()

@@ -27,9 +27,10 @@ class Watch:
 
     current: "Watch"
 
-    def __init__(self, root: Path, file: Path) -> None:
+    def __init__(self, root: Path, file: Path, folders: tuple[Path, ...]) -> None:
         self._root = root
         self._file = file
+        self._folders = folders
         self.mistakes: set[Mistake] = set()
         self.slow_line = 1
 
@@ -53,9 +54,8 @@ class Watch:
 
     def _mine(self, filename: str, line: int) -> tuple[str, int] | None:
         path = Path(filename)
-        for folder in ("dags", "plugins"):
-            if path.is_relative_to(self._root / folder):
-                return str(path.relative_to(self._root)), line
+        if any(path.is_relative_to(folder) for folder in self._folders):
+            return str(path.relative_to(self._root)), line
         return None
 
     def add(self, place: tuple[str, int], text: str) -> None:

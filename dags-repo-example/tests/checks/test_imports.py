@@ -1,7 +1,12 @@
 """How files are read: every mistake is made in a file of its own, one command finds them all."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 from collections import Counter
 
 import pytest
@@ -196,3 +201,34 @@ def test_a_file_that_prints_and_one_that_reads_the_shell_change_nothing(reposito
     (repository / "dags" / "noisy.py").write_text(good("noisy", end=noisy))
     status, lines = run(repository)
     assert (status, len(lines)) == (0, 1), lines
+
+
+def test_the_folder_of_the_dags_is_the_one_that_the_platform_reads(repository, run):
+    (repository / "dags").rename(repository / "flows")
+    (repository / "flows" / "word_count.py").write_text("import socket\nsocket.gethostname()\n")
+    platform = repository / "platform.yaml"
+    platform.write_text(platform.read_text().replace("sub_path: dags", "sub_path: flows"))
+
+    status, lines = run(repository)
+
+    assert (status, len(lines)) == (1, 2), lines
+    assert lines[0].startswith("flows/word_count.py:1: defines no DAG")
+
+
+def test_being_interrupted_leaves_no_traceback(repository):
+    (repository / "dags" / "hangs.py").write_text(
+        "open('begun', 'w').close()\nwhile True:\n    pass\n"
+    )
+    checks = subprocess.Popen(
+        [sys.executable, "-m", "checks"],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    while not (repository / "begun").exists():
+        assert checks.poll() is None, "it ended before the file was read"
+        time.sleep(0.05)
+    os.killpg(checks.pid, signal.SIGINT)
+    said, _ = checks.communicate(timeout=60)
+    assert (checks.returncode, said) == (130, b"")
