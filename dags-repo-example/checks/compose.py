@@ -65,7 +65,7 @@ def read(root: Path) -> tuple[Local, list[Mistake]]:
         return local, mistakes
     local.path = path.name
     node, unreadable = read_yaml(path)
-    services = entries(entries(node).get("services")) if node else {}
+    services = entries(entries(node).get("services"))
     reader = Reader(root, path.name, found)
     local.services = [reader.service(name, service) for name, service in services.items()]
     return local, [*mistakes, *unreadable]

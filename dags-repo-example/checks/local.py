@@ -198,4 +198,4 @@ def source_of(root: Path, mount: Mount) -> Path:
 
 
 def folders(root: Path) -> list[str]:
-    return [path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return [path.name for path in root.iterdir() if path.is_dir()]

@@ -57,6 +57,14 @@ def test_the_uid_of_the_image_is_right_without_a_compose_file(told):
     assert told(text="", env="AIRFLOW_UID=50000\n") == []
 
 
+def test_a_service_is_airflows_by_its_image_or_by_its_environment(told):
+    user = ("${AIRFLOW_UID:-50000}:0", f"{NOBODY}:0")
+    begin, end = COMPOSE.index("  environment: &airflow"), COMPOSE.index("  volumes:\n    - ./dags")
+    by_image = told(user, (COMPOSE[begin:end], ""), ("      <<: *airflow-environment\n", ""))
+    by_environment = told(user, ("image: apache/airflow:3.2.2", "build: ."))
+    assert [len(by_image), len(by_environment)] == [1, 1]
+
+
 def test_without_a_user_the_one_of_the_image_is_taken(told):
     assert told(('  user: "${AIRFLOW_UID:-50000}:0"\n', "")) == []
 
@@ -71,6 +79,12 @@ def test_dag_where_dags_is_meant_and_not_there(told):
     assert told(("- ./dags:", "- ./dag:")) == [
         "compose.yaml:8: mounts a folder that is not there (found ./dag); write ./dags"
     ]
+
+
+def test_no_file_is_proposed_in_the_place_of_a_folder(told, tmp_path):
+    (tmp_path / "dagz").touch()
+    (line,) = told(("- ./dags:", "- ./dag:"))
+    assert line.endswith("write ./dags")
 
 
 def test_dag_where_dags_is_meant_and_there(told, tmp_path):

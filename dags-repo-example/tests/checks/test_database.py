@@ -25,6 +25,12 @@ def test_a_postgres_whose_user_nobody_named_has_its_own_default(told):
     assert "found 'airflow' here, POSTGRES_USER, not set, is 'postgres'" in lines[0]
 
 
+def test_a_postgres_that_asks_for_no_password(told):
+    trust = ("POSTGRES_PASSWORD: ${POSTGRES_PASSWORD}", "POSTGRES_HOST_AUTH_METHOD: trust")
+    lines = told(trust, ("psycopg2://airflow:", "psycopg2://airflw:"))
+    assert any("the database user of AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in line for line in lines)
+
+
 def test_another_database_name(told):
     (line,) = told(
         ("POSTGRES_DB: airflow", "POSTGRES_DB: metadata"),
