@@ -168,6 +168,25 @@ def test_an_image_of_your_own_is_not_compared(told, image):
     assert told(("image: apache/airflow:3.2.2", image)) == []
 
 
+def test_what_says_nothing_about_airflow_is_passed_over(told):
+    odd = """\
+    env_file: [{path: .env, required: false}, {required: false}]
+    environment:
+      TZ:
+  other:
+    image: [not, text]
+    environment: [TZ, [not, text]]
+    volumes:
+      - /anonymous
+      - [not, text]
+      - {type: tmpfs, target: /scratch}
+      - {type: bind, source: /no/such/folder}
+      - {type: volume, source: data, target: /data}
+  nothing:
+"""
+    assert told(("  scheduler:\n", f"  odd:\n{odd}  scheduler:\n")) == []
+
+
 def test_a_file_that_is_no_yaml(told):
     (line,) = told(("services:", "services: ]"))
     assert line.startswith("compose.yaml:10: is not YAML: ")

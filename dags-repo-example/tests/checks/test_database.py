@@ -31,6 +31,12 @@ def test_a_postgres_that_asks_for_no_password(told):
     assert any("the database user of AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in line for line in lines)
 
 
+def test_a_postgres_of_your_own_making(told):
+    build = ("image: docker.io/library/postgres:16", "build: postgres")
+    (line,) = told(build, ("psycopg2://airflow:", "psycopg2://airflw:"))
+    assert line.startswith("compose.yaml:5: the database user of")
+
+
 def test_another_database_name(told):
     (line,) = told(
         ("POSTGRES_DB: airflow", "POSTGRES_DB: metadata"),

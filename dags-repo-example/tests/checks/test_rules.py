@@ -84,10 +84,20 @@ MISTAKES = {
         good("circle", ("    first()\n", "    one = first()\n    one >> one.operator\n")),
         r"14: the tasks of DAG 'circle' wait for each other \(found: .*first\); take one `>>` out",
     ),
-    "what Airflow cannot store": (
-        "dags/unstorable.py",
-        good("unstorable", ('tags=["test"],', 'tags=["test"], params={"x": object()},')),
-        r"\d+: .*(cannot store DAG 'unstorable'|ParamValidationError|not JSON)",
+    "a timetable that Airflow does not know": (
+        "dags/timed.py",
+        good(
+            "timed",
+            ("@task\n", "class Mine(CronDataIntervalTimetable):\n    pass\n\n\n@task\n"),
+            ("import DAG,", "import CronDataIntervalTimetable,"),
+            ("schedule=None", 'schedule=Mine("@daily", timezone="UTC")'),
+        ),
+        r"18: Airflow cannot store DAG 'timed' \(.*\); correct that argument",
+    ),
+    "a schedule that never is": (
+        "dags/clock.py",
+        good("clock", ("schedule=None", 'schedule="61 * * * *"')),
+        r"14: Airflow cannot store DAG 'clock' \(\[61 \* \* \* \*\] is not acceptable, out of range\)",
     ),
 }
 
