@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from checks.compose import Local, Mount, Service
 from checks.mistake import Mistake
@@ -40,8 +40,13 @@ def of_database(service: Service, local: Local) -> Iterable[Mistake]:
     names = {other.name for other in local.services}
     for name in CONNECTIONS:
         value = service.environment.get(name)
-        host = host_of(value) if value else None
-        if host in servers:
+        if value is None or not is_postgres(value):
+            continue
+        parts = parts_of(value)
+        host = parts.hostname if parts else None
+        if parts is None:
+            yield unreadable(name, value)
+        elif host in servers:
             yield from compare(name, value, servers[host].environment, f"the service {host}")
         elif host and servers and host not in names and "." not in host:
             text = (
@@ -55,7 +60,12 @@ def of_env_file(local: Local) -> Iterable[Mistake]:
     """Compare connection strings and POSTGRES_* of .env with each other, and its UID."""
     if "POSTGRES_USER" in local.variables:
         for name in CONNECTIONS:
-            if value := local.variables.get(name):
+            value = local.variables.get(name)
+            if value is None or not is_postgres(value):
+                continue
+            if parts_of(value) is None:
+                yield unreadable(name, value)
+            else:
                 yield from compare(name, value, local.variables, ".env")
     uid = local.variables.get("AIRFLOW_UID")
     # With a compose.yaml it is told of the services that use it.
@@ -63,12 +73,27 @@ def of_env_file(local: Local) -> Iterable[Mistake]:
         yield uid_mistake(uid.path, uid.line, f"AIRFLOW_UID={uid.text}")
 
 
-def host_of(value: Value) -> str | None:
+def is_postgres(value: Value) -> bool:
+    return value.text.removeprefix("db+").startswith("postgres")
+
+
+def parts_of(value: Value) -> SplitResult | None:
+    """Return a connection string in its parts, or None if its password takes it apart."""
+    text = value.text.removeprefix("db+")
     try:
-        parts = urlsplit(value.text.removeprefix("db+"))
+        parts = urlsplit(text)
     except ValueError:
         return None
-    return parts.hostname if parts.scheme.startswith("postgres") else None
+    # With more than one @, what seems to be the host may be half of a password: it must not be shown.
+    return parts if text.count("@") <= 1 and parts.netloc.count("@") == text.count("@") else None
+
+
+def unreadable(name: str, value: Value) -> Mistake:
+    text = (
+        f"{name} cannot be read as a URL (it is not shown); choose a password of letters and digits, "
+        "or write its other characters as in a URL: %40 for @, %2F for /"
+    )
+    return Mistake(value.path, value.line, text)
 
 
 def compare(name: str, value: Value, server: dict[str, Value], where: str) -> Iterable[Mistake]:

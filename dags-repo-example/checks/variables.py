@@ -34,7 +34,8 @@ def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
     mistakes = []
     if not path.is_file():
         return variables, mistakes
-    with path.open(encoding="utf-8") as stream:
+    # Docker Compose takes any bytes, and none of them is shown.
+    with path.open(encoding="utf-8", errors="replace") as stream:
         for binding in parse_stream(stream):
             text = binding.original.string
             line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")

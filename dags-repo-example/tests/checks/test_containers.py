@@ -192,6 +192,20 @@ def test_a_file_that_is_no_yaml(told):
     assert line.startswith("compose.yaml:10: is not YAML: ")
 
 
+def test_a_file_that_is_no_list_of_keys(told):
+    assert told(text="- services\n") == [
+        "compose.yaml:1: is not a list of `key: value`; bring the file back from Git"
+    ]
+
+
+def test_a_file_that_is_no_text(told, tmp_path):
+    (tmp_path / "compose.yaml").write_bytes(b"services: \xff")
+    (tmp_path / ".env").write_bytes(b"A=\xff\n")
+    (line,) = told(text="", env=None)
+    assert line.startswith("compose.yaml:1: is not YAML: ")
+    assert line.endswith("; save it as UTF-8 text")
+
+
 def test_a_line_of_the_env_file_that_is_no_variable(told):
     (line,) = told(env=f"{ENV}\n'x\n")
     assert line.startswith(".env:3: is not NAME=value; ")

@@ -1,5 +1,7 @@
 """Connection strings and the PostgreSQL that they lead to, in compose.yaml and .env."""
 
+import pytest
+
 from tests.checks.compose_file import COMPOSE, ENV
 
 
@@ -60,10 +62,27 @@ def test_another_password_is_told_and_no_password_shown(told):
     assert "correct-horse" not in line
 
 
-def test_a_password_that_a_url_takes_apart_is_told_and_not_shown(told):
-    lines = told(env="POSTGRES_PASSWORD=a/b\n")
-    assert lines
-    assert all("a/b" not in line for line in lines)
+@pytest.mark.parametrize(
+    "password", ["half/word", "half@word", "half@word#x", "half[word", "half?word"]
+)
+def test_a_password_that_takes_the_url_apart_is_told_and_not_shown(told, password):
+    lines = told(env=f"POSTGRES_PASSWORD={password}\n")
+    assert [line.split(": ")[0] for line in lines] == ["compose.yaml:5", "compose.yaml:6"]
+    assert (
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN cannot be read as a URL (it is not shown)" in lines[0]
+    )
+    assert all("half" not in line and "word@" not in line for line in lines)
+
+
+def test_a_password_that_takes_the_url_of_the_env_file_apart(told):
+    url = "AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:a/b@db/airflow"
+    (line,) = told(text="", env=f"POSTGRES_USER=me\nPOSTGRES_PASSWORD=a/b\n{url}\n")
+    assert line.startswith(".env:3: AIRFLOW__CELERY__RESULT_BACKEND cannot be read as a URL")
+
+
+def test_a_database_of_another_kind_in_the_env_file_is_not_compared(told):
+    env = "POSTGRES_USER=me\nAIRFLOW__DATABASE__SQL_ALCHEMY_CONN=sqlite:///airflow.db\n"
+    assert told(text="", env=env) == []
 
 
 def test_a_password_in_url_escapes_is_the_same_password(told):
