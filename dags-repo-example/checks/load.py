@@ -48,7 +48,7 @@ def load(root: Path, file: Path, platform: Platform | None, answer: Connection) 
             f"the import takes too long (found {loaded.seconds:.1f} s, most of it about here; "
             f"{SLOW_SECONDS:.0f} s are allowed); move the work into a task"
         )
-        watch.add((loaded.path, watch.slow_line), text)
+        watch.add(watch.slow_place, text)
     if file.is_relative_to(folder) and dags is not None:
         loaded.dags, mistakes = rules.check(loaded.path, file, dags, platform)
         loaded.mistakes |= mistakes

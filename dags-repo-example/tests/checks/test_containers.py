@@ -81,6 +81,15 @@ def test_dag_where_dags_is_meant_and_not_there(told):
     ]
 
 
+def test_what_is_merged_from_several_places_counts_and_the_first_of_them_wins(told):
+    more = f"x-more: &more\n  image: apache/airflow:3.3.2\n  user: {NOBODY}\n\nservices:\n"
+    alone = (
+        "  scheduler:\n    <<: *airflow-common\n",
+        "  scheduler:\n    <<: [*airflow-common, *more]\n",
+    )
+    assert told(("services:\n", more), alone) == []
+
+
 def test_no_file_is_proposed_in_the_place_of_a_folder(told, tmp_path):
     (tmp_path / "dagz").touch()
     (line,) = told(("- ./dags:", "- ./dag:"))

@@ -142,11 +142,12 @@ def test_connection_strings_in_the_env_file(told):
     assert "found 'me' here, POSTGRES_USER at .env:2 is 'airflow'" in line
 
 
-def test_connection_strings_in_a_file_of_variables(told, tmp_path):
+@pytest.mark.parametrize("files", ["[airflow.env]", "airflow.env", "[{path: airflow.env}]"])
+def test_connection_strings_in_a_file_of_variables(told, tmp_path, files):
     (tmp_path / "airflow.env").write_text(
         "# comment\nAIRFLOW__CORE__SQL_ALCHEMY_CONN=postgresql://root:correct-horse@postgres/airflow\n"
     )
-    (line,) = told(('  user: "$', '  env_file: [airflow.env]\n  user: "$'))
+    (line,) = told(('  user: "$', f'  env_file: {files}\n  user: "$'))
     assert line.startswith("airflow.env:2: the database user of AIRFLOW__CORE__SQL_ALCHEMY_CONN")
 
 

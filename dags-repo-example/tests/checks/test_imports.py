@@ -60,6 +60,11 @@ MISTAKES = {
         good("slow", end="time.sleep(2.5)\n"),
         r"33: the import takes too long \(found [2-4]\.\d s, .* 2 s are allowed\); move the work into a task",
     ),
+    "a shared module that is slow": (
+        "dags/_slow.py",
+        "import time\n\ntime.sleep(2.5)\n",
+        r"3: the import takes too long \(found [2-4]\.\d s, .* 2 s are allowed\); move the work into a task",
+    ),
     "a connection over the network": (
         "dags/connects.py",
         good("connects", imports="socket", end='socket.create_connection(("127.0.0.1", 9))\n'),
@@ -140,6 +145,7 @@ MISTAKES = {
 
 WITHOUT_MISTAKE = {
     "dags/shares.py": good("shares", imports="_shared"),
+    "dags/waits.py": good("waits", imports="_slow"),
     # .airflowignore keeps it from being read as a DAG.
     "dags/_helper.py": "x = 1\n",
 }
@@ -201,6 +207,19 @@ def test_a_file_that_prints_and_one_that_reads_the_shell_change_nothing(reposito
     (repository / "dags" / "noisy.py").write_text(good("noisy", end=noisy))
     status, lines = run(repository)
     assert (status, len(lines)) == (0, 1), lines
+
+
+def test_a_file_that_was_slow_once_is_not_told(repository, run):
+    once = """\
+        from pathlib import Path
+        if not Path("seen").exists():
+            Path("seen").touch()
+            time.sleep(2.5)
+        """
+    (repository / "dags" / "hesitant.py").write_text(good("hesitant", end=textwrap.dedent(once)))
+    status, lines = run(repository)
+    assert (repository / "seen").exists()
+    assert status == 0, lines
 
 
 def test_the_folder_of_the_dags_is_the_one_that_the_platform_reads(repository, run):

@@ -45,6 +45,15 @@ MISTAKES = {
         good("orphan", ('        "owner": "team",\n', "")),
         r"14: task first has no owner \(found 'airflow', which is nobody\); add \"owner\"",
     ),
+    "no owner of several tasks": (
+        "dags/orphans.py",
+        good(
+            "orphans",
+            ('        "owner": "team",\n', ""),
+            ("    first()\n", "    first()\n    first()\n"),
+        ),
+        r"14: tasks first, first__1 have no owner \(found 'airflow', which is nobody\); add \"owner\"",
+    ),
     "no retries": (
         "dags/once.py",
         good("once", ('        "retries": 1,\n', "")),
