@@ -27,10 +27,10 @@ def list_dag_files(folder: Path, answer: Connection) -> None:
 def load(root: Path, file: Path, platform: Platform | None, answer: Connection) -> None:
     """Send what came of one file of dags/ or plugins/."""
     silence()
-    # As Airflow does it; the rest of the repository is not on the import path.
-    sys.path[:] = [entry for entry in sys.path if entry not in ("", str(root))]
     folder, plugins = root / (platform.sub_path if platform else "dags"), root / "plugins"
-    sys.path += [str(folder), str(plugins)]
+    # As on the platform: the rest of the repository is not on the import path.
+    sys.path[:] = [entry for entry in sys.path if entry not in ("", str(root))]
+    sys.path.append(str(plugins if file.is_relative_to(plugins) else folder))
     loaded = Loaded(str(file.relative_to(root)))
     watch = Watch(root, file, (folder, plugins))
 

@@ -64,7 +64,7 @@ def faulty(tmp_path_factory) -> Callable[..., list[str]]:
         folder = _clone(tmp_path_factory.mktemp("faulty"))
         files = {path: text for path, text, _ in mistakes.values()} | (others or {})
         for path, text in files.items():
-            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
         status, lines = _check(folder)
         assert status == 1

@@ -43,3 +43,21 @@ def good(name, *changes, imports="time", end=""):
         assert text.count(old) == 1, f"the change of {old!r} would change nothing"
         text = text.replace(old, new)
     return text + end
+
+
+CLASSIC = """\
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+QUEUE = "gpu"
+
+with DAG(
+    "classic",
+    schedule=None,
+):
+    BashOperator(
+        task_id="run",
+        bash_command="true",
+        queue=QUEUE,
+    )
+"""

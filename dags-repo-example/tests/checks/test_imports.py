@@ -35,6 +35,21 @@ MISTAKES = {
         good("lacks", imports="no_such_package"),
         r"3: the import fails with ModuleNotFoundError.*no_such_package.*ask the platform team",
     ),
+    "a module outside of dags/": (
+        "dags/reaches.py",
+        good("reaches", imports="elsewhere"),
+        r"3: the import fails with ModuleNotFoundError.*elsewhere.*Python itself and modules in dags/ are",
+    ),
+    "a plugin, which the platform does not load": (
+        "dags/plugged.py",
+        good("plugged", imports="working_days"),
+        r"3: the import fails with ModuleNotFoundError.*working_days",
+    ),
+    "a syntax error in a shared module": (
+        "dags/_typo.py",
+        "def typo()\n    pass\n",
+        r"1: syntax error: expected ':' \(found `def typo\(\)`\); add the colon",
+    ),
     "a plugin that does not import": (
         "plugins/broken.py",
         "\nimport no_such_plugin_package\n",
@@ -146,6 +161,14 @@ MISTAKES = {
 WITHOUT_MISTAKE = {
     "dags/shares.py": good("shares", imports="_shared"),
     "dags/waits.py": good("waits", imports="_slow"),
+    # Its shared module is told, once.
+    "dags/typos.py": good("typos", imports="_typo"),
+    "elsewhere.py": "x = 1\n",
+    "plugins/uses_another.py": "import working_days\n",
+    # Python of others: an environment, and what tools leave in hidden folders.
+    "env/pyvenv.cfg": "",
+    "env/lib/other.py": "def other(\n",
+    ".tool/other.py": "def other(\n",
     # .airflowignore keeps it from being read as a DAG.
     "dags/_helper.py": "x = 1\n",
 }

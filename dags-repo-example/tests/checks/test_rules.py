@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.checks.dag_file import good
+from tests.checks.dag_file import CLASSIC, good
 
 # File, its text, what is said about it. A DAG's own line is 14, where its decorator begins.
 MISTAKES = {
@@ -82,6 +82,16 @@ MISTAKES = {
         "dags/queued.py",
         good("queued", ("@task\n", '@task(queue="gpu")\n')),
         r"9: task first would wait for ever: .* no such queue \(found 'gpu'; platform.yaml has default\)",
+    ),
+    "an unknown queue of an operator, in a DAG that is no function": (
+        "dags/classic.py",
+        CLASSIC,
+        r"11: task run would wait for ever: .* no such queue \(found 'gpu'; platform.yaml has default\)",
+    ),
+    "an owner that an operator lacks": (
+        "dags/classic.py",
+        CLASSIC,
+        r"6: task run has no owner \(found 'airflow', which is nobody\); add \"owner\"",
     ),
     "an unknown pool": (
         "dags/pooled.py",
