@@ -35,7 +35,7 @@ def _check(folder: Path) -> tuple[int, list[str]]:
         env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert not ran.stderr, ran.stderr
     return ran.returncode, ran.stdout.splitlines()

@@ -272,5 +272,5 @@ def test_being_interrupted_leaves_no_traceback(repository):
         assert checks.poll() is None, "it ended before the file was read"
         time.sleep(0.05)
     os.killpg(checks.pid, signal.SIGINT)
-    said, _ = checks.communicate(timeout=60)
+    said, _ = checks.communicate(timeout=120)
     assert (checks.returncode, said) == (130, b"")
