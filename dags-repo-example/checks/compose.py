@@ -65,7 +65,7 @@ def read(root: Path) -> tuple[Local, list[Mistake]]:
         return local, mistakes
     local.path = path.name
     node, unreadable = read_yaml(path)
-    services = entries(entries(node).get("services")) if node else {}
+    services = entries(entries(node).get("services"))
     reader = Reader(root, path.name, found)
     local.services = [reader.service(name, service) for name, service in services.items()]
     return local, [*mistakes, *unreadable]
@@ -108,9 +108,7 @@ class Reader:
             for value, _ in pairs:
                 if value and "=" in value.text:
                     name, _, text = value.text.partition("=")
-                    result[name] = Value(
-                        text, value.path, value.line, value.origins, value.references
-                    )
+                    result[name] = Value(text, value.path, value.line, value.origins)
             return result
         for name, node in entries(given).items():
             value = self._value(node)

@@ -9,15 +9,13 @@ from checks.syntax import defines_dag
 
 # Python of this repository that is no DAG, whatever it imports.
 OTHERS = {"checks", "include", "local", "plugins", "tests"}
-LEFT_BY_TOOLS = {"logs", "node_modules"}
 
 
 def python_files(root: Path) -> list[Path]:
     """Return the Python files that belong to this repository, not to a tool or an environment."""
     files = sorted(root.glob("*.py"))
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
-        left = folder.name.startswith(".") or folder.name in LEFT_BY_TOOLS
-        if not left and not (folder / "pyvenv.cfg").exists():
+        if not folder.name.startswith(".") and not (folder / "pyvenv.cfg").exists():
             files += sorted(folder.rglob("*.py"))
     return files
 

@@ -27,11 +27,12 @@ def list_dag_files(folder: Path, answer: Connection) -> None:
 def load(root: Path, file: Path, platform: Platform | None, answer: Connection) -> None:
     """Send what came of one file of dags/ or plugins/."""
     silence()
-    # As Airflow does it; the rest of the repository is not on the import path.
+    folder, plugins = root / (platform.sub_path if platform else "dags"), root / "plugins"
+    # As on the platform: the rest of the repository is not on the import path.
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(root))]
-    sys.path += [str(root / "dags"), str(root / "plugins")]
+    sys.path.append(str(plugins if file.is_relative_to(plugins) else folder))
     loaded = Loaded(str(file.relative_to(root)))
-    watch = Watch(root, file)
+    watch = Watch(root, file, (folder, plugins))
 
     def send() -> None:
         loaded.mistakes |= watch.mistakes
@@ -47,8 +48,8 @@ def load(root: Path, file: Path, platform: Platform | None, answer: Connection) 
             f"the import takes too long (found {loaded.seconds:.1f} s, most of it about here; "
             f"{SLOW_SECONDS:.0f} s are allowed); move the work into a task"
         )
-        watch.add((loaded.path, watch.slow_line), text)
-    if file.is_relative_to(root / "dags") and dags is not None:
+        watch.add(watch.slow_place, text)
+    if file.is_relative_to(folder) and dags is not None:
         loaded.dags, mistakes = rules.check(loaded.path, file, dags, platform)
         loaded.mistakes |= mistakes
     send()

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from checks.compose import Local, Mount, Service
 from checks.mistake import Mistake
@@ -31,9 +31,7 @@ def check(root: Path, local: Local, platform: Platform | None) -> set[Mistake]:
         if platform:
             found |= set(of_image(service, platform))
     folder = platform.sub_path if platform else "dags"
-    if airflow:
-        found |= set(of_dags(root, airflow, local, folder))
-    return found
+    return found | set(of_dags(root, airflow, local, folder))
 
 
 def of_database(service: Service, local: Local) -> Iterable[Mistake]:
@@ -42,8 +40,13 @@ def of_database(service: Service, local: Local) -> Iterable[Mistake]:
     names = {other.name for other in local.services}
     for name in CONNECTIONS:
         value = service.environment.get(name)
-        host = host_of(value) if value else None
-        if host in servers:
+        if value is None or not is_postgres(value):
+            continue
+        parts = parts_of(value)
+        host = parts.hostname if parts else None
+        if parts is None:
+            yield unreadable(name, value)
+        elif host in servers:
             yield from compare(name, value, servers[host].environment, f"the service {host}")
         elif host and servers and host not in names and "." not in host:
             text = (
@@ -57,19 +60,40 @@ def of_env_file(local: Local) -> Iterable[Mistake]:
     """Compare connection strings and POSTGRES_* of .env with each other, and its UID."""
     if "POSTGRES_USER" in local.variables:
         for name in CONNECTIONS:
-            if value := local.variables.get(name):
+            value = local.variables.get(name)
+            if value is None or not is_postgres(value):
+                continue
+            if parts_of(value) is None:
+                yield unreadable(name, value)
+            else:
                 yield from compare(name, value, local.variables, ".env")
     uid = local.variables.get("AIRFLOW_UID")
-    if uid and uid.text not in allowed_uids():
+    # With a compose.yaml it is told of the services that use it.
+    if uid and not local.services and uid.text not in allowed_uids():
         yield uid_mistake(uid.path, uid.line, f"AIRFLOW_UID={uid.text}")
 
 
-def host_of(value: Value) -> str | None:
+def is_postgres(value: Value) -> bool:
+    return value.text.removeprefix("db+").startswith("postgres")
+
+
+def parts_of(value: Value) -> SplitResult | None:
+    """Return a connection string in its parts, or None if its password takes it apart."""
+    text = value.text.removeprefix("db+")
     try:
-        parts = urlsplit(value.text.removeprefix("db+"))
+        parts = urlsplit(text)
     except ValueError:
         return None
-    return parts.hostname if parts.scheme.startswith("postgres") else None
+    # With more than one @, what seems to be the host may be half of a password: it must not be shown.
+    return parts if text.count("@") <= 1 and parts.netloc.count("@") == text.count("@") else None
+
+
+def unreadable(name: str, value: Value) -> Mistake:
+    text = (
+        f"{name} cannot be read as a URL (it is not shown); choose a password of letters and digits, "
+        "or write its other characters as in a URL: %40 for @, %2F for /"
+    )
+    return Mistake(value.path, value.line, text)
 
 
 def compare(name: str, value: Value, server: dict[str, Value], where: str) -> Iterable[Mistake]:
@@ -125,8 +149,9 @@ def of_user(service: Service) -> Iterable[Mistake]:
     if service.user is None:
         return
     uid, _, gid = service.user.text.partition(":")
-    if uid not in allowed_uids() and not service.user.origins:
-        yield uid_mistake(service.user.path, service.user.line, f"user {service.user.text!r}")
+    if uid not in allowed_uids():
+        place = service.user.origins[0] if service.user.origins else service.user
+        yield uid_mistake(place.path, place.line, f"user {service.user.text!r}")
     if gid not in ("", "0"):
         text = (
             f"the folders in the image belong to group 0 (found user {service.user.text!r}); "
@@ -149,8 +174,9 @@ def of_image(service: Service, platform: Platform) -> Iterable[Mistake]:
 def of_mounts(root: Path, service: Service, local: Local) -> Iterable[Mistake]:
     """Tell which folders Docker would make anew, empty and owned by root."""
     for mount in service.mounts:
-        # Nothing has to be in the folder of logs, nor in a file that Docker itself offers.
-        missing = not source_of(root, mount).exists()
+        # What lies outside of this repository differs from machine to machine.
+        missing = mount.source.startswith(".") and not source_of(root, mount).exists()
+        # Nothing has to be in the folder of logs.
         if missing and not mount.target.endswith("/logs"):
             near = get_close_matches(Path(mount.source).name, folders(root), n=1, cutoff=0.5)
             fix = f"write ./{near[0]}" if near else "correct the path, or make that folder"
@@ -197,4 +223,4 @@ def source_of(root: Path, mount: Mount) -> Path:
 
 
 def folders(root: Path) -> list[str]:
-    return [path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    return [path.name for path in root.iterdir() if path.is_dir()]

@@ -26,8 +26,6 @@ class Value:
     line: int
     origins: tuple["Value", ...] = ()
     """The variables of .env that it is made of."""
-    references: tuple[str, ...] = ()
-    """The names of all variables that it is made of."""
 
 
 def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
@@ -36,7 +34,8 @@ def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
     mistakes = []
     if not path.is_file():
         return variables, mistakes
-    with path.open(encoding="utf-8") as stream:
+    # Docker Compose takes any bytes, and none of them is shown.
+    with path.open(encoding="utf-8", errors="replace") as stream:
         for binding in parse_stream(stream):
             text = binding.original.string
             line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
@@ -52,13 +51,11 @@ def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
 def resolve(text: str, variables: dict[str, Value], path: str, line: int) -> Value:
     """Return a text of compose.yaml with its variables replaced."""
     origins: list[Value] = []
-    references: list[str] = []
 
     def replace(match: re.Match) -> str:
         if match["dollar"]:
             return "$"
         name = match["plain"] or match["name"]
-        references.append(name)
         operator, word = match["operator"] or "", match["word"] or ""
         value = variables.get(name)
         given = value is not None and bool(value.text or not operator.startswith(":"))
@@ -70,4 +67,4 @@ def resolve(text: str, variables: dict[str, Value], path: str, line: int) -> Val
         return word if operator.endswith("-") else ""
 
     resolved = REFERENCE.sub(replace, text)
-    return Value(resolved, path, line, tuple(origins), tuple(references))
+    return Value(resolved, path, line, tuple(origins))

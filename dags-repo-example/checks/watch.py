@@ -27,11 +27,13 @@ class Watch:
 
     current: "Watch"
 
-    def __init__(self, root: Path, file: Path) -> None:
+    def __init__(self, root: Path, file: Path, folders: tuple[Path, ...]) -> None:
         self._root = root
         self._file = file
+        self._folders = folders
         self.mistakes: set[Mistake] = set()
-        self.slow_line = 1
+        self.slow_place = str(file.relative_to(root)), 1
+        self._watching = True
 
     def place(self, frame: FrameType | None) -> tuple[str, int]:
         """Return the innermost line of this repository that led to the frame."""
@@ -53,9 +55,8 @@ class Watch:
 
     def _mine(self, filename: str, line: int) -> tuple[str, int] | None:
         path = Path(filename)
-        for folder in ("dags", "plugins"):
-            if path.is_relative_to(self._root / folder):
-                return str(path.relative_to(self._root)), line
+        if any(path.is_relative_to(folder) for folder in self._folders):
+            return str(path.relative_to(self._root)), line
         return None
 
     def add(self, place: tuple[str, int], text: str) -> None:
@@ -67,6 +68,8 @@ class Watch:
         raise RefusedError(what)
 
     def audit(self, event: str, arguments: tuple) -> None:
+        if not self._watching:
+            return
         if event in NETWORK:
             target = arguments[1] if event in ("socket.connect", "socket.sendto") else arguments[0]
             self.refuse(f"calls the network at import (found {event} to {target!r})")
@@ -101,7 +104,7 @@ class Watch:
             os._exit(0)
 
         def slow(_signal: int, frame: FrameType | None) -> None:
-            self.slow_line = self.place(frame)[1]
+            self.slow_place = self.place(frame)
             signal.signal(signal.SIGALRM, too_long)
             signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS - SLOW_SECONDS)
 
@@ -109,4 +112,5 @@ class Watch:
         signal.setitimer(signal.ITIMER_REAL, SLOW_SECONDS)
 
     def stop(self) -> None:
+        self._watching = False
         signal.setitimer(signal.ITIMER_REAL, 0)

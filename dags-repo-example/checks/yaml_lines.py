@@ -14,9 +14,8 @@ def read(path: Path) -> tuple[yaml.Node | None, list[Mistake]]:
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
         text = f"is not YAML: {error.problem}; correct this line or the one above it"
-        return None, [Mistake(path.name, mark.line + 1 if mark else 1, text)]
+        return None, [Mistake(path.name, error.problem_mark.line + 1, text)]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         text = f"is not YAML: {str(error).splitlines()[0]}; save it as UTF-8 text"
         return None, [Mistake(path.name, 1, text)]

@@ -1,0 +1,15 @@
+"""A compose.yaml that is good, its .env, and the platform that it stands for."""
+
+from pathlib import Path
+
+from checks.platform import Platform
+
+COMPOSE = Path(__file__).with_name("compose.yaml").read_text()
+ENV = "POSTGRES_PASSWORD=correct-horse\n"
+PLATFORM = Platform(
+    airflow="3.2.2",
+    image="apache/airflow:3.2.2",
+    sub_path="dags",
+    queues=["default"],
+    pools=["default_pool"],
+)
