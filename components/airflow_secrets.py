@@ -1,11 +1,12 @@
 """Every key and connection that Airflow needs, as Kubernetes Secrets that the chart knows by name."""
 
+import base64
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
 import pulumi
-import pulumi_random as random
 
 from components import database, keda, redis
 from components.named_secret import NamedSecret, named_secret
@@ -124,14 +125,15 @@ class AirflowSecrets(pulumi.ComponentResource):
         if args.configured.fernet_key is not None:
             return args.configured.fernet_key
         newest = args.rotation.fernet
-        # The SDK marks them only when they are made: after a refresh they would stand in the state.
-        secret = pulumi.ResourceOptions(additional_secret_outputs=["base64", "hex"])
-        opts = pulumi.ResourceOptions.merge(opts, secret)
         keys = [
-            # Fernet's alphabet is the URL-safe one: https://cryptography.io/en/latest/fernet/
-            random.RandomBytes(f"{name}-fernet-{generation}", length=32, opts=opts).base64.apply(
-                lambda text: text.replace("+", "-").replace("/", "_")
-            )
+            # Not `random.RandomBytes`: its ID is its value, and IDs stand in the state in plain text.
+            password(
+                f"{name}-fernet-{generation}",
+                configured=None,
+                generation=generation,
+                length=KEY_LENGTH,
+                opts=opts,
+            ).apply(_fernet_key)
             for generation in range(newest, max(0, newest - 2), -1)
         ]
         return pulumi.Output.all(*keys).apply(",".join)
@@ -163,3 +165,8 @@ class AirflowSecrets(pulumi.ComponentResource):
 def _quoted(text: str) -> str:
     """Text as a password in a URL."""
     return quote(text, safe="")
+
+
+def _fernet_key(text: str) -> str:
+    """The 32 bytes of a key, in its alphabet: https://cryptography.io/en/latest/fernet/"""
+    return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -42,7 +42,6 @@ COMPUTED: dict[str, Callable[[str, Outputs], Outputs]] = {
     "random:index/randomPassword:RandomPassword": lambda name, inputs: {
         "result": f"{name}-{inputs['keepers']['generation']}"
     },
-    "random:index/randomBytes:RandomBytes": lambda name, inputs: {"base64": f"{name}+/="},
     "random:index/randomId:RandomId": lambda name, inputs: {"hex": "0a1b2c3d"},
     "eks:index:Cluster": lambda name, inputs: {"kubeconfigJson": _kubeconfig(name)},
 }

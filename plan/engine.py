@@ -57,7 +57,6 @@ class Declared:
     provider: str
     depends_on: frozenset[str]
     delete_before_replace: bool
-    secret_outputs: frozenset[str]
 
 
 @dataclass
@@ -120,7 +119,6 @@ class _Monitor(mocks.MockMonitor):
                 provider=request.provider,
                 depends_on=frozenset(request.dependencies) | _references(raw),
                 delete_before_replace=request.deleteBeforeReplace,
-                secret_outputs=frozenset(request.additionalSecretOutputs),
             )
         computed = cloud.COMPUTED.get(request.type, lambda *_: {})
         state = {**raw, **computed(request.name, _plain(raw))}

@@ -1029,7 +1029,11 @@ GOOD = [
             res(STATEFUL_SET, annotations={"checksum/db-password": "0a1b2c"}),
             res(
                 CONFIG_MAP,
-                data={"url": "https://git@example.com/a:b", "cert": "-----BEGIN CERTIFICATE-----"},
+                data={
+                    "url": "https://git@example.com/a:b",
+                    "code": "redis://:${REDIS_PASSWORD}@redis redis://:{password}@redis",
+                    "cert": "-----BEGIN CERTIFICATE-----",
+                },
             ),
             res(SECRET, stringData={"password": "another rule says it"}),
         ],

@@ -245,6 +245,13 @@ def test_airflow_comes_after_what_it_needs_and_goes_before_it(declaration, name,
     assert found.one(type_, needed).urn in found.waits_for(release)
 
 
+@every_stack
+def test_no_secret_comes_from_a_resource_whose_id_is_the_secret(declaration, name):
+    types = {r.type for r in declaration(name).resources.values()}
+
+    assert "random:index/randomBytes:RandomBytes" not in types, "the state has IDs in plain text"
+
+
 @pytest.mark.parametrize(
     ("name", "file", "parts"),
     [("local", "local.yaml", {"git-server"}), ("prod", "aws.yaml", {"keda", "load-balancer"})],

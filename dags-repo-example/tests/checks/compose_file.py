@@ -5,7 +5,8 @@ from pathlib import Path
 from checks.platform import Platform
 
 COMPOSE = Path(__file__).with_name("compose.yaml").read_text()
-ENV = "POSTGRES_PASSWORD=correct-horse\n"
+PASSWORD = "correct-horse"
+ENV = f"POSTGRES_PASSWORD={PASSWORD}\n"
 PLATFORM = Platform(
     airflow="3.2.2",
     image="apache/airflow:3.2.2",

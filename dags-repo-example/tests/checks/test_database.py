@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.checks.compose_file import COMPOSE, ENV
+from tests.checks.compose_file import COMPOSE, ENV, PASSWORD
 
 
 def test_a_connection_string_with_another_user_than_postgres_has(told):
@@ -59,7 +59,7 @@ def test_another_password_is_told_and_no_password_shown(told):
     assert "POSTGRES_PASSWORD at compose.yaml:16; neither is shown" in line
     assert "write ${POSTGRES_PASSWORD} in both places" in line
     assert "battery-staple" not in line
-    assert "correct-horse" not in line
+    assert PASSWORD not in line
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_a_database_that_is_not_in_the_file_is_not_compared(told):
 
 
 def test_a_connection_string_in_the_env_file_alone_is_not_compared(told):
-    assert (
-        told(text="", env="AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:x@db/airflow\n") == []
-    )
+    alone = f"AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:{PASSWORD}@db/airflow\n"
+    assert told(text="", env=alone) == []
 
 
 def test_connection_strings_in_the_env_file(told):
-    env = f"{ENV}POSTGRES_USER=airflow\n\nAIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:correct-horse@db/airflow\n"
+    backend = f"AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:{PASSWORD}@db/airflow"
+    env = f"{ENV}POSTGRES_USER=airflow\n\n{backend}\n"
     (line,) = told(text="", env=env)
     assert line.startswith(
         ".env:4: the database user of AIRFLOW__CELERY__RESULT_BACKEND is not the one of .env"
@@ -145,7 +145,7 @@ def test_connection_strings_in_the_env_file(told):
 @pytest.mark.parametrize("files", ["[airflow.env]", "airflow.env", "[{path: airflow.env}]"])
 def test_connection_strings_in_a_file_of_variables(told, tmp_path, files):
     (tmp_path / "airflow.env").write_text(
-        "# comment\nAIRFLOW__CORE__SQL_ALCHEMY_CONN=postgresql://root:correct-horse@postgres/airflow\n"
+        f"# comment\nAIRFLOW__CORE__SQL_ALCHEMY_CONN=postgresql://root:{PASSWORD}@postgres/airflow\n"
     )
     (line,) = told(('  user: "$', f'  env_file: {files}\n  user: "$'))
     assert line.startswith("airflow.env:2: the database user of AIRFLOW__CORE__SQL_ALCHEMY_CONN")

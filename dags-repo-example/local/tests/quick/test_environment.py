@@ -70,10 +70,13 @@ def test_no_proxy_stands_between_the_components(monkeypatch):
 
 def test_airflow_finds_its_database_and_its_queue():
     env = environment.environment(SECRET, PORTS)
-    database = "postgresql+psycopg2://airflow:database-password@127.0.0.1:5001/airflow"
+    database = f"postgresql+psycopg2://airflow:{SECRET['POSTGRES_PASSWORD']}@127.0.0.1:5001/airflow"
     assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == database
     assert env["AIRFLOW__CELERY__RESULT_BACKEND"] == f"db+{database}"
-    assert env["AIRFLOW__CELERY__BROKER_URL"] == "redis://:redis-password@127.0.0.1:5002/0"
+    assert (
+        env["AIRFLOW__CELERY__BROKER_URL"]
+        == f"redis://:{SECRET['REDIS_PASSWORD']}@127.0.0.1:5002/0"
+    )
 
 
 def test_root_is_refused_and_told_what_to_do(monkeypatch, state):

@@ -8,23 +8,22 @@ import pytest
 
 from tests.engine.scenarios.airflow.conftest import CONFIGURED
 
-SECRET_RESOURCES = {
-    "random:index/randomPassword:RandomPassword": "result",
-    "random:index/randomBytes:RandomBytes": "base64",
-}
+GENERATED = "random:index/randomPassword:RandomPassword"
 
 
 @pytest.fixture(scope="module")
-def secrets(dev):
+def secrets(dev, cluster):
     """Every secret value of the stack, in each form that it may stand in."""
     dev.up()
     shown = json.loads(dev.pulumi("stack", "export", "--show-secrets"))["deployment"]
-    known = {CONFIGURED}
-    for resource in shown["resources"]:
-        output = SECRET_RESOURCES.get(resource["type"])
-        if output:
-            known.add(json.loads(resource["outputs"][output]["plaintext"]))
-    assert len(known) >= 6, "database, Redis, admin and three keys of Airflow"
+    generated = {
+        json.loads(resource["outputs"]["result"]["plaintext"])
+        for resource in shown["resources"]
+        if resource["type"] == GENERATED
+    }
+    fernet = cluster.secret("airflow-fernet", "fernet-key").split(",")
+    known = {CONFIGURED, *generated, *fernet}
+    assert len(known) >= 7, "database, Redis, admin, three keys of Airflow and what one is made of"
     forms = set()
     for secret in known:
         forms |= {
