@@ -110,6 +110,18 @@ def test_one_version_of_airflow():
     assert local()["core.load_examples"] == "False"
 
 
+def test_what_authors_are_told_of_the_platform_is_so():
+    told = yaml.safe_load((DAGS / "platform.yaml").read_text())
+
+    assert told == {
+        "airflow": AIRFLOW.version,
+        "image": f"{AIRFLOW.image}:{AIRFLOW.version}",
+        "sub_path": DagSettings(repo="https://github.com/example/dags.git").sub_path,
+        "queues": VALUES["workers"]["celery"]["queue"].split(","),
+        "pools": ["default_pool"],  # the one that Airflow makes itself
+    }
+
+
 def test_one_version_of_redis_and_of_postgresql():
     from components import database_container, redis
 
