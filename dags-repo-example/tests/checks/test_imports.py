@@ -267,6 +267,8 @@ def test_being_interrupted_leaves_no_traceback(repository):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
+        # A shell that runs the tests in the background has it ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not (repository / "begun").exists():
         assert checks.poll() is None, "it ended before the file was read"
