@@ -6,6 +6,7 @@ import sys
 
 import pulumi
 
+from components import keda
 from operate import release, shell
 from operate.aws import Aws
 from operate.kubernetes import NAMESPACE, Kubernetes
@@ -147,7 +148,11 @@ def _recover(stack: Stack, settings: Settings) -> None:
         _say("removed the lock of a command that was killed")
     cluster = _cluster(stack, settings)
     interrupted = stack.interrupted_creates()
-    for revision in cluster.clear_interrupted_releases(interrupted) if cluster else ():
+    releases = {"airflow": NAMESPACE}
+    if settings.workers.scaling == "queue":
+        releases["keda"] = keda.NAMESPACE  # otherwise a KEDA that is there is somebody else's
+    forgotten = cluster.clear_interrupted_releases(releases, interrupted) if cluster else ()
+    for revision in forgotten:
         _say(f"forgot the Helm revision {revision}, which a killed command left half-way")
     if interrupted:
         _say(f"a killed command was creating {len(interrupted)} resources: looking what is there")

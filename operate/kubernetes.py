@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.keda import NAMESPACE as KEDA_NAMESPACE
 from components.namespace import NAME as NAMESPACE
 from components.namespace import STACK_LABEL
 from operate.shell import Problem, attempt, output
@@ -21,8 +20,6 @@ ASK_HEALTH = (
     "print(u.urlopen('http://127.0.0.1:8080/api/v2/monitor/health', timeout=5).read().decode())"
 )
 RELEASE = "kubernetes:helm.sh/v3:Release"
-# Names and namespaces of the Helm releases of a stack.
-RELEASES = {"airflow": NAMESPACE, "keda": KEDA_NAMESPACE}
 PENDING = "status in (pending-install,pending-upgrade,pending-rollback)"
 
 
@@ -94,17 +91,20 @@ class Kubernetes:
             return None
         return f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
 
-    def clear_interrupted_releases(self, creating: Sequence[Mapping[str, Any]]) -> list[str]:
+    def clear_interrupted_releases(
+        self, releases: Mapping[str, str], creating: Sequence[Mapping[str, Any]]
+    ) -> list[str]:
         """Forget Helm revisions that a killed command left, so that Helm takes up their objects again.
 
-        `creating` are the resources that Pulumi was creating. The Kubernetes provider outlives a killed
-        command by seconds: a release among them may be deployed by now, and Pulumi does not know it.
+        `releases` are the namespaces of the stack's releases by name, `creating` the resources that Pulumi
+        was creating. The Kubernetes provider outlives a killed command by seconds: a release among them may
+        be deployed by now, and Pulumi does not know it.
 
         Returns the names of the revisions.
         """
         unknown = {r["inputs"]["name"] for r in creating if r["type"] == RELEASE}
         names: list[str] = []
-        for release, namespace in RELEASES.items():
+        for release, namespace in releases.items():
             state = [] if release in unknown else [PENDING]
             selector = ",".join(["owner=helm", f"name={release}", *state])
             for secret in self.items("secret", selector, namespace):

@@ -260,6 +260,7 @@ def test_other_resources_are_not_looked_for(tools):
     assert tools.calls() == []
 
 
+BOTH = {"airflow": "airflow", "keda": "keda"}
 PENDING = "status in (pending-install,pending-upgrade,pending-rollback)"
 
 
@@ -281,7 +282,7 @@ def test_helm_revisions_that_pulumi_does_not_know_are_forgotten_and_no_others(
     other = {"type": "kubernetes:core/v1:Secret", "inputs": {"metadata": {"name": "airflow"}}}
     releases = [{"type": kubernetes.RELEASE, "inputs": {"name": name}} for name in creating]
 
-    forgotten = KIND.clear_interrupted_releases([other, *releases])
+    forgotten = KIND.clear_interrupted_releases(BOTH, [other, *releases])
 
     assert forgotten == ["sh.helm.release.v1.airflow.v2"]
     asked, deleted, asked_of_keda = tools.calls()

@@ -94,6 +94,23 @@ def test_a_throw_away_stack_is_not_looked_at_twice(tools, stack, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("scaling", "looked_into"), [("queue", ["airflow", "keda"]), ("cpu", ["airflow"])]
+)
+def test_a_keda_that_the_stack_does_not_install_is_left_alone(
+    tools, stack, tmp_path, scaling, looked_into
+):
+    tools("pulumi", """printf %s '{"deployment": {}}'""")
+    tools("kubectl", """printf %s '{"items": []}'""")
+    local: Settings = stack("local")[1]
+    workers = local.workers.model_copy(update={"scaling": scaling})
+
+    commands._recover(opened(tmp_path), local.model_copy(update={"workers": workers}))
+
+    asked = [call for call in tools.calls() if "owner=helm" in call]
+    assert [call.split("--namespace ")[1].split()[0] for call in asked] == looked_into
+
+
+@pytest.mark.parametrize(
     ("resources", "found"),
     [
         ([], None),
