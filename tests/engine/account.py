@@ -31,6 +31,10 @@ GIT_INSIDE: dict[str, Any] = {
 }
 
 
+class NotStarted(RuntimeError):
+    """The simulator has ended before it was ready."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Account:
     """A running simulator. `official`: Pulumi's own AWS provider talks to it, instead of the simulator's."""
@@ -57,7 +61,7 @@ class Account:
             assert process.stdout is not None
             try:
                 if process.stdout.readline() != "ready\n":
-                    raise RuntimeError("the simulated account did not start; it said why above")
+                    raise NotStarted("the simulated account did not start; it said why above")
                 environment = json.loads((folder / ENVIRONMENT).read_text())
                 if official:
                     del environment["PULUMI_DEBUG_PROVIDERS"]

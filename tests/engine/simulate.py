@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from plan import engine
-from tests.engine.account import GIT_INSIDE, Account, AwsStack
+from tests.engine.account import GIT_INSIDE, Account, AwsStack, NotStarted
 
 # A Git host inside the cluster is for development, and here it stands in for the real one.
 EXCUSED = {"data-is-protected": "a simulated account: its Git server has the files of the checkout"}
@@ -82,5 +82,7 @@ def _on_aws(name: str) -> bool:
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except NotStarted as problem:
+        sys.exit(str(problem))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -127,7 +127,12 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    simulator = Simulator(arguments.folder.resolve(), arguments.context)
+    try:
+        simulator = Simulator(arguments.folder.resolve(), arguments.context)
+    except RuntimeError as problem:
+        said = str(problem).splitlines()[-1]
+        print(f"context {arguments.context!r}: {said}", file=sys.stderr)
+        return 1
     try:
         (arguments.folder / ENVIRONMENT).write_text(json.dumps(simulator.environment(), indent=2))
         print("ready", flush=True)
