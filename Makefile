@@ -66,7 +66,7 @@ simulate: .venv/engine ## Deploy STACK=dev|staging|prod into a simulated AWS acc
 	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)
 
 bench-engine: .venv/engine ## Measure preview, `up` and policies of the AWS stacks in a simulated account
-	.venv/bin/python -m benchmarks.engine --charts $(CHARTS)
+	.venv/bin/python -m benchmarks.engine --charts $(CHARTS) $(ARGS)
 
 bench-platform: .venv/lock ## Measure plan, tests, and `up` against a bare `helm install` on a throw-away Kubernetes
 	.venv/bin/python -m benchmarks.platform --charts $(CHARTS)
