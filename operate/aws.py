@@ -46,15 +46,17 @@ class Aws:
         command = ["aws", *words, "--region", self.region, "--output", "json"]
         return json.loads(output(command, seconds=seconds, env=self.env) or "{}")
 
-    def is_there(self, *words: str) -> bool:
-        """False where AWS says that there is no such thing. Another refusal is a `Problem`."""
+    def look(self, *words: str) -> dict[str, Any] | None:
+        """None where AWS says that there is no such thing. Another refusal is a `Problem`."""
         try:
-            self.ask(*words)
+            return self.ask(*words)
         except Problem as problem:
             if any(word in str(problem) for word in ("NotFound", "NoSuch")):
-                return False
+                return None
             raise
-        return True
+
+    def is_there(self, *words: str) -> bool:
+        return self.look(*words) is not None
 
     def wait(self, service: str, until: str, *words: str) -> None:
         """Wait until AWS has finished creating something."""
@@ -80,11 +82,19 @@ def _ec2(kind: str) -> Finder:
         rows = aws.ask("ec2", "describe-tags", "--filters", *filters)["Tags"]
         for id_ in sorted({row["ResourceId"] for row in rows if row["Key"] == "Name"}):
             found = aws.ask("ec2", "describe-tags", "--filters", f"Name=resource-id,Values={id_}")
-            if wanted.items() <= {row["Key"]: row["Value"] for row in found["Tags"]}.items():
+            tags = {row["Key"]: row["Value"] for row in found["Tags"]}
+            if wanted.items() <= tags.items() and _lives(aws, kind, id_):
                 return id_
         return None
 
     return find
+
+
+def _lives(aws: Aws, kind: str, id_: str) -> bool:
+    """Tags outlive what they are on: those of a NAT gateway by an hour."""
+    answer = aws.look("ec2", *EC2[kind], id_)
+    rows = next(iter(answer.values())) if answer else []
+    return bool(rows) and str(rows[0].get("State")).lower() not in ("deleting", "deleted", "failed")
 
 
 def _nat_gateway(aws: Aws, inputs: Inputs) -> str | None:
@@ -119,7 +129,12 @@ def _kms_key(aws: Aws, inputs: Inputs) -> str | None:
     filters = [f"Key={key},Values={value}" for key, value in wanted.items()]
     words = ["get-resources", "--resource-type-filters", "kms:key", "--tag-filters", *filters]
     found = aws.ask("resourcegroupstaggingapi", *words)["ResourceTagMappingList"]
-    return found[0]["ResourceARN"].rpartition("/")[2] if found else None
+    for arn in (row["ResourceARN"] for row in found):
+        key = aws.ask("kms", "describe-key", "--key-id", arn)["KeyMetadata"]
+        # A deleted key is there, with its tags, for up to 30 days more.
+        if key["KeyState"] != "PendingDeletion":
+            return key["KeyId"]
+    return None
 
 
 def _cluster(aws: Aws, inputs: Inputs) -> str | None:
@@ -175,6 +190,19 @@ def _named(key: str, *question: str) -> Finder:
 
     return find
 
+
+# By resource type: how to ask for one by its ID.
+EC2 = {
+    "vpc": ("describe-vpcs", "--vpc-ids"),
+    "subnet": ("describe-subnets", "--subnet-ids"),
+    "internet-gateway": ("describe-internet-gateways", "--internet-gateway-ids"),
+    "route-table": ("describe-route-tables", "--route-table-ids"),
+    "elastic-ip": ("describe-addresses", "--allocation-ids"),
+    "natgateway": ("describe-nat-gateways", "--nat-gateway-ids"),
+    "vpc-endpoint": ("describe-vpc-endpoints", "--vpc-endpoint-ids"),
+    "security-group": ("describe-security-groups", "--group-ids"),
+    "security-group-rule": ("describe-security-group-rules", "--security-group-rule-ids"),
+}
 
 # By type. Types that are not here can be created once more: AWS answers with what is there already.
 FINDERS: dict[str, Finder] = {

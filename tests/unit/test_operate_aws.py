@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from operate.aws import FINDERS, Aws
+from operate.aws import EC2, FINDERS, Aws
 from operate.shell import Problem
 from plan import engine
 
@@ -45,7 +45,7 @@ def rows(id_, tags):
 
 
 def described(**resources):
-    """Answers of `describe-tags`: all that have the name, then each one's own tags."""
+    """Answers of `describe-tags`: all that have the name, then each one's own tags. All of them live."""
     ids = {id_.replace("_", "-"): tags for id_, tags in resources.items()}
     found = [row for id_, tags in ids.items() for row in rows(id_, tags)]
     answers = {
@@ -54,7 +54,9 @@ def described(**resources):
         )
         for id_, tags in ids.items()
     }
-    return answers | {"ec2 describe-tags --filters Name=resource-type": says({"Tags": found})}
+    living = {f"ec2 {' '.join(words)}": says({"Rows": [{}]}) for words in EC2.values()}
+    tags = {"ec2 describe-tags --filters Name=resource-type": says({"Tags": found})}
+    return answers | tags | living
 
 
 VPC = {"type": "aws:ec2/vpc:Vpc", "inputs": {"tags": NAMED}}
@@ -78,6 +80,46 @@ def test_a_resource_of_another_stack_is_never_taken_over(aws):
     account = aws(described(vpc_1={**TAGS, "stack": "staging", **NAMED}))
 
     assert account.identify(VPC) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "echo 'An error occurred (InvalidVpcID.NotFound)' >&2; exit 254",
+        says({"Vpcs": []}),
+        says({"Vpcs": [{"State": "deleted"}]}),
+        says({"Vpcs": [{"State": "Deleting"}]}),
+        says({"Vpcs": [{"State": "failed"}]}),
+    ],
+    ids=["gone", "none", "deleted", "deleting", "failed"],
+)
+def test_tags_of_what_was_deleted_lead_to_nothing(aws, answer):
+    answers = {
+        "ec2 describe-vpcs --vpc-ids vpc-1": answer,
+        **described(vpc_1={**TAGS, **NAMED}, vpc_2={**TAGS, **NAMED}),
+    }
+
+    assert aws(answers).identify(VPC) == "vpc-2"
+
+
+def test_a_key_that_is_being_deleted_is_not_taken_up_again(aws):
+    arns = [f"arn:aws:kms:eu-west-1:1:key/k-{number}" for number in (1, 2)]
+    keys = {"k-1": "PendingDeletion", "k-2": "Enabled"}
+    answers = {
+        "resourcegroupstaggingapi get-resources": says(
+            {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in arns]}
+        ),
+        **{
+            f"kms describe-key --key-id {arn}": says(
+                {"KeyMetadata": {"KeyId": id_, "KeyState": state}}
+            )
+            for arn, (id_, state) in zip(arns, keys.items(), strict=True)
+        },
+    }
+
+    found = aws(answers).identify({"type": "aws:kms/key:Key", "inputs": {"tags": {"Name": "k"}}})
+
+    assert found == "k-2"
 
 
 def test_without_a_name_nothing_is_guessed(aws):
@@ -140,7 +182,10 @@ FOUND = {
         {
             "resourcegroupstaggingapi get-resources --resource-type-filters kms:key": says(
                 {"ResourceTagMappingList": [{"ResourceARN": ARN}]}
-            )
+            ),
+            f"kms describe-key --key-id {ARN}": says(
+                {"KeyMetadata": {"KeyId": "k-1", "KeyState": "Enabled"}}
+            ),
         },
         "k-1",
     ),
