@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 
 import asyncssh
 import pytest
@@ -223,8 +224,7 @@ def test_readers_do_not_push(host, git, path):
 
 def test_a_commit_that_no_branch_has_can_be_fetched_by_its_id(host, git):
     before = host.admin.commit(DAGS, {"dags/a.py": "a = 2\n"})
-    admin = host.admin._ask("GET", "/admin-token")
-    url = host.https(DAGS, f"admin:{admin}")
+    url = host.https(DAGS, f"admin:{host.admin.admin_token()}")
     git("clone", url, "work")
     git("-C", "work", "commit", "--amend", "--message", "other")
     assert git("-C", "work", "push", "--force", url, "HEAD:main")[0] == 0
@@ -234,27 +234,33 @@ def test_a_commit_that_no_branch_has_can_be_fetched_by_its_id(host, git):
 
 
 def test_a_big_push_comes_in_chunks(host, git, tmp_path):
-    url = host.https(DAGS, f"admin:{host.admin._ask('GET', '/admin-token')}")
+    url = host.https(DAGS, f"admin:{host.admin.admin_token()}")
     git("clone", url, "work")
     (tmp_path / "work" / "big").write_bytes(os.urandom(300_000))
     git("-C", "work", "add", "big")
     git("-C", "work", "commit", "--message", "big")
 
-    assert git("-C", "work", "-c", "http.postBuffer=65536", "push", url, "HEAD:main")[0] == 0
-    assert git("-C", "work", "fetch", url, "main")[0] == 0
+    small = ["-c", "http.postBuffer=65536"]
+    status, said = git("-C", "work", *small, "push", url, "HEAD:main", GIT_TRACE_CURL="1")
+    assert status == 0, said
+    assert "Transfer-Encoding: chunked" in said
+    assert git("ls-remote", url)[1].split()[0] == git("-C", "work", "rev-parse", "HEAD")[1].strip()
 
 
 def test_a_long_question_comes_zipped(host, git):
     url = host.https(DAGS, "reader:secret")
-    git("clone", url, "work")
+    commit = git("ls-remote", url, "refs/heads/main")[1].split()[0]
+    # All that Git has, and asks about.
     history = "".join(
         f"commit refs/heads/main\ncommitter t <t@localhost> {n} +0000\ndata 1\nx\n"
         for n in range(40)
     )
-    git("-C", "work", "fast-import", "--force", "--quiet", stdin=history.encode())
-    commit = host.admin.commit(DAGS, {"dags/b.py": ""})
+    git("init", "work")
+    git("-C", "work", "fast-import", "--quiet", stdin=history.encode())
 
-    assert git("-C", "work", "fetch", url, "main")[0] == 0
+    status, said = git("-C", "work", "fetch", url, "main", GIT_TRACE_CURL="1")
+    assert status == 0, said
+    assert "Content-Encoding: gzip" in said
     assert git("-C", "work", "rev-parse", "FETCH_HEAD")[1].strip() == commit
 
 
@@ -344,10 +350,8 @@ def test_an_app_gets_a_token_that_opens_private_repositories(app, git):
     host = app()
     answer = host.token_of_app()
 
-    left = time.mktime(time.strptime(answer["expires_at"], "%Y-%m-%dT%H:%M:%SZ")) - time.mktime(
-        time.gmtime()
-    )
-    assert 50 < left <= 60
+    left = datetime.fromisoformat(answer["expires_at"]) - datetime.now(UTC)
+    assert 50 < left.total_seconds() <= 60
     assert host.seen() == [("app token", 201)]
     # The user name that git-sync sends.
     assert git("ls-remote", host.https(DAGS, f"-:{answer['token']}"))[0] == 0

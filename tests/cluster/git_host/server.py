@@ -237,12 +237,15 @@ class Host:
         assert git.stderr
         said = bytearray()
         questions = asyncio.create_task(_copy(process.stdin, git.stdin, said))
-        await asyncio.gather(
-            _copy(git.stdout, process.stdout), _copy(git.stderr, process.stderr), git.wait()
-        )
-        questions.cancel()
-        status = git.returncode or 0
-        self.record("ssh", f"upload-pack {_command(said)}", f"/{asked[1]}", user, status)
+        try:
+            await asyncio.gather(
+                _copy(git.stdout, process.stdout), _copy(git.stderr, process.stderr), git.wait()
+            )
+        finally:
+            # Of a client that went away before its answer, too.
+            questions.cancel()
+            status = 255 if git.returncode is None else git.returncode
+            self.record("ssh", f"upload-pack {_command(said)}", f"/{asked[1]}", user, status)
         process.exit(status)
 
 
