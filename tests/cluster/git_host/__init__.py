@@ -139,7 +139,11 @@ class GitHost:
         return self._ask("GET", "/ca.pem")
 
     def behave(self, *, delay_seconds: float = 0, down: bool = False) -> None:
-        """Let each request wait, or close each connection; without arguments: as it should."""
+        """Let each request wait, or close each connection; without arguments: as it should.
+
+        The admin calls are not touched, but `commit` is: a host that is down takes none, and
+        kubectl may end the forward of who tries.
+        """
         self._ask("PUT", "/behaviour", {"delay_seconds": delay_seconds, "down": down})
 
     def requests(self) -> list[dict[str, Any]]:
