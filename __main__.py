@@ -6,6 +6,7 @@ import pulumi
 
 import settings
 from components.airflow import Airflow, AirflowArgs
+from components.dag_relay import DagRelay, DagRelayArgs
 from components.git_server import GitServer, GitServerArgs
 from components.keda import Keda, KedaArgs
 from components.redis import Redis, RedisArgs
@@ -56,6 +57,13 @@ if stack.git_server is not None:
         settings=stack.git_server,
     )
     parts.append(GitServer("git-server", git_server_args, opts=inside))
+relay_args = DagRelayArgs(
+    namespace=platform.namespace,
+    image=stack.airflow.image_reference,
+    dags=stack.dags,
+    secrets=secrets,
+)
+parts.append(DagRelay("dag-relay", relay_args, opts=inside))
 if stack.workers.scaling == "queue":
     keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
     # Its chart writes into the namespace of Airflow too.

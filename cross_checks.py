@@ -61,9 +61,11 @@ def _plain_git_stays_in_the_cluster(dags: Any, git_server: Any) -> Iterator[Mist
         )
 
 
-def _a_tag_is_not_followed(dags: Any, git_server: Any) -> Iterator[Mistake]:
-    if git_server is not None and dags.tag:
-        yield "dags.tag", "the Git server of the stack starts with a branch only; use dags.branch"
+def _the_git_server_starts_with_a_branch(dags: Any, git_server: Any) -> Iterator[Mistake]:
+    for key in ("tag", "commit"):
+        if git_server is not None and getattr(dags, key):
+            fix = "the Git server of the stack starts with a branch only; use dags.branch"
+            yield f"dags.{key}", fix
 
 
 def _slots_can_be_used(workers: Any, airflow: Any) -> Iterator[Mistake]:
@@ -107,7 +109,7 @@ CHECKS = (
     _nat_fits_the_zones,
     _aws_settings_need_aws,
     _plain_git_stays_in_the_cluster,
-    _a_tag_is_not_followed,
+    _the_git_server_starts_with_a_branch,
     _slots_can_be_used,
     _connections_fit_the_database,
     _charts_are_in_their_directory,

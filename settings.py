@@ -13,6 +13,7 @@ from sections.airflow import (
     AirflowSettings,
     ChartSettings,
     DagSettings,
+    GithubAppAuth,
     GitServerSettings,
     RotationSettings,
     SshAuth,
@@ -146,6 +147,7 @@ class Secrets:
     redis_password: pulumi.Output[str] | None
     git_token: pulumi.Output[str] | None
     git_ssh_key: pulumi.Output[str] | None
+    github_app_key: pulumi.Output[str] | None
 
 
 def load_secrets(dags: DagSettings) -> Secrets:
@@ -158,4 +160,6 @@ def load_secrets(dags: DagSettings) -> Secrets:
         config.require_secret("git_token")
     if isinstance(dags.auth, SshAuth):
         config.require_secret("git_ssh_key")
+    if isinstance(dags.auth, GithubAppAuth):
+        config.require_secret("github_app_key")
     return Secrets(**{field.name: config.get_secret(field.name) for field in fields(Secrets)})

@@ -74,7 +74,6 @@ class Airflow(pulumi.ComponentResource):
                 redis_host=args.redis_host,
                 redis_password=args.redis_password,
                 for_keda=args.workers.scaling == "queue",
-                dags=args.dags,
                 rotation=args.rotation,
                 configured=args.secrets,
             ),
@@ -113,8 +112,7 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
     (jwt,) = secrets.signing
     basic = annotations(*secrets.every_pod)
     signing = {**basic, **annotations(*secrets.signing)}
-    with_dags = {**basic, **annotations(*secrets.git)}
-    worker = {**with_dags, **annotations(*secrets.keda)}
+    worker = {**basic, **annotations(*secrets.keda)}
     replicas = args.airflow.replicas
     values: dict[str, Any] = {
         "airflowVersion": args.airflow.version,
@@ -134,8 +132,12 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
             "podAnnotations": signing,
             "env": airflow_values.scheduler_env(args.airflow, args.workers),
         },
-        "dagProcessor": {"replicas": replicas.dag_processor, "podAnnotations": with_dags},
-        "triggerer": {"replicas": replicas.triggerer, "podAnnotations": with_dags},
+        "dagProcessor": {
+            "replicas": replicas.dag_processor,
+            "podAnnotations": basic,
+            **airflow_values.dag_bundles(args.dags),
+        },
+        "triggerer": {"replicas": replicas.triggerer, "podAnnotations": basic},
         "apiServer": {
             "replicas": replicas.api_server,
             "podAnnotations": signing,
@@ -143,7 +145,7 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
                 "ingress": {"from": [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]}
             },
         },
-        "config": airflow_values.airflow_config(args.airflow, args.workers, args.dags),
+        "config": airflow_values.airflow_config(args.airflow, args.workers),
     }
     if args.airflow.digest is not None:
         values["defaultAirflowDigest"] = args.airflow.digest

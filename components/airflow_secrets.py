@@ -11,7 +11,7 @@ import pulumi
 from components import database, keda, redis
 from components.named_secret import NamedSecret, named_secret
 from components.passwords import password
-from sections.airflow import DagSettings, NoAuth, RotationSettings, SshAuth, TokenAuth
+from sections.airflow import RotationSettings
 from settings import Secrets
 
 KEY_LENGTH = 64
@@ -28,19 +28,17 @@ class AirflowSecretsArgs:
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
     for_keda: bool
-    dags: DagSettings
     rotation: RotationSettings
     configured: Secrets
 
 
 class AirflowSecrets(pulumi.ComponentResource):
-    """The Secrets by use: `every_pod`, `signing` (API server and scheduler), `git`,
+    """The Secrets by use: `every_pod`, `signing` (API server and scheduler),
     `keda` (workers, where KEDA reads it), `admin`.
     """
 
     every_pod: Sequence[NamedSecret]
     signing: Sequence[NamedSecret]
-    git: Sequence[NamedSecret]
     keda: Sequence[NamedSecret]
     admin: NamedSecret
 
@@ -112,7 +110,6 @@ class AirflowSecrets(pulumi.ComponentResource):
                 opts=child,
             ),
         )
-        self.git = self._git_credentials(name, args, child)
         # Its driver knows no `+psycopg2`.
         url = pulumi.Output.concat("postgresql://", address, verified)
         self.keda = (secret("keda", connection=url),) if args.for_keda else ()
@@ -137,29 +134,6 @@ class AirflowSecrets(pulumi.ComponentResource):
             for generation in range(newest, max(0, newest - 2), -1)
         ]
         return pulumi.Output.all(*keys).apply(",".join)
-
-    def _git_credentials(
-        self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions
-    ) -> Sequence[NamedSecret]:
-        """What git-sync logs in with: a token under four names, all of which the chart demands."""
-        if isinstance(args.dags.auth, NoAuth):
-            return ()
-        data: dict[str, pulumi.Input[str]] = {}
-        if isinstance(args.dags.auth, TokenAuth) and args.configured.git_token is not None:
-            for prefix in ("GIT_SYNC", "GITSYNC"):
-                data[f"{prefix}_USERNAME"] = args.dags.auth.username
-                data[f"{prefix}_PASSWORD"] = args.configured.git_token
-        if isinstance(args.dags.auth, SshAuth) and args.configured.git_ssh_key is not None:
-            data["gitSshKey"] = args.configured.git_ssh_key
-        return (
-            named_secret(
-                f"{name}-git",
-                name="airflow-git",
-                namespace=args.namespace,
-                data=data,
-                opts=opts,
-            ),
-        )
 
 
 def _quoted(text: str) -> str:

@@ -3,13 +3,11 @@
 from typing import Any
 
 import capacity
-from components import load_balancer
+from components import dag_relay, load_balancer
 from sections.airflow import (
     AirflowSettings,
     DagSettings,
     IngressSettings,
-    NoAuth,
-    SshAuth,
     WorkerSettings,
 )
 
@@ -26,6 +24,9 @@ BEHAVIOR = {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN}
 CPU_TARGET_PERCENT = 70
 KEDA_POLL_SECONDS = 5
 KEDA_COOLDOWN_SECONDS = 120
+# How often a pod asks the relay, which is near and costs nothing; the Git host has dags.poll_seconds.
+FOLLOW_PERIOD = "500ms"
+REFRESH_SECONDS = 1
 
 
 def scaling(workers: WorkerSettings) -> dict[str, Any]:
@@ -80,25 +81,40 @@ def worker_values(workers: WorkerSettings) -> dict[str, Any]:
 
 
 def git_sync(dags: DagSettings) -> dict[str, Any]:
-    """Values under `dags.gitSync`."""
-    values: dict[str, Any] = {
-        "repo": dags.repo,
+    """Values under `dags.gitSync`: each pod follows the relay, never the Git host."""
+    if dags.mode != "git-sync":
+        return {"enabled": False}
+    return {
+        "enabled": True,
+        "repo": dag_relay.URL,
         # git-sync reads both: the older name, if it stayed at its default, would win.
-        "branch": dags.ref,
-        "ref": dags.ref,
+        "branch": dag_relay.BRANCH,
+        "ref": dag_relay.BRANCH,
         "subPath": dags.sub_path,
-        "period": f"{dags.poll_seconds}s",
+        "period": FOLLOW_PERIOD,
+        # The checkout, the next one while it is made, and what Git keeps of both.
+        "emptyDirConfig": {"sizeLimit": f"{4 * dags.max_mb}Mi"},
     }
-    if isinstance(dags.auth, SshAuth):
-        return values | {"sshKeySecret": "airflow-git", "knownHosts": dags.auth.known_hosts}
-    if isinstance(dags.auth, NoAuth):
-        return values
-    return values | {"credentialsSecret": "airflow-git"}
 
 
-def airflow_config(
-    airflow: AirflowSettings, workers: WorkerSettings, dags: DagSettings
-) -> dict[str, dict[str, Any]]:
+def dag_bundles(dags: DagSettings) -> dict[str, Any]:
+    """Values under `dagProcessor` that say where all pods find DAGs; {}: where git-sync puts them."""
+    if dags.mode != "bundle":
+        return {}
+    bundle = {
+        "name": "dags",
+        "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+        "kwargs": {
+            "repo_url": dag_relay.URL,
+            "tracking_ref": dag_relay.BRANCH,
+            "subdir": dags.sub_path or None,
+            "refresh_interval": REFRESH_SECONDS,
+        },
+    }
+    return {"dagBundleConfigList": [bundle]}
+
+
+def airflow_config(airflow: AirflowSettings, workers: WorkerSettings) -> dict[str, dict[str, Any]]:
     """Values under `config`: options of airflow.cfg. Those of `airflow.config` come on top."""
     derived: dict[str, dict[str, Any]] = {
         "api": {"base_url": airflow.url},
@@ -106,11 +122,6 @@ def airflow_config(
         "database": {
             "sql_alchemy_pool_size": capacity.POOL_SIZE,
             "sql_alchemy_max_overflow": capacity.MAX_OVERFLOW,
-        },
-        # A new DAG file waits for both; the defaults add up to five minutes.
-        "dag_processor": {
-            "refresh_interval": dags.poll_seconds,
-            "bundle_refresh_check_interval": 1,
         },
     }
     for section, options in airflow.config.items():

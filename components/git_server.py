@@ -6,7 +6,7 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.namespace import PODS_OF_AIRFLOW
+from components import dag_relay
 from components.stateful_server import StatefulServer, StatefulServerArgs
 from sections.airflow import GitServerSettings
 
@@ -44,7 +44,7 @@ class GitServerArgs:
 
 
 class GitServer(pulumi.ComponentResource):
-    """Everybody in the namespace that syncs DAGs reads it; only `kubectl port-forward` writes it."""
+    """The relay reads it; only `kubectl port-forward` writes it."""
 
     def __init__(
         self, name: str, args: GitServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -85,7 +85,7 @@ class GitServer(pulumi.ComponentResource):
                         }
                     },
                 },
-                clients=[{"pod_selector": {"match_labels": PODS_OF_AIRFLOW}}],
+                clients=[dag_relay.POD],
             ),
             opts=child,
         )

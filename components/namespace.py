@@ -11,6 +11,8 @@ PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
 STACK_LABEL = "airflow-platform/stack"
 # What the chart labels the pods of the release `airflow` with.
 PODS_OF_AIRFLOW = {"tier": "airflow", "release": "airflow"}
+# Whose pods read metrics, as a NetworkPolicy peer.
+MONITORING = {"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "monitoring"}}}
 
 
 # Beyond the time that workers get: Helm's own clean-up, volumes.

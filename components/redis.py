@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.named_secret import annotations, named_secret
-from components.namespace import PODS_OF_AIRFLOW
+from components.namespace import MONITORING, PODS_OF_AIRFLOW
 from components.passwords import password
 from components.stateful_server import StatefulServer, StatefulServerArgs
 from sections.platform import RedisSettings
@@ -17,6 +17,7 @@ USER_ID = 999  # `redis` in that image
 # While it rewrites its log Redis forks, and every page that changes meanwhile exists twice.
 MEMORY_FACTOR = 2
 MEMORY_BASE_MB = 64
+EXPORTER = {"match_labels": {"app.kubernetes.io/name": "prometheus-redis-exporter"}}
 
 CONFIG = """\
 requirepass {password}
@@ -101,14 +102,7 @@ class Redis(pulumi.ComponentResource):
                 clients=[
                     {"pod_selector": {"match_labels": PODS_OF_AIRFLOW}},
                     # A redis_exporter takes its password from the same Secret.
-                    {
-                        "namespace_selector": {
-                            "match_labels": {"kubernetes.io/metadata.name": "monitoring"}
-                        },
-                        "pod_selector": {
-                            "match_labels": {"app.kubernetes.io/name": "prometheus-redis-exporter"}
-                        },
-                    },
+                    {**MONITORING, "pod_selector": EXPORTER},
                 ],
                 protect=args.settings.protect,
             ),

@@ -1,4 +1,4 @@
-"""One pod with a volume of its own: what Redis, PostgreSQL and the Git server have in common."""
+"""One pod with a volume of its own: what Redis, PostgreSQL, Git server and relay have in common."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +12,26 @@ from components.namespace import PART_OF
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sidecar:
+    """A second container on the same volume, with `files` of its own; else as the server itself."""
+
+    name: str
+    image: str
+    command: Sequence[str] | None = None
+    args: Sequence[str] | None = None
+    env: Sequence[Mapping[str, Any]] = ()
+    port: int
+    memory_mb: int
+    files: Mapping[str, Mapping[str, Any]]
+    clients: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class StatefulServerArgs:
     """`clients` are the NetworkPolicy peers that may connect; `files` are volume sources by mount path.
 
-    `user_id` and `group_id` are those of the image; `memory_mb` is request and limit, in MiB.
+    `user_id` and `group_id` are those of the image; `memory_mb` is request and limit, in MiB. A
+    deployment fails when the pod is not ready after `ready_minutes`.
     """
 
     namespace: pulumi.Input[str]
@@ -36,6 +52,8 @@ class StatefulServerArgs:
         default_factory=dict[str, pulumi.Input[str]]
     )
     clients: Sequence[Mapping[str, Any]]
+    sidecars: Sequence[Sidecar] = ()
+    ready_minutes: int = 10
     protect: bool = False
 
 
@@ -74,7 +92,10 @@ class StatefulServer(pulumi.ComponentResource):
             spec={"selector": selector, "ports": [{"port": args.port}]},
             opts=child,
         )
-        clients: Any = [{"from_": args.clients, "ports": [{"port": args.port, "protocol": "TCP"}]}]
+        clients: Any = [
+            {"from_": part.clients, "ports": [{"port": part.port, "protocol": "TCP"}]}
+            for part in (args, *args.sidecars)
+        ]
         k8s.networking.v1.NetworkPolicy(
             f"{name}-clients",
             metadata=metadata,
@@ -85,22 +106,9 @@ class StatefulServer(pulumi.ComponentResource):
             ),
             opts=child,
         )
-        files: list[Any] = [
-            {"name": f"files-{index}", **source} for index, source in enumerate(args.files.values())
-        ]
-        mounts = [
-            core.VolumeMountArgs(name=f"files-{index}", mount_path=path, read_only=True)
-            for index, path in enumerate(args.files)
-        ]
-        env: Any = args.env
-        container = core.ContainerArgs(
-            name=name,
-            image=args.image,
-            image_pull_policy="IfNotPresent",
-            command=args.command,
-            args=args.args,
-            env=env,
-            ports=[core.ContainerPortArgs(container_port=args.port)],
+        server = _container(
+            name,
+            args,
             lifecycle=core.LifecycleArgs(
                 post_start=core.LifecycleHandlerArgs(
                     exec_=core.ExecActionArgs(command=args.after_start)
@@ -111,19 +119,17 @@ class StatefulServer(pulumi.ComponentResource):
             readiness_probe=core.ProbeArgs(
                 exec_=core.ExecActionArgs(command=args.ready), period_seconds=3, timeout_seconds=3
             ),
-            resources=core.ResourceRequirementsArgs(
-                requests={"cpu": "50m", "memory": f"{args.memory_mb}Mi"},
-                limits={"memory": f"{args.memory_mb}Mi"},
-            ),
-            security_context=core.SecurityContextArgs(
-                allow_privilege_escalation=False,
-                capabilities=core.CapabilitiesArgs(drop=["ALL"]),
-            ),
-            volume_mounts=[
-                core.VolumeMountArgs(name="data", mount_path=args.data_path),
-                *mounts,
-            ],
+            volume_mounts=_mounts("files", args, args.data_path),
         )
+        sidecars = [
+            _container(side.name, side, volume_mounts=_mounts(side.name, side, args.data_path))
+            for side in args.sidecars
+        ]
+        files: list[Any] = _volumes("files", args)
+        for side in args.sidecars:
+            files += _volumes(side.name, side)
+        minutes = f"{args.ready_minutes}m"
+        ready = pulumi.CustomTimeouts(create=minutes, update=minutes)
         k8s.apps.v1.StatefulSet(
             f"{name}-server",
             metadata=metadata,
@@ -148,7 +154,7 @@ class StatefulServer(pulumi.ComponentResource):
                             fs_group_change_policy="OnRootMismatch",
                             seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
                         ),
-                        containers=[container],
+                        containers=[server, *sidecars],
                         volumes=[
                             core.VolumeArgs(
                                 name="data",
@@ -161,6 +167,46 @@ class StatefulServer(pulumi.ComponentResource):
                     ),
                 ),
             ),
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=ready),
         )
         self.register_outputs({})
+
+
+def _container(name: str, part: StatefulServerArgs | Sidecar, **more: Any) -> core.ContainerArgs:
+    env: Any = part.env
+    return core.ContainerArgs(
+        name=name,
+        image=part.image,
+        image_pull_policy="IfNotPresent",
+        command=part.command,
+        args=part.args,
+        env=env,
+        ports=[core.ContainerPortArgs(container_port=part.port)],
+        resources=core.ResourceRequirementsArgs(
+            requests={"cpu": "50m", "memory": f"{part.memory_mb}Mi"},
+            limits={"memory": f"{part.memory_mb}Mi"},
+        ),
+        security_context=core.SecurityContextArgs(
+            allow_privilege_escalation=False,
+            capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+        ),
+        **more,
+    )
+
+
+def _mounts(
+    prefix: str, part: StatefulServerArgs | Sidecar, data_path: str
+) -> list[core.VolumeMountArgs]:
+    return [
+        core.VolumeMountArgs(name="data", mount_path=data_path),
+        *(
+            core.VolumeMountArgs(name=f"{prefix}-{index}", mount_path=path, read_only=True)
+            for index, path in enumerate(part.files)
+        ),
+    ]
+
+
+def _volumes(prefix: str, part: StatefulServerArgs | Sidecar) -> list[dict[str, Any]]:
+    return [
+        {"name": f"{prefix}-{index}", **source} for index, source in enumerate(part.files.values())
+    ]

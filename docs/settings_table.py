@@ -26,6 +26,7 @@ KIND = "Which of these it is; other settings belong to one kind only"
 GIT_SECRETS = {
     "git_token": ("token", "Access token that may read the repository of the DAGs"),
     "git_ssh_key": ("ssh", "Private key that may read the repository of the DAGs"),
+    "github_app_key": ("github_app", "Private key of the GitHub App, in PEM form"),
 }
 
 

@@ -10,6 +10,7 @@ SUBNET = "aws:ec2/subnet:Subnet"
 NAT = "aws:ec2/natGateway:NatGateway"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 REDIS = "redis-data"
+COPIES = {"dag-relay-data"}  # whoever loses it fetches it again
 MIN_BACKUP_DAYS = 7
 
 
@@ -76,7 +77,7 @@ def _data_is_protected(stack: Stack) -> Iterator[Finding]:
         "Set logs.protect to true": stack.all(storage.BUCKET),
         "Set redis.protect to true": [claim for claim in claims if claim.name == REDIS],
         "Keep this data outside the cluster: RDS, a Git host": [
-            claim for claim in claims if claim.name != REDIS
+            claim for claim in claims if claim.name not in {REDIS, *COPIES}
         ],
     }
     for fix, resources in keeps.items():

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from sections.fields import (
     AirflowVersion,
+    CaFile,
     ChartSource,
     Cidr,
     Cpu,
@@ -29,8 +30,9 @@ DERIVED_OPTIONS = {
     "core.parallelism": "airflow.parallelism",
     "database.sql_alchemy_max_overflow": "capacity.py, which counts connections with it",
     "database.sql_alchemy_pool_size": "capacity.py, which counts connections with it",
-    "dag_processor.refresh_interval": "dags.poll_seconds",
-    "dag_processor.bundle_refresh_check_interval": "dags.poll_seconds",
+    "dag_processor.refresh_interval": "nothing: it is 1 s; dags.poll_seconds is for the Git host",
+    "dag_processor.bundle_refresh_check_interval": "nothing: it is 1 s",
+    "dag_processor.dag_bundle_config_list": "dags",
     "logging.remote_base_log_folder": "nothing: it is the bucket of the stack",
 }
 SECRET_OPTION = re.compile(r"(password|secret|_key|fernet|token|_conn$|broker_url|result_backend)")
@@ -53,26 +55,60 @@ class SshAuth(Section):
     )
 
 
+class GithubAppAuth(Section):
+    kind: Literal["github_app"]
+    client_id: str = Field(min_length=1, description="Client ID of the GitHub App")
+    installation_id: int = Field(ge=1, description="Its installation, from the URL of its settings")
+    api_url: PublicUrl = Field(
+        default="https://api.github.com/",
+        pattern=r"^https://",
+        description="API of GitHub; `https://HOST/api/v3/` for GitHub Enterprise Server",
+    )
+
+
 class DagSettings(Section):
     repo: GitUrl = Field(description="Git repository of the DAGs")
     branch: str | None = Field(
-        default=None, min_length=1, description="Branch to follow; `main` if neither is set"
+        default=None, min_length=1, description="Branch to follow; `main` if nothing else is set"
     )
     tag: str | None = Field(
         default=None, min_length=1, description="Tag to stay on, instead of a branch"
     )
+    commit: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{40}$",
+        description="Commit to stay on, instead of a branch: all 40 digits",
+    )
     sub_path: SubPath = Field(
         default="dags", description="Folder of the DAGs in the repository; empty for all of it"
     )
-    poll_seconds: int = Field(
-        default=5, ge=1, le=3600, description="How often each pod asks Git for news"
+    mode: Literal["git-sync", "bundle"] = Field(
+        default="git-sync",
+        description="`git-sync`: the newest DAGs; `bundle`: a run stays on the commit it began with",
     )
-    auth: Annotated[NoAuth | TokenAuth | SshAuth, Field(discriminator="kind")] = NoAuth()
+    poll_seconds: int = Field(
+        default=5, ge=1, le=3600, description="How often the Git host is asked for news"
+    )
+    max_mb: int = Field(
+        default=100,
+        ge=1,
+        le=10240,
+        description="Files of a commit together, in MiB; a larger one does not reach the pods",
+    )
+    storage_gb: int = Field(
+        default=5, ge=1, le=1000, description="Volume for the copy of the repository, in GiB"
+    )
+    ca_file: CaFile | None = Field(
+        default=None, description="PEM file that vouches for a Git host with a private CA"
+    )
+    auth: Annotated[NoAuth | TokenAuth | SshAuth | GithubAppAuth, Field(discriminator="kind")] = (
+        NoAuth()
+    )
 
     @model_validator(mode="after")
     def _one_way_in(self) -> "DagSettings":
-        if self.branch and self.tag:
-            raise ValueError("set branch or tag, not both")
+        if len([ref for ref in (self.branch, self.tag, self.commit) if ref]) > 1:
+            raise ValueError("set one of branch, tag and commit")
         ssh = self.repo.startswith(("ssh://", "git@"))
         if ssh != isinstance(self.auth, SshAuth):
             raise ValueError(
@@ -80,15 +116,21 @@ class DagSettings(Section):
                 if ssh
                 else "auth.kind: ssh needs an ssh repository"
             )
-        if isinstance(self.auth, TokenAuth) and not self.repo.startswith("https://"):
+        if isinstance(self.auth, TokenAuth | GithubAppAuth) and not self.repo.startswith(
+            "https://"
+        ):
             raise ValueError(
-                "auth.kind: token needs an https:// repository: git:// would send it in the clear"
+                f"auth.kind: {self.auth.kind} needs an https:// repository: "
+                "git:// would send its token in the clear"
             )
+        # The history, a checkout, and the next one while it is made.
+        if self.storage_gb * 1024 < 4 * self.max_mb:
+            raise ValueError("storage_gb must hold four times max_mb")
         return self
 
     @property
     def ref(self) -> str:
-        return self.tag or self.branch or "main"
+        return self.commit or self.tag or self.branch or "main"
 
 
 class GitServerSettings(Section):

@@ -24,7 +24,7 @@ class LoadBalancer:
 
 @dataclass(frozen=True, kw_only=True)
 class Git:
-    """`ref` is a branch or a tag, and says which; each pod asks for news every `seconds`."""
+    """`ref` is a branch, tag or commit, and says which; the relay asks for news every `seconds`."""
 
     host: str
     path: str

@@ -37,7 +37,7 @@ def facts(stack: str) -> Facts:
         url=chart["config"]["api"]["base_url"],
         replicas={name: chart[name]["replicas"] for name in COMPONENTS},
         workers=_workers(declared, chart),
-        git=_git(chart, settings.dags),
+        git=_git(settings.dags),
         redis=_redis(declared),
         database=_database(declared),
         logs=_logs(declared),
@@ -84,16 +84,16 @@ def _workers(declared: Declaration, chart: dict[str, Any]) -> Workers:
     return Workers(min=low, max=high, scaling=scaling, **each)
 
 
-def _git(chart: dict[str, Any], dags: DagSettings) -> Git:
-    sync = chart["dags"]["gitSync"]
+def _git(dags: DagSettings) -> Git:
     # git@host:path is another way to write ssh://git@host/path
-    url = urlsplit(re.sub(r"^(git@[^:/]+):", r"ssh://\1/", sync["repo"]))
+    url = urlsplit(re.sub(r"^(git@[^:/]+):", r"ssh://\1/", dags.repo))
+    kind = "commit" if dags.commit else "tag" if dags.tag else "branch"
     return Git(
         host=url.hostname or "",
         path=url.path.strip("/").removesuffix(".git"),
-        ref=f"{'tag' if dags.tag else 'branch'} {sync['ref']}",
-        folder=sync["subPath"],
-        seconds=int(sync["period"].removesuffix("s")),
+        ref=f"{kind} {dags.ref}",
+        folder=dags.sub_path,
+        seconds=dags.poll_seconds,
     )
 
 

@@ -2,6 +2,7 @@
 
 import configparser
 import json
+import re
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_every_component_of_airflow_is_there(any_stack):
         ("local", "worker", "celery.worker_concurrency", "4"),
         ("prod", "worker", "celery.worker_concurrency", "8"),
         ("local", "dag-processor", "dag_processor.refresh_interval", "1"),
-        ("ssh", "dag-processor", "dag_processor.refresh_interval", "60"),
+        ("ssh", "dag-processor", "dag_processor.refresh_interval", "1"),
         ("ssh", "dag-processor", "dag_processor.bundle_refresh_check_interval", "1"),
         ("local", "api-server", "api.base_url", "http://localhost:8080"),
         ("prod", "api-server", "api.base_url", "https://airflow.example.com"),
@@ -146,24 +147,26 @@ def test_dags_are_synced_where_dags_are_read_and_nowhere_else(any_stack, contain
     assert synced == {"airflow-dag-processor", "airflow-worker", "airflow-triggerer"}
 
 
-@pytest.mark.parametrize(
-    ("name", "repo", "ref", "period"),
-    [
-        ("local", "git://git-server:9418/dags.git", "main", "1s"),
-        ("dev", "https://github.com/example/airflow-dags.git", "main", "5s"),
-        ("prod", "https://github.com/example/airflow-dags.git", "release", "5s"),
-        ("ssh", "git@github.com:example/airflow-dags.git", "v1.2.0", "60s"),
-    ],
-)
-def test_git_sync_follows_the_repository_of_the_settings(of, name, repo, ref, period):
+@pytest.mark.parametrize("name", ["local", "dev", "prod", "ssh"])
+def test_every_pod_follows_the_relay_without_a_login(of, name):
     for environment in _of_git_sync(of(name)):
-        assert environment["GITSYNC_REPO"] == repo
-        assert environment["GITSYNC_REF"] == environment["GIT_SYNC_BRANCH"] == ref, (
+        assert environment["GITSYNC_REPO"] == "git://dag-relay:9418/dags.git"
+        assert environment["GITSYNC_REF"] == environment["GIT_SYNC_BRANCH"] == "dags", (
             "git-sync reads both, and the older name wins"
         )
         assert environment["GIT_SYNC_REV"] == "HEAD", "it would win over both"
-        assert environment["GITSYNC_PERIOD"] == period
-        assert environment["GITSYNC_MAX_FAILURES"] == "-1", "Git may be down for a while"
+        assert environment["GITSYNC_PERIOD"] == "500ms"
+        assert environment["GITSYNC_MAX_FAILURES"] == "-1", "the relay may be down for a while"
+        assert not {key for key in environment if re.search("SSH|USER(NAME)?$|PASSWORD", key)} - {
+            "GIT_SYNC_ADD_USER",
+            "GITSYNC_ADD_USER",
+        }
+
+
+def test_a_new_dag_is_found_as_soon_as_it_is_there(any_stack):
+    options = _airflow_cfg(any_stack)["dag_processor"]
+
+    assert (options["refresh_interval"], options["bundle_refresh_check_interval"]) == ("1", "1")
 
 
 def _of_git_sync(rendered):
@@ -175,18 +178,3 @@ def _of_git_sync(rendered):
     ]
     assert len(found) == 6
     return found
-
-
-def test_git_sync_verifies_the_host_that_it_trusts_with_a_key(of):
-    rendered = of("ssh")
-    hosts = rendered.airflow.all("ConfigMap")["airflow-config"]["data"]["known_hosts"]
-
-    assert hosts.strip() == "github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample"
-    for environment in _of_git_sync(rendered):
-        assert environment["GITSYNC_SSH_KNOWN_HOSTS"] == "true"
-    for name in ("airflow-worker", "airflow-dag-processor", "airflow-triggerer"):
-        for container in ("git-sync", "git-sync-init"):
-            mounts = rendered.airflow.pod(name).container(container)["volumeMounts"]
-            files = {m["mountPath"]: m.get("subPath") for m in mounts}
-            assert files["/etc/git-secret/known_hosts"] == "known_hosts"
-            assert files["/etc/git-secret/ssh"] == "gitSshKey"

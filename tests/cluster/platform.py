@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,8 @@ class Api:
     """Airflow's REST API, as the user admin."""
 
     url: str
-    token: str
+    # A failed test prints what it was given.
+    token: str = field(repr=False)
 
     @classmethod
     @contextmanager
@@ -211,7 +212,14 @@ class Api:
             now = self.get(f"dags/{dag}/dagRuns/{run}")
             return now["state"] in ("success", "failed") and now
 
-        return wait_for(f"the run of {dag}", found, seconds=240)
+        try:
+            return wait_for(f"the run of {dag}", found, seconds=240)
+        except TimeoutError as error:
+            tasks = self.get(f"dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+            shown = ("task_id", "map_index", "state", "try_number", "hostname", "queued_when")
+            error.add_note("\n".join(str({key: task[key] for key in shown}) for task in tasks))
+            error.add_note(str(self.get("monitor/health")))
+            raise
 
     def state_of(self, dag: str, run: str, task: str) -> str | None:
         return self.get(f"dags/{dag}/dagRuns/{run}/taskInstances/{task}")["state"]

@@ -108,10 +108,10 @@ def test_later_files_of_values_win(deployed):
 
 @pytest.mark.parametrize("database_ca", ["PEM", None])
 def test_the_release_waits_for_its_secrets_and_certificates(deployed, database_ca):
-    declaration = deployed(database_ca=database_ca, dags=TOKEN, configured={"git_token": "t"})
+    declaration = deployed(database_ca=database_ca)
 
     needed = declaration.all("kubernetes:core/v1:Secret") + declaration.all(CONFIG_MAP)
-    assert len(needed) == (9 if database_ca else 8)
+    assert len(needed) == (8 if database_ca else 7)
     assert {r.urn for r in needed} <= declaration.waits_for(declaration.one(RELEASE).urn)
 
 
@@ -174,10 +174,10 @@ def checksums(values):
 @pytest.mark.parametrize(
     ("kind", "secrets"),
     [
-        ("workers", {"metadata", "broker", "fernet", "api", "git", "keda"}),
+        ("workers", {"metadata", "broker", "fernet", "api", "keda"}),
         ("scheduler", {"metadata", "broker", "fernet", "api", "jwt"}),
-        ("dagProcessor", {"metadata", "broker", "fernet", "api", "git"}),
-        ("triggerer", {"metadata", "broker", "fernet", "api", "git"}),
+        ("dagProcessor", {"metadata", "broker", "fernet", "api"}),
+        ("triggerer", {"metadata", "broker", "fernet", "api"}),
         ("apiServer", {"metadata", "broker", "fernet", "api", "jwt"}),
         ("createUserJob", {"admin"}),
     ],
@@ -188,16 +188,10 @@ def test_a_pod_restarts_with_the_secrets_that_it_uses(values, kind, secrets):
     assert set(found) == {f"checksum/airflow-{name}" for name in secrets}
 
 
-def test_a_new_git_token_restarts_only_the_pods_that_sync(values):
-    old, new = (
-        checksums(values(dags=TOKEN, configured={"git_token": token})) for token in ("old", "new")
-    )
+def test_a_new_git_token_restarts_no_pod_of_airflow(values):
+    old, new = (values(dags=TOKEN, configured={"git_token": token}) for token in ("old", "new"))
 
-    assert {kind for kind in new if new[kind] != old[kind]} == {
-        "workers",
-        "dagProcessor",
-        "triggerer",
-    }
+    assert old == new, "a worker would lose its tasks for it"
 
 
 def test_replicas_are_those_of_the_settings(values):
@@ -225,17 +219,33 @@ def test_a_digest_is_passed_on(values):
 def test_settings_reach_their_place_in_the_chart(values):
     found = values(
         workers={"max": 3, "concurrency": 5, "scaling": "cpu", "grace_seconds": 99},
-        dags={"repo": "https://github.com/example/other.git", "branch": "trunk"},
+        dags={"repo": "https://github.com/example/other.git", "sub_path": "team/dags"},
         airflow={"config": {"email": {"from_email": "a@b.example"}}},
     )
 
     assert at(found, "workers.celery.hpa.maxReplicaCount") == 3
     assert at(found, "workers.celery.terminationGracePeriodSeconds") == 99
-    assert at(found, "dags.gitSync.repo") == "https://github.com/example/other.git"
-    assert at(found, "dags.gitSync.ref") == "trunk"
+    assert at(found, "dags.gitSync.subPath") == "team/dags"
     assert at(found, "config.celery.worker_concurrency") == 5
     assert at(found, "config.email.from_email") == "a@b.example"
     assert at(found, "scheduler.env") == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": "15"}]
+
+
+def test_another_branch_is_a_matter_of_the_relay_alone(values):
+    repo = "https://github.com/example/dags.git"
+    old, new = (values(dags={"repo": repo, "branch": branch}) for branch in ("main", "release"))
+
+    assert old == new, "every pod with DAGs would restart"
+
+
+def test_in_mode_bundle_airflow_reads_git_itself(values):
+    dags = {"repo": "https://github.com/example/dags.git", "mode": "bundle"}
+    found = values(dags=dags)
+
+    assert at(found, "dags.gitSync.enabled") is False
+    (bundle,) = at(found, "dagProcessor.dagBundleConfigList")
+    assert bundle["kwargs"]["repo_url"] == "git://dag-relay:9418/dags.git"
+    assert at(found, "dagProcessor.replicas") == 1
 
 
 def test_keda_has_its_secret_only_when_it_scales(deployed):

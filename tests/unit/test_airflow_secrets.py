@@ -6,18 +6,12 @@ import pulumi
 import pytest
 
 from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
-from sections.airflow import DagSettings, RotationSettings
+from sections.airflow import RotationSettings
 from settings import Secrets
 from tests.unit.conftest import secret_data
 
 PASSWORD = "pw"
 GENERATED = "random:index/randomPassword:RandomPassword"
-SSH = {
-    "repo": "git@github.com:example/dags.git",
-    "auth": {"kind": "ssh", "known_hosts": "github.com ssh-ed25519 AAAAC3Nza"},
-}
-TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"}}
-PUBLIC = {"repo": "https://github.com/example/dags.git"}
 
 
 @pytest.fixture
@@ -29,7 +23,6 @@ def secrets(deploy):
         password=PASSWORD,
         database_tls=True,
         for_keda=True,
-        dags=PUBLIC,
         rotation=None,
         **configured,
     ):
@@ -46,7 +39,6 @@ def secrets(deploy):
                     redis_host="redis.example",
                     redis_password=pulumi.Output.secret(password),
                     for_keda=for_keda,
-                    dags=DagSettings(**dags),
                     rotation=RotationSettings(**rotation or {}),
                     configured=Secrets(**given),
                 ),
@@ -175,27 +167,8 @@ def test_signing_keys_are_long(secrets, key):
     assert generated.inputs["length"] == 64
 
 
-def test_a_git_token_has_the_four_names_that_the_chart_asks_for(secrets):
-    declaration = secrets(
-        dags=TOKEN | {"auth": {"kind": "token", "username": "bot"}}, git_token="t0ken"
-    )
-
-    assert secret_data(declaration, "airflow-git") == {
-        "GIT_SYNC_USERNAME": "bot",
-        "GIT_SYNC_PASSWORD": "t0ken",
-        "GITSYNC_USERNAME": "bot",
-        "GITSYNC_PASSWORD": "t0ken",
-    }
-
-
-def test_an_ssh_key_is_where_the_chart_looks_for_it(secrets):
-    declaration = secrets(dags=SSH, git_ssh_key="-----BEGIN")
-
-    assert secret_data(declaration, "airflow-git") == {"gitSshKey": "-----BEGIN"}
-
-
-def test_a_public_repository_needs_no_credentials(secrets):
-    declaration = secrets(git_token="not for this repository")
+def test_the_pods_of_airflow_get_these_secrets_and_no_other(secrets):
+    declaration = secrets(git_token="for the relay alone")
 
     names = {s.inputs["metadata"]["name"] for s in declaration.all("kubernetes:core/v1:Secret")}
     assert names == {

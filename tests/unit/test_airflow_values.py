@@ -2,8 +2,10 @@ import json
 
 import pytest
 
+from components import dag_relay
 from components.airflow_values import (
     airflow_config,
+    dag_bundles,
     git_sync,
     ingress,
     scaling,
@@ -104,55 +106,47 @@ def test_worker_values_include_their_scaling():
     assert worker_values(WorkerSettings(scaling="fixed", max=2))["replicas"] == 2
 
 
-@pytest.mark.parametrize(
-    ("where", "ref"),
-    [({}, "main"), ({"branch": "release"}, "release"), ({"tag": "v1.2"}, "v1.2")],
-    ids=["unset", "branch", "tag"],
-)
-def test_git_sync_follows_the_branch_or_the_tag(where, ref):
-    values = git_sync(DagSettings(repo=REPO, **where))
-
-    assert (values["branch"], values["ref"]) == (ref, ref), "it reads both names"
-
-
-def test_git_sync_takes_the_configured_folder_of_the_configured_repository():
-    values = git_sync(DagSettings(repo=REPO, sub_path="team/dags", poll_seconds=7))
+def test_each_pod_follows_the_relay_and_never_the_git_host():
+    values = git_sync(DagSettings(repo=REPO, branch="release", sub_path="team/dags", max_mb=50))
 
     assert values == {
-        "repo": REPO,
-        "branch": "main",
-        "ref": "main",
+        "enabled": True,
+        "repo": "git://dag-relay:9418/dags.git",
+        "branch": "dags",
+        "ref": "dags",
         "subPath": "team/dags",
-        "period": "7s",
+        "period": "500ms",
+        "emptyDirConfig": {"sizeLimit": "200Mi"},
     }
+    assert values["repo"] == dag_relay.URL
+    assert values["ref"] == dag_relay.BRANCH
 
 
-@pytest.mark.parametrize(
-    ("repo", "auth", "login"),
-    [
-        (REPO, {"kind": "none"}, {}),
-        (REPO, {"kind": "token"}, {"credentialsSecret": "airflow-git"}),
-        (
-            "git@github.com:example/dags.git",
-            {"kind": "ssh", "known_hosts": HOST_KEY},
-            {"sshKeySecret": "airflow-git", "knownHosts": HOST_KEY},
-        ),
-    ],
-    ids=["none", "token", "ssh"],
-)
-def test_git_sync_logs_in_as_configured(repo, auth, login):
-    values = git_sync(DagSettings(repo=repo, auth=auth))
-
-    keys = ("credentialsSecret", "sshKeySecret", "knownHosts")
-    assert {key: values[key] for key in keys if key in values} == login
+def test_git_sync_needs_no_bundles():
+    assert dag_bundles(DagSettings(repo=REPO)) == {}
 
 
-def config(airflow=None, workers=None, dags=None):
-    return airflow_config(
-        AirflowSettings(**airflow or {}),
-        WorkerSettings(**workers or {}),
-        DagSettings(repo=REPO, **dags or {}),
-    )
+@pytest.mark.parametrize(("folder", "subdir"), [("team/dags", "team/dags"), ("", None)])
+def test_bundles_come_from_the_relay_too(folder, subdir):
+    dags = DagSettings(repo=REPO, mode="bundle", branch="release", sub_path=folder)
+
+    assert git_sync(dags) == {"enabled": False}
+    assert dag_bundles(dags)["dagBundleConfigList"] == [
+        {
+            "name": "dags",
+            "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+            "kwargs": {
+                "repo_url": "git://dag-relay:9418/dags.git",
+                "tracking_ref": "dags",
+                "subdir": subdir,
+                "refresh_interval": 1,
+            },
+        }
+    ]
+
+
+def config(airflow=None, workers=None):
+    return airflow_config(AirflowSettings(**airflow or {}), WorkerSettings(**workers or {}))
 
 
 def test_a_worker_runs_as_many_tasks_as_the_settings_say():
@@ -176,13 +170,6 @@ def test_database_pools_are_those_that_the_capacity_counts_on():
     pool = {"sql_alchemy_pool_size": 5, "sql_alchemy_max_overflow": 10}
 
     assert config()["database"] == pool
-
-
-def test_a_new_dag_is_found_as_soon_as_git_sync_has_it():
-    assert config(dags={"poll_seconds": 3})["dag_processor"] == {
-        "refresh_interval": 3,
-        "bundle_refresh_check_interval": 1,
-    }
 
 
 @pytest.mark.parametrize(

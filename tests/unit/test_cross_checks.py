@@ -35,6 +35,7 @@ ON_EXISTING = {
 }
 GIT = settings.DagSettings(repo="git://git-server:9418/dags.git")
 TAGGED = settings.DagSettings(repo="git://git-server:9418/dags.git", tag="v1")
+AT_A_COMMIT = settings.DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
 GIT_SERVER = settings.GitServerSettings()
 PROTECTED = settings.RdsSettings(kind="rds", protect=True)
 
@@ -109,10 +110,16 @@ BROKEN = [
         ("dags.repo", "use https:// or ssh://, got 'git://git-server:9418/dags.git'"),
     ),
     (
-        "_a_tag_is_not_followed",
+        "_the_git_server_starts_with_a_branch",
         ON_EXISTING,
         {"dags": TAGGED, "git_server": GIT_SERVER},
         ("dags.tag", "use dags.branch"),
+    ),
+    (
+        "_the_git_server_starts_with_a_branch",
+        ON_EXISTING,
+        {"dags": AT_A_COMMIT, "git_server": GIT_SERVER},
+        ("dags.commit", "use dags.branch"),
     ),
     (
         "_slots_can_be_used",

@@ -115,11 +115,11 @@ def test_the_repository_is_on_the_volume(server):
     assert {"name": "data", "mountPath": "/git"} in container(server)["volumeMounts"]
 
 
-def test_only_airflow_reads_it_over_the_network(server):
+def test_only_the_relay_reads_it_over_the_network(server):
     (rule,) = server.one("kubernetes:networking.k8s.io/v1:NetworkPolicy").inputs["spec"]["ingress"]
 
     assert rule["from"] == [
-        {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
+        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "dag-relay"}}}
     ]
     assert rule["ports"] == [{"port": 9418, "protocol": "TCP"}]
 

@@ -116,7 +116,7 @@ def words(picture):
         ("other", "Git: github.com", "Git: git.example"),
         ("other", "example/airflow-dags", "team/flows"),
         ("other", "branch release, folder dags", "branch next, folder /"),
-        ("other", "DAGs, by git-sync every 5 s", "DAGs, by git-sync every 30 s"),
+        ("other", "DAGs, by a relay, every 5 s", "DAGs, by a relay, every 30 s"),
         ("other", "AWS eu-west-1", "AWS us-east-2"),
         ("other", "VPC 10.2.0.0/16", "VPC 10.9.0.0/16"),
         ("other", "public 10.2.1.0/24", "public 10.9.1.0/24"),

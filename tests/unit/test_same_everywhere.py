@@ -18,9 +18,7 @@ FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 def platform():
     """Options of the platform as `section.option`: what values/ and the settings decide."""
-    derived = airflow_config(
-        AIRFLOW, WorkerSettings(), DagSettings(repo="https://github.com/example/dags.git")
-    )
+    derived = airflow_config(AIRFLOW, WorkerSettings())
     return {
         f"{section}.{option}": str(value)
         for config in (VALUES["config"], derived)

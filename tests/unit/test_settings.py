@@ -224,7 +224,7 @@ def test_a_setting_that_has_no_default_is_required(mistakes, path, section):
     [
         ("cluster", "'eks', 'existing'"),
         ("database", "'rds', 'container'"),
-        ("dags.auth", "'none', 'token', 'ssh'"),
+        ("dags.auth", "'none', 'token', 'ssh', 'github_app'"),
     ],
 )
 def test_a_kind_is_one_of_those_that_there_are(mistakes, path, kinds):
@@ -321,6 +321,13 @@ def test_a_path_that_the_file_system_refuses_is_a_mistake_and_no_crash(mistakes,
     assert any(line.startswith(section) for line in mistakes(changed(LEAST, path, "x" * 300)))
 
 
+TOKEN = {"kind": "token"}
+KEY_FILE = {"kind": "ssh", "known_hosts": "github.com ssh-ed25519 AAAA"}
+APP = {"kind": "github_app", "client_id": "Iv23", "installation_id": 42}
+LARGE_VOLUME = {**LEAST, "dags": {**LEAST["dags"], "storage_gb": 1000}}
+SMALL_FILES = {**LEAST, "dags": {**LEAST["dags"], "max_mb": 1}}
+BY_APP = {**LEAST, "dags": {**LEAST["dags"], "auth": APP}}
+
 # Of each number: where it stands, the least, and the most. None: there is no most.
 BOUNDS = {
     "NetworkSettings.az_count": (LEAST, "network.az_count", 2, 3),
@@ -331,6 +338,9 @@ BOUNDS = {
     "RedisSettings.storage_gb": (LEAST, "redis.storage_gb", 1, 100),
     "RedisSettings.memory_mb": (LEAST, "redis.memory_mb", 64, 16384),
     "DagSettings.poll_seconds": (LEAST, "dags.poll_seconds", 1, 3600),
+    "DagSettings.max_mb": (LARGE_VOLUME, "dags.max_mb", 1, 10240),
+    "DagSettings.storage_gb": (SMALL_FILES, "dags.storage_gb", 1, 1000),
+    "GithubAppAuth.installation_id": (BY_APP, "dags.auth.installation_id", 1, None),
     "GitServerSettings.storage_gb": (LOCAL, "git_server.storage_gb", 1, 100),
     "WorkerSettings.min": (LEAST, "workers.min", 0, 500),
     "WorkerSettings.max": (LEAST, "workers.max", 1, 500),
@@ -489,8 +499,6 @@ def test_the_report_of_credentials_says_where_they_belong(mistakes):
 HTTPS = "https://github.com/example/dags.git"
 SSH = "ssh://git@github.com/example/dags.git"
 SCP = "git@github.com:example/dags.git"
-TOKEN = {"kind": "token"}
-KEY_FILE = {"kind": "ssh", "known_hosts": "github.com ssh-ed25519 AAAA"}
 NEEDS_SSH_AUTH = ["dags: an ssh repository needs auth.kind: ssh"]
 NEEDS_SSH_REPOSITORY = ["dags: auth.kind: ssh needs an ssh repository"]
 
@@ -512,7 +520,16 @@ NEEDS_SSH_REPOSITORY = ["dags: auth.kind: ssh needs an ssh repository"]
             TOKEN,
             [
                 "dags: auth.kind: token needs an https:// repository: "
-                "git:// would send it in the clear"
+                "git:// would send its token in the clear"
+            ],
+        ),
+        (HTTPS, APP, []),
+        (
+            "git://git-server/dags.git",
+            APP,
+            [
+                "dags: auth.kind: github_app needs an https:// repository: "
+                "git:// would send its token in the clear"
             ],
         ),
     ],
@@ -530,10 +547,34 @@ def test_the_host_key_of_an_ssh_repository_is_known_beforehand(mistakes, known_h
     assert line.endswith(f", got {known_hosts!r}")
 
 
-def test_dags_follow_a_branch_or_stay_on_a_tag_but_not_both(mistakes):
-    dags = {**LEAST["dags"], "branch": "main", "tag": "v1"}
+@pytest.mark.parametrize(
+    "refs",
+    [
+        {"branch": "main", "tag": "v1"},
+        {"branch": "main", "commit": "a" * 40},
+        {"tag": "v1", "commit": "a" * 40},
+    ],
+    ids=lambda refs: " and ".join(refs),
+)
+def test_dags_follow_a_branch_or_stay_on_a_tag_or_a_commit(mistakes, refs):
+    dags = {**LEAST["dags"], **refs}
 
-    assert mistakes({**LEAST, "dags": dags}) == ["dags: set branch or tag, not both"]
+    assert mistakes({**LEAST, "dags": dags}) == ["dags: set one of branch, tag and commit"]
+
+
+@pytest.mark.parametrize("commit", ["", "abc1234", "A" * 40, "g" * 40])
+def test_a_commit_is_named_in_full(mistakes, commit):
+    (line,) = mistakes(changed(LEAST, "dags.commit", commit))
+
+    assert line.startswith("dags.commit: ")
+
+
+def test_the_volume_of_the_relay_has_room_for_two_checkouts_and_their_history(mistakes):
+    dags = {**LEAST["dags"], "storage_gb": 1}
+
+    assert mistakes({**LEAST, "dags": {**dags, "max_mb": 256}}) == []
+    (line,) = mistakes({**LEAST, "dags": {**dags, "max_mb": 257}})
+    assert line == "dags: storage_gb must hold four times max_mb"
 
 
 @pytest.mark.parametrize(
@@ -673,8 +714,9 @@ def test_an_airflow_that_the_chart_values_fit_is_welcome(load, version):
         ("celery.worker_concurrency", "workers.concurrency"),
         ("core.executor", "nothing"),
         ("core.parallelism", "airflow.parallelism"),
-        ("dag_processor.refresh_interval", "dags.poll_seconds"),
-        ("dag_processor.bundle_refresh_check_interval", "dags.poll_seconds"),
+        ("dag_processor.refresh_interval", "nothing: it is 1 s; dags.poll_seconds is for"),
+        ("dag_processor.dag_bundle_config_list", "dags"),
+        ("dag_processor.bundle_refresh_check_interval", "nothing: it is 1 s"),
         ("logging.remote_base_log_folder", "nothing"),
     ],
 )
@@ -794,6 +836,7 @@ NAMES = [
     "redis_password",
     "git_token",
     "git_ssh_key",
+    "github_app_key",
 ]
 
 
@@ -818,6 +861,7 @@ def test_every_configured_secret_is_secret_even_if_it_was_written_in_plain(deplo
     [
         (HTTPS, settings.TokenAuth(kind="token"), "git_token"),
         (SCP, settings.SshAuth(**KEY_FILE), "git_ssh_key"),
+        (HTTPS, settings.GithubAppAuth(**APP), "github_app_key"),
     ],
 )
 def test_what_git_asks_for_is_required_by_name(deploy, repo, auth, name):

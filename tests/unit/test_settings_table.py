@@ -13,6 +13,7 @@ CLOSED = {"kind": "eks", "private_endpoint": True}
 OPEN = {"kind": "eks", "public_access_cidrs": ["203.0.113.0/24"]}
 RDS = {"kind": "rds"}
 LOCAL = {"cluster": {"kind": "existing", "context": "kind"}, "database": {"kind": "container"}}
+APP = {"kind": "github_app", "client_id": "Iv23", "installation_id": 42}
 SSH = {"kind": "ssh", "known_hosts": "git.example ssh-ed25519 AAAA"}
 INGRESS = {
     "host": "airflow.example.com",
@@ -28,6 +29,7 @@ STACKS = (
         "dags": {"repo": GIT, "auth": {"kind": "token"}},
         "airflow": {"ingress": INGRESS},
     },
+    LOCAL | {"dags": {"repo": GIT, "auth": APP}},
     LOCAL | {"dags": {"repo": "git@git.example:dags.git", "auth": SSH}, "git_server": {}},
 )
 SECTIONS = {"`network`", "`git_server`", "`airflow.ingress`", "`rotation`"}
@@ -83,7 +85,7 @@ def test_the_table_has_every_setting_once_with_the_default_that_it_takes():
         ("`airflow.ingress.allowed_cidrs`", "list: IPv4 network, one at least"),
         # A bare | would end the cell.
         ("`dags.auth.known_hosts` (ssh)", r"text `\S+ (ssh\|ecdsa)-\S+ \S+`"),
-        ("`dags.auth.kind`", "`none`, `token`, `ssh`"),
+        ("`dags.auth.kind`", "`none`, `token`, `ssh`, `github_app`"),
         ("`airflow.config`", "map"),
     ],
 )
@@ -113,11 +115,14 @@ def test_the_table_of_secrets_has_every_secret_and_how_to_set_it():
     assert list(table(settings_table.secrets_table())) == names
 
 
-@pytest.mark.parametrize(("auth", "name"), [({"kind": "token"}, "git_token"), (SSH, "git_ssh_key")])
+@pytest.mark.parametrize(
+    ("auth", "name"),
+    [({"kind": "token"}, "git_token"), (SSH, "git_ssh_key"), (APP, "github_app_key")],
+)
 def test_a_secret_that_nobody_generates_is_called_for_by_the_program_and_by_the_table(
     deploy, auth, name
 ):
-    repo = GIT if auth["kind"] == "token" else "git@git.example:dags.git"
+    repo = "git@git.example:dags.git" if auth["kind"] == "ssh" else GIT
     dags = settings.DagSettings.model_validate({"repo": repo, "auth": auth})
     with pytest.raises(pulumi.RunError, match=name):
         deploy(lambda: settings.load_secrets(dags))

@@ -77,6 +77,7 @@ def test_no_component_changes_its_type_by_accident(declaration):
         "airflow:aws:Network",
         "airflow:k8s:Airflow",
         "airflow:k8s:AirflowSecrets",
+        "airflow:k8s:DagRelay",
         "airflow:k8s:DatabaseContainer",
         "airflow:k8s:ExistingCluster",
         "airflow:k8s:GitServer",
@@ -204,11 +205,11 @@ def test_every_server_has_a_policy_that_names_its_clients(declaration, name):
     guarded = {str(p.inputs["spec"]["podSelector"]): p for p in found.all(POLICY)}
     for server in found.all(SERVER):
         policy = guarded[str(server.inputs["spec"]["selector"])]
-        (rule,) = policy.inputs["spec"]["ingress"]
-        assert rule["from"], server.name
-        (container,) = server.inputs["spec"]["template"]["spec"]["containers"]
-        assert [p["port"] for p in rule["ports"]] == [
-            p["containerPort"] for p in container["ports"]
+        rules = policy.inputs["spec"]["ingress"]
+        assert all(rule["from"] for rule in rules), server.name
+        containers = server.inputs["spec"]["template"]["spec"]["containers"]
+        assert [port["port"] for rule in rules for port in rule["ports"]] == [
+            port["containerPort"] for container in containers for port in container["ports"]
         ]
 
 
@@ -428,7 +429,6 @@ def test_only_production_keeps_its_data_when_somebody_destroys_it(declaration, n
         ("aws:rds/instance:Instance", None, "deletionProtection", False, True),
         ("aws:rds/instance:Instance", None, "skipFinalSnapshot", True, False),
         ("aws:s3/bucket:Bucket", None, "forceDestroy", True, False),
-        (RELEASE, "airflow-release", "values.dags.gitSync.ref", "main", "release"),
         (RELEASE, "airflow-release", "values.workers.celery.keda.minReplicaCount", 1, 2),
         (RELEASE, "airflow-release", "values.workers.celery.keda.maxReplicaCount", 4, 20),
         (

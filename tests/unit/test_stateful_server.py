@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from components.stateful_server import StatefulServer, StatefulServerArgs
+from components.stateful_server import Sidecar, StatefulServer, StatefulServerArgs
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 SERVICE = "kubernetes:core/v1:Service"
@@ -192,3 +192,70 @@ def test_it_restarts_with_its_secrets_and_is_not_moved_to_save_a_node(server):
         "checksum/server-config": "abc",
         "karpenter.sh/do-not-disrupt": "true",
     }
+
+
+SIDECAR = Sidecar(
+    name="sync",
+    image="example/sync:2",
+    command=["sync"],
+    args=["--often"],
+    env=[{"name": "FROM", "value": "there"}],
+    port=4321,
+    memory_mb=50,
+    files={"/etc/sync": {"secret": {"secret_name": "login"}}},
+    clients=[{"pod_selector": {"match_labels": {"may": "measure"}}}],
+)
+
+
+@pytest.fixture
+def with_sidecar(server):
+    declaration = server(sidecars=[SIDECAR])
+    first, second = template(declaration)["spec"]["containers"]
+    return declaration, first, second
+
+
+def test_a_sidecar_runs_what_it_is_told_beside_the_server(with_sidecar):
+    _, first, second = with_sidecar
+
+    assert first["name"] == "server"
+    wanted = {
+        "name": "sync",
+        "image": "example/sync:2",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sync"],
+        "args": ["--often"],
+        "env": [{"name": "FROM", "value": "there"}],
+        "ports": [{"containerPort": 4321}],
+    }
+    assert {key: second[key] for key in wanted} == wanted
+    assert second["resources"]["limits"] == {"memory": "50Mi"}
+    assert second["securityContext"] == first["securityContext"]
+
+
+def test_a_sidecar_shares_the_volume_and_keeps_its_own_files(with_sidecar):
+    declaration, first, second = with_sidecar
+
+    assert {"name": "data", "mountPath": "/data"} in second["volumeMounts"]
+    volumes = {v.pop("name"): v for v in template(declaration)["spec"]["volumes"]}
+    (mount,) = [m for m in second["volumeMounts"] if m["mountPath"] == "/etc/sync"]
+    assert volumes[mount["name"]] == {"secret": {"secretName": "login"}}
+    assert mount["readOnly"] is True
+    assert "/etc/sync" not in [m["mountPath"] for m in first["volumeMounts"]]
+    assert "/etc/server" not in [m["mountPath"] for m in second["volumeMounts"]]
+
+
+def test_each_port_has_clients_of_its_own(with_sidecar):
+    first, second = with_sidecar[0].one(POLICY).inputs["spec"]["ingress"]
+
+    assert first["ports"] == [{"port": 1234, "protocol": "TCP"}]
+    assert second == {
+        "from": [{"podSelector": {"matchLabels": {"may": "measure"}}}],
+        "ports": [{"port": 4321, "protocol": "TCP"}],
+    }
+
+
+def test_a_deployment_waits_for_the_pod_as_long_as_it_is_told(server, wire):
+    server(ready_minutes=7)
+
+    timeouts = wire["server-server"].customTimeouts
+    assert (timeouts.create, timeouts.update) == ("7m", "7m")
