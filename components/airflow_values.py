@@ -25,7 +25,7 @@ CPU_TARGET_PERCENT = 70
 KEDA_POLL_SECONDS = 5
 KEDA_COOLDOWN_SECONDS = 120
 # How often a pod asks the relay, which is near and costs nothing; the Git host has dags.poll_seconds.
-FOLLOW_PERIOD = "500ms"
+FOLLOW_PERIOD = "300ms"
 REFRESH_SECONDS = 1
 
 

@@ -109,7 +109,7 @@ def _env(args: DagRelayArgs) -> dict[str, str]:
         "GITSYNC_ROOT": "/git/sync",
         # All of the history: bundles go back in it, and only this one pod ever fetches it.
         "GITSYNC_DEPTH": "0",
-        "GITSYNC_PERIOD": f"{dags.poll_seconds}s",
+        "GITSYNC_PERIOD": f"{dags.poll_seconds:g}s",
         "GITSYNC_MAX_FAILURES": "-1",
         "GITSYNC_EXECHOOK_COMMAND": "/relay/publish",
         "GITSYNC_EXECHOOK_TIMEOUT": "120s",

@@ -86,8 +86,8 @@ class DagSettings(Section):
         default="git-sync",
         description="`git-sync`: the newest DAGs; `bundle`: a run stays on the commit it began with",
     )
-    poll_seconds: int = Field(
-        default=5, ge=1, le=3600, description="How often the Git host is asked for news"
+    poll_seconds: float = Field(
+        default=5, ge=0.5, le=3600, description="How often the Git host is asked for news"
     )
     max_mb: int = Field(
         default=100,

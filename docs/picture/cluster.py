@@ -92,7 +92,7 @@ def _dags(facts: Facts) -> Iterator[str]:
         x = box.middle.x
         up = [Point(x, y), Point(x, _foot(box, facts.replicas[name]))]
         yield arrow(up, look.DAGS, rim=False)
-    words = f"DAGs, by a relay, every {facts.git.seconds} s"
+    words = f"DAGs, by a relay, every {facts.git.seconds:g} s"
     yield label(words, Point(look.API_SERVER.x, y - 7), color=look.DAGS, width=260)
 
 

@@ -30,7 +30,7 @@ def describe(facts: Facts) -> str:
     sentences = [
         f"An EKS cluster in {len(facts.zones)} availability zones of AWS {facts.region}.",
         f"The pods of Airflow take DAGs from {git.host}/{git.path}, {git.ref}, "
-        f"by a relay that asks for news every {git.seconds} s.",
+        f"by a relay that asks for news every {git.seconds:g} s.",
         f"Schedulers put tasks into Redis, {cluster.worker_count(facts.workers)} take them out.",
         f"Metadata is in PostgreSQL {database.version} on RDS, task logs in an S3 bucket.",
     ]

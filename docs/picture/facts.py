@@ -30,7 +30,7 @@ class Git:
     path: str
     ref: str
     folder: str
-    seconds: int
+    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,6 +78,12 @@ class Checkout:
             settings[section] = {**settings.get(section, {}), **values}
         self.file(stack).write_text(yaml.safe_dump(content))
 
+    def configure(self, stack: str, **secrets: str) -> None:
+        """Write secrets into a stack file. In plain text, which the program takes as well."""
+        content = yaml.safe_load(self.file(stack).read_text())
+        content["config"] |= {f"airflow-platform:{key}": text for key, text in secrets.items()}
+        self.file(stack).write_text(yaml.safe_dump(content))
+
     def start(self, target: str, stack: str = "local", **env: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
             ["make", target, f"STACK={stack}"],

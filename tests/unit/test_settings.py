@@ -337,7 +337,7 @@ BOUNDS = {
     "ContainerDatabaseSettings.storage_gb": (LOCAL, "database.storage_gb", 1, 1000),
     "RedisSettings.storage_gb": (LEAST, "redis.storage_gb", 1, 100),
     "RedisSettings.memory_mb": (LEAST, "redis.memory_mb", 64, 16384),
-    "DagSettings.poll_seconds": (LEAST, "dags.poll_seconds", 1, 3600),
+    "DagSettings.poll_seconds": (LEAST, "dags.poll_seconds", 0.5, 3600),
     "DagSettings.max_mb": (LARGE_VOLUME, "dags.max_mb", 1, 10240),
     "DagSettings.storage_gb": (SMALL_FILES, "dags.storage_gb", 1, 1000),
     "GithubAppAuth.installation_id": (BY_APP, "dags.auth.installation_id", 1, None),

@@ -76,7 +76,7 @@ def test_the_table_has_every_setting_once_with_the_default_that_it_takes():
         ("`workers.max`", "integer, 1 to 500"),
         ("`workers.cpu`", "number, 0.01 to 96 cores"),
         ("`redis.memory_mb`", "integer, 64 to 16384 MiB"),
-        ("`dags.poll_seconds`", "integer, 1 to 3600 seconds"),
+        ("`dags.poll_seconds`", "number, 0.5 to 3600 seconds"),
         ("`airflow.parallelism`", "integer, from 1"),
         ("`network.nat`", "`single`, `per_az`"),
         ("`network.cidr`", "IPv4 network"),

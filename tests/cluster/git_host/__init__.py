@@ -9,10 +9,9 @@ import subprocess
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -91,22 +90,21 @@ class GitHost:
         """An empty repository: public/NAME.git or private/NAME.git."""
         self._ask("POST", "/repositories", {"path": path})
 
-    def commit(self, path: str, files: dict[str, str], message: str = "Change") -> str:
-        """Write files into a repository's branch main, and push, as the user admin; the ID of the commit."""
+    @contextmanager
+    def clone(self, path: str) -> "Iterator[Clone]":
+        """A clone of a repository, as somebody has it who may push."""
         with tempfile.TemporaryDirectory() as folder:
-            work, ca = Path(folder) / "work", Path(folder) / "ca.pem"
+            ca = Path(folder) / "ca.pem"
             ca.write_text(self.ca())
-            git = partial(_git, ca)
             url = f"https://admin:{self.admin_token()}@127.0.0.1:{self.https_port}/{path}"
-            git("clone", "--quiet", url, str(work))
-            for name, text in files.items():
-                (work / name).parent.mkdir(parents=True, exist_ok=True)
-                (work / name).write_text(text)
-            author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-            git("-C", str(work), "add", "--all")
-            git("-C", str(work), *author, "commit", "--quiet", "--message", message)
-            git("-C", str(work), "push", "--quiet", url, "HEAD:main")
-            return git("-C", str(work), "rev-parse", "HEAD").strip()
+            clone = Clone(folder=Path(folder) / "work", ca=ca)
+            _git(ca, "clone", "--quiet", url, str(clone.folder))
+            yield clone
+
+    def commit(self, path: str, files: dict[str, str]) -> str:
+        """Write files into a repository's branch main, and push, as the user admin; the ID of the commit."""
+        with self.clone(path) as clone:
+            return clone.push(files)
 
     def admin_token(self) -> str:
         """The password that may push everywhere, with any user name."""
@@ -159,6 +157,37 @@ class GitHost:
         request = urllib.request.Request(url, method=method, data=body)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return answer.read().decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clone:
+    """A work tree whose `origin` is the Git host."""
+
+    folder: Path
+    ca: Path
+
+    def git(self, *words: str) -> str:
+        author = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+        return _git(self.ca, "-C", str(self.folder), *author, *words).strip()
+
+    def commit(self, files: Mapping[str, str | None], *words: str) -> str:
+        """Write files, or delete them where the text is None; the ID of the commit."""
+        for name, text in files.items():
+            file = self.folder / name
+            if text is None:
+                file.unlink()
+            else:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "Change", *words)
+        return self.git("rev-parse", "HEAD")
+
+    def push(self, files: Mapping[str, str | None]) -> str:
+        """Commit and push to the branch main; the ID of the commit."""
+        commit = self.commit(files)
+        self.git("push", "--quiet", "origin", "HEAD:main")
+        return commit
 
 
 @contextmanager

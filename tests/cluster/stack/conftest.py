@@ -2,7 +2,10 @@
 
 import pytest
 
+from sections.airflow import AirflowSettings
+from tests.cluster.git_host import HTTPS, GitHost
 from tests.cluster.platform import Api
+from tests.cluster.stack.relay import Relay
 
 
 @pytest.fixture(scope="package")
@@ -31,3 +34,37 @@ def settings(installed, checkout):
     if checkout.file("local").read_text() != before:
         checkout.file("local").write_text(before)
         checkout.up()
+
+
+@pytest.fixture
+def relay(cluster):
+    return Relay(cluster=cluster)
+
+
+@pytest.fixture(scope="package")
+def git_host(cluster):
+    with GitHost.install(cluster, AirflowSettings().image_reference) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def follow(installed, checkout, git_host):
+    """Let the stack follow another repository of the Git host, or follow it otherwise.
+
+    Only the relay changes, unless `dags.mode` does. After the tests of a file all is as it was.
+    """
+    before = checkout.file("local").read_text()
+    ca = checkout.folder / "git-host.pem"
+    ca.write_text(git_host.ca())
+
+    def change(path=None, secrets=None, **dags):
+        checkout.file("local").write_text(before)
+        # A branch, tag or commit of the settings before is none of this repository.
+        repo = {"repo": f"{HTTPS}/{path}", "ca_file": str(ca)} if path else {}
+        checkout.change("local", dags={**repo, **dags})
+        checkout.configure("local", **secrets or {})
+        return checkout.up()
+
+    yield change
+    checkout.file("local").write_text(before)
+    checkout.up()

@@ -1,0 +1,290 @@
+"""What an author pushes, and what becomes of it: the relay, the pods, Airflow's API."""
+
+
+import pytest
+
+from tests.cluster.git_host import HTTPS
+from tests.cluster.platform import Api, wait_for
+
+PATH = "public/flow.git"
+DAG = """
+from airflow.sdk import dag, task
+
+@dag(schedule=None, tags=["{version}"])
+def {name}():
+    @task
+    def answer():
+        return 42
+    answer()
+
+{name}()
+"""
+
+
+def dag(name, version="one"):
+    return {f"dags/{name}.py": DAG.format(name=name, version=version)}
+
+
+@pytest.fixture(scope="module")
+def followed(follow, git_host):
+    git_host.create(PATH)
+    git_host.commit(PATH, dag("steady"))
+    return follow(PATH)
+
+
+@pytest.fixture
+def clone(followed, git_host):
+    with git_host.clone(PATH) as cloned:
+        yield cloned
+
+
+def version_of(api, name):
+    found = api.found(f"dags/{name}")
+    return found and [tag["name"] for tag in found["tags"]]
+
+
+def listed(api):
+    return {dag["dag_id"] for dag in api.get("dags?limit=500")["dags"]}
+
+
+def appears(api, name, version="one", seconds=30):
+    wait_for(
+        f"version {version} of {name}", lambda: version_of(api, name) == [version], seconds=seconds
+    )
+
+
+def import_errors(api):
+    return {e["filename"]: e["stack_trace"] for e in api.get("importErrors")["import_errors"]}
+
+
+def test_a_dag_appears_changes_and_goes(clone, api):
+    clone.push(dag("visitor"))
+    appears(api, "visitor")
+    clone.push(dag("visitor", "two"))
+    appears(api, "visitor", "two")
+    clone.push({"dags/visitor.py": None})
+    wait_for("visitor is gone", lambda: "visitor" not in listed(api), seconds=30)
+
+
+def test_a_new_dag_runs_on_a_worker(clone, api):
+    clone.push(dag("runs_at_once"))
+    appears(api, "runs_at_once")
+
+    assert api.run("runs_at_once")["state"] == "success"
+
+
+def test_two_pushes_in_one_second_end_with_the_second(clone, api, relay):
+    clone.push(dag("hasty", "first"))
+    last = clone.push(dag("hasty", "second"))
+
+    relay.publishes(last)
+    appears(api, "hasty", "second")
+
+
+def test_a_syntax_error_is_shown_with_its_line_and_harms_nobody_else(clone, api):
+    broken = "from airflow.sdk import dag\n\n@dag(schedule=None)\ndef broken()\n    pass\n"
+    clone.push({"dags/broken.py": broken, **dag("steady", "beside an error")})
+    appears(api, "steady", "beside an error")
+
+    wait_for("the error", lambda: "broken.py" in import_errors(api), seconds=30)
+    assert 'broken.py", line 4' in import_errors(api)["broken.py"]
+    assert "expected ':'" in import_errors(api)["broken.py"]
+
+    clone.push({"dags/broken.py": broken.replace("broken()", "broken():") + "broken()\n"})
+    wait_for("no error", lambda: "broken.py" not in import_errors(api), seconds=30)
+    assert "broken" in listed(api)
+    clone.push({"dags/broken.py": None})
+
+
+def test_a_dag_that_hangs_at_import_holds_up_nobody_else(clone, api):
+    clone.push({"dags/hangs.py": "# airflow dag\nimport time\n\ntime.sleep(600)\n"})
+    clone.push(dag("steady", "beside one that hangs"))
+
+    appears(api, "steady", "beside one that hangs")
+    wait_for("its error", lambda: "hangs.py" in import_errors(api), seconds=90)
+    assert "timeout" in import_errors(api)["hangs.py"].lower()
+    clone.push({"dags/hangs.py": None})
+
+
+def test_a_forced_push_is_followed(clone, api, relay):
+    clone.push(dag("rewritten", "before"))
+    appears(api, "rewritten", "before")
+
+    commit = clone.commit(dag("rewritten", "after"), "--amend")
+    clone.git("push", "--quiet", "--force", "origin", "HEAD:main")
+
+    relay.publishes(commit)
+    appears(api, "rewritten", "after")
+
+
+def test_the_last_good_dags_outlive_their_branch(clone, api, relay):
+    good = relay.published()
+    clone.git("push", "--quiet", "origin", "HEAD:refs/heads/kept", ":main")
+
+    relay.counts_errors()
+    assert relay.published() == good
+    assert "steady" in listed(api)
+
+    clone.git("push", "--quiet", "origin", "HEAD:main")
+    relay.publishes(clone.push(dag("steady", "after its branch was back")))
+
+
+def test_a_commit_without_the_folder_of_dags_reaches_no_pod(clone, api, relay):
+    good = relay.published()
+    clone.git("mv", "dags", "dag")
+    clone.push({})
+
+    relay.counts_errors("git_sync_hook_run_count_total")
+    assert relay.published() == good
+    assert "it has no folder dags (dags.sub_path)" in relay.said()
+    assert "steady" in listed(api)
+
+    clone.git("mv", "dag", "dags")
+    relay.publishes(clone.push({}))
+
+
+def test_a_huge_file_reaches_no_pod(clone, api, relay):
+    good = relay.published()
+    with (clone.folder / "dags" / "huge.bin").open("wb") as file:
+        file.truncate(200 * 2**20)
+    clone.push({})
+
+    relay.counts_errors("git_sync_hook_run_count_total")
+    assert relay.published() == good
+    assert "its files are 201 MiB together, and dags.max_mb is 100" in relay.said()
+    assert "steady" in listed(api)
+
+    relay.publishes(clone.push({"dags/huge.bin": None}))
+
+
+def test_a_task_ends_well_although_its_file_is_gone(clone, api):
+    slow = DAG.format(name="slow", version="one").replace(
+        "return 42", "import time; time.sleep(15)"
+    )
+    clone.push({"dags/slow.py": slow})
+    appears(api, "slow")
+    run = api.start("slow")
+    wait_for("its task", lambda: api.state_of("slow", run, "answer") == "running", seconds=90)
+
+    clone.push({"dags/slow.py": None})
+    wait_for("slow is gone", lambda: "slow" not in listed(api), seconds=30)
+
+    assert api.ended("slow", run)["state"] == "success"
+
+
+def test_with_the_git_host_down_old_and_new_pods_have_the_last_good_commit(
+    clone, git_host, cluster, api, relay
+):
+    good = clone.push(dag("steady", "before the night"))
+    relay.publishes(good)
+    appears(api, "steady", "before the night")
+    git_host.behave(down=True)
+    try:
+        # The relay starts over too: it has nothing but its volume.
+        cluster.kubectl("-n", "airflow", "delete", "pod", "dag-relay-0", "--grace-period=0")
+        (worker,) = cluster.pods("worker")
+        cluster.kubectl("-n", "airflow", "delete", "pod", worker)
+        wait_for("a new worker", lambda: _ready(cluster, "worker") - {worker}, seconds=180)
+        relay.counts_errors()
+
+        assert relay.published() == good
+        assert api.run("steady")["state"] == "success", "on the new worker"
+    finally:
+        git_host.behave()
+
+    relay.publishes(clone.push(dag("steady", "in the morning")))
+    appears(api, "steady", "in the morning")
+
+
+def test_a_slow_git_host_is_late_and_no_more(clone, git_host, api):
+    git_host.behave(delay_seconds=3)
+    try:
+        clone.push(dag("steady", "slow and sure"))
+        appears(api, "steady", "slow and sure", seconds=60)
+    finally:
+        git_host.behave()
+
+
+def test_however_many_pods_there_are_the_git_host_is_asked_by_one(clone, git_host, cluster):
+    git_host.forget_requests()
+    wait_for("ten requests", lambda: len(git_host.requests()) >= 10, seconds=60)
+    first, *_, last = (r["time"] for r in git_host.requests())
+    asked = [r for r in git_host.requests() if r["service"] == "upload-pack ls-refs"]
+
+    # Every 0.5 s at the most, and three kinds of pods have DAGs.
+    assert len(cluster.pods("worker")) + len(cluster.pods("triggerer")) >= 2
+    assert len(asked) <= 1 + (last - first) / 0.5
+
+
+def test_a_push_in_the_middle_of_a_deployment_arrives(clone, checkout, cluster, api, relay):
+    checkout.change("local", workers={"max": 2})
+    process = checkout.start("up")
+    wait_for("the deployment", lambda: _upgrading(cluster))
+    commit = clone.push(dag("steady", "pushed while it changed"))
+
+    relay.publishes(commit)
+    said, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, said
+    with Api.open(cluster) as opened:
+        appears(opened, "steady", "pushed while it changed")
+
+
+def test_a_stack_stays_on_a_commit_and_no_pod_restarts_for_it(clone, follow, cluster, relay):
+    old = clone.push(dag("steady", "to stay on"))
+    relay.publishes(clone.push(dag("steady", "to leave")))
+    pods = set(cluster.pods())
+
+    follow(PATH, commit=old)
+
+    relay.publishes(old)
+    clone.push(dag("steady", "not for this stack"))
+    assert set(cluster.pods()) == pods
+    assert relay.published() == old
+
+
+def test_a_stack_stays_on_a_tag(clone, follow, relay):
+    clone.push(dag("steady", "released"))
+    clone.git("tag", "v1")
+    clone.git("push", "--quiet", "origin", "v1")
+
+    follow(PATH, tag="v1")
+
+    relay.publishes(clone.git("rev-parse", "v1"))
+
+
+def test_submodules_and_a_folder_deep_in_the_repository(follow, git_host, relay, cluster):
+    git_host.create("public/shared.git")
+    git_host.commit("public/shared.git", {"shared.py": "VERSION = 'shared'"})
+    git_host.create("public/whole.git")
+    with git_host.clone("public/whole.git") as clone:
+        clone.commit(
+            {
+                ".gitmodules": '[submodule "shared"]\n\tpath = team/dags/shared\n'
+                f"\turl = {HTTPS}/public/shared.git\n",
+                "team/dags/deep.py": DAG.format(name="deep", version="one"),
+            }
+        )
+        with git_host.clone("public/shared.git") as shared:
+            commit = shared.git("rev-parse", "HEAD")
+        link = f"160000,{commit},team/dags/shared"
+        clone.git("update-index", "--add", "--cacheinfo", link)
+        clone.git("commit", "--quiet", "-m", "With a submodule")
+        clone.git("push", "--quiet", "origin", "HEAD:main")
+
+    follow("public/whole.git", sub_path="team/dags")
+
+    wait_for("the submodule", lambda: "VERSION" in relay.read("team/dags/shared/shared.py"), 60)
+    with Api.open(cluster) as opened:
+        appears(opened, "deep", seconds=60)
+
+
+def _ready(cluster, component):
+    return {
+        name
+        for name, pod in cluster.pods(component).items()
+        if all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": False}]))
+    }
+
+
+def _upgrading(cluster):
+    return cluster.get("secrets", "-l", "owner=helm,status=pending-upgrade")
