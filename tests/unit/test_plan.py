@@ -70,11 +70,11 @@ FACTS = {
         "StatefulSet database-server  image postgres:16, replicas 1",
         "StatefulSet git-server-server  image apache/airflow:3.2.2, replicas 1",
         "dags.gitSync.repo: git://git-server:9418/dags.git",
-        "workers.celery.keda: {enabled: no}",
-        "workers.celery.terminationGracePeriodSeconds: 30",
+        "default: 1 to 3 workers by CPU, each 4 tasks, 0.5 CPU, 2048 MiB; at most 12 slots, 1.5 CPU, "
+        "6 GiB, 15 database connections; nodes of the cluster; 30 s to finish",
         "config.celery.worker_concurrency: 4",
         "worker slots: 12 of 12 (3 workers x 4 tasks; parallelism 12 x 1 scheduler(s))",
-        "database connections: 90 of 200 (every pool full, at workers.max; "
+        "database connections: 90 of 200 (every pool full, all workers there; "
         "max_connections of the database)",
     ],
     "dev": [
@@ -82,7 +82,9 @@ FACTS = {
         "instanceClass db.t4g.medium",
         "multiAz no, storageEncrypted yes, publiclyAccessible no",
         "Bucket logs-bucket  forceDestroy yes",
-        "workers.celery.hpa: {enabled: no}",
+        "default: 1 to 4 workers by waiting tasks, each 8 tasks",
+        "own nodes, spot or on-demand, amd64; 600 s to finish",
+        "airflow-platform:settings.workers.spot: a spot node goes 120 seconds after AWS says so",
         "worker slots: 32 of 32 (4 workers x 8 tasks; parallelism 32 x 1 scheduler(s))",
         "database connections: 111 of 405 (",
     ],
@@ -105,7 +107,8 @@ FACTS = {
         "Release airflow-release  chart airflow, version 1.22.0, namespace airflow",
         "executor: CeleryExecutor",
         "dags.gitSync.ref: release",
-        "workers.celery.terminationGracePeriodSeconds: 7200",
+        "at most 160 slots, 40 CPU, 120 GiB, 180 database connections; own nodes, on-demand, amd64; "
+        "7200 s to finish",
         "scheduler.replicas: 2",
         "config.api.base_url: https://airflow.example.com",
         "config.logging.remote_base_log_folder: s3://logs-bucket",
