@@ -880,6 +880,13 @@ def test_a_queue_has_the_defaults_of_workers_where_it_says_nothing(load):
     assert given.all_queues["default"] is given.workers
 
 
+def test_the_namespace_waits_for_the_queue_whose_workers_take_longest(load):
+    queues = {"a": {"grace_seconds": 7200}, "b": {"grace_seconds": 30}}
+
+    assert load({**LEAST, "queues": queues}).longest_grace_seconds == 7200
+    assert load(LEAST).longest_grace_seconds == 600
+
+
 @pytest.mark.parametrize(
     "name", ["etl", "e", "high-memory", "gpu2", "kind", "max", "a" * 30, "workers"]
 )

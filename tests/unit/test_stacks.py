@@ -331,6 +331,37 @@ def test_keda_counts_in_a_database_that_lets_it_in(program):
     assert operator in rule["from"], "otherwise no worker is ever added"
 
 
+def test_a_queue_more_brings_workers_rights_and_nodes_and_changes_no_others(declaration, program):
+    old = declaration("prod").resources
+    new = program("prod", queues={"etl": {"max": 2, "grace_seconds": 9000}}).resources
+
+    assert {new[urn].name for urn in new.keys() - old.keys()} == {
+        "logs-airflow-worker-etl",
+        "worker-nodes-pool-etl",
+    }
+    assert old.keys() < new.keys()
+    changed = {urn.rpartition("::")[2] for urn in old if old[urn].inputs != new[urn].inputs}
+    assert changed == {"airflow-release"}
+
+
+def test_workers_of_another_queue_have_the_policy_of_that_queue_only(program):
+    policy = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+    found = program("dev", queues={"etl": {"iam_policy_arn": policy}})
+
+    (attached,) = found.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
+    waits = found.waits_for(found.one(RELEASE, "airflow-release").urn)
+    assert attached.urn in waits, "its first tasks would lack their rights"
+
+
+def test_keda_counts_the_tasks_of_a_queue_even_if_default_follows_the_cpu(program):
+    found = program("local", queues={"etl": {}})
+
+    assert found.one(RELEASE, "keda-release")
+    (rule,) = found.one(POLICY, "database-clients").inputs["spec"]["ingress"]
+    assert any("namespaceSelector" in peer for peer in rule["from"]), "KEDA asks the database"
+
+
 def restarts(declaration):
     """Checksums of every pod and job, by its name."""
     values = of_airflow(declaration)
