@@ -30,8 +30,8 @@ KEDA_POLL_SECONDS = 5
 KEDA_COOLDOWN_SECONDS = 120
 
 
-# The chart's own workers have no label of their own: its selectors for them match the workers of every other
-# set, too. So they get a set, unless they are alone.
+# Name of the worker set of `default`. The chart takes `default` for its own workers, whose selectors match
+# the workers of every other set, too: two autoscalers or two budgets for one pod.
 ALONE, BESIDE_OTHERS = "default", "default-queue"
 
 # Karpenter must not move a worker that has tasks.

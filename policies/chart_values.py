@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from policies.view import UNKNOWN, Resource, Secret, Stack, items
+from policies.view import UNKNOWN, Resource, Secret, Stack, at, items
 
 ROOT = Path(__file__).parents[1]
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -38,7 +38,8 @@ def of(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def worker_sets(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Celery workers of the Airflow chart: where the values of a set stand, and what they come to."""
-    common = values.get("workers", {}).get("celery", {})
+    given = at(values, "workers.celery")
+    common: dict[str, Any] = given if isinstance(given, dict) else {}
     sets = [
         (f"workers.celery.sets.{each['name']}", {**common, **each})
         for each in items(common.get("sets"))
