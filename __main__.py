@@ -64,7 +64,7 @@ relay_args = DagRelayArgs(
     secrets=secrets,
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=inside))
-if stack.workers.scaling == "queue":
+if stack.needs_keda:
     keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
     # Its chart writes into the namespace of Airflow too.
     keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)
@@ -84,7 +84,8 @@ airflow = Airflow(
         log_region=platform.log_region,
         load_balancer_cidr=platform.load_balancer_cidr,
         airflow=stack.airflow,
-        workers=stack.workers,
+        queues=stack.all_queues,
+        own_nodes=platform.own_nodes,
         dags=stack.dags,
         charts=stack.charts,
         rotation=stack.rotation,

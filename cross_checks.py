@@ -1,12 +1,13 @@
 """What must hold between sections of the settings. Each check is named after the sections that it reads."""
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import capacity
 from components.charts import AIRFLOW, KEDA
+from sections.airflow import WorkerSettings, all_queues, key_of, need_keda
 
 # (full key, what is wrong and what to do)
 Mistake = tuple[str, str]
@@ -41,12 +42,20 @@ def _nat_fits_the_zones(network: Any, database: Any) -> Iterator[Mistake]:
 
 
 def _aws_settings_need_aws(
-    cluster: Any, workers: Any, airflow: Any, logs: Any
+    cluster: Any, workers: Any, queues: Any, airflow: Any, logs: Any
 ) -> Iterator[Mistake]:
     if cluster.kind == "eks":
         return
-    if workers.spot:
-        yield "workers.spot", "needs cluster.kind: eks"
+    for name, queue in all_queues(workers, queues).items():
+        if queue.spot:
+            yield f"{key_of(name)}.spot", "needs cluster.kind: eks"
+        if "architecture" in queue.model_fields_set:
+            yield (
+                f"{key_of(name)}.architecture",
+                "needs cluster.kind: eks; an existing cluster has the nodes that it has",
+            )
+        if queue.iam_policy_arn:
+            yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
     if airflow.ingress:
         yield "airflow.ingress", "needs cluster.kind: eks, whose load balancer it configures"
     if logs.protect:
@@ -68,31 +77,62 @@ def _the_git_server_starts_with_a_branch(dags: Any, git_server: Any) -> Iterator
             yield f"dags.{key}", fix
 
 
-def _slots_can_be_used(workers: Any, airflow: Any) -> Iterator[Mistake]:
-    slots = capacity.task_slots(workers)
-    limit = capacity.schedulable_tasks(workers, airflow)
+def _the_image_runs_on_the_nodes(
+    cluster: Any, workers: Any, queues: Any, airflow: Any
+) -> Iterator[Mistake]:
+    if cluster.kind != "eks":
+        return
+    built = airflow.image_architectures
+    # https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
+    if "amd64" not in built:
+        yield (
+            "airflow.architectures",
+            f"lacks amd64, got {list(built)}: all pods but the workers run on EKS's general-purpose nodes, "
+            "which are amd64; build the image for it, too",
+        )
+    for name, queue in all_queues(workers, queues).items():
+        if queue.architecture not in built:
+            yield (
+                f"{key_of(name)}.architecture",
+                f"{queue.architecture} is not among the architectures of the image {airflow.image}: "
+                f"{', '.join(built)}; take one of those, or list it in airflow.architectures if it is there",
+            )
+
+
+def _slots_can_be_used(workers: Any, queues: Any, airflow: Any) -> Iterator[Mistake]:
+    every = all_queues(workers, queues).values()
+    slots = capacity.task_slots(every)
+    limit = capacity.schedulable_tasks(every, airflow)
     if slots > limit:
         yield (
             "airflow.parallelism",
             f"{airflow.parallelism} for {airflow.replicas.scheduler} scheduler(s) lets {limit} tasks run, "
-            f"but workers.max x concurrency is {slots}; raise it, or leave it out",
+            f"but max x concurrency of all queues is {slots}; raise it, or leave it out",
         )
 
 
-def _connections_fit_the_database(workers: Any, airflow: Any, database: Any) -> Iterator[Mistake]:
-    needed = capacity.database_connections(workers, airflow)
+def _connections_fit_the_database(
+    workers: Any, queues: Any, airflow: Any, database: Any
+) -> Iterator[Mistake]:
+    every = all_queues(workers, queues)
+    needed = capacity.database_connections(every.values(), airflow)
     if needed > database.max_connections:
         yield (
             "database",
-            f"has room for {database.max_connections} connections, but Airflow at workers.max opens up to "
-            f"{needed}; take a larger instance_class, or lower workers.max",
+            f"has room for {database.max_connections} connections, but Airflow with all its workers opens up "
+            f"to {needed}; take a larger instance_class, or lower {_maxima(every)}",
         )
 
 
-def _charts_are_in_their_directory(charts: Any, workers: Any) -> Iterator[Mistake]:
+def _maxima(queues: Iterable[str]) -> str:
+    return " or ".join(f"{key_of(name)}.max" for name in queues)
+
+
+def _charts_are_in_their_directory(charts: Any, workers: Any, queues: Any) -> Iterator[Mistake]:
     if charts.source is None or "://" in charts.source:
         return
-    needed = [AIRFLOW, KEDA] if workers.scaling == "queue" else [AIRFLOW]
+    keda = need_keda(all_queues(workers, queues).values())
+    needed = [AIRFLOW, KEDA] if keda else [AIRFLOW]
     missing = [
         chart.archive for chart in needed if not Path(charts.source, chart.archive).is_file()
     ]
@@ -110,6 +150,7 @@ CHECKS = (
     _aws_settings_need_aws,
     _plain_git_stays_in_the_cluster,
     _the_git_server_starts_with_a_branch,
+    _the_image_runs_on_the_nodes,
     _slots_can_be_used,
     _connections_fit_the_database,
     _charts_are_in_their_directory,
@@ -122,3 +163,15 @@ def mistakes(sections: Mapping[str, Any]) -> Iterator[Mistake]:
         needs = inspect.signature(check).parameters
         if needs.keys() <= sections.keys():
             yield from check(**{name: sections[name] for name in needs})
+
+
+def warnings(queues: Mapping[str, WorkerSettings]) -> Iterator[Mistake]:
+    """What a stack may do, and should know the price of."""
+    for name, queue in queues.items():
+        if queue.spot and queue.grace_seconds > capacity.SPOT_NOTICE_SECONDS:
+            yield (
+                f"{key_of(name)}.spot",
+                f"a spot node goes {capacity.SPOT_NOTICE_SECONDS} seconds after AWS says so, whatever "
+                f"grace_seconds ({queue.grace_seconds}) promises: a task that needs longer is cut off, and "
+                "starts anew if it has a retry left; long tasks belong on a queue with spot: false",
+            )

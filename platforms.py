@@ -30,7 +30,10 @@ RDS_CA = Path(__file__).parent / "components" / "rds_ca.pem"
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A namespace on a cluster, with a database. None: the platform has no such thing."""
+    """A namespace on a cluster, with a database. None: the platform has no such thing.
+
+    `own_nodes`: the workers of each queue have nodes that nobody else uses.
+    """
 
     provider: k8s.Provider
     kubeconfig: pulumi.Output[str] | None = None
@@ -43,6 +46,7 @@ class Platform:
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     load_balancer_cidr: str | None = None
+    own_nodes: bool = False
 
 
 def on_aws(
@@ -76,17 +80,18 @@ def on_aws(
         ),
     )
     namespace = Namespace(
-        "namespace", NamespaceArgs(grace_seconds=stack.workers.grace_seconds), opts=inside
+        "namespace", NamespaceArgs(grace_seconds=stack.longest_grace_seconds), opts=inside
     )
     logs = Logs(
         "logs",
-        LogsArgs(cluster_name=cluster.name, namespace=namespace.name, settings=stack.logs),
+        LogsArgs(
+            cluster_name=cluster.name,
+            namespace=namespace.name,
+            queues=stack.all_queues,
+            settings=stack.logs,
+        ),
     )
-    nodes = WorkerNodes(
-        "worker-nodes",
-        WorkerNodesArgs(spot=stack.workers.spot, grace_seconds=stack.workers.grace_seconds),
-        opts=inside,
-    )
+    nodes = WorkerNodes("worker-nodes", WorkerNodesArgs(queues=stack.all_queues), opts=inside)
     parts: list[pulumi.Resource] = [network, cluster, database, namespace, logs, nodes]
     if stack.airflow.ingress is not None:
         args = LoadBalancerArgs(settings=stack.airflow.ingress)
@@ -103,6 +108,7 @@ def on_aws(
         log_bucket=logs.bucket,
         log_region=logs.region,
         load_balancer_cidr=network_settings.cidr,
+        own_nodes=True,
     )
 
 
@@ -116,7 +122,7 @@ def on_existing_cluster(
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     inside = pulumi.ResourceOptions(provider=cluster.provider)
     namespace = Namespace(
-        "namespace", NamespaceArgs(grace_seconds=stack.workers.grace_seconds), opts=inside
+        "namespace", NamespaceArgs(grace_seconds=stack.longest_grace_seconds), opts=inside
     )
     database = DatabaseContainer(
         "database",
@@ -124,7 +130,7 @@ def on_existing_cluster(
             namespace=namespace.name,
             password=secrets.database_password,
             password_generation=stack.rotation.database,
-            for_keda=stack.workers.scaling == "queue",
+            for_keda=stack.needs_keda,
             settings=database_settings,
         ),
         opts=inside,

@@ -19,8 +19,10 @@ from sections.airflow import (
     SshAuth,
     TokenAuth,
     WorkerSettings,
+    all_queues,
+    need_keda,
 )
-from sections.fields import Section
+from sections.fields import QueueName, Section
 from sections.platform import (
     ContainerDatabaseSettings,
     EksSettings,
@@ -45,11 +47,27 @@ class Settings(Section):
         default=None, description="A Git server in the cluster, for a stack that has no Git host"
     )
     workers: WorkerSettings = WorkerSettings()
+    queues: dict[QueueName, WorkerSettings] = Field(
+        default={},
+        description="More queues with workers of their own: `name: {the settings of workers}`",
+    )
     airflow: AirflowSettings = AirflowSettings()
     logs: LogSettings = LogSettings()
     charts: ChartSettings = ChartSettings()
     rotation: RotationSettings = RotationSettings()
     policies: PolicySettings = PolicySettings()
+
+    @property
+    def all_queues(self) -> dict[str, WorkerSettings]:
+        return all_queues(self.workers, self.queues)
+
+    @property
+    def needs_keda(self) -> bool:
+        return need_keda(self.all_queues.values())
+
+    @property
+    def longest_grace_seconds(self) -> int:
+        return max(queue.grace_seconds for queue in self.all_queues.values())
 
 
 def _adapter(name: str) -> TypeAdapter[Any]:
@@ -61,7 +79,11 @@ def _adapter(name: str) -> TypeAdapter[Any]:
 def load() -> Settings:
     """Read the settings of the stack, or stop the run with one line per mistake."""
     config = pulumi.Config()
-    return parse(config.get_object("settings"), config.full_key("settings"))
+    key = config.full_key("settings")
+    settings = parse(config.get_object("settings"), key)
+    for where, what in cross_checks.warnings(settings.all_queues):
+        pulumi.log.warn(f"Pulumi.{pulumi.get_stack()}.yaml: {key}.{where}: {what}")
+    return settings
 
 
 def parse(given: Any, key: str) -> Settings:
@@ -109,6 +131,8 @@ def _explain(given: Any, error: ErrorDetails) -> str:
         # In a union pydantic puts the `kind` into the location first; the file has no such key.
         if not union_seen and isinstance(given, dict) and part == given.get("kind"):
             union_seen = True
+            continue
+        if part == "[key]":  # pydantic's word for: the name itself is wrong, not what stands there
             continue
         path.append(str(part))
         inner = isinstance(given, dict) or isinstance(part, int)

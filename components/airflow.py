@@ -1,6 +1,6 @@
 """Airflow itself: the official Helm chart, with values from values/ and from the settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from components.charts import AIRFLOW
 from components.named_secret import annotations
 from components.namespace import PODS_OF_AIRFLOW
 from sections.airflow import (
+    DEFAULT_QUEUE,
     AirflowSettings,
     ChartSettings,
     DagSettings,
     RotationSettings,
     WorkerSettings,
+    need_keda,
 )
 from settings import Secrets
 
@@ -31,6 +33,7 @@ TIMEOUT_SECONDS = 1200
 class AirflowArgs:
     """`value_files` lie in values/, later ones win. Without a `log_bucket` task logs stay on the pods.
 
+    `queues`: settings of the workers by queue; with `own_nodes` those of each go to nodes of their own.
     `load_balancer_cidr` is where requests of the load balancer come from; None: there is none.
     `database_ca` are the certificates (PEM) that vouch for the database; None: it speaks no TLS.
     """
@@ -46,7 +49,8 @@ class AirflowArgs:
     log_region: pulumi.Output[str] | None = None
     load_balancer_cidr: str | None = None
     airflow: AirflowSettings
-    workers: WorkerSettings
+    queues: Mapping[str, WorkerSettings]
+    own_nodes: bool = False
     dags: DagSettings
     charts: ChartSettings
     rotation: RotationSettings
@@ -73,7 +77,7 @@ class Airflow(pulumi.ComponentResource):
                 database_tls=args.database_ca is not None,
                 redis_host=args.redis_host,
                 redis_password=args.redis_password,
-                for_keda=args.workers.scaling == "queue",
+                for_keda=need_keda(args.queues.values()),
                 rotation=args.rotation,
                 configured=args.secrets,
             ),
@@ -112,7 +116,6 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
     (jwt,) = secrets.signing
     basic = annotations(*secrets.every_pod)
     signing = {**basic, **annotations(*secrets.signing)}
-    worker = {**basic, **annotations(*secrets.keda)}
     replicas = args.airflow.replicas
     values: dict[str, Any] = {
         "airflowVersion": args.airflow.version,
@@ -125,12 +128,20 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
         "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
         "dags": {"gitSync": airflow_values.git_sync(args.dags)},
         "workers": {
-            "celery": {"podAnnotations": worker, **airflow_values.worker_values(args.workers)}
+            "celery": {
+                "enableDefault": False,
+                "sets": airflow_values.worker_sets(
+                    args.queues,
+                    annotations=basic,
+                    keda_annotations=annotations(*secrets.keda),
+                    own_nodes=args.own_nodes,
+                ),
+            }
         },
         "scheduler": {
             "replicas": replicas.scheduler,
             "podAnnotations": signing,
-            "env": airflow_values.scheduler_env(args.airflow, args.workers),
+            "env": airflow_values.scheduler_env(args.airflow, args.queues.values()),
         },
         "dagProcessor": {
             "replicas": replicas.dag_processor,
@@ -145,7 +156,7 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
                 "ingress": {"from": [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]}
             },
         },
-        "config": airflow_values.airflow_config(args.airflow, args.workers),
+        "config": airflow_values.airflow_config(args.airflow, args.queues[DEFAULT_QUEUE]),
     }
     if args.airflow.digest is not None:
         values["defaultAirflowDigest"] = args.airflow.digest

@@ -1,10 +1,12 @@
 """Chart values that settings decide. What nobody sets stands in values/."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import capacity
-from components import dag_relay, load_balancer
+from components import dag_relay, load_balancer, worker_nodes
 from sections.airflow import (
+    DEFAULT_QUEUE,
     AirflowSettings,
     DagSettings,
     IngressSettings,
@@ -25,12 +27,20 @@ CPU_TARGET_PERCENT = 70
 KEDA_POLL_SECONDS = 5
 KEDA_COOLDOWN_SECONDS = 120
 # How often a pod asks the relay, which is near and costs nothing; the Git host has dags.poll_seconds.
-FOLLOW_PERIOD = "300ms"
+FOLLOW_PERIOD = "500ms"
 REFRESH_SECONDS = 1
 
 
+# Name of the worker set of `default`. The chart takes `default` for its own workers, whose selectors match
+# the workers of every other set, too: two autoscalers or two budgets for one pod.
+ALONE, BESIDE_OTHERS = "default", "default-queue"
+
+# Karpenter must not move a worker that has tasks.
+STAYS = {"karpenter.sh/do-not-disrupt": "true"}
+
+
 def scaling(workers: WorkerSettings) -> dict[str, Any]:
-    """Values under `workers.celery` that decide the number of workers."""
+    """Values of a worker set that decide the number of workers."""
     bounds = {"minReplicaCount": workers.min, "maxReplicaCount": workers.max}
     if workers.scaling == "queue":
         return {
@@ -67,8 +77,79 @@ def scaling(workers: WorkerSettings) -> dict[str, Any]:
     return {"hpa": {"enabled": False}, "keda": {"enabled": False}, "replicas": workers.max}
 
 
+def service_account(queue: str) -> str:
+    """Of the workers of a queue. That of `default` stays when other queues come: its rights hang on it."""
+    return "airflow-worker" if queue == DEFAULT_QUEUE else f"airflow-worker-{queue}"
+
+
+def worker_sets(
+    queues: Mapping[str, WorkerSettings],
+    *,
+    annotations: Mapping[str, Any] | None = None,
+    keda_annotations: Mapping[str, Any] | None = None,
+    own_nodes: bool = False,
+) -> list[dict[str, Any]]:
+    """Values under `workers.celery.sets`: the workers of each queue.
+
+    `annotations` are for the pods of every queue, `keda_annotations` for those that KEDA scales.
+    """
+    of_default = ALONE if len(queues) == 1 else BESIDE_OTHERS
+    sets: list[dict[str, Any]] = []
+    for queue, workers in queues.items():
+        name = of_default if queue == DEFAULT_QUEUE else queue
+        values = {
+            "name": name,
+            "queue": queue,
+            "serviceAccount": {"name": service_account(queue)},
+            # Of a set they replace those that all sets share.
+            "podAnnotations": {
+                **(annotations or {}),
+                **((keda_annotations or {}) if workers.scaling == "queue" else {}),
+                **(STAYS if own_nodes else {}),
+            },
+            **worker_values(workers),
+            **(_nodes(queue, name) if own_nodes else {}),
+        }
+        if queue != DEFAULT_QUEUE:
+            _set_concurrency(values, queue, workers.concurrency)
+        sets.append(values)
+    return sets
+
+
+def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
+    """Values of a worker set: on nodes of its queue, in every zone."""
+    labels = {"release": "airflow", "component": "worker"}
+    return {
+        "nodeSelector": {worker_nodes.LABEL: worker_nodes.mark(queue)},
+        "tolerations": [worker_nodes.taint(queue)],
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "topology.kubernetes.io/zone",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {
+                    "matchLabels": labels
+                    if worker_set == ALONE
+                    else {**labels, "worker-set": worker_set}
+                },
+            }
+        ],
+    }
+
+
+def _set_concurrency(values: dict[str, Any], queue: str, concurrency: int) -> None:
+    """airflow.cfg has that of `default`; the chart's query for KEDA divides by it."""
+    name = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
+    values["env"] = [*values.get("env", []), {"name": name, "value": str(concurrency)}]
+    if values["keda"]["enabled"]:
+        values["keda"]["query"] = (
+            f"SELECT ceil(COUNT(*)::decimal / {concurrency}) FROM task_instance "  # noqa: S608
+            f"WHERE (state='running' OR state='queued') AND queue = '{queue}'"
+        )
+
+
 def worker_values(workers: WorkerSettings) -> dict[str, Any]:
-    """Values under `workers.celery`."""
+    """Values of a worker set."""
     memory = f"{workers.memory_mb}Mi"
     return {
         **scaling(workers),
@@ -114,11 +195,13 @@ def dag_bundles(dags: DagSettings) -> dict[str, Any]:
     return {"dagBundleConfigList": [bundle]}
 
 
-def airflow_config(airflow: AirflowSettings, workers: WorkerSettings) -> dict[str, dict[str, Any]]:
+def airflow_config(
+    airflow: AirflowSettings, default_queue: WorkerSettings
+) -> dict[str, dict[str, Any]]:
     """Values under `config`: options of airflow.cfg. Those of `airflow.config` come on top."""
     derived: dict[str, dict[str, Any]] = {
         "api": {"base_url": airflow.url},
-        "celery": {"worker_concurrency": workers.concurrency},
+        "celery": {"worker_concurrency": default_queue.concurrency},
         "database": {
             "sql_alchemy_pool_size": capacity.POOL_SIZE,
             "sql_alchemy_max_overflow": capacity.MAX_OVERFLOW,
@@ -129,12 +212,14 @@ def airflow_config(airflow: AirflowSettings, workers: WorkerSettings) -> dict[st
     return derived
 
 
-def scheduler_env(airflow: AirflowSettings, workers: WorkerSettings) -> list[dict[str, Any]]:
+def scheduler_env(
+    airflow: AirflowSettings, queues: Collection[WorkerSettings]
+) -> list[dict[str, Any]]:
     """Values under `scheduler.env`.
 
     Only schedulers read it: in airflow.cfg, each change of `workers.max` would restart every pod.
     """
-    slots = capacity.parallelism(workers, airflow)
+    slots = capacity.parallelism(queues, airflow)
     return [{"name": "AIRFLOW__CORE__PARALLELISM", "value": str(slots)}]
 
 

@@ -1,17 +1,20 @@
 """Task logs on S3: the bucket, and the right to use it for exactly the components that do."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
+from components.airflow_values import service_account
+from sections.airflow import WorkerSettings
 from sections.platform import LogSettings
 
 READ = ["s3:GetObject"]
 WRITE = ["s3:GetObject", "s3:PutObject"]
-# Service accounts of the chart: workers and triggerers write logs, the API server shows them.
-ACTIONS = {"airflow-worker": WRITE, "airflow-triggerer": WRITE, "airflow-api-server": READ}
+# Service accounts of the chart, beside those of the workers: the API server shows what the others write.
+ACTIONS = {"airflow-triggerer": WRITE, "airflow-api-server": READ}
 
 # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
 POD_IDENTITY_TRUST = {
@@ -28,8 +31,11 @@ POD_IDENTITY_TRUST = {
 
 @dataclass(frozen=True, kw_only=True)
 class LogsArgs:
+    """The workers of each of the `queues` write logs, and may do what its `iam_policy_arn` says."""
+
     cluster_name: pulumi.Input[str]
     namespace: pulumi.Input[str]
+    queues: Mapping[str, WorkerSettings]
     settings: LogSettings
 
 
@@ -88,7 +94,8 @@ class Logs(pulumi.ComponentResource):
             policy=bucket.arn.apply(_tls_only),
             opts=child,
         )
-        for account, actions in ACTIONS.items():
+        workers = {service_account(name): queue for name, queue in args.queues.items()}
+        for account, actions in {**dict.fromkeys(workers, WRITE), **ACTIONS}.items():
             role = aws.iam.Role(
                 f"{name}-{account}",
                 assume_role_policy=json.dumps(POD_IDENTITY_TRUST),
@@ -108,6 +115,14 @@ class Logs(pulumi.ComponentResource):
                 role_arn=role.arn,
                 opts=child,
             )
+            # A service account has one role: what its tasks may do beside their logs goes there, too.
+            if account in workers and workers[account].iam_policy_arn is not None:
+                aws.iam.RolePolicyAttachment(
+                    f"{name}-{account}-tasks",
+                    role=role.name,
+                    policy_arn=workers[account].iam_policy_arn,
+                    opts=child,
+                )
         self.register_outputs({"bucket": self.bucket})
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -107,7 +107,9 @@ def rows(
 
 
 def _sections(hint: Any) -> list[type[Section]]:
-    """The models that a type admits."""
+    """The models that a type admits. Below the names of a map they are described elsewhere."""
+    if get_origin(hint) is dict:
+        return []
     if isinstance(hint, type) and issubclass(hint, Section):
         return [hint]
     return [section for part in get_args(hint) for section in _sections(part)]

@@ -149,7 +149,7 @@ def _recover(stack: Stack, settings: Settings) -> None:
     cluster = _cluster(stack, settings)
     interrupted = stack.interrupted_creates()
     releases = {"airflow": NAMESPACE}
-    if settings.workers.scaling == "queue":
+    if settings.needs_keda:
         releases["keda"] = keda.NAMESPACE  # otherwise a KEDA that is there is somebody else's
     forgotten = cluster.clear_interrupted_releases(releases, interrupted) if cluster else ()
     for revision in forgotten:

@@ -1,9 +1,10 @@
-"""python -m plan --stack prod [--json]"""
+"""python -m plan --stack prod [--json] [--dags ../airflow-dags]"""
 
 import argparse
 import json
 import signal
 import sys
+from pathlib import Path
 
 import pulumi
 
@@ -17,9 +18,14 @@ def main() -> int:
     )
     parser.add_argument("--stack", required=True, help=f"one of {', '.join(engine.stack_names())}")
     parser.add_argument("--json", action="store_true", help="print JSON for machines")
+    parser.add_argument(
+        "--dags",
+        type=Path,
+        help="the repository of the DAGs: compare its queues with those of the stack",
+    )
     arguments = parser.parse_args()
     try:
-        made = _plan(arguments.stack)
+        made = _plan(arguments.stack, arguments.dags)
     except pulumi.RunError as mistake:
         if arguments.json:
             print(json.dumps({"stack": arguments.stack, "mistakes": str(mistake).splitlines()}))
@@ -32,9 +38,9 @@ def main() -> int:
     return 1 if made.verdict.broken else 0
 
 
-def _plan(stack: str) -> report.Report:
+def _plan(stack: str, dags: Path | None) -> report.Report:
     declaration, settings = engine.run_stack(stack)
-    return report.make(stack, settings, declaration)
+    return report.make(stack, settings, declaration, dags)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ some outputs are secret. The monitor below reads them from the requests instead.
 import asyncio
 import contextvars
 import json
+import logging
 import runpy
 import threading
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ class Declaration:
 
     resources: dict[str, Declared] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def all(self, type: str) -> list[Declared]:
         return [r for r in self.resources.values() if r.type == type]
@@ -92,6 +94,20 @@ class Declaration:
             todo += before - seen
             seen |= before
         return seen & self.resources.keys()
+
+
+class _Warnings(logging.Handler):
+    """Keeps what the program warns of; anything else that it logs is logged as ever."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__()
+        self.declaration = declaration
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            self.declaration.warnings.append(record.getMessage())
+        else:
+            logging.getLogger().handle(record)
 
 
 class _Monitor(mocks.MockMonitor):
@@ -194,6 +210,8 @@ def run(
 ) -> Declaration:
     """Run `program` to its end. Raises what it raises; `pulumi.RunError` is a mistake of the user."""
     declaration = Declaration()
+    logger = logging.Logger(__name__)
+    logger.addHandler(_Warnings(declaration))
 
     async def main() -> None:
         # Both outlive a context, and a failed run would leave its futures to the next one.
@@ -202,7 +220,12 @@ def run(
         outlives.package_refs = {}
         monitor = _Monitor(declaration)
         pulumi.runtime.set_mocks(
-            monitor.mocks, project=project, stack=stack, preview=False, monitor=monitor
+            monitor.mocks,
+            project=project,
+            stack=stack,
+            preview=False,
+            logger=logger,
+            monitor=monitor,
         )
         no_root: Any = None
         runtime.set_root_resource(no_root)
@@ -226,9 +249,13 @@ def read_stack(stack: str) -> Iterator[tuple[str, str, bool]]:
         known = ", ".join(stack_names())
         raise pulumi.RunError(f"{path.name}: no such stack file; there are {known}")
     try:
-        given = yaml.safe_load(path.read_text()) or {}
+        text = path.read_text()
+        given = yaml.safe_load(text) or {}
+        twice = list(_twice(yaml.compose(text, yaml.SafeLoader)))
     except (yaml.YAMLError, UnicodeDecodeError) as bad:
         raise pulumi.RunError(f"{path.name}: is not YAML: {bad}") from None
+    if twice:
+        raise pulumi.RunError("\n  ".join([f"{path.name}:", *twice]))
     config = (given.get("config") or {}) if isinstance(given, dict) else None
     if not isinstance(config, dict):
         raise pulumi.RunError(f"{path.name}: should be a map with `config:`, and a map below it")
@@ -241,6 +268,20 @@ def read_stack(stack: str) -> Iterator[tuple[str, str, bool]]:
                 value if isinstance(value, str) else json.dumps(value, default=str),
                 False,
             )
+
+
+def _twice(node: Any, above: str = "") -> Iterator[str]:
+    """Keys that stand in a map more than once: Python takes the last, the Pulumi CLI refuses them."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    first: dict[str, int] = {}
+    for key, value in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        path = f"{above}{name}"
+        if name in first:
+            yield f"{path.removeprefix('config.')}: stands in line {first[name]} and in line {line}; keep one"
+        first.setdefault(name, line)
+        yield from _twice(value, f"{path}.")
 
 
 def run_stack(stack: str) -> tuple[Declaration, Settings]:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import capacity
-from plan import values, verdict
+from plan import dag_queues, values, verdict
 from plan.engine import Declaration, Declared
 from plan.values import at
 from policies.rules import Verdict
+from sections.airflow import WorkerSettings
 from settings import Settings
 
 # What is worth reading of a resource: inputs by dotted path.
@@ -72,11 +74,6 @@ ASKED = (
     "dags.gitSync.repo",
     "dags.gitSync.subPath",
     "dagProcessor.dagBundleConfigList",
-    "workers.celery.replicas",
-    "workers.celery.hpa",
-    "workers.celery.keda",
-    "workers.celery.resources",
-    "workers.celery.terminationGracePeriodSeconds",
     "scheduler.replicas",
     "apiServer.replicas",
     "dagProcessor.replicas",
@@ -104,23 +101,82 @@ class Limit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Queue:
+    """The workers of one queue, and what they take when there are `max` of them."""
+
+    name: str
+    settings: WorkerSettings
+    own_nodes: bool
+
+    def __str__(self) -> str:
+        of = self.settings
+        number = {
+            "queue": f"{of.min} to {of.max} workers by waiting tasks",
+            "cpu": f"{of.min} to {of.max} workers by CPU",
+            "fixed": f"{of.max} workers",
+        }[of.scaling]
+        capacity_type = "spot or on-demand" if of.spot else "on-demand"
+        nodes = (
+            f"own nodes, {capacity_type}, {of.architecture}"
+            if self.own_nodes
+            else "nodes of the cluster"
+        )
+        return (
+            f"{self.name}: {number}, each {of.concurrency} tasks, {of.cpu:g} CPU, {of.memory_mb} MiB; "
+            f"at most {self.slots} slots, {self.cpu:g} CPU, {self.memory_mb / 1024:g} GiB, "
+            f"{self.connections} database connections; {nodes}; {of.grace_seconds} s to finish"
+        )
+
+    @property
+    def slots(self) -> int:
+        return capacity.task_slots([self.settings])
+
+    @property
+    def cpu(self) -> float:
+        return round(self.settings.max * self.settings.cpu, 2)
+
+    @property
+    def memory_mb(self) -> int:
+        return self.settings.max * self.settings.memory_mb
+
+    @property
+    def connections(self) -> int:
+        return capacity.worker_connections(self.settings)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """What `make plan` knows of a stack."""
 
     stack: str
     declaration: Declaration
     chart_values: dict[str, Any]
+    queues: list[Queue]
     limits: list[Limit]
+    warnings: list[str]
     verdict: Verdict
 
 
-def make(stack: str, settings: Settings, declaration: Declaration) -> Report:
+def make(
+    stack: str, settings: Settings, declaration: Declaration, dags: Path | None = None
+) -> Report:
+    """`dags` is where the repository of the DAGs is at hand; a Git server in the cluster starts with one."""
+    if dags is None and settings.git_server is not None:
+        dags = Path(settings.git_server.seed)
+    own_nodes = settings.cluster.kind == "eks"
+    judged = verdict.of(stack, declaration, settings.policies)
+    told = dag_queues.differences(dags, stack, settings.all_queues) if dags else ()
     return Report(
         stack=stack,
         declaration=declaration,
         chart_values=asked(values.of_airflow(declaration)),
+        queues=[
+            Queue(name=name, settings=queue, own_nodes=own_nodes)
+            for name, queue in settings.all_queues.items()
+        ],
         limits=limits(settings),
-        verdict=verdict.of(stack, declaration, settings.policies),
+        warnings=[*declaration.warnings, *told, *judged.warnings],
+        verdict=judged,
     )
 
 
@@ -131,20 +187,21 @@ def asked(all_values: dict[str, Any]) -> dict[str, Any]:
 
 
 def limits(settings: Settings) -> list[Limit]:
-    workers, airflow = settings.workers, settings.airflow
+    queues, airflow = settings.all_queues.values(), settings.airflow
+    workers = " + ".join(f"{each.max} workers x {each.concurrency} tasks" for each in queues)
     return [
         Limit(
             name="worker slots",
-            needed=capacity.task_slots(workers),
-            available=capacity.schedulable_tasks(workers, airflow),
-            how=f"{workers.max} workers x {workers.concurrency} tasks; parallelism "
-            f"{capacity.parallelism(workers, airflow)} x {airflow.replicas.scheduler} scheduler(s)",
+            needed=capacity.task_slots(queues),
+            available=capacity.schedulable_tasks(queues, airflow),
+            how=f"{workers}; parallelism "
+            f"{capacity.parallelism(queues, airflow)} x {airflow.replicas.scheduler} scheduler(s)",
         ),
         Limit(
             name="database connections",
-            needed=capacity.database_connections(workers, airflow),
+            needed=capacity.database_connections(queues, airflow),
             available=settings.database.max_connections,
-            how="every pool full, at workers.max; max_connections of the database",
+            how="every pool full, all workers there; max_connections of the database",
         ),
     ]
 
@@ -171,13 +228,17 @@ def text(report: Report) -> Iterator[str]:
     for path, value in report.chart_values.items():
         yield f"  {path}: {_inline(value)}"
     yield ""
+    yield "Queues"
+    for queue in report.queues:
+        yield f"  {queue}"
+    yield ""
     yield "Limits"
     for limit in report.limits:
         yield f"  {limit}"
     yield ""
     yield f"Exports: {_inline(tree.exports)}"
     yield from _listed("Excused from rules", report.verdict.excused)
-    yield from _listed("Warnings", report.verdict.warnings)
+    yield from _listed("Warnings", report.warnings)
     yield from _listed("Broken rules", report.verdict.broken)
 
 
@@ -198,10 +259,19 @@ def as_json(report: Report) -> dict[str, Any]:
             for r in sorted(report.declaration.resources.values(), key=lambda r: r.urn)
         ],
         "chart_values": report.chart_values,
+        "queues": [
+            {
+                "name": queue.name,
+                **queue.settings.model_dump(),
+                "slots": queue.slots,
+                "connections": queue.connections,
+            }
+            for queue in report.queues
+        ],
         "limits": [vars(limit) for limit in report.limits],
         "exports": report.declaration.exports,
         "broken_rules": report.verdict.broken,
-        "warnings": report.verdict.warnings,
+        "warnings": report.warnings,
         "excused": report.verdict.excused,
     }
 

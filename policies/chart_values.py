@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from policies.view import UNKNOWN, Resource, Secret, Stack
+from policies.view import UNKNOWN, Resource, Secret, Stack, at, items
 
 ROOT = Path(__file__).parents[1]
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -34,6 +34,17 @@ def of(inputs: dict[str, Any]) -> dict[str, Any]:
         values = merge(values, _read(asset["path"]))
     wired = inputs.get("values")
     return values if wired in (None, UNKNOWN) or isinstance(wired, Secret) else merge(values, wired)
+
+
+def worker_sets(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Celery workers of the Airflow chart: where the values of a set stand, and what they come to."""
+    given = at(values, "workers.celery")
+    common: dict[str, Any] = given if isinstance(given, dict) else {}
+    sets = [
+        (f"workers.celery.sets.{each['name']}", {**common, **each})
+        for each in items(common.get("sets"))
+    ]
+    return [("workers.celery", common), *sets] if common.get("enableDefault", True) else sets
 
 
 def of_airflow(stack: Stack) -> list[tuple[Resource, dict[str, Any]]]:

@@ -98,7 +98,7 @@ def _spot_is_for_workers(stack: Stack) -> Iterator[Finding]:
                 resource=pool.name,
                 urn=pool.urn,
                 what="has spot nodes and no taint",
-                fix=f"Taint it with NoSchedule; values/aws.yaml gives {WORKERS} the toleration",
+                fix=f"Taint it with NoSchedule, and give {WORKERS} the toleration",
             )
         for taint in taints:
             for resource, path, tolerations in _tolerations(stack):

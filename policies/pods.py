@@ -19,7 +19,8 @@ TEMPLATES = {
 NAMESPACE = "kubernetes:core/v1:Namespace"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 LABEL = "pod-security.kubernetes.io/enforce"
-# Parts of the Airflow chart that have containers, and the values that say whether they are there.
+# Parts of the Airflow chart that have containers, and the values that say whether they are there. Workers
+# come on top.
 CHART_CONTAINERS: dict[str, str | None] = {
     "scheduler": None,
     "scheduler.logGroomerSidecar": None,
@@ -28,8 +29,6 @@ CHART_CONTAINERS: dict[str, str | None] = {
     "dagProcessor.logGroomerSidecar": "dagProcessor.enabled",
     "triggerer": None,
     "triggerer.logGroomerSidecar": None,
-    "workers.celery": None,
-    "workers.celery.logGroomerSidecar": None,
     "dags.gitSync": "dags.gitSync.enabled",
     "statsd": None,
     "migrateDatabaseJob": None,
@@ -57,6 +56,16 @@ def containers(pod: Pod) -> list[dict[str, Any]]:
     return [*items(pod.spec.get("containers")), *items(pod.spec.get("initContainers"))]
 
 
+def _chart_containers(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Where the values of a container stand, and what they are."""
+    for part, switch in CHART_CONTAINERS.items():
+        if switch is None or at(values, switch):
+            yield part, at(values, part)
+    for part, given in chart_values.worker_sets(values):
+        yield part, given
+        yield f"{part}.logGroomerSidecar", given.get("logGroomerSidecar")
+
+
 def _containers_request_resources(stack: Stack) -> Iterator[Finding]:
     for pod in pods(stack):
         for container in containers(pod):
@@ -69,10 +78,9 @@ def _containers_request_resources(stack: Stack) -> Iterator[Finding]:
                         fix="Measure it and set it",
                     )
     for release, values in chart_values.of_airflow(stack):
-        for part, switch in CHART_CONTAINERS.items():
+        for part, given in _chart_containers(values):
             for path in NEEDED:
-                there = switch is None or at(values, switch)
-                if there and not at(values, f"{part}.resources.{path}"):
+                if not at(given, f"resources.{path}"):
                     yield Finding(
                         resource=release.name,
                         urn=release.urn,

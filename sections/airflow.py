@@ -1,12 +1,15 @@
 """Sections about Airflow itself: DAGs, workers, components, chart, secrets."""
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+import capacity
 from sections.fields import (
     AirflowVersion,
+    Architecture,
     CaFile,
     ChartSource,
     Cidr,
@@ -15,6 +18,7 @@ from sections.fields import (
     GitUrl,
     Image,
     Option,
+    PolicyArn,
     PublicUrl,
     Replicas,
     Section,
@@ -35,6 +39,7 @@ DERIVED_OPTIONS = {
     "dag_processor.dag_bundle_config_list": "dags",
     "logging.remote_base_log_folder": "nothing: it is the bucket of the stack",
 }
+OFFICIAL_IMAGE = "apache/airflow"
 SECRET_OPTION = re.compile(r"(password|secret|_key|fernet|token|_conn$|broker_url|result_backend)")
 
 
@@ -87,7 +92,7 @@ class DagSettings(Section):
         description="`git-sync`: the newest DAGs; `bundle`: a run stays on the commit it began with",
     )
     poll_seconds: float = Field(
-        default=5, ge=0.5, le=3600, description="How often the Git host is asked for news"
+        default=5.0, ge=0.5, le=3600, description="How often the Git host is asked for news"
     )
     max_mb: int = Field(
         default=100,
@@ -156,10 +161,17 @@ class WorkerSettings(Section):
     )
     cpu: Cpu = Field(default=1.0, description="CPU that a worker requests, in cores")
     memory_mb: int = Field(
-        default=3072, ge=512, le=393216, description="Memory of a worker, in MiB"
+        default=3072,
+        ge=capacity.worker_memory_mb(1),
+        le=393216,
+        description="Memory of a worker, in MiB",
     )
     spot: bool = Field(
         default=False, description="Spot nodes first, on-demand when there are none (EKS)"
+    )
+    architecture: Architecture = Field(default="amd64", description="Processor of the nodes (EKS)")
+    iam_policy_arn: PolicyArn | None = Field(
+        default=None, description="What its tasks may do in AWS, beside writing their logs (EKS)"
     )
     grace_seconds: int = Field(
         default=600,
@@ -173,12 +185,40 @@ class WorkerSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _bounds_fit(self) -> "WorkerSettings":
+    def _numbers_fit(self) -> "WorkerSettings":
+        wrong: list[str] = []
         if self.min > self.max:
-            raise ValueError(f"min {self.min} must not exceed max {self.max}")
+            wrong.append(f"min {self.min} must not exceed max {self.max}")
         if self.scaling != "queue" and self.min < 1:
-            raise ValueError(f"scaling: {self.scaling} needs min >= 1; only queue can start from 0")
+            wrong.append(f"scaling: {self.scaling} needs min >= 1; only queue can start from 0")
+        least = capacity.worker_memory_mb(self.concurrency)
+        if self.memory_mb < least:
+            wrong.append(
+                f"memory_mb {self.memory_mb} is too little for concurrency {self.concurrency}: that needs "
+                f"{least}, and the data of the tasks on top; raise it, or lower concurrency"
+            )
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+
+DEFAULT_QUEUE = "default"
+
+
+def all_queues(
+    workers: WorkerSettings, queues: Mapping[str, WorkerSettings]
+) -> dict[str, WorkerSettings]:
+    """Settings by queue; first those of tasks that name no queue."""
+    return {DEFAULT_QUEUE: workers, **queues}
+
+
+def key_of(queue: str) -> str:
+    """Where the settings of a queue stand."""
+    return "workers" if queue == DEFAULT_QUEUE else f"queues.{queue}"
+
+
+def need_keda(queues: Iterable[WorkerSettings]) -> bool:
+    return any(queue.scaling == "queue" for queue in queues)
 
 
 class ReplicaSettings(Section):
@@ -207,7 +247,7 @@ class AirflowSettings(Section):
         default="3.2.2", pattern=r"^\d+\.\d+\.\d+$", description="Airflow in the image"
     )
     image: Image = Field(
-        default="apache/airflow",
+        default=OFFICIAL_IMAGE,
         pattern=r"^[a-z0-9][a-z0-9._/:-]*$",
         description="Image repository; the tag is the version",
     )
@@ -215,6 +255,13 @@ class AirflowSettings(Section):
         default=None,
         pattern=r"^sha256:[0-9a-f]{64}$",
         description="Digest of the image; wins over the tag",
+    )
+    architectures: tuple[Architecture, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Processors that the image is built for; if not set, both for `apache/airflow`, "
+        "`amd64` for another image",
+        strict=False,
     )
     replicas: ReplicaSettings = ReplicaSettings()
     parallelism: int | None = Field(
@@ -252,6 +299,12 @@ class AirflowSettings(Section):
         if derived or secret:
             raise ValueError("; ".join(derived + secret))
         return self
+
+    @property
+    def image_architectures(self) -> tuple[Architecture, ...]:
+        if self.architectures is not None:
+            return self.architectures
+        return ("amd64", "arm64") if self.image == OFFICIAL_IMAGE else ("amd64",)
 
     @property
     def image_reference(self) -> str:

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -16,6 +16,13 @@ VPC_PREFIX = 16
 # 4,091 addresses for nodes and pods in each zone; the first block is cut into the public subnets.
 PRIVATE_PREFIX = 20
 ANYWHERE = "0.0.0.0/0"
+# In names of Deployments, ServiceAccounts, NodePools and IAM roles; the last may have 64 characters, of which
+# `logs-airflow-worker-` and Pulumi's suffix take 28.
+QUEUE_NAME = r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?"
+RESERVED_QUEUES = {
+    "default": "is the queue of the section workers: set it there",
+    "default-queue": "is the name of the workers of the section workers: take another one",
+}
 
 
 def _cidr(value: str) -> str:
@@ -56,6 +63,17 @@ def _image(value: str) -> str:
 def _sub_path(value: str) -> str:
     if value and {"", ".", ".."} & set(value.split("/")):
         raise ValueError("should be a folder in the repository, such as dags or team/dags")
+    return value
+
+
+def _queue_name(value: str) -> str:
+    if value in RESERVED_QUEUES:
+        raise ValueError(RESERVED_QUEUES[value])
+    if not re.fullmatch(QUEUE_NAME, value):
+        raise ValueError(
+            "should be a name for Kubernetes: up to 30 small letters, digits and inner hyphens, "
+            "the first a letter, such as etl or high-memory"
+        )
     return value
 
 
@@ -102,6 +120,9 @@ GitUrl = Annotated[
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
 # https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ : above 1 m.
 Cpu = Annotated[float, Field(ge=0.01, le=96)]
+Architecture = Literal["amd64", "arm64"]
+QueueName = Annotated[str, AfterValidator(_queue_name)]
+PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$")]
 InstanceClass = Annotated[str, AfterValidator(_instance_class)]
 SubPath = Annotated[str, AfterValidator(_sub_path)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]

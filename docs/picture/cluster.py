@@ -47,7 +47,9 @@ def pods(facts: Facts) -> Iterator[str]:
         worker_count(workers),
         [
             f"{_count(workers.tasks, 'task')}, {workers.cpu:g} CPU, {workers.memory:.3g} GiB each",
-            f"own nodes, {' or '.join(workers.capacity)}",
+            f"own nodes, {' or '.join(workers.capacity)}"
+            if not workers.others
+            else f"own nodes; {_count(len(workers.others), 'more queue')}",
         ],
     )
     yield card(look.WORKER, words, color=look.POD, pile=workers.max > 1)

@@ -34,6 +34,8 @@ def describe(facts: Facts) -> str:
         f"Schedulers put tasks into Redis, {cluster.worker_count(facts.workers)} take them out.",
         f"Metadata is in PostgreSQL {database.version} on RDS, task logs in an S3 bucket.",
     ]
+    if facts.workers.others:
+        sentences.append(f"Workers of their own have {', '.join(facts.workers.others)}.")
     if facts.keda is not None:
         sentences.append("KEDA sets the number of workers by the tasks that wait and run.")
     if balancer is not None:

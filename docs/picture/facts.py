@@ -35,8 +35,12 @@ class Git:
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Of one worker: `tasks` at a time, `cpu` in cores, `memory` in GiB; `capacity` of its nodes."""
+    """Of one worker: `tasks` at a time, `cpu` in cores, `memory` in GiB; `capacity` of its nodes.
 
+    It is one of the queue `default`; `others` are the names of further queues.
+    """
+
+    others: tuple[str, ...]
     min: int
     max: int
     scaling: Literal["queue", "cpu", "fixed"]

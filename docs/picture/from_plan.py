@@ -4,11 +4,13 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from components import airflow_values
 from docs.picture.facts import Database, Facts, Git, Keda, LoadBalancer, Logs, Redis, Workers, Zone
 from plan import engine, values
 from plan.engine import Declaration
 from plan.values import RELEASE, at
 from sections.airflow import DagSettings
+from settings import Settings
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 COMPONENTS = ("apiServer", "scheduler", "dagProcessor", "triggerer")
@@ -36,12 +38,12 @@ def facts(stack: str) -> Facts:
         airflow=chart["airflowVersion"],
         url=chart["config"]["api"]["base_url"],
         replicas={name: chart[name]["replicas"] for name in COMPONENTS},
-        workers=_workers(declared, chart),
+        workers=_workers(declared, chart, settings),
         git=_git(settings.dags),
         redis=_redis(declared),
         database=_database(declared),
         logs=_logs(declared),
-        keda=_keda(declared, chart),
+        keda=_keda(declared),
         load_balancer=_load_balancer(declared, chart),
     )
 
@@ -62,12 +64,13 @@ def _zones(declared: Declaration) -> tuple[Zone, ...]:
     )
 
 
-def _workers(declared: Declaration, chart: dict[str, Any]) -> Workers:
-    celery = chart["workers"]["celery"]
-    pool = declared.one("kubernetes:karpenter.sh/v1:NodePool").inputs
+def _workers(declared: Declaration, chart: dict[str, Any], settings: Settings) -> Workers:
+    celery = chart["workers"]["celery"]["sets"][0]
+    pool = declared.one("kubernetes:karpenter.sh/v1:NodePool", "worker-nodes-pool").inputs
     needs = {need["key"]: need["values"] for need in at(pool, "spec.template.spec.requirements")}
     requests = celery["resources"]["requests"]
     each: dict[str, Any] = {
+        "others": tuple(settings.queues),
         "tasks": chart["config"]["celery"]["worker_concurrency"],
         "cpu": int(requests["cpu"].removesuffix("m")) / 1000,
         "memory": int(requests["memory"].removesuffix("Mi")) / 1024,
@@ -128,10 +131,10 @@ def _logs(declared: Declaration) -> Logs:
     return Logs(days=rule["expiration"]["days"])
 
 
-def _keda(declared: Declaration, chart: dict[str, Any]) -> Keda | None:
+def _keda(declared: Declaration) -> Keda | None:
     if not any(release.name == "keda-release" for release in declared.all(RELEASE)):
         return None
-    return Keda(seconds=chart["workers"]["celery"]["keda"]["pollingInterval"])
+    return Keda(seconds=airflow_values.KEDA_POLL_SECONDS)
 
 
 def _load_balancer(declared: Declaration, chart: dict[str, Any]) -> LoadBalancer | None:

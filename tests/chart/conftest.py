@@ -55,6 +55,18 @@ VARIANTS = {
     ),
     "new-signing-key": ("dev", {"rotation": {"jwt": 2}}),
     "more-workers": ("dev", {"workers": {"max": 5}}),
+    # Each way to scale; other sizes than those of `default`; one that starts from 0.
+    "queues": (
+        "dev",
+        {
+            "queues": {
+                "etl": {"min": 0, "max": 6, "concurrency": 2, "memory_mb": 8192},
+                "ml": {"architecture": "arm64", "scaling": "cpu", "grace_seconds": 7200},
+                "slow": {"max": 2, "scaling": "fixed", "cpu": 2},
+            }
+        },
+    ),
+    "queue-on-existing": ("local", {"queues": {"etl": {"max": 2, "concurrency": 6}}}),
 }
 GIT_LOGINS = {f"{PROJECT}:git_token": "a-git-token", f"{PROJECT}:git_ssh_key": "an-ssh-key"}
 
@@ -97,6 +109,11 @@ class Manifests:
     @cached_property
     def pods(self):
         return [_pod(o) for o in self.objects if o["kind"] in _TEMPLATES]
+
+    @property
+    def workers(self):
+        """Pods of Celery workers."""
+        return [pod for pod in self.pods if pod.labels.get("component") == "worker"]
 
     def pod(self, name):
         (found,) = [p for p in self.pods if p.name == name]

@@ -104,6 +104,12 @@ def test_the_accounts_that_may_use_the_log_bucket_are_those_of_pods(any_stack):
     }
 
     assert accounts >= logs.ACTIONS.keys()
+    allowed = {
+        a.inputs["serviceAccount"]
+        for a in any_stack.declaration.all("aws:eks/podIdentityAssociation:PodIdentityAssociation")
+    }
+    workers = {pod.spec["serviceAccountName"] for pod in any_stack.airflow.workers}
+    assert allowed in (set(), workers | logs.ACTIONS.keys()), "a worker would lose its logs"
     assert any_stack.airflow.all("ServiceAccount").keys() >= accounts
 
 
@@ -135,7 +141,7 @@ def test_pods_carry_the_labels_that_policies_admit(any_stack):
     ("name", "others"), [("dev", []), ("prod", [{"ipBlock": {"cidr": "10.2.0.0/16"}}])]
 )
 def test_the_api_server_admits_airflow_and_the_load_balancer_if_there_is_one(of, name, others):
-    rule = _only_rule(of(name), "api-server")
+    rule = _only_rule(of(name), "airflow-api-server")
 
     pods = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
     assert rule["from"] == [pods, *others]
@@ -143,20 +149,21 @@ def test_the_api_server_admits_airflow_and_the_load_balancer_if_there_is_one(of,
 
 
 def test_only_the_api_server_reads_logs_from_a_worker(any_stack):
-    rule = _only_rule(any_stack, "worker")
-    container = any_stack.airflow.pod("airflow-worker").container("worker")
+    for worker in any_stack.airflow.workers:
+        rule = _only_rule(any_stack, worker.name)
+        ports = worker.container("worker")["ports"]
 
-    (peer,) = rule["from"]
-    admitted = peer["podSelector"]["matchLabels"].items()
-    names = {pod.name for pod in any_stack.airflow.pods if admitted <= pod.labels.items()}
-    assert names == {"airflow-api-server"}
-    (log_port,) = [p["containerPort"] for p in container["ports"] if p["name"] == "worker-logs"]
-    assert [port["port"] for port in rule["ports"]] == [log_port]
+        (peer,) = rule["from"]
+        admitted = peer["podSelector"]["matchLabels"].items()
+        names = {pod.name for pod in any_stack.airflow.pods if admitted <= pod.labels.items()}
+        assert names == {"airflow-api-server"}
+        (log_port,) = [p["containerPort"] for p in ports if p["name"] == "worker-logs"]
+        assert [port["port"] for port in rule["ports"]] == [log_port]
 
 
-def _only_rule(rendered, component):
-    """The only ingress rule of the only policy that selects that component."""
-    labels = rendered.airflow.pod(f"airflow-{component}").labels.items()
+def _only_rule(rendered, pod):
+    """The only ingress rule of the only policy that selects that pod."""
+    labels = rendered.airflow.pod(pod).labels.items()
     policies = [
         policy["spec"]
         for policy in rendered.airflow.all("NetworkPolicy").values()

@@ -2,8 +2,6 @@
 
 import pytest
 
-from components.worker_nodes import NAME as NODE_POOL
-
 
 def _worker(rendered):
     return rendered.airflow.all("Deployment")["airflow-worker"]
@@ -104,10 +102,15 @@ def test_drained_nodes_take_one_worker_at_a_time(any_stack):
         assert {"minAvailable", "maxUnavailable"} & budget["spec"].keys() == {"maxUnavailable"}, (
             name
         )
-    worker = budgets["airflow-worker-pdb"]["spec"]
-    assert worker["maxUnavailable"] == 1
-    labels = any_stack.airflow.pod("airflow-worker").labels
-    assert worker["selector"]["matchLabels"].items() <= labels.items()
+    for worker in any_stack.airflow.workers:
+        guarding = [
+            budget["spec"]
+            for budget in budgets.values()
+            if budget["spec"]["selector"]["matchLabels"].items() <= worker.labels.items()
+        ]
+        assert [budget["maxUnavailable"] for budget in guarding] == [1], (
+            "Kubernetes evicts no pod that has two budgets"
+        )
 
 
 @pytest.mark.parametrize(("name", "number"), [("local", 1), ("dev", 1), ("prod", 2)])
@@ -126,7 +129,7 @@ def test_on_eks_workers_and_only_workers_go_to_the_nodes_made_for_them(of, name)
     worker = of(name).airflow.pod("airflow-worker")
     others = [pod for pod in of(name).airflow.pods if pod.name != "airflow-worker"]
 
-    assert pool["metadata"]["name"] == NODE_POOL
+    assert pool["metadata"]["name"] == "airflow-workers"
     assert worker.spec["nodeSelector"] == template["metadata"]["labels"]
     assert worker.spec["tolerations"] == [taint]
     assert worker.annotations["karpenter.sh/do-not-disrupt"] == "true"
@@ -212,3 +215,137 @@ def test_postgresql_admits_the_pod_that_counts_tasks(of):
         and peer["podSelector"]["matchLabels"].items() <= pod.labels.items()
     ]
     assert admitted == [(namespace.inputs["metadata"]["name"], "keda-operator")]
+
+
+QUEUES = {"default": "default-queue", "etl": "etl", "ml": "ml", "slow": "slow"}
+
+
+def test_each_queue_has_workers_that_take_its_tasks_and_no_others(of):
+    taken = {pod.name: pod.container("worker")["args"][-1] for pod in of("queues").airflow.workers}
+
+    assert {name: args.partition(" -q ")[2] for name, args in taken.items()} == {
+        "airflow-worker-default-queue": "",  # Airflow's own default_queue
+        **{f"airflow-worker-{queue}": queue for queue in ("etl", "ml", "slow")},
+    }
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "PodDisruptionBudget", "NetworkPolicy", "Service"])
+def test_what_selects_the_workers_of_a_queue_selects_those_of_no_other(any_stack, kind):
+    def selector(thing):
+        spec = thing["spec"]
+        found = spec.get("selector") or spec["podSelector"]
+        return found.get("matchLabels", found).items()
+
+    things = any_stack.airflow.all(kind).values()
+    workers = any_stack.airflow.workers
+    for worker in workers:
+        selecting = [t for t in things if selector(t) <= worker.labels.items()]
+        assert len(selecting) == 1, (
+            f"{worker.name}: two autoscalers that select a pod stop each other, two budgets keep it there"
+        )
+        (other,) = selecting
+        assert [w.name for w in workers if selector(other) <= w.labels.items()] == [worker.name]
+
+
+def test_each_queue_is_scaled_as_it_says(of):
+    manifests = of("queues").airflow
+    scaled, by_cpu = manifests.all("ScaledObject"), manifests.all("HorizontalPodAutoscaler")
+
+    assert sorted(scaled) == ["airflow-worker-default-queue", "airflow-worker-etl"]
+    assert list(by_cpu) == ["airflow-worker-ml"]
+    assert manifests.all("Deployment")["airflow-worker-slow"]["spec"]["replicas"] == 2
+    for name, thing in {**scaled, **by_cpu}.items():
+        assert thing["spec"]["scaleTargetRef"]["name"] == name
+        assert "replicas" not in manifests.all("Deployment")[name]["spec"]
+    etl = scaled["airflow-worker-etl"]["spec"]
+    assert (etl["minReplicaCount"], etl["maxReplicaCount"]) == (0, 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "workers", "queue", "concurrency"),
+    [
+        ("queues", "airflow-worker-default-queue", "default", 8),
+        ("queues", "airflow-worker-etl", "etl", 2),
+        ("queue-on-existing", "airflow-worker-etl", "etl", 6),
+    ],
+)
+def test_a_queue_gets_workers_for_its_own_tasks_by_what_one_of_them_runs(
+    of, name, workers, queue, concurrency
+):
+    (trigger,) = of(name).airflow.all("ScaledObject")[workers]["spec"]["triggers"]
+    query = " ".join(trigger["metadata"]["query"].split())
+
+    assert f"ceil(COUNT(*)::decimal / {concurrency})" in query
+    assert "state='running' OR state='queued'" in query
+    assert query.endswith((f"queue = '{queue}'", f"queue IN ('{queue}')"))
+
+
+@pytest.mark.parametrize(
+    ("workers", "concurrency", "memory", "cpu", "grace"),
+    [
+        ("default-queue", None, "3072Mi", "1000m", 600),
+        ("etl", "2", "8192Mi", "1000m", 600),
+        ("ml", "8", "3072Mi", "1000m", 7200),
+        ("slow", "8", "3072Mi", "2000m", 600),
+    ],
+)
+def test_workers_of_a_queue_are_as_large_as_it_says(of, workers, concurrency, memory, cpu, grace):
+    pod = of("queues").airflow.pod(f"airflow-worker-{workers}")
+    container = pod.container("worker")
+    environment = {e["name"]: e.get("value") for e in container["env"]}
+
+    assert environment.get("AIRFLOW__CELERY__WORKER_CONCURRENCY") == concurrency
+    assert container["resources"] == {
+        "requests": {"cpu": cpu, "memory": memory},
+        "limits": {"memory": memory},
+    }
+    assert pod.spec["terminationGracePeriodSeconds"] == grace
+    assert pod.annotations["karpenter.sh/do-not-disrupt"] == "true"
+    assert container["livenessProbe"]["exec"]["command"]
+
+
+def test_on_eks_the_workers_of_each_queue_have_nodes_for_themselves(of):
+    declaration, manifests = of("queues").declaration, of("queues").airflow
+    pools = {
+        pool.inputs["metadata"]["name"]: pool.inputs["spec"]["template"]
+        for pool in declaration.all("kubernetes:karpenter.sh/v1:NodePool")
+    }
+    names = ["airflow-workers", *(f"airflow-workers-{queue}" for queue in ("etl", "ml", "slow"))]
+
+    assert sorted(pools) == sorted(names)
+    for name, (queue, worker_set) in zip(names, QUEUES.items(), strict=True):
+        pod = manifests.pod(f"airflow-worker-{worker_set}")
+        assert pod.spec["nodeSelector"] == pools[name]["metadata"]["labels"], queue
+        assert pod.spec["tolerations"] == pools[name]["spec"]["taints"], queue
+        (spread,) = pod.spec["topologySpreadConstraints"]
+        assert spread["labelSelector"]["matchLabels"].items() <= pod.labels.items()
+        assert spread["labelSelector"]["matchLabels"]["worker-set"] == worker_set
+    others = [pod for pod in manifests.pods if pod not in manifests.workers]
+    assert [pod.name for pod in others if pod.spec.get("tolerations")] == []
+    taints = [str(template["spec"]["taints"]) for template in pools.values()]
+    assert len(set(taints)) == len(taints), "workers of one queue would fill the nodes of another"
+
+
+def test_each_queue_has_an_account_of_its_own_and_default_keeps_the_one_that_it_had(of):
+    accounts = {p.name: p.spec["serviceAccountName"] for p in of("queues").airflow.workers}
+
+    assert accounts == {
+        "airflow-worker-default-queue": "airflow-worker",
+        **{f"airflow-worker-{queue}": f"airflow-worker-{queue}" for queue in ("etl", "ml", "slow")},
+    }
+    assert set(accounts.values()) <= of("queues").airflow.all("ServiceAccount").keys()
+
+
+def test_another_queue_changes_only_workers_and_the_scheduler(of):
+    before, after = (of(name).airflow for name in ("dev", "queues"))
+
+    def others(manifests):
+        return {
+            (o["kind"], o["metadata"]["name"]): o
+            for o in manifests.objects
+            if "-worker" not in o["metadata"]["name"]
+        }
+
+    old, new = others(before), others(after)
+    changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    assert changed == {("Deployment", "airflow-scheduler")}

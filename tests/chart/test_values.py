@@ -31,9 +31,11 @@ def test_the_chart_has_every_value_that_is_set(any_stack, chart_defaults):
     celery = any_stack.values["workers"]["celery"]
 
     unknown = sorted(any_stack.values.keys() - chart_defaults.keys())
-    unknown += sorted(celery.keys() - chart_defaults["workers"]["celery"].keys())
+    for given in (celery, *celery["sets"]):
+        known = {"name"} | chart_defaults["workers"]["celery"].keys()
+        unknown += sorted(given.keys() - known)
 
-    assert unknown == [], "its schema is open in these two places: a typo would be ignored"
+    assert unknown == [], "its schema is open in these places: a typo would be ignored"
 
 
 def test_only_the_celery_workers_are_configured(any_stack):
@@ -73,7 +75,7 @@ def test_every_component_of_airflow_is_there(any_stack):
         ("Deployment", "airflow-scheduler"),
         ("Deployment", "airflow-dag-processor"),
         ("Deployment", "airflow-triggerer"),
-        ("Deployment", "airflow-worker"),
+        *(("Deployment", pod.name) for pod in any_stack.airflow.workers),
         ("Deployment", "airflow-statsd"),
         ("Job", "airflow-run-airflow-migrations"),
         ("Job", "airflow-create-user"),
@@ -87,6 +89,7 @@ def test_every_component_of_airflow_is_there(any_stack):
         ("local", "scheduler", "core.parallelism", "12"),
         ("prod", "scheduler", "core.parallelism", "160"),
         ("own-image", "scheduler", "core.parallelism", "100"),
+        ("queues", "scheduler", "core.parallelism", str(4 * 8 + 6 * 2 + 4 * 8 + 2 * 8)),
         ("local", "worker", "celery.worker_concurrency", "4"),
         ("prod", "worker", "celery.worker_concurrency", "8"),
         ("local", "dag-processor", "dag_processor.refresh_interval", "1"),
@@ -144,7 +147,8 @@ def test_dags_are_synced_where_dags_are_read_and_nowhere_else(any_stack, contain
         if container in [c["name"] for c in pod.containers]
     }
 
-    assert synced == {"airflow-dag-processor", "airflow-worker", "airflow-triggerer"}
+    workers = {pod.name for pod in any_stack.airflow.workers}
+    assert synced == {"airflow-dag-processor", "airflow-triggerer", *workers}
 
 
 @pytest.mark.parametrize("name", ["local", "dev", "prod", "ssh"])

@@ -16,6 +16,7 @@ from sections.airflow import (
     DagSettings,
     RotationSettings,
     WorkerSettings,
+    all_queues,
 )
 from settings import Secrets
 from tests.unit.conftest import secret_data
@@ -33,7 +34,9 @@ TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"
 
 @pytest.fixture
 def deployed(deploy):
-    def make(*, airflow=None, workers=None, dags=None, configured=None, on_aws=False, **args):
+    def make(
+        *, airflow=None, workers=None, queues=None, dags=None, configured=None, on_aws=False, **args
+    ):
         def program():
             secret = pulumi.Output.secret
             given = {f.name: None for f in fields(Secrets)}
@@ -50,7 +53,7 @@ def deployed(deploy):
                     "redis_host": "redis.example",
                     "redis_password": secret("pw"),
                     "airflow": AirflowSettings(**airflow or {}),
-                    "workers": WorkerSettings(**workers or {}),
+                    "queues": all_queues(WorkerSettings(**workers or {}), queues or {}),
                     "dags": DagSettings(**dags or {"repo": "https://github.com/example/dags.git"}),
                     "charts": ChartSettings(),
                     "rotation": RotationSettings(),
@@ -158,7 +161,7 @@ def test_the_async_connection_comes_from_its_secret(deployed):
 def checksums(values):
     """Secrets that restart a kind of pod, by kind."""
     pods = {
-        "workers": values["workers"]["celery"]["podAnnotations"],
+        "workers": values["workers"]["celery"]["sets"][0]["podAnnotations"],
         "scheduler": values["scheduler"]["podAnnotations"],
         "dagProcessor": values["dagProcessor"]["podAnnotations"],
         "triggerer": values["triggerer"]["podAnnotations"],
@@ -223,8 +226,10 @@ def test_settings_reach_their_place_in_the_chart(values):
         airflow={"config": {"email": {"from_email": "a@b.example"}}},
     )
 
-    assert at(found, "workers.celery.hpa.maxReplicaCount") == 3
-    assert at(found, "workers.celery.terminationGracePeriodSeconds") == 99
+    (workers,) = at(found, "workers.celery.sets")
+    assert workers["hpa"]["maxReplicaCount"] == 3
+    assert workers["terminationGracePeriodSeconds"] == 99
+    assert at(found, "workers.celery.enableDefault") is False, "they would be there twice"
     assert at(found, "dags.gitSync.subPath") == "team/dags"
     assert at(found, "config.celery.worker_concurrency") == 5
     assert at(found, "config.email.from_email") == "a@b.example"
@@ -246,6 +251,36 @@ def test_in_mode_bundle_airflow_reads_git_itself(values):
     (bundle,) = at(found, "dagProcessor.dagBundleConfigList")
     assert bundle["kwargs"]["repo_url"] == "git://dag-relay:9418/dags.git"
     assert at(found, "dagProcessor.replicas") == 1
+
+
+def test_every_queue_has_its_workers_and_the_schedulers_count_them_all(values):
+    etl = WorkerSettings(max=2, concurrency=3)
+    found = values(workers={"max": 3, "concurrency": 5}, queues={"etl": etl})
+
+    assert [each["queue"] for each in at(found, "workers.celery.sets")] == ["default", "etl"]
+    assert at(found, "scheduler.env") == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": "21"}]
+
+
+def test_only_workers_that_keda_scales_restart_with_its_secret(values):
+    found = values(queues={"etl": WorkerSettings(scaling="cpu")})
+
+    default, etl = (each["podAnnotations"] for each in at(found, "workers.celery.sets"))
+    assert set(default) - set(etl) == {"checksum/airflow-keda"}
+    assert "checksum/airflow-broker" in etl
+
+
+@pytest.mark.parametrize("own_nodes", [True, False])
+def test_workers_go_to_nodes_of_their_own_where_there_are_such(values, own_nodes):
+    (workers,) = at(values(own_nodes=own_nodes), "workers.celery.sets")
+
+    assert ("nodeSelector" in workers) is ("tolerations" in workers) is own_nodes
+
+
+def test_one_queue_that_follows_its_tasks_is_enough_for_keda(deployed):
+    declaration = deployed(workers={"scaling": "cpu"}, queues={"etl": WorkerSettings()})
+
+    names = {s.inputs["metadata"]["name"] for s in declaration.all("kubernetes:core/v1:Secret")}
+    assert "airflow-keda" in names
 
 
 def test_keda_has_its_secret_only_when_it_scales(deployed):

@@ -10,6 +10,8 @@ from components.airflow_values import (
     ingress,
     scaling,
     scheduler_env,
+    service_account,
+    worker_sets,
     worker_values,
 )
 from sections.airflow import AirflowSettings, DagSettings, IngressSettings, WorkerSettings
@@ -106,6 +108,82 @@ def test_worker_values_include_their_scaling():
     assert worker_values(WorkerSettings(scaling="fixed", max=2))["replicas"] == 2
 
 
+TWO = {"default": WorkerSettings(), "etl": WorkerSettings(max=2, concurrency=3)}
+
+
+def by_queue(queues, **given):
+    return {each["queue"]: each for each in worker_sets(queues, **given)}
+
+
+def test_the_only_queue_has_the_chart_s_own_workers_and_others_get_none_that_it_selects():
+    alone = by_queue({"default": WorkerSettings()})
+    beside = by_queue(TWO)
+
+    assert alone["default"]["name"] == "default", "running stacks keep their objects"
+    names = [each["name"] for each in beside.values()]
+    assert names == ["default-queue", "etl"], (
+        "the selectors of a set named default match the workers of all others"
+    )
+
+
+def test_rights_of_the_workers_of_default_stay_when_other_queues_come():
+    accounts = {queue: each["serviceAccount"] for queue, each in by_queue(TWO).items()}
+
+    assert accounts == {
+        "default": {"name": "airflow-worker"},
+        "etl": {"name": "airflow-worker-etl"},
+    }
+    assert service_account("default") == "airflow-worker"
+
+
+def concurrency(worker_set):
+    environment = {e["name"]: e.get("value") for e in worker_set.get("env", [])}
+    return environment.get("AIRFLOW__CELERY__WORKER_CONCURRENCY")
+
+
+def test_a_worker_of_another_queue_runs_as_many_tasks_as_that_queue_says():
+    sets = by_queue(TWO)
+
+    assert concurrency(sets["default"]) is None, "airflow.cfg has that of default"
+    assert concurrency(sets["etl"]) == "3"
+    assert "AIRFLOW_CONN_AIRFLOW_DB" in [e["name"] for e in sets["etl"]["env"]], "KEDA's"
+
+
+def test_another_queue_is_scaled_by_its_own_tasks_and_its_own_concurrency():
+    sets = by_queue(TWO)
+
+    assert "query" not in sets["default"]["keda"], "the chart's own, which reads airflow.cfg"
+    assert sets["etl"]["keda"]["query"] == (
+        "SELECT ceil(COUNT(*)::decimal / 3) FROM task_instance "
+        "WHERE (state='running' OR state='queued') AND queue = 'etl'"
+    )
+
+
+@pytest.mark.parametrize("kind", ["cpu", "fixed"])
+def test_without_keda_another_queue_has_no_query_and_no_database_connection(kind):
+    etl = by_queue({"default": WorkerSettings(), "etl": WorkerSettings(scaling=kind)})["etl"]
+
+    assert etl["keda"] == {"enabled": False}
+    assert concurrency(etl) == "8"
+    assert len(etl["env"]) == 1
+
+
+def test_each_queue_has_its_own_nodes_and_spreads_over_zones_by_itself():
+    sets = by_queue(TWO, own_nodes=True)
+
+    taints = {queue: each["tolerations"][0]["value"] for queue, each in sets.items()}
+    assert taints == {"default": "workers", "etl": "workers-etl"}
+    for queue, each in sets.items():
+        assert each["nodeSelector"] == {"airflow-platform/nodes": taints[queue]}
+        (spread,) = each["topologySpreadConstraints"]
+        assert spread["topologyKey"] == "topology.kubernetes.io/zone"
+        assert spread["labelSelector"]["matchLabels"] == {
+            "release": "airflow",
+            "component": "worker",
+            "worker-set": each["name"],
+        }
+
+
 def test_each_pod_follows_the_relay_and_never_the_git_host():
     values = git_sync(DagSettings(repo=REPO, branch="release", sub_path="team/dags", max_mb=50))
 
@@ -157,9 +235,15 @@ def test_a_worker_runs_as_many_tasks_as_the_settings_say():
     ("airflow", "slots"), [({}, "24"), ({"parallelism": 100}, "100")], ids=["derived", "set"]
 )
 def test_a_scheduler_fills_every_worker(airflow, slots):
-    env = scheduler_env(AirflowSettings(**airflow), WorkerSettings(max=6, concurrency=4))
+    env = scheduler_env(AirflowSettings(**airflow), [WorkerSettings(max=6, concurrency=4)])
 
     assert env == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": slots}]
+
+
+def test_a_scheduler_fills_the_workers_of_every_queue():
+    queues = [WorkerSettings(max=6, concurrency=4), WorkerSettings(max=2, concurrency=3)]
+
+    assert scheduler_env(AirflowSettings(), queues)[0]["value"] == "30"
 
 
 def test_another_number_of_workers_leaves_the_common_configuration_alone():

@@ -18,6 +18,10 @@ CLASSES = [f"db.{family}.{size}" for family in ("t3", "t4g") for size in BURSTAB
 ]
 
 
+def workers(most, concurrency):
+    return WorkerSettings(max=most, concurrency=concurrency, memory_mb=8192)
+
+
 @pytest.mark.parametrize(
     ("instance_class", "gib"),
     [
@@ -100,7 +104,7 @@ def test_no_database_is_promised_more_connections_than_the_formula_of_rds_gives(
 
 @pytest.mark.parametrize(("most", "concurrency", "slots"), [(4, 8, 32), (1, 1, 1), (20, 16, 320)])
 def test_every_worker_brings_its_slots(most, concurrency, slots):
-    assert capacity.task_slots(WorkerSettings(max=most, concurrency=concurrency)) == slots
+    assert capacity.task_slots([workers(most, concurrency)]) == slots
 
 
 @pytest.mark.parametrize(
@@ -110,13 +114,12 @@ def test_every_worker_brings_its_slots(most, concurrency, slots):
 def test_each_scheduler_runs_as_many_tasks_as_there_are_slots_unless_told_otherwise(
     parallelism, schedulers, one, together
 ):
-    workers = WorkerSettings(max=4, concurrency=8)
     airflow = AirflowSettings(
         parallelism=parallelism, replicas=ReplicaSettings(scheduler=schedulers)
     )
 
-    assert capacity.parallelism(workers, airflow) == one
-    assert capacity.schedulable_tasks(workers, airflow) == together
+    assert capacity.parallelism([workers(4, 8)], airflow) == one
+    assert capacity.schedulable_tasks([workers(4, 8)], airflow) == together
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,27 @@ def test_each_scheduler_runs_as_many_tasks_as_there_are_slots_unless_told_otherw
     ],
 )
 def test_connections_are_counted_for_the_busiest_moment(most, concurrency, replicas, connections):
-    workers = WorkerSettings(max=most, concurrency=concurrency)
     airflow = AirflowSettings(replicas=ReplicaSettings(**replicas))
 
-    assert capacity.database_connections(workers, airflow) == connections
+    assert capacity.database_connections([workers(most, concurrency)], airflow) == connections
+
+
+@pytest.mark.parametrize(("concurrency", "least"), [(1, 704), (8, 1152), (16, 1664), (64, 4736)])
+def test_a_worker_needs_memory_for_itself_and_for_each_task(concurrency, least):
+    assert capacity.worker_memory_mb(concurrency) == least
+
+
+def test_the_memory_of_a_worker_is_more_than_was_measured():
+    measured_mib = 1.42e9 / 2**20  # 16 slots, 16 tasks, Airflow 3.2.2
+    assert measured_mib < capacity.worker_memory_mb(16)
+
+
+def test_the_workers_of_every_queue_count():
+    queues = [workers(4, 8), workers(2, 3)]
+    airflow = AirflowSettings(replicas=ReplicaSettings(scheduler=2))
+
+    assert capacity.task_slots(queues) == 4 * 8 + 2 * 3
+    assert capacity.parallelism(queues, airflow) == 38
+    assert capacity.schedulable_tasks(queues, airflow) == 76
+    assert capacity.worker_connections(queues[1]) == 2 * 4
+    assert capacity.database_connections(queues, airflow) == 5 * 15 + 4 * 9 + 2 * 4 + 15

@@ -23,6 +23,7 @@ ON_AWS = {
     "dags": HTTPS,
     "git_server": None,
     "workers": settings.WorkerSettings(),
+    "queues": {},
     "airflow": settings.AirflowSettings(),
     "logs": settings.LogSettings(),
     "charts": settings.ChartSettings(),
@@ -38,6 +39,8 @@ TAGGED = settings.DagSettings(repo="git://git-server:9418/dags.git", tag="v1")
 AT_A_COMMIT = settings.DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
 GIT_SERVER = settings.GitServerSettings()
 PROTECTED = settings.RdsSettings(kind="rds", protect=True)
+
+ARM = settings.WorkerSettings(architecture="arm64")
 
 
 def network(az_count, nat):
@@ -103,6 +106,44 @@ BROKEN = [
         {"logs": settings.LogSettings(protect=True)},
         ("logs.protect", "needs cluster.kind: eks"),
     ),
+    *(
+        (
+            "_aws_settings_need_aws",
+            ON_EXISTING,
+            {section: given},
+            (f"{key}.{setting}", "needs cluster.kind: eks"),
+        )
+        for setting, value in (
+            ("spot", True),
+            ("architecture", "amd64"),
+            ("iam_policy_arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"),
+        )
+        for section, key, given in (
+            ("workers", "workers", settings.WorkerSettings(**{setting: value})),
+            ("queues", "queues.etl", {"etl": settings.WorkerSettings(**{setting: value})}),
+        )
+    ),
+    (
+        "_the_image_runs_on_the_nodes",
+        ON_AWS,
+        {"queues": {"etl": ARM}, "airflow": settings.AirflowSettings(image="me/airflow")},
+        (
+            "queues.etl.architecture",
+            "arm64 is not among the architectures of the image me/airflow: amd64",
+        ),
+    ),
+    (
+        "_the_image_runs_on_the_nodes",
+        ON_AWS,
+        {"workers": ARM, "airflow": settings.AirflowSettings(architectures=("amd64",))},
+        ("workers.architecture", "of the image apache/airflow: amd64; take one of those"),
+    ),
+    (
+        "_the_image_runs_on_the_nodes",
+        ON_AWS,
+        {"workers": ARM, "airflow": settings.AirflowSettings(architectures=("arm64",))},
+        ("airflow.architectures", "lacks amd64, got ['arm64']: all pods but the workers"),
+    ),
     (
         "_plain_git_stays_in_the_cluster",
         ON_AWS,
@@ -131,19 +172,40 @@ BROKEN = [
         "_slots_can_be_used",
         ON_AWS,
         {"workers": workers(4, 8), "airflow": airflow(15, 2)},
-        ("airflow.parallelism", "lets 30 tasks run, but workers.max x concurrency is 32"),
+        ("airflow.parallelism", "lets 30 tasks run, but max x concurrency of all queues is 32"),
     ),
     (
         "_connections_fit_the_database",
         ON_EXISTING,
         {"workers": workers(26, 4)},
-        ("database", "has room for 200 connections, but Airflow at workers.max opens up to 205"),
+        (
+            "database",
+            "has room for 200 connections, but Airflow with all its workers opens up to 205",
+        ),
+    ),
+    (
+        "_slots_can_be_used",
+        ON_AWS,
+        {"queues": {"etl": workers(1, 1)}, "airflow": airflow(32, 1)},
+        ("airflow.parallelism", "but max x concurrency of all queues is 33"),
+    ),
+    (
+        "_connections_fit_the_database",
+        ON_EXISTING,
+        {"workers": workers(25, 4), "queues": {"etl": workers(1, 1)}},
+        (
+            "database",
+            "opens up to 202; take a larger instance_class, or lower workers.max or queues.etl.max",
+        ),
     ),
     (
         "_connections_fit_the_database",
         ON_AWS,
         {"database": settings.RdsSettings(kind="rds", instance_class="db.t4g.micro")},
-        ("database", "has room for 101 connections, but Airflow at workers.max opens up to 111"),
+        (
+            "database",
+            "has room for 101 connections, but Airflow with all its workers opens up to 111",
+        ),
     ),
 ]
 
@@ -156,6 +218,16 @@ SOUND = [
     (ON_AWS, {"network": network(3, "per_az"), "database": PROTECTED}),
     (ON_AWS, {"workers": settings.WorkerSettings(spot=True)}),
     (ON_AWS, {"airflow": settings.AirflowSettings(ingress=INGRESS)}),
+    (ON_AWS, {"workers": ARM}),
+    (ON_AWS, {"queues": {"etl": ARM}}),
+    (
+        ON_AWS,
+        {
+            "workers": ARM,
+            "airflow": settings.AirflowSettings(image="me/a", architectures=("amd64", "arm64")),
+        },
+    ),
+    (ON_EXISTING, {"airflow": settings.AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": settings.LogSettings(protect=True)}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
     (ON_EXISTING, {"git_server": GIT_SERVER}),
@@ -222,6 +294,7 @@ def test_a_directory_of_charts_has_every_chart_that_is_installed(tmp_path, there
     sections = {
         "charts": settings.ChartSettings(source=str(tmp_path)),
         "workers": settings.WorkerSettings(scaling=scaling),
+        "queues": {},
     }
 
     found = " ".join(what for _, what in cross_checks.mistakes(sections))
@@ -229,3 +302,32 @@ def test_a_directory_of_charts_has_every_chart_that_is_installed(tmp_path, there
     assert {chart.archive for chart in (AIRFLOW, KEDA) if chart.archive in found} == {
         chart.archive for chart in missing
     }
+
+
+def test_one_queue_that_follows_its_tasks_needs_the_chart_of_keda(tmp_path):
+    (tmp_path / AIRFLOW.archive).touch()
+    sections = {
+        "charts": settings.ChartSettings(source=str(tmp_path)),
+        "workers": settings.WorkerSettings(scaling="cpu"),
+        "queues": {"etl": settings.WorkerSettings()},
+    }
+
+    ((key, what),) = cross_checks.mistakes(sections)
+    assert (key, KEDA.archive in what) == ("charts.source", True)
+
+
+@pytest.mark.parametrize(
+    ("spot", "grace_seconds", "warned"),
+    [(True, 121, True), (True, 120, False), (False, 7200, False)],
+)
+def test_who_promises_more_time_than_a_spot_node_has_is_told_what_it_means(
+    spot, grace_seconds, warned
+):
+    queue = settings.WorkerSettings(spot=spot, grace_seconds=grace_seconds)
+
+    found = list(cross_checks.warnings({"default": queue, "etl": queue}))
+
+    assert [key for key, _ in found] == (["workers.spot", "queues.etl.spot"] if warned else [])
+    for _, what in found:
+        assert f"120 seconds after AWS says so, whatever grace_seconds ({grace_seconds})" in what
+        assert "a task that needs longer is cut off" in what

@@ -6,6 +6,7 @@ import yaml
 
 from components.logs import Logs, LogsArgs
 from plan.engine import ROOT
+from sections.airflow import WorkerSettings
 from sections.platform import LogSettings
 
 BUCKET = "aws:s3/bucket:Bucket"
@@ -17,10 +18,15 @@ ARN = "arn:aws:s3:::logs-bucket"
 
 @pytest.fixture
 def logs(deploy):
-    return lambda **settings: deploy(
+    return lambda queues={}, **settings: deploy(
         lambda: Logs(
             "logs",
-            LogsArgs(cluster_name="k8s", namespace="airflow", settings=LogSettings(**settings)),
+            LogsArgs(
+                cluster_name="k8s",
+                namespace="airflow",
+                queues={"default": WorkerSettings(), **queues},
+                settings=LogSettings(**settings),
+            ),
         )
     )
 
@@ -140,11 +146,26 @@ def test_the_rights_go_to_service_accounts_of_the_chart(logs):
     assert accounts == {f"{prefix}-{part}" for part in ("worker", "triggerer", "api-server")}
 
 
+def test_the_workers_of_every_queue_have_a_role_and_only_it_may_do_what_their_tasks_may(logs):
+    policy = "arn:aws:iam::111122223333:policy/etl"
+    declaration = logs({"etl": WorkerSettings(iam_policy_arn=policy), "ml": WorkerSettings()})
+
+    accounts = {a.inputs["serviceAccount"] for a in declaration.all(ASSOCIATION)}
+    assert accounts == {
+        *("airflow-worker", "airflow-worker-etl", "airflow-worker-ml"),
+        *("airflow-triggerer", "airflow-api-server"),
+    }
+    for queue in ("etl", "ml"):
+        rights = declaration.one(ROLE_POLICY, f"logs-airflow-worker-{queue}").inputs["policy"]
+        assert statements(rights)[0]["Action"] == ["s3:GetObject", "s3:PutObject"]
+    (attached,) = declaration.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
+
+
 def test_others_learn_the_bucket_and_its_region(deploy):
     def program():
-        logs = Logs(
-            "logs", LogsArgs(cluster_name="k8s", namespace="airflow", settings=LogSettings())
-        )
+        args = LogsArgs(cluster_name="k8s", namespace="airflow", queues={}, settings=LogSettings())
+        logs = Logs("logs", args)
         pulumi.export("place", [logs.bucket, logs.region])
 
     assert deploy(program).exports["place"] == ["logs-bucket", "eu-west-1"]

@@ -51,6 +51,7 @@ CHANGES = {
     "other": OTHER,
     "by cpu": {"workers.scaling": "cpu"},
     "fixed": {"workers.scaling": "fixed"},
+    "more queues": {"queues": {"etl": {}, "ml": {"scaling": "cpu"}}},
     "no ingress": {"airflow.ingress": None},
     "on the internet": {"airflow.ingress.scheme": "internet-facing"},
     "tag over ssh": {
@@ -133,6 +134,7 @@ def words(picture):
         ("other", "365 days", "90 days"),
         ("by cpu", "KEDA", "2 to 20 workers, by CPU"),
         ("fixed", "number of workers", "20 workers"),
+        ("more queues", "own nodes, on-demand", "own nodes; 2 more queues"),
         ("no ingress", "Load balancer, internal", "kubectl port-forward"),
         ("on the internet", "Load balancer, internal", "Load balancer, internet-facing"),
         ("tag over ssh", "example/airflow-dags", "team/flows"),
@@ -175,6 +177,8 @@ def test_who_does_not_see_the_picture_can_read_it(pictures):
     assert title.text == "Airflow on EKS: the stack prod"
     assert "2 to 20 workers" in description.text
     assert "load balancer" in description.text
+    assert "Workers of their own have etl, ml." in pictures["more queues"]
+    assert "Workers of their own" not in description.text
     assert "load balancer" not in pictures["no ingress"]
 
 

@@ -71,11 +71,11 @@ FACTS = {
         "StatefulSet git-server-server  image apache/airflow:3.2.2, replicas 1",
         "dags.gitSync.repo: git://dag-relay:9418/dags.git",
         "StatefulSet dag-relay-server  image apache/airflow:3.2.2, replicas 1",
-        "workers.celery.keda: {enabled: no}",
-        "workers.celery.terminationGracePeriodSeconds: 30",
+        "default: 1 to 3 workers by CPU, each 4 tasks, 0.5 CPU, 2048 MiB; at most 12 slots, 1.5 CPU, "
+        "6 GiB, 15 database connections; nodes of the cluster; 30 s to finish",
         "config.celery.worker_concurrency: 4",
         "worker slots: 12 of 12 (3 workers x 4 tasks; parallelism 12 x 1 scheduler(s))",
-        "database connections: 90 of 200 (every pool full, at workers.max; "
+        "database connections: 90 of 200 (every pool full, all workers there; "
         "max_connections of the database)",
     ],
     "dev": [
@@ -83,7 +83,9 @@ FACTS = {
         "instanceClass db.t4g.medium",
         "multiAz no, storageEncrypted yes, publiclyAccessible no",
         "Bucket logs-bucket  forceDestroy yes",
-        "workers.celery.hpa: {enabled: no}",
+        "default: 1 to 4 workers by waiting tasks, each 8 tasks",
+        "own nodes, spot or on-demand, amd64; 600 s to finish",
+        "airflow-platform:settings.workers.spot: a spot node goes 120 seconds after AWS says so",
         "worker slots: 32 of 32 (4 workers x 8 tasks; parallelism 32 x 1 scheduler(s))",
         "database connections: 111 of 405 (",
     ],
@@ -106,7 +108,8 @@ FACTS = {
         "Release airflow-release  chart airflow, version 1.22.0, namespace airflow",
         "executor: CeleryExecutor",
         "dags.gitSync.subPath: dags",
-        "workers.celery.terminationGracePeriodSeconds: 7200",
+        "at most 160 slots, 40 CPU, 120 GiB, 180 database connections; own nodes, on-demand, amd64; "
+        "7200 s to finish",
         "scheduler.replicas: 2",
         "config.api.base_url: https://airflow.example.com",
         "config.logging.remote_base_log_folder: s3://logs-bucket",
@@ -290,6 +293,14 @@ WORKERS = f"config: {{{SETTINGS}: {{workers: %s}}}}"
     ("given", "complaint"),
     [
         ("config: [", "Pulumi.mine.yaml: is not YAML"),
+        (
+            f"config:\n  {SETTINGS}:\n    queues:\n      etl: {{max: 1}}\n      etl: {{max: 2}}\n",
+            f"  {SETTINGS}.queues.etl: stands in line 4 and in line 5; keep one",
+        ),
+        (
+            "config: {a: 1}\nconfig: {}",
+            "Pulumi.mine.yaml:\n  config: stands in line 1 and in line 2",
+        ),
         ("\tconfig:", "Pulumi.mine.yaml: is not YAML"),
         ("config: !!python/object:os.system {}", "Pulumi.mine.yaml: is not YAML"),
         ("", f"Pulumi.mine.yaml:\n  {SETTINGS}.cluster: is required"),
@@ -477,3 +488,118 @@ def test_importing_a_module_does_nothing_but_import():
     names, seen = json.loads(ended.stdout)
     assert {"settings", "platforms", "components.airflow", "operate.__main__"} <= set(names)
     assert seen == [], "no network, no process, no file: a test or an editor may import anything"
+
+
+ETL = {"min": 0, "max": 6, "concurrency": 2, "memory_mb": 8192, "spot": True}
+
+
+@pytest.fixture
+def with_queues(stack_file):
+    """Writes Pulumi.mine.yaml: a committed stack with some queues."""
+
+    def write(stack, queues):
+        config = config_of(stack)
+        config[SETTINGS]["queues"] = queues
+        if "aws:defaultTags" in config:
+            config["aws:defaultTags"]["tags"]["stack"] = "mine"
+        stack_file({"config": config})
+
+    return write
+
+
+def test_every_queue_has_its_line_in_the_plan_and_its_part_of_the_limits(plan, with_queues):
+    with_queues(
+        "dev", {"etl": ETL, "slow": {"max": 2, "scaling": "fixed", "architecture": "arm64"}}
+    )
+
+    code, out, err = plan("--stack", "mine")
+
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    queues = lines[lines.index("Queues") + 1 :][:3]
+    assert [line.split(":")[0] for line in queues] == ["  default", "  etl", "  slow"]
+    assert queues[1] == (
+        "  etl: 0 to 6 workers by waiting tasks, each 2 tasks, 1 CPU, 8192 MiB; at most 12 slots, 6 CPU, "
+        "48 GiB, 18 database connections; own nodes, spot or on-demand, amd64; 600 s to finish"
+    )
+    assert "slow: 2 workers, each 8 tasks" in queues[2]
+    assert "own nodes, on-demand, arm64" in queues[2]
+    assert (
+        "  worker slots: 60 of 60 (4 workers x 8 tasks + 6 workers x 2 tasks + 2 workers x 8 tasks; "
+        "parallelism 60 x 1 scheduler(s))"
+    ) in lines
+    assert any(line.startswith("  database connections: 147 of 405 (") for line in lines)
+
+
+def test_machines_see_the_queues_too(plan, with_queues):
+    with_queues("prod", {"etl": ETL})
+
+    made = json.loads(plan("--stack", "mine", "--json")[1])
+
+    default, etl = made["queues"]
+    assert (default["name"], default["slots"], default["connections"]) == ("default", 160, 180)
+    assert etl.items() >= ETL.items()
+    assert (etl["slots"], etl["connections"]) == (12, 18)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_what_the_program_warns_of_is_in_the_plan_and_stops_nothing(plan, with_queues, form):
+    with_queues("prod", {"etl": ETL})
+
+    code, out, err = plan("--stack", "mine", *form)
+
+    assert (code, err) == (0, ""), "once, and where the other warnings are"
+    assert out.count(f"{SETTINGS}.queues.etl.spot: a spot node goes 120 seconds") == 1
+    if not form:
+        assert "Warnings: 1" in out.splitlines()
+
+
+@pytest.fixture
+def dags(tmp_path):
+    def write(text):
+        folder = tmp_path / "flows"
+        (folder / "dags").mkdir(parents=True)
+        (folder / "platform.yaml").write_text(text)
+        return folder
+
+    return write
+
+
+def test_a_queue_that_dags_may_use_and_nobody_serves_is_told(plan, with_queues, dags):
+    with_queues("prod", {"etl": ETL})
+    flows = dags("queues: [default, etl, gpu]")
+
+    code, out, _ = plan("--stack", "mine", "--dags", str(flows))
+
+    assert code == 0
+    assert (
+        f"  {flows}/platform.yaml: queues: has 'gpu', and no worker of mine takes tasks from it: they would "
+        "wait for ever. Add queues.gpu to Pulumi.mine.yaml, or take it out there"
+    ) in out.splitlines()
+    assert "'etl'" not in out
+
+
+def test_a_queue_that_is_served_and_that_authors_are_not_told_of_is_told(plan, with_queues, dags):
+    with_queues("prod", {"etl": ETL | {"spot": False}})
+    flows = dags("queues: [default]")
+
+    _, out, _ = plan("--stack", "mine", "--dags", str(flows))
+
+    assert f"{flows}/platform.yaml: queues: lacks 'etl', which mine serves" in out
+    assert "Warnings: 1" in out.splitlines()
+
+
+def test_the_git_server_of_a_stack_is_compared_with_what_it_starts_with(plan, with_queues):
+    with_queues("local", {"etl": {}})
+
+    _, out, _ = plan("--stack", "mine")
+
+    assert "dags-repo-example/platform.yaml: queues: lacks 'etl', which mine serves" in out
+
+
+@pytest.mark.parametrize("text", ["queues: [", "queues: etl", "[]", "", "queues: {a: 1}"])
+def test_a_broken_file_of_dag_authors_is_theirs_to_mend(plan, dags, text):
+    code, out, err = plan("--stack", "prod", "--dags", str(dags(text)))
+
+    assert (code, err) == (0, "")
+    assert "Warnings: none" in out.splitlines()

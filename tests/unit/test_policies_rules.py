@@ -157,13 +157,13 @@ CHART_PARTS = [
     "dagProcessor.logGroomerSidecar",
     "triggerer",
     "triggerer.logGroomerSidecar",
-    "workers.celery",
-    "workers.celery.logGroomerSidecar",
     "dags.gitSync",
     "statsd",
     "migrateDatabaseJob",
     "createUserJob",
     "databaseCleanup",
+    "workers.celery",
+    "workers.celery.logGroomerSidecar",
 ]
 
 
@@ -187,7 +187,7 @@ def pool(capacity=("on-demand",), taints=()):
 
 TAINT = {"key": "nodes", "value": "workers", "effect": "NoSchedule"}
 TOLERATION = {"key": "nodes", "value": "workers", "effect": "NoSchedule"}
-SPOT = "Taint it with NoSchedule; values/aws.yaml gives workers.celery the toleration"
+SPOT = "Taint it with NoSchedule, and give workers.celery the toleration"
 TOLERATES = "Take the toleration away: only workers.celery has it"
 REAL = f"urn:pulumi:mine::airflow-platform::{COMPONENT}::it"
 KMS = {"provider": {"keyArn": "arn:aws:kms:::key/1"}}
@@ -1082,6 +1082,18 @@ def test_every_container_of_the_chart_requests_resources(without):
     ]
     paths = ("requests.cpu", "requests.memory", "limits.memory")
     assert whats == [f"{without}.resources.{path} is missing" for path in paths]
+
+
+def test_every_set_of_workers_requests_resources():
+    values = chart_resources("workers.celery")
+    values["workers"]["celery"] |= {
+        "enableDefault": False,
+        "sets": [{"name": "one", "resources": RESOURCES}, {"name": "two"}],
+    }
+
+    whats = [f.what for f in found("containers-request-resources", airflow(**values))]
+    paths = ("requests.cpu", "requests.memory", "limits.memory")
+    assert whats == [f"workers.celery.sets.two.resources.{path} is missing" for path in paths]
 
 
 def test_a_part_of_the_chart_that_is_off_needs_no_resources():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from components.airflow_values import airflow_config
-from sections.airflow import AirflowSettings, DagSettings, WorkerSettings
+from sections.airflow import DEFAULT_QUEUE, AirflowSettings, DagSettings, WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags-repo-example"
@@ -115,7 +115,7 @@ def test_what_authors_are_told_of_the_platform_is_so():
         "airflow": AIRFLOW.version,
         "image": f"{AIRFLOW.image}:{AIRFLOW.version}",
         "sub_path": DagSettings(repo="https://github.com/example/dags.git").sub_path,
-        "queues": VALUES["workers"]["celery"]["queue"].split(","),
+        "queues": [DEFAULT_QUEUE],
         "pools": ["default_pool"],  # the one that Airflow makes itself
     }
 

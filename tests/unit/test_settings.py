@@ -161,6 +161,7 @@ def test_every_setting_has_a_description():
     [
         (LEAST, "worker"),
         (LEAST, "workers.maks"),
+        (LEAST, "queues.etl.maks"),
         (LEAST, "cluster.private_endpiont"),
         (LEAST, "cluster.context"),
         (LOCAL, "cluster.version"),
@@ -250,6 +251,8 @@ def test_settings_that_are_no_map_are_one_clear_mistake(load, text):
         "dags",
         "dags.auth",
         "workers",
+        "queues",
+        "queues.etl",
         "airflow",
         "airflow.replicas",
         "airflow.config",
@@ -291,6 +294,7 @@ def test_a_section_that_may_be_left_out_may_also_be_left_empty(mistakes, section
         (LEAST, "dags.tag", 1.5),
         (LEAST, "workers.max", "4"),
         (LEAST, "workers.max", True),
+        (LEAST, "queues.etl.max", "4"),
         (LEAST, "workers.cpu", "a lot"),
         (LEAST, "workers.spot", "true"),
         (LEAST, "airflow.version", 3.2),
@@ -346,7 +350,7 @@ BOUNDS = {
     "WorkerSettings.max": (LEAST, "workers.max", 1, 500),
     "WorkerSettings.concurrency": (LEAST, "workers.concurrency", 1, 64),
     "WorkerSettings.cpu": (LEAST, "workers.cpu", 0.01, 96),
-    "WorkerSettings.memory_mb": (LEAST, "workers.memory_mb", 512, 393216),
+    "WorkerSettings.memory_mb": (LEAST, "workers.memory_mb", 704, 393216),
     "WorkerSettings.grace_seconds": (LEAST, "workers.grace_seconds", 30, 86400),
     "ReplicaSettings.scheduler": (LEAST, "airflow.replicas.scheduler", 1, 10),
     "ReplicaSettings.api_server": (LEAST, "airflow.replicas.api_server", 1, 10),
@@ -906,3 +910,122 @@ def test_an_option_may_stand_in_a_section_with_a_secretive_name(load):
     given = load(changed(LEAST, "airflow.config.secrets.backend", "x"))
 
     assert given.airflow.config == {"secrets": {"backend": "x"}}
+
+
+QUEUES = {**LEAST, "queues": {"etl": {"max": 6, "memory_mb": 8192, "spot": True}}}
+
+
+def test_a_queue_has_the_defaults_of_workers_where_it_says_nothing(load):
+    given = load(QUEUES)
+
+    expected = {**given.workers.model_dump(), "max": 6, "memory_mb": 8192, "spot": True}
+    assert given.queues["etl"].model_dump() == expected
+    assert list(given.all_queues) == ["default", "etl"]
+    assert given.all_queues["default"] is given.workers
+
+
+def test_the_namespace_waits_for_the_queue_whose_workers_take_longest(load):
+    queues = {"a": {"grace_seconds": 7200}, "b": {"grace_seconds": 30}}
+
+    assert load({**LEAST, "queues": queues}).longest_grace_seconds == 7200
+    assert load(LEAST).longest_grace_seconds == 600
+
+
+@pytest.mark.parametrize(
+    "name", ["etl", "e", "high-memory", "gpu2", "kind", "max", "a" * 30, "workers"]
+)
+def test_a_queue_may_have_any_name_that_kubernetes_takes(load, name):
+    assert list(load({**LEAST, "queues": {name: {}}}).queues) == [name]
+
+
+@pytest.mark.parametrize(
+    "name", ["ETL", "high_memory", "a b", "1st", "-a", "a-", "a" * 31, "ä", "", "a.b", "a,b"]
+)
+def test_a_name_that_kubernetes_does_not_take_is_refused_with_one_that_it_takes(mistakes, name):
+    (line,) = mistakes({**LEAST, "queues": {name: {}}})
+
+    assert line.startswith(
+        f"queues.{name}: should be a name for Kubernetes: up to 30 small letters"
+    )
+    assert line.endswith(f"such as etl or high-memory, got {name!r}")
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("default", "is the queue of the section workers: set it there"),
+        ("default-queue", "is the name of the workers of the section workers: take another one"),
+    ],
+)
+def test_no_queue_is_there_twice(mistakes, name, reason):
+    assert mistakes({**LEAST, "queues": {name: {}}}) == [f"queues.{name}: {reason}, got {name!r}"]
+
+
+def test_the_names_of_a_queue_fit_into_the_limits_of_kubernetes_and_of_iam():
+    longest = "q" * 30
+
+    assert len(f"airflow-workers-{longest}") <= 63, "a label has the name of the NodePool"
+    assert len(f"airflow-worker-{longest}") <= 63, "the name of the headless Service"
+    assert len(f"logs-airflow-worker-{longest}-1234567") <= 64, "an IAM role, with Pulumi's suffix"
+
+
+def test_every_mistake_of_every_queue_is_told_at_once(mistakes):
+    queues = {
+        "a": {"min": 5, "max": 2, "memory_mb": 1000},
+        "b": {"concurrency": 0},
+        "C": {},
+        "d": {"architecture": "riscv", "iam_policy_arn": "AdministratorAccess"},
+    }
+
+    lines = mistakes({**LEAST, "queues": queues, "workers": {"concurrency": 64}})
+
+    assert lines[:3] == [
+        "workers: memory_mb 3072 is too little for concurrency 64: that needs 4736, and the data of the "
+        "tasks on top; raise it, or lower concurrency",
+        "queues.a: min 5 must not exceed max 2; memory_mb 1000 is too little for concurrency 8: that needs "
+        "1152, and the data of the tasks on top; raise it, or lower concurrency",
+        "queues.b.concurrency: Input should be greater than or equal to 1, got 0",
+    ]
+    assert [line.partition(":")[0] for line in lines[3:]] == [
+        *("queues.C", "queues.d.architecture", "queues.d.iam_policy_arn"),
+    ]
+
+
+def test_memory_may_be_exactly_what_the_tasks_need(mistakes):
+    enough = {"concurrency": 8, "memory_mb": 1152}
+
+    assert mistakes({**LEAST, "queues": {"etl": enough}}) == []
+    assert mistakes({**LEAST, "queues": {"etl": enough | {"memory_mb": 1151}}}) != []
+
+
+def test_the_connections_of_all_queues_are_added_up(mistakes):
+    queues = {name: {"max": 10} for name in ("a", "b", "c")}
+
+    assert mistakes({**LEAST, "queues": queues}) == []
+    (line,) = mistakes({**LEAST, "queues": {**queues, "d": {"max": 10}}})
+    assert line.startswith("database: has room for 405 connections")
+    assert (
+        "lower workers.max or queues.a.max or queues.b.max or queues.c.max or queues.d.max" in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("airflow", "built"),
+    [
+        ({}, ("amd64", "arm64")),
+        ({"image": "registry.example/airflow"}, ("amd64",)),
+        ({"architectures": ["amd64"]}, ("amd64",)),
+        ({"image": "r.example/a", "architectures": ["amd64", "arm64"]}, ("amd64", "arm64")),
+    ],
+)
+def test_an_image_is_for_amd64_unless_it_is_known_to_be_for_more(load, airflow, built):
+    assert load({**LEAST, "airflow": airflow}).airflow.image_architectures == built
+
+
+def test_a_spot_node_that_goes_before_its_tasks_are_done_is_a_warning_of_the_program(deploy):
+    given = {**LEAST, "queues": {"etl": {"spot": True}}}
+
+    declaration = deploy(settings.load, stack="prod", config={KEY: json.dumps(given)})
+
+    (warning,) = declaration.warnings
+    assert warning.startswith(f"Pulumi.prod.yaml: {KEY}.queues.etl.spot: a spot node goes 120 s")

@@ -87,6 +87,9 @@ def test_the_table_has_every_setting_once_with_the_default_that_it_takes():
         ("`dags.auth.known_hosts` (ssh)", r"text `\S+ (ssh\|ecdsa)-\S+ \S+`"),
         ("`dags.auth.kind`", "`none`, `token`, `ssh`, `github_app`"),
         ("`airflow.config`", "map"),
+        ("`queues`", "map"),
+        ("`airflow.architectures`", "list: `amd64`, `arm64`, one at least"),
+        ("`workers.architecture`", "`amd64`, `arm64`"),
     ],
 )
 def test_the_table_says_what_a_setting_may_be(name, values):

@@ -332,6 +332,37 @@ def test_keda_counts_in_a_database_that_lets_it_in(program):
     assert operator in rule["from"], "otherwise no worker is ever added"
 
 
+def test_a_queue_more_brings_workers_rights_and_nodes_and_changes_no_others(declaration, program):
+    old = declaration("prod").resources
+    new = program("prod", queues={"etl": {"max": 2, "grace_seconds": 9000}}).resources
+
+    assert {new[urn].name for urn in new.keys() - old.keys()} == {
+        "logs-airflow-worker-etl",
+        "worker-nodes-pool-etl",
+    }
+    assert old.keys() < new.keys()
+    changed = {urn.rpartition("::")[2] for urn in old if old[urn].inputs != new[urn].inputs}
+    assert changed == {"airflow-release"}
+
+
+def test_workers_of_another_queue_have_the_policy_of_that_queue_only(program):
+    policy = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+    found = program("dev", queues={"etl": {"iam_policy_arn": policy}})
+
+    (attached,) = found.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
+    waits = found.waits_for(found.one(RELEASE, "airflow-release").urn)
+    assert attached.urn in waits, "its first tasks would lack their rights"
+
+
+def test_keda_counts_the_tasks_of_a_queue_even_if_default_follows_the_cpu(program):
+    found = program("local", queues={"etl": {}})
+
+    assert found.one(RELEASE, "keda-release")
+    (rule,) = found.one(POLICY, "database-clients").inputs["spec"]["ingress"]
+    assert any("namespaceSelector" in peer for peer in rule["from"]), "KEDA asks the database"
+
+
 def restarts(declaration):
     """Checksums of every pod and job, by its name."""
     values = of_airflow(declaration)
@@ -339,7 +370,7 @@ def restarts(declaration):
         kind: values[kind]["podAnnotations"]
         for kind in ("scheduler", "dagProcessor", "triggerer", "apiServer")
     }
-    found["workers"] = values["workers"]["celery"]["podAnnotations"]
+    found["workers"] = values["workers"]["celery"]["sets"][0]["podAnnotations"]
     found["createUserJob"] = values["createUserJob"]["jobAnnotations"]
     for server in declaration.all(SERVER):
         found[server.name] = at(server.inputs, "spec.template.metadata.annotations")
@@ -429,15 +460,6 @@ def test_only_production_keeps_its_data_when_somebody_destroys_it(declaration, n
         ("aws:rds/instance:Instance", None, "deletionProtection", False, True),
         ("aws:rds/instance:Instance", None, "skipFinalSnapshot", True, False),
         ("aws:s3/bucket:Bucket", None, "forceDestroy", True, False),
-        (RELEASE, "airflow-release", "values.workers.celery.keda.minReplicaCount", 1, 2),
-        (RELEASE, "airflow-release", "values.workers.celery.keda.maxReplicaCount", 4, 20),
-        (
-            RELEASE,
-            "airflow-release",
-            "values.workers.celery.terminationGracePeriodSeconds",
-            600,
-            7200,
-        ),
         (RELEASE, "airflow-release", "values.scheduler.replicas", 1, 2),
         (RELEASE, "airflow-release", "values.apiServer.replicas", 1, 2),
         (RELEASE, "airflow-release", "values.ingress.apiServer.enabled", None, True),
@@ -447,6 +469,17 @@ def test_production_differs_from_development(declaration, type_, name, path, dev
     found = [at(declaration(stack).one(type_, name).inputs, path) for stack in ("dev", "prod")]
 
     assert found == [dev, prod]
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "grace"), [("dev", 1, 4, 600), ("prod", 2, 20, 7200)]
+)
+def test_production_has_more_workers_with_more_time(declaration, name, low, high, grace):
+    (workers,) = of_airflow(declaration(name))["workers"]["celery"]["sets"]
+
+    assert workers["keda"]["minReplicaCount"] == low
+    assert workers["keda"]["maxReplicaCount"] == high
+    assert workers["terminationGracePeriodSeconds"] == grace
 
 
 @pytest.mark.parametrize(("name", "zones", "gateways"), [("dev", 2, 1), ("prod", 3, 3)])
@@ -504,7 +537,7 @@ def test_a_stack_says_how_to_use_it(declaration, name, exports):
 
 
 def test_the_workers_of_the_local_stack_follow_the_cpu(declaration):
-    celery = of_airflow(declaration("local"))["workers"]["celery"]
+    (workers,) = of_airflow(declaration("local"))["workers"]["celery"]["sets"]
 
-    assert (celery["hpa"]["minReplicaCount"], celery["hpa"]["maxReplicaCount"]) == (1, 3)
-    assert celery["keda"]["enabled"] is False
+    assert (workers["hpa"]["minReplicaCount"], workers["hpa"]["maxReplicaCount"]) == (1, 3)
+    assert workers["keda"]["enabled"] is False

@@ -1,8 +1,10 @@
 import pytest
 import yaml
 
+from components.airflow_values import worker_sets
 from components.worker_nodes import WorkerNodes, WorkerNodesArgs
 from plan.engine import ROOT
+from sections.airflow import WorkerSettings
 
 POOL = "kubernetes:karpenter.sh/v1:NodePool"
 TAINT = {"key": "airflow-platform/nodes", "value": "workers", "effect": "NoSchedule"}
@@ -10,8 +12,8 @@ TAINT = {"key": "airflow-platform/nodes", "value": "workers", "effect": "NoSched
 
 @pytest.fixture
 def pool(deploy):
-    def make(spot=False, grace_seconds=600):
-        args = WorkerNodesArgs(spot=spot, grace_seconds=grace_seconds)
+    def make(**settings):
+        args = WorkerNodesArgs(queues={"default": WorkerSettings(**settings)})
         return deploy(lambda: WorkerNodes("nodes", args)).one(POOL).inputs["spec"]
 
     return make
@@ -30,6 +32,33 @@ def test_spot_nodes_come_only_when_asked_and_never_alone(pool, spot, capacity):
     assert requirement(pool(spot=spot), "karpenter.sh/capacity-type") == capacity
 
 
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_nodes_have_the_processor_that_the_queue_asks_for(pool, architecture):
+    assert requirement(pool(architecture=architecture), "kubernetes.io/arch") == [architecture]
+
+
+def test_every_queue_has_nodes_that_no_other_queue_uses(deploy):
+    queues = {
+        "default": WorkerSettings(),
+        "etl": WorkerSettings(spot=True, architecture="arm64", grace_seconds=60),
+    }
+    declaration = deploy(lambda: WorkerNodes("nodes", WorkerNodesArgs(queues=queues)))
+    sets = {each["queue"]: each for each in worker_sets(queues, own_nodes=True)}
+
+    pools = {r.name: r.inputs for r in declaration.all(POOL)}
+    assert list(pools) == ["nodes-pool", "nodes-pool-etl"]
+    default, etl = (p["spec"] for p in pools.values())
+    assert pools["nodes-pool-etl"]["metadata"]["name"] == "airflow-workers-etl"
+    assert requirement(default, "karpenter.sh/capacity-type") == ["on-demand"]
+    assert requirement(etl, "karpenter.sh/capacity-type") == ["spot", "on-demand"]
+    assert requirement(etl, "kubernetes.io/arch") == ["arm64"]
+    assert etl["template"]["spec"]["terminationGracePeriod"] == "360s"
+    for spec, queue in ((default, "default"), (etl, "etl")):
+        assert spec["template"]["spec"]["taints"] == sets[queue]["tolerations"]
+        assert spec["template"]["metadata"]["labels"] == sets[queue]["nodeSelector"]
+    assert sets["default"]["tolerations"] != sets["etl"]["tolerations"]
+
+
 def test_nodes_run_the_image_and_have_no_odd_size(pool):
     assert requirement(pool(), "kubernetes.io/arch") == ["amd64"]
     assert requirement(pool(), "eks.amazonaws.com/instance-category") == ["c", "m", "r"]
@@ -45,7 +74,7 @@ def test_a_node_waits_for_the_tasks_on_it(pool, grace_seconds, node):
 def test_workers_and_only_workers_go_to_these_nodes(pool):
     template = pool()["template"]
     values = yaml.safe_load((ROOT / "values" / "aws.yaml").read_text())
-    workers = values["workers"]["celery"]
+    (workers,) = worker_sets({"default": WorkerSettings()}, own_nodes=True)
 
     assert template["spec"]["taints"] == [TAINT] == workers["tolerations"]
     assert template["metadata"]["labels"] == workers["nodeSelector"]
@@ -61,7 +90,7 @@ def test_empty_nodes_go(pool):
 
 
 def test_eks_makes_the_nodes(deploy):
-    args = WorkerNodesArgs(spot=False, grace_seconds=30)
+    args = WorkerNodesArgs(queues={"default": WorkerSettings()})
     inputs = deploy(lambda: WorkerNodes("nodes", args)).one(POOL).inputs
 
     assert inputs["metadata"]["name"] == "airflow-workers"

@@ -1,6 +1,5 @@
 """What an author pushes, and what becomes of it: the relay, the pods, Airflow's API."""
 
-
 import pytest
 
 from tests.cluster.git_host import HTTPS
