@@ -5,7 +5,7 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help airflow up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-engine bench-platform docs lock
+.PHONY: help airflow up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-dags bench-engine bench-platform docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ simulate: .venv/engine ## Deploy STACK=dev|staging|prod into a simulated AWS acc
 
 bench-engine: .venv/engine ## Measure preview, `up` and policies of the AWS stacks in a simulated account
 	.venv/bin/python -m benchmarks.engine --charts $(CHARTS) $(ARGS)
+
+bench-dags: .venv/lock ## Measure from `git push` to Airflow, beside the chart's defaults, on a throw-away Kubernetes
+	.venv/bin/python -m benchmarks.dags --charts $(CHARTS) $(ARGS)
 
 bench-platform: .venv/lock ## Measure plan, tests, and `up` against a bare `helm install` on a throw-away Kubernetes
 	.venv/bin/python -m benchmarks.platform --charts $(CHARTS)

@@ -27,6 +27,7 @@ SERVE_MEMORY_MB = 256
 SYNC_MEMORY_MB = 512
 PUBLISHED = "/git/dags.git"
 PUBLISH = Path(__file__).with_name("dag_relay_publish.sh")
+KEEP_TIMES = Path(__file__).with_name("dag_relay_keep_times.sh")
 # Of the first commit. Later the pod stays ready, whatever the Git host does: it has the last good one.
 READY_MINUTES = 5
 LOGIN = "/etc/git-login"
@@ -56,6 +57,8 @@ class DagRelay(pulumi.ComponentResource):
             metadata={"name": name, "namespace": args.namespace},
             data={
                 "publish": PUBLISH.read_text(),
+                # Of the pods of Airflow, which find it under /relay, too: values/airflow.yaml.
+                "post-index-change": KEEP_TIMES.read_text(),
                 "ca.pem": Path(args.dags.ca_file).read_text() if args.dags.ca_file else "",
             },
             opts=child,

@@ -16,11 +16,9 @@ GIT = {
     "GIT_AUTHOR_EMAIL": "author@example.com",
     "GIT_COMMITTER_NAME": "Author",
     "GIT_COMMITTER_EMAIL": "author@example.com",
-    # Submodules of these tests are folders beside the repository.
-    "GIT_CONFIG_COUNT": "1",
-    "GIT_CONFIG_KEY_0": "protocol.file.allow",
-    "GIT_CONFIG_VALUE_0": "always",
 }
+# Submodules of these tests are folders beside the repository.
+FOLDERS = ("-c", "protocol.file.allow=always")
 
 
 def git(folder, *words):
@@ -167,12 +165,12 @@ def with_submodules(repository, tmp_path):
         git(tmp_path, "init", "--quiet", "-b", "main", name)
         (folder / f"{name}.py").write_text(f"text of {name}")
         if inner:
-            git(folder, "submodule", "--quiet", "add", str(tmp_path / inner), "lib/inner")
+            git(folder, *FOLDERS, "submodule", "--quiet", "add", str(tmp_path / inner), "lib/inner")
         git(folder, "add", "--all")
         git(folder, "commit", "--quiet", "-m", name)
     where = str(tmp_path / "shared")
-    git(repository.checkout, "submodule", "--quiet", "add", where, "dags/shared code")
-    git(repository.checkout, "submodule", "--quiet", "update", "--init", "--recursive")
+    git(repository.checkout, *FOLDERS, "submodule", "--quiet", "add", where, "dags/shared code")
+    git(repository.checkout, *FOLDERS, "submodule", "--quiet", "update", "--init", "--recursive")
     repository.commit({"dags/a.py": "one"})
     return repository
 
