@@ -70,9 +70,9 @@ def _plain_git_stays_in_the_cluster(dags: Any, git_server: Any) -> Iterator[Mist
         )
 
 
-def _the_git_server_starts_with_a_branch(dags: Any, git_server: Any) -> Iterator[Mistake]:
+def _the_git_server_starts_with_a_branch(dags: Any) -> Iterator[Mistake]:
     for key in ("tag", "commit"):
-        if git_server is not None and getattr(dags, key):
+        if dags.repo.startswith("git://") and getattr(dags, key):
             fix = "the Git server of the stack starts with a branch only; use dags.branch"
             yield f"dags.{key}", fix
 

@@ -167,6 +167,22 @@ def test_every_pod_follows_the_relay_without_a_login(of, name):
         }
 
 
+def test_git_finds_the_hook_that_keeps_the_times_of_unchanged_files(any_stack):
+    for name in ("airflow-worker", "airflow-dag-processor", "airflow-triggerer"):
+        pod = any_stack.airflow.pod(name)
+        volumes = {v["name"]: v for v in pod.spec["volumes"]}
+        for container in ("git-sync", "git-sync-init"):
+            environment = {e["name"]: e.get("value") for e in pod.container(container)["env"]}
+            assert environment["GITSYNC_GIT_CONFIG"] == "core.hooksPath:/relay"
+            (mount,) = [
+                m for m in pod.container(container)["volumeMounts"] if m["mountPath"] == "/relay"
+            ]
+            assert volumes[mount["name"]]["configMap"] == {
+                "name": "dag-relay",
+                "defaultMode": 0o555,
+            }, "Git runs no hook that it may not execute"
+
+
 def test_a_new_dag_is_found_as_soon_as_it_is_there(any_stack):
     options = _airflow_cfg(any_stack)["dag_processor"]
 

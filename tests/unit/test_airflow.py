@@ -369,9 +369,8 @@ def test_the_certificates_of_the_database_are_there_to_be_mounted(deployed):
 def test_they_are_mounted_where_the_connection_string_looks(deployed, aws_values):
     declaration = deployed(database_ca="PEM", on_aws=True)
 
-    (volume,) = aws_values["volumes"]
+    (volume,) = [v for v in aws_values["volumes"] if v["configMap"]["name"] == "rds-ca"]
     (mount,) = aws_values["volumeMounts"]
-    assert volume["configMap"]["name"] == "rds-ca"
     assert mount == {"name": volume["name"], "mountPath": "/etc/rds-ca", "readOnly": True}
     connection = secret_data(declaration, "airflow-metadata")["connection"]
     assert connection.endswith("?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem")

@@ -116,6 +116,12 @@ def test_it_publishes_with_the_script_beside_the_component(relay):
     }, "otherwise git-sync cannot execute it"
 
 
+def test_the_pods_of_airflow_find_their_hook_under_its_name(relay):
+    script = (ROOT / "components" / "dag_relay_keep_times.sh").read_text()
+
+    assert relay().one(CONFIG).inputs["data"]["post-index-change"] == script
+
+
 @pytest.mark.parametrize(("folder", "passed"), [("team/dags", "team/dags"), ("", ".")])
 def test_the_script_knows_what_a_commit_must_have(relay, folder, passed):
     env = environment(relay(sub_path=folder, max_mb=12))

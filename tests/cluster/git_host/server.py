@@ -45,6 +45,7 @@ REPOSITORY_SETTINGS = """\
     receivepack = true
 [receive]
     autogc = false
+    denyDeleteCurrent = ignore
 """
 # GitHub refuses a JWT that is valid for longer.
 JWT_SECONDS = 600

@@ -28,7 +28,7 @@ versioned()
 
 
 def files(version, seconds):
-    return {"dags/versioned.py": DAG.format(version=version, seconds=seconds)}
+    return {"team/dags/versioned.py": DAG.format(version=version, seconds=seconds)}
 
 
 def returned(api, run, task):
@@ -40,7 +40,7 @@ def test_a_dag_that_changes_in_mid_run_ends_as_it_began(follow, git_host, cluste
     git_host.create(PATH)
     with git_host.clone(PATH) as clone:
         clone.push(files("old", seconds=20))
-        follow(PATH, mode="bundle")
+        follow(PATH, mode="bundle", sub_path="team/dags")
 
         with Api.open(cluster) as api:
             wait_for("the DAG", lambda: api.found("dags/versioned"), seconds=60)
