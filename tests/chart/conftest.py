@@ -28,6 +28,7 @@ VARIANTS = {
     "cpu": ("dev", {"workers": {"scaling": "cpu", "min": 2}}),
     "fixed": ("dev", {"workers": {"scaling": "fixed"}}),
     "token": ("dev", {"dags": {"auth": {"kind": "token"}}}),
+    "bundle": ("dev", {"dags": {"mode": "bundle", "sub_path": "team/dags"}}),
     "ssh": (
         "dev",
         {

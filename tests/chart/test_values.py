@@ -114,9 +114,10 @@ def test_a_setting_reaches_the_component_that_reads_it(of, name, component, opti
     assert environment.get(f"AIRFLOW__{section}__{key}".upper(), in_cfg) == value
 
 
-def test_airflow_is_told_of_its_executor_and_of_its_dags(options):
+def test_airflow_is_told_of_its_executor_and_of_its_dags(options, any_stack):
     assert options["core"]["executor"] == "CeleryExecutor"
-    assert options["core"]["dags_folder"] == "/opt/airflow/dags/repo/dags"
+    if any_stack.settings.dags.mode == "git-sync":
+        assert options["core"]["dags_folder"] == "/opt/airflow/dags/repo/dags"
     assert options["core"]["load_examples"] == "False"
 
 
@@ -148,7 +149,8 @@ def test_dags_are_synced_where_dags_are_read_and_nowhere_else(any_stack, contain
     }
 
     workers = {pod.name for pod in any_stack.airflow.workers}
-    assert synced == {"airflow-dag-processor", "airflow-triggerer", *workers}
+    read = {"airflow-dag-processor", "airflow-triggerer", *workers}
+    assert synced == (read if any_stack.settings.dags.mode == "git-sync" else set())
 
 
 @pytest.mark.parametrize("name", ["local", "dev", "prod", "ssh"])
@@ -167,9 +169,26 @@ def test_every_pod_follows_the_relay_without_a_login(of, name):
         }
 
 
-def test_git_finds_the_hook_that_keeps_the_times_of_unchanged_files(any_stack):
-    for name in ("airflow-worker", "airflow-dag-processor", "airflow-triggerer"):
-        pod = any_stack.airflow.pod(name)
+def test_in_mode_bundle_every_part_of_airflow_reads_the_relay_itself(of):
+    rendered = of("bundle")
+
+    names = {c["name"] for pod in rendered.airflow.pods for c in pod.containers}
+    assert not {name for name in names if name.startswith("git-sync")}
+    (bundle,) = json.loads(_airflow_cfg(rendered)["dag_processor"]["dag_bundle_config_list"])
+    assert bundle["classpath"] == "airflow.providers.git.bundles.git.GitDagBundle"
+    assert bundle["kwargs"] == {
+        "repo_url": "git://dag-relay:9418/dags.git",
+        "tracking_ref": "dags",
+        "subdir": "team/dags",
+        "refresh_interval": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["local", "dev", "queues"])
+def test_git_finds_the_hook_that_keeps_the_times_of_unchanged_files(of, name):
+    airflow = of(name).airflow
+    others = [airflow.pod(f"airflow-{name}") for name in ("dag-processor", "triggerer")]
+    for pod in (*airflow.workers, *others):
         volumes = {v["name"]: v for v in pod.spec["volumes"]}
         for container in ("git-sync", "git-sync-init"):
             environment = {e["name"]: e.get("value") for e in pod.container(container)["env"]}
