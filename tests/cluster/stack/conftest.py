@@ -51,7 +51,7 @@ def git_host(cluster):
 def follow(installed, checkout, git_host):
     """Let the stack follow another repository of the Git host, or follow it otherwise.
 
-    Only the relay changes, unless `dags.mode` does. After the tests of a file all is as it was.
+    Only the relay changes. After the tests of a file all is as it was.
     """
     before = checkout.file("local").read_text()
     ca = checkout.folder / "git-host.pem"

@@ -216,7 +216,7 @@ def test_however_many_pods_there_are_the_git_host_is_asked_by_one(clone, git_hos
     assert len(asked) <= 1 + (last - first) / 0.5
 
 
-def test_a_push_in_the_middle_of_a_deployment_arrives(clone, checkout, cluster, api, relay):
+def test_a_push_in_the_middle_of_a_deployment_arrives(clone, checkout, cluster, relay, follow):
     checkout.change("local", workers={"max": 2})
     process = checkout.start("up")
     wait_for("the deployment", lambda: _upgrading(cluster))
@@ -227,6 +227,7 @@ def test_a_push_in_the_middle_of_a_deployment_arrives(clone, checkout, cluster, 
     assert process.returncode == 0, said
     with Api.open(cluster) as opened:
         appears(opened, "steady", "pushed while it changed")
+    follow(PATH)
 
 
 def test_a_stack_stays_on_a_commit_and_no_pod_restarts_for_it(clone, follow, cluster, relay):

@@ -1,0 +1,83 @@
+"""`dags.mode: bundle`: a run ends on the commit that it began with."""
+
+import pytest
+
+from sections.airflow import AirflowSettings
+from tests.cluster.git_host import HTTPS, GitHost
+from tests.cluster.platform import Api, wait_for
+
+PATH = "public/versions.git"
+DAG = """
+import time
+
+from airflow.sdk import dag, task
+
+VERSION = "{version}"
+
+@dag(schedule=None, tags=[VERSION])
+def versioned():
+    @task
+    def first():
+        time.sleep({seconds})
+        return VERSION
+
+    @task
+    def second(before):
+        return VERSION
+
+    second(first())
+
+versioned()
+"""
+
+
+def files(version, seconds):
+    return {"team/dags/versioned.py": DAG.format(version=version, seconds=seconds)}
+
+
+def returned(api, run, task):
+    path = f"dags/versioned/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+    return api.get(path)["value"]
+
+
+@pytest.fixture
+def clone(cluster, checkout, nothing_is_left):
+    """A clone of the repository that a stack in mode bundle follows, from its first `make up` on."""
+    with GitHost.install(cluster, AirflowSettings().image_reference) as host:
+        host.create(PATH)
+        ca = checkout.folder / "git-host.pem"
+        ca.write_text(host.ca())
+        repo = {"repo": f"{HTTPS}/{PATH}", "ca_file": str(ca), "sub_path": "team/dags"}
+        checkout.change("local", dags={**repo, "mode": "bundle"})
+        with host.clone(PATH) as cloned:
+            cloned.push(files("old", seconds=20))
+            try:
+                checkout.up()
+                yield cloned
+            finally:
+                left = checkout.make("down")
+    nothing_is_left(*left)
+
+
+def test_a_dag_that_changes_in_mid_run_ends_as_it_began(clone, cluster):
+    with Api.open(cluster) as api:
+        wait_for("the DAG", lambda: api.found("dags/versioned"), seconds=60)
+        run = api.start("versioned")
+        wait_for(
+            "its first task",
+            lambda: api.state_of("versioned", run, "first") == "running",
+            seconds=90,
+        )
+        clone.push(files("new", seconds=0))
+        wait_for(
+            "the new version",
+            lambda: [t["name"] for t in api.get("dags/versioned")["tags"]] == ["new"],
+            seconds=30,
+        )
+        assert api.state_of("versioned", run, "first") == "running"
+
+        assert api.ended("versioned", run)["state"] == "success"
+        assert (returned(api, run, "first"), returned(api, run, "second")) == ("old", "old")
+
+        after = api.run("versioned")["dag_run_id"]
+        assert returned(api, after, "second") == "new"
