@@ -153,14 +153,14 @@ BROKEN = [
     ),
     (
         "_the_git_server_starts_with_a_branch",
-        ON_EXISTING,
-        {"dags": TAGGED, "git_server": GIT_SERVER},
+        {**ON_EXISTING, "git_server": GIT_SERVER},
+        {"dags": TAGGED},
         ("dags.tag", "use dags.branch"),
     ),
     (
         "_the_git_server_starts_with_a_branch",
-        ON_EXISTING,
-        {"dags": AT_A_COMMIT, "git_server": GIT_SERVER},
+        {**ON_EXISTING, "git_server": GIT_SERVER},
+        {"dags": AT_A_COMMIT},
         ("dags.commit", "use dags.branch"),
     ),
     (
