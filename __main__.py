@@ -62,6 +62,8 @@ relay_args = DagRelayArgs(
     image=stack.airflow.image_reference,
     dags=stack.dags,
     secrets=secrets,
+    webhook_generation=stack.rotation.webhook,
+    load_balancer_cidr=platform.load_balancer_cidr,
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=inside))
 if stack.needs_keda:

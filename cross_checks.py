@@ -77,6 +77,12 @@ def _the_git_server_starts_with_a_branch(dags: Any) -> Iterator[Mistake]:
             yield f"dags.{key}", fix
 
 
+def _the_git_host_can_call(cluster: Any, dags: Any, airflow: Any) -> Iterator[Mistake]:
+    # Before an existing cluster there may be an ingress that this program does not know.
+    if cluster.kind == "eks" and dags.webhook and airflow.ingress is None:
+        yield "dags.webhook", "needs airflow.ingress: nobody could call it without a load balancer"
+
+
 def _the_image_runs_on_the_nodes(
     cluster: Any, workers: Any, queues: Any, airflow: Any
 ) -> Iterator[Mistake]:
@@ -150,6 +156,7 @@ CHECKS = (
     _aws_settings_need_aws,
     _plain_git_stays_in_the_cluster,
     _the_git_server_starts_with_a_branch,
+    _the_git_host_can_call,
     _the_image_runs_on_the_nodes,
     _slots_can_be_used,
     _connections_fit_the_database,

@@ -172,6 +172,7 @@ class Secrets:
     git_token: pulumi.Output[str] | None
     git_ssh_key: pulumi.Output[str] | None
     github_app_key: pulumi.Output[str] | None
+    git_webhook_secret: pulumi.Output[str] | None
 
 
 def load_secrets(dags: DagSettings) -> Secrets:

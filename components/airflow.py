@@ -162,7 +162,8 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
         values["defaultAirflowDigest"] = args.airflow.digest
     if args.airflow.ingress is not None and args.load_balancer_cidr is not None:
         source = {"ipBlock": {"cidr": args.load_balancer_cidr}}
-        values["ingress"] = {"apiServer": airflow_values.ingress(args.airflow.ingress)}
+        ingress = airflow_values.ingress(args.airflow.ingress, webhook=args.dags.webhook)
+        values["ingress"] = {"apiServer": ingress}
         values["apiServer"]["networkPolicy"]["ingress"]["from"].append(source)
         # Whose word about https and the client's address the API server takes.
         values["apiServer"]["env"] = [

@@ -1,10 +1,11 @@
 """Chart values that settings decide. What nobody sets stands in values/."""
 
+import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import capacity
-from components import dag_relay, load_balancer, worker_nodes
+from components import dag_relay, dag_relay_webhook, load_balancer, worker_nodes
 from sections.airflow import (
     DEFAULT_QUEUE,
     AirflowSettings,
@@ -231,9 +232,9 @@ def scheduler_env(
     return [{"name": "AIRFLOW__CORE__PARALLELISM", "value": str(slots)}]
 
 
-def ingress(settings: IngressSettings) -> dict[str, Any]:
+def ingress(settings: IngressSettings, *, webhook: bool) -> dict[str, Any]:
     """Values under `ingress.apiServer`."""
-    return {
+    values: dict[str, Any] = {
         "enabled": True,
         "ingressClassName": load_balancer.CLASS,
         "path": "/",
@@ -247,3 +248,14 @@ def ingress(settings: IngressSettings) -> dict[str, Any]:
             "alb.ingress.kubernetes.io/inbound-cidrs": ",".join(settings.allowed_cidrs),
         },
     }
+    if webhook:
+        # A path of the chart leads to its own Service, whatever it is; this port name tells the load
+        # balancer to look under that name among its annotations instead.
+        target = {"serviceName": dag_relay.WEBHOOK_NAME, "servicePort": dag_relay.WEBHOOK_PORT}
+        values["annotations"]["alb.ingress.kubernetes.io/actions.airflow-api-server"] = json.dumps(
+            {"type": "forward", "forwardConfig": {"targetGroups": [target]}}
+        )
+        values["precedingPaths"] = [
+            {"path": dag_relay_webhook.PATH, "pathType": "Exact", "servicePort": "use-annotation"}
+        ]
+    return values

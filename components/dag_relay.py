@@ -1,5 +1,6 @@
 """The one fetcher of the Git host. The pods of Airflow follow its copy and need no credentials."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.dag_relay_webhook import HEALTH
 from components.named_secret import NamedSecret, annotations, named_secret
 from components.namespace import MONITORING, PODS_OF_AIRFLOW
+from components.passwords import password
 from components.stateful_server import Sidecar, StatefulServer, StatefulServerArgs
 from sections.airflow import DagSettings, GithubAppAuth, NoAuth, SshAuth, TokenAuth
 from settings import Secrets
@@ -31,16 +34,29 @@ KEEP_TIMES = Path(__file__).with_name("dag_relay_keep_times.sh")
 # Of the first commit. Later the pod stays ready, whatever the Git host does: it has the last good one.
 READY_MINUTES = 5
 LOGIN = "/etc/git-login"
+FETCH = Path(__file__).with_name("dag_relay_fetch.sh")
+WEBHOOK = Path(__file__).with_name("dag_relay_webhook.py")
+WEBHOOK_NAME = f"{NAME}-webhook"
+WEBHOOK_PORT = 8080
+WEBHOOK_MEMORY_MB = 128
+WEBHOOK_LOGIN = "/etc/webhook"
+# Beside what is published: git-sync's container makes it, the webhook writes into it.
+ANNOUNCED = "/git/announced"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DagRelayArgs:
-    """`image` has Git in it."""
+    """`image` has Git and Python in it.
+
+    `load_balancer_cidr` is where calls of the webhook come from; None: from `kubectl port-forward` only.
+    """
 
     namespace: pulumi.Input[str]
     image: str
     dags: DagSettings
     secrets: Secrets
+    webhook_generation: int
+    load_balancer_cidr: str | None = None
 
 
 class DagRelay(pulumi.ComponentResource):
@@ -52,23 +68,60 @@ class DagRelay(pulumi.ComponentResource):
         super().__init__("airflow:k8s:DagRelay", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
+        scripts = {
+            "publish": PUBLISH,
+            # Of the pods of Airflow, which find it under /relay, too: values/airflow.yaml.
+            "post-index-change": KEEP_TIMES,
+        }
+        if args.dags.webhook:
+            scripts |= {"fetch": FETCH, "webhook": WEBHOOK}
         config = k8s.core.v1.ConfigMap(
             f"{name}-config",
             metadata={"name": name, "namespace": args.namespace},
             data={
-                "publish": PUBLISH.read_text(),
-                # Of the pods of Airflow, which find it under /relay, too: values/airflow.yaml.
-                "post-index-change": KEEP_TIMES.read_text(),
+                **{key: script.read_text() for key, script in scripts.items()},
                 "ca.pem": Path(args.dags.ca_file).read_text() if args.dags.ca_file else "",
             },
             opts=child,
         )
         login = _login(name, args, child)
-        files: dict[str, Mapping[str, Any]] = {
-            "/relay": {"config_map": {"name": config.metadata.name, "default_mode": 0o555}}
-        }
+        relay = {"config_map": {"name": config.metadata.name, "default_mode": 0o555}}
+        files: dict[str, Mapping[str, Any]] = {"/relay": relay}
         if login is not None:
             files[LOGIN] = {"secret": {"secret_name": login.name, "default_mode": 0o400}}
+        git_sync = Sidecar(
+            name="git-sync",
+            image=GIT_SYNC,
+            command=["/relay/fetch"] if args.dags.webhook else None,
+            args=["/git-sync"] if args.dags.webhook else None,
+            env=[{"name": key, "value": value} for key, value in _env(args).items()],
+            files=files,
+            port=METRICS_PORT,
+            memory_mb=SYNC_MEMORY_MB,
+            clients=[MONITORING],
+        )
+        sidecars = [git_sync]
+        checksums: dict[str, pulumi.Input[str]] = {**annotations(*[login] if login else [])}
+        if args.dags.webhook:
+            secret = _webhook_secret(name, args, child)
+            sidecars.append(_webhook(args, relay, secret))
+            # Nobody reads a script anew while it runs.
+            script = hashlib.sha256(WEBHOOK.read_bytes()).hexdigest()
+            checksums |= {**annotations(secret), "checksum/webhook-script": script}
+            k8s.core.v1.Service(
+                f"{name}-webhook",
+                metadata={
+                    "name": WEBHOOK_NAME,
+                    "namespace": args.namespace,
+                    # The Ingress has that of the API server; what a Service says comes first.
+                    "annotations": {"alb.ingress.kubernetes.io/healthcheck-path": HEALTH},
+                },
+                spec={
+                    "selector": POD["pod_selector"]["match_labels"],
+                    "ports": [{"port": WEBHOOK_PORT}],
+                },
+                opts=child,
+            )
         StatefulServer(
             name,
             StatefulServerArgs(
@@ -83,24 +136,55 @@ class DagRelay(pulumi.ComponentResource):
                 storage_gb=args.dags.storage_gb,
                 memory_mb=SERVE_MEMORY_MB,
                 ready=["git", "ls-remote", "--exit-code", "git://127.0.0.1/dags.git", BRANCH],
-                sidecars=[
-                    Sidecar(
-                        name="git-sync",
-                        image=GIT_SYNC,
-                        env=[{"name": key, "value": value} for key, value in _env(args).items()],
-                        files=files,
-                        port=METRICS_PORT,
-                        memory_mb=SYNC_MEMORY_MB,
-                        clients=[MONITORING],
-                    )
-                ],
-                annotations=annotations(*[login] if login else []),
+                sidecars=sidecars,
+                annotations=checksums,
                 clients=[{"pod_selector": {"match_labels": PODS_OF_AIRFLOW}}],
                 ready_minutes=READY_MINUTES,
             ),
             opts=child,
         )
         self.register_outputs({})
+
+
+def _webhook_secret(name: str, args: DagRelayArgs, opts: pulumi.ResourceOptions) -> NamedSecret:
+    secret = password(
+        f"{name}-webhook-key",
+        configured=args.secrets.git_webhook_secret,
+        generation=args.webhook_generation,
+        opts=opts,
+    )
+    return named_secret(
+        f"{name}-webhook-secret",
+        name=WEBHOOK_NAME,
+        namespace=args.namespace,
+        data={"secret": secret},
+        opts=opts,
+    )
+
+
+def _webhook(args: DagRelayArgs, relay: Mapping[str, Any], secret: NamedSecret) -> Sidecar:
+    """What the Git host calls. It sees no login, and writes nothing but a line into the pipe."""
+    env = {
+        "PORT": str(WEBHOOK_PORT),
+        "ANNOUNCED": ANNOUNCED,
+        "SECRET_FILE": f"{WEBHOOK_LOGIN}/secret",
+    }
+    cidr = args.load_balancer_cidr
+    return Sidecar(
+        name="webhook",
+        image=args.image,
+        command=["python", "-I", "/relay/webhook"],
+        env=[{"name": key, "value": value} for key, value in env.items()],
+        files={
+            "/relay": relay,
+            WEBHOOK_LOGIN: {"secret": {"secret_name": secret.name, "default_mode": 0o400}},
+        },
+        port=WEBHOOK_PORT,
+        memory_mb=WEBHOOK_MEMORY_MB,
+        clients=[{"ip_block": {"cidr": cidr}}] if cidr else [],
+        # DAGs are code: whoever writes into the volume runs on every worker.
+        read_only=True,
+    )
 
 
 def _env(args: DagRelayArgs) -> dict[str, str]:
@@ -123,6 +207,8 @@ def _env(args: DagRelayArgs) -> dict[str, str]:
         "SUB_PATH": dags.sub_path or ".",
         "MAX_MB": str(dags.max_mb),
     }
+    if dags.webhook:
+        env |= {"GITSYNC_SYNC_ON_SIGNAL": "SIGHUP", "ANNOUNCED": ANNOUNCED}
     if dags.ca_file is not None:
         # Git reads the one, and git-sync itself, where it asks GitHub for a token, the other.
         env |= {"GIT_SSL_CAINFO": "/relay/ca.pem", "SSL_CERT_FILE": "/relay/ca.pem"}

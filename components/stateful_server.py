@@ -13,7 +13,10 @@ from components.namespace import PART_OF
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """A second container on the same volume, with `files` of its own; else as the server itself."""
+    """A second container on the same volume, with `files` of its own; else as the server itself.
+
+    `read_only` is about the volume. Without `clients` nobody connects.
+    """
 
     name: str
     image: str
@@ -24,6 +27,7 @@ class Sidecar:
     memory_mb: int
     files: Mapping[str, Mapping[str, Any]]
     clients: Sequence[Mapping[str, Any]]
+    read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ class StatefulServer(pulumi.ComponentResource):
         clients: Any = [
             {"from_": part.clients, "ports": [{"port": part.port, "protocol": "TCP"}]}
             for part in (args, *args.sidecars)
+            if part.clients  # a rule that names nobody admits everybody
         ]
         k8s.networking.v1.NetworkPolicy(
             f"{name}-clients",
@@ -198,7 +203,11 @@ def _mounts(
     prefix: str, part: StatefulServerArgs | Sidecar, data_path: str
 ) -> list[core.VolumeMountArgs]:
     return [
-        core.VolumeMountArgs(name="data", mount_path=data_path),
+        core.VolumeMountArgs(
+            name="data",
+            mount_path=data_path,
+            read_only=True if isinstance(part, Sidecar) and part.read_only else None,
+        ),
         *(
             core.VolumeMountArgs(name=f"{prefix}-{index}", mount_path=path, read_only=True)
             for index, path in enumerate(part.files)

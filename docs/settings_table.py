@@ -67,7 +67,7 @@ def secrets_table() -> str:
             unset = f"an error if `dags.auth.kind` is `{kind}`"
         else:
             # The secret `fernet_key` is replaced by the setting `rotation.fernet`.
-            rotation = field.name.split("_")[0]
+            rotation = field.name.removeprefix("git_").split("_")[0]
             meaning = RotationSettings.model_fields[rotation].description or ""
             unset = f"generated; raise `rotation.{rotation}` to replace it"
         lines.append((f"`pulumi config set --secret {field.name}`", meaning, unset))

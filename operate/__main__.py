@@ -6,7 +6,7 @@ import sys
 
 import pulumi
 
-from components import keda
+from components import dag_relay, dag_relay_webhook, keda
 from operate import release, shell
 from operate.aws import Aws
 from operate.kubernetes import NAMESPACE, Kubernetes
@@ -207,6 +207,18 @@ def _next_steps(cluster: Kubernetes, settings: Settings) -> str:
     else:
         lines += [f"  DAGs       {kubectl} port-forward svc/git-server 9418"]
         lines += ["             then git clone git://localhost/dags.git, and push"]
+    if settings.dags.webhook:
+        path = dag_relay_webhook.PATH
+        if settings.airflow.ingress is None:
+            ports = f"8081:{dag_relay.WEBHOOK_PORT}"
+            lines += [f"  webhook    {kubectl} port-forward svc/{dag_relay.WEBHOOK_NAME} {ports}"]
+            lines += [f"             then http://localhost:8081{path}"]
+        else:
+            lines += [f"  webhook    https://{settings.airflow.ingress.host}{path}"]
+        lines += [
+            f"  its secret {kubectl} get secret {dag_relay.WEBHOOK_NAME}"
+            " --output go-template='{{.data.secret | base64decode}}'"
+        ]
     return "\n".join(lines)
 
 

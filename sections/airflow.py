@@ -94,6 +94,11 @@ class DagSettings(Section):
     poll_seconds: float = Field(
         default=5.0, ge=0.5, le=3600, description="How often the Git host is asked for news"
     )
+    webhook: bool = Field(
+        default=False,
+        description="The Git host may announce a push: the relay then fetches at once "
+        "(EKS: through `airflow.ingress`)",
+    )
     max_mb: int = Field(
         default=100,
         ge=1,
@@ -334,3 +339,6 @@ class RotationSettings(Section):
     admin: Generation = Field(default=1, description="Password of the user `admin`")
     database: Generation = Field(default=1, description="Password of the database")
     redis: Generation = Field(default=1, description="Password of Redis")
+    webhook: Generation = Field(
+        default=1, description="Secret with which the Git host signs what it announces"
+    )

@@ -56,6 +56,7 @@ VARIANTS = {
     ),
     "new-signing-key": ("dev", {"rotation": {"jwt": 2}}),
     "more-workers": ("dev", {"workers": {"max": 5}}),
+    "webhook": ("prod", {"dags": {"webhook": True}}),
     # Each way to scale; other sizes than those of `default`; one that starts from 0.
     "queues": (
         "dev",

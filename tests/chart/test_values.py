@@ -217,3 +217,36 @@ def _of_git_sync(rendered):
     ]
     assert len(found) == 6
     return found
+
+
+def _paths(rendered):
+    """What the load balancer does with a path: the backend, by path and its type."""
+    (ingress,) = rendered.airflow.all("Ingress").values()
+    (rule,) = ingress["spec"]["rules"]
+    assert rule["host"] == "airflow.example.com"
+    return {
+        (path["path"], path["pathType"]): path["backend"]["service"]
+        for path in rule["http"]["paths"]
+    }
+
+
+def test_the_load_balancer_leads_to_the_ui_alone_unless_the_git_host_may_call(of):
+    ui = {("/", "Prefix"): {"name": "airflow-api-server", "port": {"name": "api-server"}}}
+    assert _paths(of("prod")) == ui
+
+    call = _paths(of("webhook"))
+    webhook = call.pop(("/dag-relay", "Exact"))
+    assert call == ui
+    assert webhook["port"] == {"name": "use-annotation"}
+    (ingress,) = of("webhook").airflow.all("Ingress").values()
+    key = f"alb.ingress.kubernetes.io/actions.{webhook['name']}"
+    action = json.loads(ingress["metadata"]["annotations"][key])
+    (target,) = action["forwardConfig"]["targetGroups"]
+    assert target == {"serviceName": "dag-relay-webhook", "servicePort": 8080}
+
+
+def test_a_webhook_changes_nothing_of_airflow_but_its_ingress(of):
+    def others(name):
+        return [o for o in of(name).airflow.objects if o["kind"] != "Ingress"]
+
+    assert others("webhook") == others("prod")

@@ -310,6 +310,14 @@ def test_the_load_balancer_reaches_it_too_where_there_is_one(values):
     assert "--proxy-headers" in found["apiServer"]["args"][-1]
 
 
+@pytest.mark.parametrize("webhook", [False, True])
+def test_the_load_balancer_leads_to_the_webhook_only_when_asked(values, webhook):
+    dags = {"repo": "https://github.com/example/dags.git", "webhook": webhook}
+    found = values(airflow={"ingress": INGRESS}, load_balancer_cidr="10.2.0.0/16", dags=dags)
+
+    assert ("precedingPaths" in found["ingress"]["apiServer"]) is webhook
+
+
 @pytest.mark.parametrize(
     ("airflow", "cidr"), [({}, "10.2.0.0/16"), ({"ingress": INGRESS}, None)], ids=["ui", "network"]
 )

@@ -286,14 +286,15 @@ def test_more_options_come_on_top_and_drop_none_that_is_derived():
     }
 
 
+INGRESS = IngressSettings(
+    host="airflow.example.com",
+    certificate_arn="arn:aws:acm:eu-west-1:111122223333:certificate/1",
+    allowed_cidrs=("10.0.0.0/8", "192.0.2.0/24"),
+)
+
+
 def test_the_ui_is_served_over_https_to_the_listed_networks():
-    values = ingress(
-        IngressSettings(
-            host="airflow.example.com",
-            certificate_arn="arn:aws:acm:eu-west-1:111122223333:certificate/1",
-            allowed_cidrs=("10.0.0.0/8", "192.0.2.0/24"),
-        )
-    )
+    values = ingress(INGRESS, webhook=False)
 
     annotations = {key.rpartition("/")[2]: value for key, value in values["annotations"].items()}
     assert values["enabled"] is True
@@ -305,3 +306,21 @@ def test_the_ui_is_served_over_https_to_the_listed_networks():
     assert annotations["ssl-policy"].startswith("ELBSecurityPolicy-TLS13-1-2-")
     assert annotations["target-type"] == "ip"
     assert annotations["healthcheck-path"] == "/api/v2/monitor/health"
+
+
+def test_the_load_balancer_leads_one_path_to_the_webhook():
+    plain, values = (ingress(INGRESS, webhook=webhook) for webhook in (False, True))
+
+    (path,) = values.pop("precedingPaths")
+    assert path == {"path": "/dag-relay", "pathType": "Exact", "servicePort": "use-annotation"}
+    # The port says so, and the chart puts its own Service beside it: this is the name to look under.
+    action = json.loads(
+        values["annotations"].pop("alb.ingress.kubernetes.io/actions.airflow-api-server")
+    )
+    assert action == {
+        "type": "forward",
+        "forwardConfig": {
+            "targetGroups": [{"serviceName": "dag-relay-webhook", "servicePort": 8080}]
+        },
+    }
+    assert values == plain, "the UI stays as it is"

@@ -38,6 +38,7 @@ GIT = settings.DagSettings(repo="git://git-server:9418/dags.git")
 TAGGED = settings.DagSettings(repo="git://git-server:9418/dags.git", tag="v1")
 AT_A_COMMIT = settings.DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
 GIT_SERVER = settings.GitServerSettings()
+ANNOUNCED = settings.DagSettings(repo=HTTPS.repo, webhook=True)
 PROTECTED = settings.RdsSettings(kind="rds", protect=True)
 
 ARM = settings.WorkerSettings(architecture="arm64")
@@ -152,15 +153,21 @@ BROKEN = [
     ),
     (
         "_the_git_server_starts_with_a_branch",
-        ON_EXISTING,
-        {"dags": TAGGED, "git_server": GIT_SERVER},
+        {**ON_EXISTING, "git_server": GIT_SERVER},
+        {"dags": TAGGED},
         ("dags.tag", "use dags.branch"),
     ),
     (
         "_the_git_server_starts_with_a_branch",
-        ON_EXISTING,
-        {"dags": AT_A_COMMIT, "git_server": GIT_SERVER},
+        {**ON_EXISTING, "git_server": GIT_SERVER},
+        {"dags": AT_A_COMMIT},
         ("dags.commit", "use dags.branch"),
+    ),
+    (
+        "_the_git_host_can_call",
+        ON_AWS,
+        {"dags": ANNOUNCED},
+        ("dags.webhook", "needs airflow.ingress"),
     ),
     (
         "_slots_can_be_used",
@@ -230,6 +237,8 @@ SOUND = [
     (ON_EXISTING, {"airflow": settings.AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": settings.LogSettings(protect=True)}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
+    (ON_AWS, {"dags": ANNOUNCED, "airflow": settings.AirflowSettings(ingress=INGRESS)}),
+    (ON_EXISTING, {"dags": ANNOUNCED}),
     (ON_EXISTING, {"git_server": GIT_SERVER}),
     (ON_EXISTING, {"dags": settings.DagSettings(repo=HTTPS.repo, tag="v1")}),
     (ON_AWS, {"workers": workers(4, 8), "airflow": airflow(32, 1)}),

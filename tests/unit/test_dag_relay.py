@@ -1,8 +1,10 @@
+import hashlib
 from dataclasses import fields
 
 import pulumi
 import pytest
 
+from components import dag_relay_webhook
 from components.dag_relay import DagRelay, DagRelayArgs
 from plan.engine import ROOT
 from sections.airflow import DagSettings
@@ -12,6 +14,7 @@ from tests.unit.conftest import secret_data
 SERVER = "kubernetes:apps/v1:StatefulSet"
 CONFIG = "kubernetes:core/v1:ConfigMap"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+SERVICE = "kubernetes:core/v1:Service"
 REPO = "https://github.com/example/dags.git"
 TOKEN = {"repo": REPO, "auth": {"kind": "token", "username": "bot"}}
 HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"
@@ -32,7 +35,7 @@ LOGINS = {
 
 @pytest.fixture
 def relay(deploy):
-    def make(secrets=LOGINS, **dags):
+    def make(secrets=LOGINS, cidr=None, generation=1, **dags):
         def program():
             given = {f.name: None for f in fields(Secrets)}
             given |= {key: pulumi.Output.secret(text) for key, text in secrets.items()}
@@ -41,6 +44,8 @@ def relay(deploy):
                 image="apache/airflow:3.2.2",
                 dags=DagSettings(**{"repo": REPO, **dags}),
                 secrets=Secrets(**given),
+                webhook_generation=generation,
+                load_balancer_cidr=cidr,
             )
             DagRelay("dag-relay", args)
 
@@ -58,8 +63,8 @@ def container(declaration, name):
     return found
 
 
-def environment(declaration):
-    return {e["name"]: e["value"] for e in container(declaration, "git-sync")["env"]}
+def environment(declaration, name="git-sync"):
+    return {e["name"]: e["value"] for e in container(declaration, name)["env"]}
 
 
 def mounted(declaration, name):
@@ -259,3 +264,120 @@ def test_a_git_host_with_a_private_ca_is_verified_with_it(relay, tmp_path):
 
 def test_without_a_private_ca_those_of_the_image_vouch(relay):
     assert not {"GIT_SSL_CAINFO", "SSL_CERT_FILE"} & set(environment(relay()))
+
+
+@pytest.fixture
+def announced(relay):
+    """A relay that a Git host may call, through a load balancer."""
+    return relay(webhook=True, cidr="10.2.0.0/16")
+
+
+def test_nobody_calls_a_relay_that_is_not_asked_to_listen(relay):
+    declaration = relay(cidr="10.2.0.0/16")
+
+    assert [c["name"] for c in template(declaration)["spec"]["containers"]] == [
+        "dag-relay",
+        "git-sync",
+    ]
+    assert declaration.all("random:index/randomPassword:RandomPassword") == []
+    assert not {"fetch", "webhook"} & set(declaration.one(CONFIG).inputs["data"])
+    assert [s.name for s in declaration.all(SERVICE)] == ["dag-relay-service"]
+    assert len(declaration.one(POLICY).inputs["spec"]["ingress"]) == 2
+    assert not {"GITSYNC_SYNC_ON_SIGNAL", "ANNOUNCED"} & set(environment(declaration))
+    assert "command" not in container(declaration, "git-sync")
+
+
+def test_the_webhook_runs_the_script_beside_the_component(announced):
+    script = (ROOT / "components" / "dag_relay_webhook.py").read_text()
+
+    assert announced.one(CONFIG).inputs["data"]["webhook"] == script
+    webhook = container(announced, "webhook")
+    assert webhook["image"] == "apache/airflow:3.2.2", "it has Python"
+    assert webhook["command"] == ["python", "-I", "/relay/webhook"]
+    assert mounted(announced, "webhook")["/relay"]["configMap"]["name"] == "dag-relay"
+    assert environment(announced, "webhook")["PORT"] == "8080"
+
+
+def test_a_new_script_restarts_the_webhook(announced):
+    script = (ROOT / "components" / "dag_relay_webhook.py").read_bytes()
+
+    annotations = template(announced)["metadata"]["annotations"]
+    assert annotations["checksum/webhook-script"] == hashlib.sha256(script).hexdigest()
+
+
+def test_git_sync_fetches_when_the_webhook_writes_into_their_pipe(announced):
+    script = (ROOT / "components" / "dag_relay_fetch.sh").read_text()
+
+    assert announced.one(CONFIG).inputs["data"]["fetch"] == script
+    git_sync = container(announced, "git-sync")
+    assert (git_sync["command"], git_sync["args"]) == (["/relay/fetch"], ["/git-sync"])
+    assert environment(announced)["GITSYNC_SYNC_ON_SIGNAL"] == "SIGHUP"
+    pipe = environment(announced)["ANNOUNCED"]
+    assert environment(announced, "webhook")["ANNOUNCED"] == pipe
+    assert pipe.startswith("/git/"), "the volume that both have"
+    assert not pipe.startswith((environment(announced)["GITSYNC_ROOT"], "/git/dags.git"))
+
+
+def test_the_relay_still_asks_the_git_host_itself(relay):
+    assert environment(relay(webhook=True, poll_seconds=7))["GITSYNC_PERIOD"] == "7s"
+
+
+def test_who_breaks_into_the_webhook_gets_no_login_and_changes_no_dag(relay):
+    declaration = relay(webhook=True, **TOKEN)
+
+    assert set(mounted(declaration, "webhook")) == {"/git", "/relay", "/etc/webhook"}
+    mounts = container(declaration, "webhook")["volumeMounts"]
+    assert all(mount["readOnly"] for mount in mounts)
+    spec = template(declaration)["spec"]
+    assert "shareProcessNamespace" not in spec, "/proc/PID/root of git-sync has its login"
+
+
+@pytest.mark.parametrize("secrets", [{}, {"git_webhook_secret": "agreed"}], ids=["made", "ours"])
+def test_the_webhook_reads_its_secret_from_a_file(relay, secrets):
+    declaration = relay(secrets=secrets, webhook=True)
+
+    (secret,) = secret_data(declaration, "dag-relay-webhook").values()
+    assert secret == secrets.get("git_webhook_secret", "dag-relay-webhook-key-1")
+    assert mounted(declaration, "webhook")["/etc/webhook"]["secret"] == {
+        "secretName": "dag-relay-webhook",
+        "defaultMode": 0o400,
+    }
+    assert environment(declaration, "webhook")["SECRET_FILE"] == "/etc/webhook/secret"
+    assert secret not in str(template(declaration))
+
+
+def test_a_new_secret_restarts_the_relay(relay):
+    old, new = (
+        template(relay(webhook=True, generation=generation))["metadata"]["annotations"]
+        for generation in (1, 2)
+    )
+
+    assert {key for key in new if new[key] != old[key]} == {"checksum/dag-relay-webhook"}
+
+
+def test_the_load_balancer_reaches_the_webhook_and_nothing_else(announced):
+    _, _, rule = announced.one(POLICY).inputs["spec"]["ingress"]
+
+    assert rule == {
+        "from": [{"ipBlock": {"cidr": "10.2.0.0/16"}}],
+        "ports": [{"port": 8080, "protocol": "TCP"}],
+    }
+
+
+def test_without_a_load_balancer_nobody_reaches_the_webhook(relay):
+    rules = relay(webhook=True).one(POLICY).inputs["spec"]["ingress"]
+
+    ports = [port["port"] for rule in rules for port in rule["ports"]]
+    assert ports == [9418, 9090], "a rule without a source would admit everybody"
+
+
+def test_the_load_balancer_finds_the_webhook_and_asks_it_for_its_health(announced):
+    service = announced.one(SERVICE, "dag-relay-webhook").inputs
+
+    assert service["metadata"]["name"] == "dag-relay-webhook"
+    assert service["spec"] == {
+        "selector": {"app.kubernetes.io/name": "dag-relay"},
+        "ports": [{"port": 8080}],
+    }
+    path = service["metadata"]["annotations"]["alb.ingress.kubernetes.io/healthcheck-path"]
+    assert path == dag_relay_webhook.HEALTH, "the Ingress has the path of the API server"

@@ -175,3 +175,24 @@ def test_what_was_changed_comes_back_under_the_name_of_helm(tools):
 
     (call,) = tools.calls()
     assert "apply --namespace airflow --server-side --force-conflicts --field-manager=helm" in call
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("prod", ["https://airflow.example.com/dag-relay"]),
+        (
+            "local",
+            ["port-forward svc/dag-relay-webhook 8081:8080", "http://localhost:8081/dag-relay"],
+        ),
+    ],
+)
+def test_a_person_learns_what_the_git_host_must_know(stack, name, told):
+    plain: Settings = stack(name)[1]
+    dags = plain.dags.model_copy(update={"webhook": True})
+
+    said = commands._next_steps(CLUSTER, plain.model_copy(update={"dags": dags}))
+
+    for words in [*told, "get secret dag-relay-webhook --output go-template='{{.data.secret | "]:
+        assert words in said
+    assert "webhook" not in commands._next_steps(CLUSTER, plain)

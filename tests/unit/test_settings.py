@@ -364,6 +364,7 @@ BOUNDS = {
     "RotationSettings.admin": (LEAST, "rotation.admin", 1, None),
     "RotationSettings.database": (LEAST, "rotation.database", 1, None),
     "RotationSettings.redis": (LEAST, "rotation.redis", 1, None),
+    "RotationSettings.webhook": (LEAST, "rotation.webhook", 1, None),
 }
 
 
@@ -841,6 +842,7 @@ NAMES = [
     "git_token",
     "git_ssh_key",
     "github_app_key",
+    "git_webhook_secret",
 ]
 
 

@@ -134,12 +134,14 @@ def test_a_secret_that_nobody_generates_is_called_for_by_the_program_and_by_the_
     assert unset == f"an error if `dags.auth.kind` is `{auth['kind']}`"
 
 
-@pytest.mark.parametrize("name", ["fernet", "api", "jwt", "admin", "database", "redis"])
+@pytest.mark.parametrize("name", ["fernet", "api", "jwt", "admin", "database", "redis", "webhook"])
 def test_a_secret_that_is_generated_names_the_setting_that_replaces_it(name):
     (line,) = [
         cells
         for command, cells in table(settings_table.secrets_table()).items()
-        if command.startswith(f"`pulumi config set --secret {name}_")
+        if command.removeprefix("`pulumi config set --secret ")
+        .removeprefix("git_")
+        .startswith(f"{name}_")
     ]
     meaning = settings.RotationSettings.model_fields[name].description
     assert line == [meaning, f"generated; raise `rotation.{name}` to replace it"]

@@ -396,13 +396,13 @@ EVERY_POD = {"workers", "scheduler", "dagProcessor", "triggerer", "apiServer"}
             "redis",
             {(pod, "airflow-broker") for pod in EVERY_POD} | {("redis-server", "redis-config")},
         ),
+        ("webhook", {("dag-relay-server", "dag-relay-webhook")}),
     ],
 )
-def test_a_rotation_restarts_exactly_the_pods_that_use_the_secret(
-    declaration, program, number, changed
-):
-    old = restarts(declaration("local"))
-    new = restarts(program("local", rotation={number: 2}))
+def test_a_rotation_restarts_exactly_the_pods_that_use_the_secret(program, number, changed):
+    webhook = {"webhook": True}
+    old = restarts(program("local", dags=webhook))
+    new = restarts(program("local", dags=webhook, rotation={number: 2}))
 
     different = {
         (pod, key.removeprefix("checksum/"))
@@ -412,6 +412,17 @@ def test_a_rotation_restarts_exactly_the_pods_that_use_the_secret(
     }
     assert different == changed
     assert {pod: set(a) for pod, a in new.items()} == {pod: set(a) for pod, a in old.items()}
+
+
+def test_a_git_host_reaches_the_webhook_of_production_through_the_load_balancer(program):
+    found = program("prod", dags={"webhook": True})
+
+    *_, rule = found.one(POLICY, "dag-relay-clients").inputs["spec"]["ingress"]
+    assert rule["from"] == [{"ipBlock": {"cidr": "10.2.0.0/16"}}]
+    assert at(of_airflow(found), "ingress.apiServer.precedingPaths")
+    release = found.one(RELEASE, "airflow-release").urn
+    service = found.one("kubernetes:core/v1:Service", "dag-relay-webhook").urn
+    assert service in found.waits_for(release), "the load balancer could not lead to it"
 
 
 @every_stack

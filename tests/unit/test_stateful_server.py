@@ -244,6 +244,24 @@ def test_a_sidecar_shares_the_volume_and_keeps_its_own_files(with_sidecar):
     assert "/etc/server" not in [m["mountPath"] for m in second["volumeMounts"]]
 
 
+@pytest.mark.parametrize(("read_only", "mounted"), [(False, None), (True, True)])
+def test_a_sidecar_that_only_reads_cannot_write_to_the_volume(server, read_only, mounted):
+    declaration = server(sidecars=[replace(SIDECAR, read_only=read_only)])
+
+    volumes = [
+        [m.get("readOnly") for m in c["volumeMounts"] if m["name"] == "data"]
+        for c in template(declaration)["spec"]["containers"]
+    ]
+    assert volumes == [[None], [mounted]]
+
+
+def test_a_port_without_clients_is_closed(server):
+    declaration = server(sidecars=[replace(SIDECAR, clients=[])])
+
+    (rule,) = declaration.one(POLICY).inputs["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 1234, "protocol": "TCP"}], "no source would mean every source"
+
+
 def test_each_port_has_clients_of_its_own(with_sidecar):
     first, second = with_sidecar[0].one(POLICY).inputs["spec"]["ingress"]
 
