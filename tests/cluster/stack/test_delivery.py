@@ -1,5 +1,10 @@
 """What an author pushes, and what becomes of it: the relay, the pods, Airflow's API."""
 
+import hashlib
+import hmac
+import urllib.error
+import urllib.request
+
 import pytest
 
 from tests.cluster.git_host import HTTPS
@@ -277,6 +282,34 @@ def test_submodules_arrive_as_folders(follow, git_host, relay, cluster):
     wait_for("the submodule", lambda: "VERSION" in relay.read("dags/shared/shared.py"), 60)
     with Api.open(cluster) as opened:
         appears(opened, "whole")
+
+
+def test_a_git_host_that_announces_a_push_waits_for_no_poll(clone, follow, cluster, relay):
+    follow(PATH, poll_seconds=3600, webhook=True)
+    commit = clone.push(dag("steady", "announced"))
+
+    with cluster.forward("dag-relay-webhook", 8080) as port:
+        assert _call(port, "not the secret") == 403
+        assert relay.published() != commit
+        assert _call(port, cluster.secret("dag-relay-webhook", "secret")) == 202
+
+    relay.publishes(commit, seconds=10)
+
+
+def _call(port, secret):
+    """The status that the webhook answers, called as GitHub does."""
+    body = b'{"ref": "refs/heads/main"}'
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    call = urllib.request.Request(
+        f"http://127.0.0.1:{port}/dag-relay",
+        data=body,
+        headers={"X-Hub-Signature-256": f"sha256={signature}"},
+    )
+    try:
+        with urllib.request.urlopen(call, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def _ready(cluster, component):
