@@ -31,7 +31,7 @@ plan: .venv/lock ## Show what STACK declares: no network, account, Pulumi CLI or
 
 policy-pack: policies/.venv/lock ## Make the environment for `pulumi preview --policy-pack policies`
 
-test: .venv/lock ## Run every test that needs only Python, git and ssh
+test: .venv/lock ## Run every test that needs only Python and Git
 	.venv/bin/pytest tests/unit
 
 chart-test: .venv/lock ## Render the charts in CHARTS=directory with helm, and check what they make

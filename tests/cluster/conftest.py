@@ -7,7 +7,7 @@ import yaml
 
 from tests.cluster.platform import ROOT, SETTINGS, Checkout, Cluster
 
-TOOLS = ("pulumi", "kubectl", "helm", "git", "make")
+TOOLS = ("pulumi", "kubectl", "helm", "git", "ssh", "make")
 
 
 @pytest.fixture(scope="session")
