@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.charts import AIRFLOW
+from plan import engine
 from sections.airflow import AirflowSettings
 from tests.cluster.git_host import HTTPS, GitHost
 from tests.cluster.platform import Api, Checkout, Cluster, wait_for
@@ -145,7 +146,9 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=500, help="DAG files of the large repository")
     arguments = parser.parse_args()
     charts, rounds = arguments.charts.resolve(), arguments.rounds
-    cluster = Cluster(context="kind-airflow")
+    declaration, _ = engine.run_stack("local")
+    context = declaration.one("pulumi:providers:kubernetes").inputs["context"]
+    cluster = Cluster(context=context)
 
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout.copy(Path(folder), charts)
@@ -167,9 +170,6 @@ def main() -> int:
                     show(f"{kind} DAG visible, {arguments.files} files", figures, "p95 5")
                 shrink(somebody)
 
-            step("workers and fetches")
-            fetches(cluster, checkout)
-
             step(f"the chart's defaults, pushes spread over {REFRESH_SECONDS} s")
             by_default(cluster, charts)
             with author(cluster) as somebody:
@@ -179,6 +179,9 @@ def main() -> int:
             ratio = statistics.median(theirs["new"]) / statistics.median(ours["new"])
             print(f"{'  new DAG, defaults / ours, p50':44}{ratio:8.0f}   limit 50 at least")
             show_idle("idle, defaults", cluster)
+
+            step("workers and fetches")
+            fetches(cluster, checkout)
         finally:
             status, said = checkout.make("down")
     if status:
@@ -268,7 +271,6 @@ def fetches(cluster: Cluster, checkout: Checkout) -> None:
         ca = checkout.folder / "git-host.pem"
         ca.write_text(host.ca())
         repo = {"repo": f"{HTTPS}/public/dags.git", "ca_file": str(ca), "poll_seconds": 5}
-        before = checkout.file("local").read_text()
         for workers in WORKERS:
             number = {"min": workers, "max": workers}
             checkout.change("local", dags=repo, workers={**SMALL_WORKERS, **number})
@@ -283,8 +285,6 @@ def fetches(cluster: Cluster, checkout: Checkout) -> None:
             seen = [r for r in host.requests() if r["service"] == "upload-pack ls-refs"]
             name = f"requests a minute, {workers} workers"
             print(f"{name:44}{len(seen):8d}   limit the same, {IDLE_SECONDS / 5:g}", flush=True)
-        checkout.file("local").write_text(before)
-        checkout.up()
 
 
 def by_default(cluster: Cluster, charts: Path) -> None:

@@ -80,17 +80,20 @@ def test_a_push_to_the_git_server_appears(api, cluster, tmp_path):
             _git(work, "push", "-q", "origin", "HEAD:main")
 
 
-def test_pods_read_the_git_server_and_cannot_write_it(installed, cluster):
+def test_a_task_reads_the_relay_and_writes_nothing_that_becomes_a_dag(installed, cluster):
     (worker, *_) = cluster.pods("worker")
     script = (
-        "cd $(mktemp -d) && git clone -q git://git-server/dags.git . && git -c user.name=x "
-        "-c user.email=x@x commit -q --allow-empty -m x && git push -q origin HEAD:main"
+        "cd $(mktemp -d) && git clone -q git://dag-relay/dags.git . && git -c user.name=x "
+        "-c user.email=x@x commit -q --allow-empty -m x && echo cloned; git push origin HEAD:dags; "
+        "timeout 5 git ls-remote git://git-server/dags.git || echo git-server: no"
     )
     said = cluster.kubectl(
         "-n", "airflow", "exec", worker, "-c", "worker", "--", "sh", "-c", script, check=False
     )
 
-    assert "read only" in said, "a task must not be able to change DAGs"
+    assert "cloned" in said
+    assert "service not enabled" in said, "it could change the DAGs of everybody"
+    assert "git-server: " in said, "only the relay reaches it"
 
 
 def test_up_again_changes_nothing(installed, checkout):
