@@ -30,9 +30,6 @@ KEDA_COOLDOWN_SECONDS = 120
 # How often a pod asks the relay, which is near and costs nothing; the Git host has dags.poll_seconds.
 FOLLOW_PERIOD = "500ms"
 REFRESH_SECONDS = 1
-SLOWEST_MB = 10  # a second, from the relay to a pod
-# A hook that keeps the times of unchanged files: otherwise Airflow parses all of them after each push.
-GIT_SYNC_ENV = [{"name": "GITSYNC_GIT_CONFIG", "value": "core.hooksPath:/relay"}]
 
 
 # Name of the worker set of `default`. The chart takes `default` for its own workers, whose selectors match
@@ -177,11 +174,6 @@ def git_sync(dags: DagSettings) -> dict[str, Any]:
         "ref": dag_relay.BRANCH,
         "subPath": dags.sub_path,
         "period": FOLLOW_PERIOD,
-        "env": [
-            *GIT_SYNC_ENV,
-            # Otherwise a fetch from a relay that has just gone hangs for two minutes.
-            {"name": "GITSYNC_SYNC_TIMEOUT", "value": f"{max(10, dags.max_mb // SLOWEST_MB)}s"},
-        ],
         # The checkout, the next one while it is made, and what Git keeps of both.
         "emptyDirConfig": {"sizeLimit": f"{4 * dags.max_mb}Mi"},
     }

@@ -32,7 +32,7 @@ PUBLISHED = "/git/dags.git"
 PUBLISH = Path(__file__).with_name("dag_relay_publish.sh")
 KEEP_TIMES = Path(__file__).with_name("dag_relay_keep_times.sh")
 # Of the first commit. Later the pod stays ready, whatever the Git host does: it has the last good one.
-READY_MINUTES = 5
+READY_MINUTES = 10
 LOGIN = "/etc/git-login"
 FETCH = Path(__file__).with_name("dag_relay_fetch.sh")
 WEBHOOK = Path(__file__).with_name("dag_relay_webhook.py")
@@ -69,12 +69,13 @@ class DagRelay(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         scripts = {
+            "fetch": FETCH,
             "publish": PUBLISH,
             # Of the pods of Airflow, which find it under /relay, too: values/airflow.yaml.
             "post-index-change": KEEP_TIMES,
         }
         if args.dags.webhook:
-            scripts |= {"fetch": FETCH, "webhook": WEBHOOK}
+            scripts["webhook"] = WEBHOOK
         config = k8s.core.v1.ConfigMap(
             f"{name}-config",
             metadata={"name": name, "namespace": args.namespace},
@@ -92,8 +93,8 @@ class DagRelay(pulumi.ComponentResource):
         git_sync = Sidecar(
             name="git-sync",
             image=GIT_SYNC,
-            command=["/relay/fetch"] if args.dags.webhook else None,
-            args=["/git-sync"] if args.dags.webhook else None,
+            command=["/relay/fetch"],
+            args=["/git-sync"],
             env=[{"name": key, "value": value} for key, value in _env(args).items()],
             files=files,
             port=METRICS_PORT,
@@ -135,6 +136,9 @@ class DagRelay(pulumi.ComponentResource):
                 data_path="/git",
                 storage_gb=args.dags.storage_gb,
                 memory_mb=SERVE_MEMORY_MB,
+                # Its Service forgets it first: a pod that connects to an address where nobody is any more
+                # waits for two minutes.
+                before_stop=["sleep", "5"],
                 ready=["git", "ls-remote", "--exit-code", "git://127.0.0.1/dags.git", BRANCH],
                 sidecars=sidecars,
                 annotations=checksums,
@@ -198,6 +202,8 @@ def _env(args: DagRelayArgs) -> dict[str, str]:
         "GITSYNC_DEPTH": "0",
         "GITSYNC_PERIOD": f"{dags.poll_seconds:g}s",
         "GITSYNC_MAX_FAILURES": "-1",
+        # Git that is killed leaves locks behind: only what hangs may be. The first clone takes a while.
+        "GITSYNC_SYNC_TIMEOUT": "600s",
         "GITSYNC_EXECHOOK_COMMAND": "/relay/publish",
         "GITSYNC_EXECHOOK_TIMEOUT": "120s",
         "GITSYNC_HTTP_BIND": f":{METRICS_PORT}",

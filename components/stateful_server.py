@@ -51,6 +51,7 @@ class StatefulServerArgs:
     memory_mb: int
     ready: Sequence[str]
     after_start: Sequence[str] | None = None
+    before_stop: Sequence[str] | None = None
     files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     annotations: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict[str, pulumi.Input[str]]
@@ -114,13 +115,7 @@ class StatefulServer(pulumi.ComponentResource):
         server = _container(
             name,
             args,
-            lifecycle=core.LifecycleArgs(
-                post_start=core.LifecycleHandlerArgs(
-                    exec_=core.ExecActionArgs(command=args.after_start)
-                )
-            )
-            if args.after_start
-            else None,
+            lifecycle=_lifecycle(args),
             readiness_probe=core.ProbeArgs(
                 exec_=core.ExecActionArgs(command=args.ready), period_seconds=3, timeout_seconds=3
             ),
@@ -175,6 +170,16 @@ class StatefulServer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, custom_timeouts=ready),
         )
         self.register_outputs({})
+
+
+def _lifecycle(args: StatefulServerArgs) -> core.LifecycleArgs | None:
+    commands = {"post_start": args.after_start, "pre_stop": args.before_stop}
+    hooks: dict[str, Any] = {
+        hook: core.LifecycleHandlerArgs(exec_=core.ExecActionArgs(command=command))
+        for hook, command in commands.items()
+        if command
+    }
+    return core.LifecycleArgs(**hooks) if hooks else None
 
 
 def _container(name: str, part: StatefulServerArgs | Sidecar, **more: Any) -> core.ContainerArgs:

@@ -194,20 +194,10 @@ def test_each_pod_follows_the_relay_and_never_the_git_host():
         "ref": "dags",
         "subPath": "team/dags",
         "period": "500ms",
-        "env": [
-            {"name": "GITSYNC_GIT_CONFIG", "value": "core.hooksPath:/relay"},
-            {"name": "GITSYNC_SYNC_TIMEOUT", "value": "10s"},
-        ],
         "emptyDirConfig": {"sizeLimit": "200Mi"},
     }
     assert values["repo"] == dag_relay.URL
     assert values["ref"] == dag_relay.BRANCH
-
-
-def test_a_fetch_of_large_files_may_take_longer():
-    env = git_sync(DagSettings(repo=REPO, max_mb=1000))["env"]
-
-    assert {"name": "GITSYNC_SYNC_TIMEOUT", "value": "100s"} in env
 
 
 def test_git_sync_needs_no_bundles():

@@ -162,7 +162,17 @@ def test_a_repository_that_cannot_be_fetched_fails_the_deployment_in_minutes(rel
     relay()
 
     timeouts = wire["dag-relay-server"].customTimeouts
-    assert (timeouts.create, timeouts.update) == ("5m", "5m")
+    assert (timeouts.create, timeouts.update) == ("10m", "10m")
+
+
+def test_a_first_clone_may_take_ten_minutes(relay):
+    assert environment(relay())["GITSYNC_SYNC_TIMEOUT"] == "600s"
+
+
+def test_its_service_forgets_it_before_it_stops(relay):
+    hooks = container(relay(), "dag-relay")["lifecycle"]
+
+    assert hooks == {"preStop": {"exec": {"command": ["sleep", "5"]}}}
 
 
 def test_the_last_good_commit_outlives_the_pod(relay):
@@ -280,11 +290,10 @@ def test_nobody_calls_a_relay_that_is_not_asked_to_listen(relay):
         "git-sync",
     ]
     assert declaration.all("random:index/randomPassword:RandomPassword") == []
-    assert not {"fetch", "webhook"} & set(declaration.one(CONFIG).inputs["data"])
+    assert "webhook" not in declaration.one(CONFIG).inputs["data"]
     assert [s.name for s in declaration.all(SERVICE)] == ["dag-relay-service"]
     assert len(declaration.one(POLICY).inputs["spec"]["ingress"]) == 2
     assert not {"GITSYNC_SYNC_ON_SIGNAL", "ANNOUNCED"} & set(environment(declaration))
-    assert "command" not in container(declaration, "git-sync")
 
 
 def test_the_webhook_runs_the_script_beside_the_component(announced):
@@ -305,12 +314,16 @@ def test_a_new_script_restarts_the_webhook(announced):
     assert annotations["checksum/webhook-script"] == hashlib.sha256(script).hexdigest()
 
 
-def test_git_sync_fetches_when_the_webhook_writes_into_their_pipe(announced):
+def test_git_sync_starts_through_the_script_that_removes_stale_locks(relay):
     script = (ROOT / "components" / "dag_relay_fetch.sh").read_text()
+    declaration = relay()
 
-    assert announced.one(CONFIG).inputs["data"]["fetch"] == script
-    git_sync = container(announced, "git-sync")
+    assert declaration.one(CONFIG).inputs["data"]["fetch"] == script
+    git_sync = container(declaration, "git-sync")
     assert (git_sync["command"], git_sync["args"]) == (["/relay/fetch"], ["/git-sync"])
+
+
+def test_git_sync_fetches_when_the_webhook_writes_into_their_pipe(announced):
     assert environment(announced)["GITSYNC_SYNC_ON_SIGNAL"] == "SIGHUP"
     pipe = environment(announced)["ANNOUNCED"]
     assert environment(announced, "webhook")["ANNOUNCED"] == pipe

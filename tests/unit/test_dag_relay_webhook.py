@@ -22,10 +22,10 @@ FETCH = ROOT / "components" / "dag_relay_fetch.sh"
 SECRET = "hunter2-of-the-webhook"
 BODY = b'{"ref": "refs/heads/main", "pusher": "hunter2-of-the-body"}'
 LARGEST = 2**20
-# Stands for git-sync: slow to listen, as git-sync is, then a line for each SIGHUP.
+# Stands for git-sync: it listens when the file STARTED is there, then a line for each SIGHUP.
 GIT_SYNC = """
-import signal, sys, time
-time.sleep(0.5)
+import os, signal, time
+while not os.path.exists(os.environ["STARTED"]): time.sleep(0.01)
 def fetch(*_): print("fetched", flush=True)
 signal.signal(signal.SIGHUP, fetch)
 print("listens", flush=True)
@@ -330,10 +330,18 @@ def test_it_ends_when_kubernetes_says_so(webhook):
 def git_sync(tmp_path):
     """What git-sync's container runs, with a stand-in for git-sync. Gives its lines."""
     said = tmp_path / "said"
-    env = {**os.environ, "ANNOUNCED": str(tmp_path / "announced")}
+    env = {
+        **os.environ,
+        "ANNOUNCED": str(tmp_path / "announced"),
+        "STARTED": str(tmp_path / "started"),
+        "GITSYNC_ROOT": str(tmp_path / "sync"),
+        "PUBLISHED": str(tmp_path / "dags.git"),
+    }
     started = []
 
-    def start():
+    def start(listens=True):
+        if listens:
+            (tmp_path / "started").touch()
         with said.open("w") as out:
             process = subprocess.Popen(  # noqa: S603
                 ["bash", str(FETCH), sys.executable, "-c", GIT_SYNC],  # noqa: S607
@@ -362,12 +370,13 @@ def test_a_call_reaches_git_sync_as_a_signal(webhook, git_sync):
     eventually(lambda: said() == ["listens", "fetched", "fetched"])
 
 
-def test_a_call_before_git_sync_listens_does_not_end_it(webhook, git_sync):
-    process, said = git_sync()
+def test_a_call_before_git_sync_listens_does_not_end_it(webhook, git_sync, tmp_path):
+    process, said = git_sync(listens=False)
 
     eventually(lambda: webhook.call(GITHUB) == 202)
 
-    assert said() == [], "this test must be quicker than git-sync"
+    assert said() == []
+    (tmp_path / "started").touch()
     eventually(lambda: said() == ["listens"])
     assert webhook.call(GITHUB) == 202
     eventually(lambda: said() == ["listens", "fetched"])
@@ -385,3 +394,21 @@ def test_a_git_sync_that_was_restarted_is_reached_again(webhook, git_sync):
     eventually(lambda: said() == ["listens"])
     assert webhook.call(GITHUB) == 202
     eventually(lambda: said() == ["listens", "fetched"])
+
+
+def test_locks_of_a_git_that_was_killed_do_not_stop_the_next_one(git_sync, tmp_path):
+    stale = [
+        "sync/.git/HEAD.lock",
+        "sync/.git/worktrees/1/index.lock",
+        "dags.git/refs/heads/a.lock",
+    ]
+    kept = ["sync/.git/HEAD", "sync/.worktrees/1/requirements.lock", "dags.git/refs/heads/a"]
+    for path in (*stale, *kept):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+
+    _, said = git_sync()
+    eventually(lambda: said() == ["listens"])
+
+    assert [path for path in stale if (tmp_path / path).exists()] == []
+    assert [path for path in kept if not (tmp_path / path).exists()] == []
