@@ -212,14 +212,14 @@ class Api:
         return run["dag_run_id"]
 
     def ended(self, dag: str, run: str) -> dict[str, Any]:
-        """Wait until the run succeeds or fails."""
+        """Wait until the run succeeds or fails. Beyond the time in which a worker that lost its queue is back."""
 
         def found() -> Any:
             now = self.get(f"dags/{dag}/dagRuns/{run}")
             return now["state"] in ("success", "failed") and now
 
         try:
-            return wait_for(f"the run of {dag}", found, seconds=240)
+            return wait_for(f"the run of {dag}", found, seconds=300)
         except TimeoutError as error:
             tasks = self.get(f"dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
             shown = ("task_id", "map_index", "state", "try_number", "hostname", "queued_when")

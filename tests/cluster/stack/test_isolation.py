@@ -14,7 +14,7 @@ spec:
       imagePullPolicy: IfNotPresent
       command: [sleep, "600"]
 """
-SERVERS = [("redis", 6379), ("database", 5432), ("git-server", 9418)]
+SERVERS = [("redis", 6379), ("database", 5432), ("dag-relay", 9418)]
 # Every process of a container: /proc of the pod, without tools that the image may lack.
 PROCESSES = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
 
@@ -32,7 +32,7 @@ def stranger(installed, cluster):
         cluster.kubectl("-n", "default", "delete", "pod", "stranger", "--now")
 
 
-@pytest.mark.parametrize(("service", "port"), SERVERS)
+@pytest.mark.parametrize(("service", "port"), [*SERVERS, ("git-server", 9418)])
 def test_strangers_reach_no_server(stranger, cluster, service, port):
     script = f"nc -z -w 3 {service}.airflow {port} && echo open || echo closed"
     said = cluster.kubectl("-n", "default", "exec", stranger, "--", "sh", "-c", script)
@@ -51,7 +51,7 @@ def test_workers_reach_every_server(installed, cluster, service, port):
     assert said.strip() == "open", "otherwise the test of strangers shows nothing"
 
 
-def test_redis_remembers_its_queue_after_its_pod_is_gone(installed, cluster):
+def test_redis_remembers_its_queue_after_its_pod_is_gone_and_work_goes_on(cluster, api):
     redis = ("-n", "airflow", "exec", "redis-0", "--", "redis-cli")
     cluster.kubectl(*redis, "set", "kept", "yes")
     cluster.kubectl("-n", "airflow", "delete", "pod", "redis-0", "--wait=true")
@@ -60,6 +60,7 @@ def test_redis_remembers_its_queue_after_its_pod_is_gone(installed, cluster):
     assert cluster.kubectl(*redis, "get", "kept").strip() == "yes"
     assert "noeviction" in cluster.kubectl(*redis, "config", "get", "maxmemory-policy")
     cluster.kubectl(*redis, "del", "kept")
+    assert api.run("word_count")["state"] == "success", "workers find their queue again"
 
 
 def test_no_secret_is_on_a_command_line_or_in_helm_values(installed, cluster):
