@@ -212,7 +212,7 @@ class Api:
         return run["dag_run_id"]
 
     def ended(self, dag: str, run: str) -> dict[str, Any]:
-        """Wait until the run succeeds or fails. Beyond the time in which a worker that lost its queue is back."""
+        """Wait until the run ends: longer than it takes until a worker that lost its queue is back."""
 
         def found() -> Any:
             now = self.get(f"dags/{dag}/dagRuns/{run}")
