@@ -1,91 +1,31 @@
 """The policy pack as the Pulumi engine runs it: its own process, environment and protocol."""
 
-import json
-import os
-import subprocess
-from pathlib import Path
-
-import grpc
 import pytest
-from google.protobuf import empty_pb2, json_format, struct_pb2
-from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import analyzer_pb2
 
 from plan import engine
 from policies.rules import RULES
+from tests.engine import pack
 
-ROOT = Path(__file__).parents[2]
 DATABASE = ("aws:rds/instance:Instance", "database-instance")
 UNKNOWN = (
     "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how a text that only the update will tell travels
 )
 
 
-@pytest.fixture(scope="module")
-def pack_python():
-    """The interpreter of the pack's own environment, which `make` builds at first use."""
-    subprocess.run(["make", "--no-print-directory", "policy-pack"], cwd=ROOT, check=True)
-    return ROOT / "policies/.venv/bin/python"
-
-
 @pytest.fixture
-def analyze(pack_python):
-    """Send resources to a pack that was started for `stack`: what it says, by policy."""
-    started = []
+def analyze():
+    """Send resources to a pack that was started for `stack`: what it says."""
 
     def run(stack, resources, **policies):
-        config = {key: text for key, text, _ in engine.read_stack(stack)}
-        settings = json.loads(config["airflow-platform:settings"])
-        settings["policies"] = {**settings["policies"], **policies}
-        config["airflow-platform:settings"] = json.dumps(settings)
-        environment = {
-            **os.environ,
-            "PULUMI_PROJECT": "airflow-platform",
-            "PULUMI_STACK": stack,
-            "PULUMI_DRY_RUN": "true",
-            "PULUMI_CONFIG": json.dumps(config),
-        }
-        # The engine starts a pack with the pack's folder as its program.
-        process = subprocess.Popen(
-            [pack_python, ROOT / "policies"], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        started.append(process)
-        channel = grpc.insecure_channel(f"127.0.0.1:{process.stdout.readline().strip()}")
-        stub = analyzer_pb2_grpc.AnalyzerStub(channel)
-        with channel:
+        with pack.started(stack, **policies) as stub:
             info = stub.GetAnalyzerInfo(empty_pb2.Empty(), timeout=30)
-            request = analyzer_pb2.AnalyzeStackRequest(resources=map(sent, resources))
-            said = stub.AnalyzeStack(request, timeout=30).diagnostics
+            said = pack.analyze(stub, resources)
         # Of versions the calendar decides, not this test.
         return info, [line for line in said if "supported" not in line.message]
 
-    yield run
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
-def sent(declared):
-    """A resource as the engine describes it to an analyzer."""
-    return analyzer_pb2.AnalyzerResource(
-        type=declared.type,
-        urn=declared.urn,
-        name=declared.name,
-        parent=declared.parent,
-        properties=json_format.ParseDict(plain(declared.inputs), struct_pb2.Struct()),
-        options=analyzer_pb2.AnalyzerResourceOptions(protect=declared.protect),
-        provider=analyzer_pb2.AnalyzerProviderResource(urn=declared.provider.rpartition("::")[0]),
-        dependencies=sorted(declared.depends_on),
-    )
-
-
-def plain(value):
-    """The engine shows policies what is behind a secret."""
-    if isinstance(value, engine.Secret):
-        return plain(value.value)
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    return [plain(inner) for inner in value] if isinstance(value, list) else value
+    return run
 
 
 @pytest.fixture
