@@ -27,7 +27,6 @@ from tests.cluster.platform import Api, Checkout, Cluster, wait_for
 REFRESH_SECONDS = 300  # [dag_processor] refresh_interval of Airflow
 WAIT_SECONDS = 2 * REFRESH_SECONDS + 60
 IDLE_SECONDS = 60
-WORKERS = (1, 5, 10)
 RANDOM = random.Random()  # noqa: S311 - no secret comes of it
 SMALL_WORKERS = {
     "concurrency": 1,
@@ -144,6 +143,9 @@ def main() -> int:
     parser.add_argument("--charts", type=Path, required=True, help="directory with airflow-*.tgz")
     parser.add_argument("--rounds", type=int, default=20, help="pushes of each kind")
     parser.add_argument("--files", type=int, default=500, help="DAG files of the large repository")
+    parser.add_argument(
+        "--workers", type=int, nargs="*", default=[1, 5, 10], help="numbers to count fetches with"
+    )
     arguments = parser.parse_args()
     charts, rounds = arguments.charts.resolve(), arguments.rounds
     declaration, _ = engine.run_stack("local")
@@ -181,7 +183,7 @@ def main() -> int:
             show_idle("idle, defaults", cluster)
 
             step("workers and fetches")
-            fetches(cluster, checkout)
+            fetches(cluster, checkout, arguments.workers)
         finally:
             status, said = checkout.make("down")
     if status:
@@ -263,15 +265,15 @@ def shrink(author: Author) -> None:
     author.push()
 
 
-def fetches(cluster: Cluster, checkout: Checkout) -> None:
-    """Requests that a Git host sees in a minute, from 1, 5 and 10 workers."""
+def fetches(cluster: Cluster, checkout: Checkout, numbers: Sequence[int]) -> None:
+    """Requests that a Git host sees in a minute, by the number of workers."""
     with GitHost.install(cluster, AirflowSettings().image_reference) as host:
         host.create("public/dags.git")
         host.commit("public/dags.git", {"dags/none.py": "# none yet"})
         ca = checkout.folder / "git-host.pem"
         ca.write_text(host.ca())
         repo = {"repo": f"{HTTPS}/public/dags.git", "ca_file": str(ca), "poll_seconds": 5}
-        for workers in WORKERS:
+        for workers in numbers:
             number = {"min": workers, "max": workers}
             checkout.change("local", dags=repo, workers={**SMALL_WORKERS, **number})
             checkout.up()
@@ -342,8 +344,8 @@ def cpu_seconds(cluster: Cluster) -> dict[str, float]:
 
 
 def pause() -> None:
-    """As long as no interval of what is measured divides."""
-    time.sleep(RANDOM.uniform(0.5, 2.5))
+    """A random part of the longest interval on the way, which is a second."""
+    time.sleep(RANDOM.uniform(0.2, 1.2))
 
 
 def step(what: str) -> None:

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,9 @@ def started(stack: str, **policies: Any) -> Generator[analyzer_pb2_grpc.Analyzer
             process.kill()
 
 
-def analyze(
-    stub: analyzer_pb2_grpc.AnalyzerStub, resources: Iterable[engine.Declared]
-) -> Sequence[analyzer_pb2.AnalyzeDiagnostic]:
-    """What the pack says of the resources of a stack."""
-    request = analyzer_pb2.AnalyzeStackRequest(resources=map(_sent, resources))
-    return stub.AnalyzeStack(request, timeout=30).diagnostics
+def question(resources: Iterable[engine.Declared]) -> analyzer_pb2.AnalyzeStackRequest:
+    """The resources of a stack, as the engine asks about them."""
+    return analyzer_pb2.AnalyzeStackRequest(resources=map(_sent, resources))
 
 
 def _sent(declared: engine.Declared) -> analyzer_pb2.AnalyzerResource:
