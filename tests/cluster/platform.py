@@ -22,6 +22,8 @@ import yaml
 ROOT = Path(__file__).parents[2]
 SETTINGS = "airflow-platform:settings"
 UP_SECONDS = 900
+# What the `make` that runs the tests was given is not for the one that they run.
+OUTER_MAKE = {"ARGS", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"}
 
 
 def wait_for(what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
@@ -88,7 +90,7 @@ class Checkout:
         return subprocess.Popen(
             ["make", target, f"STACK={stack}"],
             cwd=self.folder,
-            env={**os.environ, **env},
+            env={**{k: v for k, v in os.environ.items() if k not in OUTER_MAKE}, **env},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
