@@ -80,7 +80,7 @@ def test_more_workers_restart_the_scheduler_only(of):
 
 
 @pytest.mark.parametrize(
-    ("name", "seconds"), [("local", 30), ("dev", 600), ("staging", 600), ("prod", 7200)]
+    ("name", "seconds"), [("local", 30), ("dev", 120), ("staging", 120), ("prod", 7200)]
 )
 def test_a_worker_that_stops_may_finish_its_tasks(of, name, seconds):
     pod = of(name).airflow.pod("airflow-worker")

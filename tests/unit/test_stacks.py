@@ -483,7 +483,7 @@ def test_production_differs_from_development(declaration, type_, name, path, dev
 
 
 @pytest.mark.parametrize(
-    ("name", "low", "high", "grace"), [("dev", 1, 4, 600), ("prod", 2, 20, 7200)]
+    ("name", "low", "high", "grace"), [("dev", 1, 4, 120), ("prod", 2, 20, 7200)]
 )
 def test_production_has_more_workers_with_more_time(declaration, name, low, high, grace):
     (workers,) = of_airflow(declaration(name))["workers"]["celery"]["sets"]

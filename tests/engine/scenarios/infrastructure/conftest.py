@@ -2,11 +2,27 @@
 
 import pytest
 
+from sections.airflow import AirflowSettings
+from tests.cluster.git_host import HTTPS, GitHost
+
+
+@pytest.fixture(scope="session")
+def dags(cluster, tmp_path_factory):
+    """Settings for a repository that is there: the relay is ready when it has a commit."""
+    with GitHost.install(cluster, AirflowSettings().image_reference) as host:
+        host.create("public/dags.git")
+        with host.clone("public/dags.git") as clone:
+            clone.push({"dags/none.py": "# none yet"})
+            clone.git("push", "--quiet", "origin", "HEAD:release")
+        ca = tmp_path_factory.mktemp("git-host") / "ca.pem"
+        ca.write_text(host.ca())
+        yield {"repo": f"{HTTPS}/public/dags.git", "ca_file": str(ca)}
+
 
 @pytest.fixture(scope="module")
-def dev(deploy, small_charts, account):
+def dev(deploy, small_charts, account, dags):
     """The stack dev, one for each file of tests. Afterwards nothing of it is left."""
-    stack = deploy("dev", small_charts)
+    stack = deploy("dev", small_charts, dags=dags)
     yield stack
     account.heal()
     status, said = stack.make("down")
@@ -24,9 +40,9 @@ def unprotect(stack):
 
 
 @pytest.fixture(scope="module")
-def prod(deploy, small_charts, account):
+def prod(deploy, small_charts, account, dags):
     """The stack prod. Afterwards it is gone, with its protection and its snapshots."""
-    stack = deploy("prod", small_charts)
+    stack = deploy("prod", small_charts, dags=dags)
     yield stack
     account.heal()
     if stack.state().get("resources"):
