@@ -283,7 +283,7 @@ def test_a_queue_gets_workers_for_its_own_tasks_by_what_one_of_them_runs(
 @pytest.mark.parametrize(
     ("workers", "concurrency", "memory", "cpu", "grace"),
     [
-        ("default-queue", None, "3072Mi", "1000m", 600),
+        ("default-queue", None, "3072Mi", "1000m", 120),
         ("etl", "2", "8192Mi", "1000m", 600),
         ("ml", "8", "3072Mi", "1000m", 7200),
         ("slow", "8", "3072Mi", "2000m", 600),

@@ -85,7 +85,7 @@ FACTS = {
         "Bucket logs-bucket  forceDestroy yes",
         "default: 1 to 4 workers by waiting tasks, each 8 tasks",
         "own nodes, spot or on-demand, amd64; 120 s to finish",
-        "airflow-platform:settings.workers.spot: a spot node goes 120 seconds after AWS says so",
+        "Warnings: none",
         "worker slots: 32 of 32 (4 workers x 8 tasks; parallelism 32 x 1 scheduler(s))",
         "database connections: 111 of 405 (",
     ],
