@@ -207,7 +207,9 @@ class Api:
         return self.ended(dag, self.start(dag))
 
     def start(self, dag: str, **conf: Any) -> str:
-        """Trigger a run; its ID."""
+        """Trigger a run, as soon as Airflow has the DAG; its ID."""
+        # Its page is there for a DAG that is gone, too; the list has it only while it is alive.
+        wait_for(f"the DAG {dag}", lambda: self.get(f"dags?dag_id_pattern={dag}")["dags"], 60)
         _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": False}, self.token)
         start = {"logical_date": None, "conf": conf}
         run = _request("POST", f"{self.url}/api/v2/dags/{dag}/dagRuns", start, self.token)
