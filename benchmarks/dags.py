@@ -327,7 +327,7 @@ def show_idle(what: str, cluster: Cluster) -> None:
 def cpu_seconds(cluster: Cluster) -> dict[str, float]:
     """CPU that containers have used since they started, as the kubelet counts it."""
     (node,) = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
-    path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/metrics/cadvisor"
+    path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/metrics/resource"
     line = re.compile(
         r'container_cpu_usage_seconds_total{container="([^"]+)",[^}]*'
         r'namespace="airflow",pod="([^"]+)"[^}]*} (\S+)'
