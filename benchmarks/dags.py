@@ -6,6 +6,7 @@ Pushes come at random moments, so that no interval is hit at its start each time
 
 import argparse
 import json
+import math
 import random
 import re
 import statistics
@@ -20,8 +21,8 @@ from pathlib import Path
 
 from components.charts import AIRFLOW
 from plan import engine
-from sections.airflow import AirflowSettings
-from tests.cluster.git_host import HTTPS, GitHost
+from tests.cluster import dags
+from tests.cluster.git_host import GitHost
 from tests.cluster.platform import Api, Checkout, Cluster, wait_for
 
 REFRESH_SECONDS = 300  # [dag_processor] refresh_interval of Airflow
@@ -35,26 +36,11 @@ SMALL_WORKERS = {
     "scaling": "fixed",
     "grace_seconds": 30,
 }
-DAG = """
-from datetime import datetime
-
-from airflow.sdk import dag, task
-
-@dag(
-    schedule={schedule},
-    start_date=datetime(2026, 1, 1),
-    catchup=False,
-    is_paused_upon_creation=False,
-    tags=["{version}"],
-)
-def {name}():
-    @task
-    def answer():
-        return 42
-    answer()
-
-{name}()
-"""
+RUNS_ITSELF = {
+    "start_date": "datetime(2026, 1, 1)",
+    "catchup": "False",
+    "is_paused_upon_creation": "False",
+}
 # What the chart and Airflow do when nobody sets anything else.
 DEFAULTS = {
     "dags": {
@@ -95,7 +81,7 @@ class Author:
         if version is None:
             file.unlink()
         else:
-            file.write_text(DAG.format(name=name, version=version, schedule=repr(schedule)))
+            file.write_text(dags.source(name, version, schedule=repr(schedule), **RUNS_ITSELF))
 
     def push(self) -> float:
         """When the Git host had it, on the monotonic clock."""
@@ -118,8 +104,8 @@ class Author:
 
     def shown(self, name: str) -> str | None:
         """The version that Airflow shows; None: it shows no such DAG."""
-        found = self.api.get(f"dags?dag_id_pattern={name}")["dags"]
-        return found[0]["tags"][0]["name"] if found else None
+        found = self.api.live(name)
+        return found["tags"][0]["name"] if found else None
 
     def appears(self, name: str, version: str | None, pushed: float) -> float:
         """Seconds from the push until Airflow shows that version."""
@@ -267,12 +253,10 @@ def shrink(author: Author) -> None:
 
 def fetches(cluster: Cluster, checkout: Checkout, numbers: Sequence[int]) -> None:
     """Requests that a Git host sees in a minute, by the number of workers."""
-    with GitHost.install(cluster, AirflowSettings().image_reference) as host:
+    with GitHost.install(cluster) as host:
         host.create("public/dags.git")
         host.commit("public/dags.git", {"dags/none.py": "# none yet"})
-        ca = checkout.folder / "git-host.pem"
-        ca.write_text(host.ca())
-        repo = {"repo": f"{HTTPS}/public/dags.git", "ca_file": str(ca), "poll_seconds": 5}
+        repo = {**host.settings("public/dags.git", checkout.folder), "poll_seconds": 5}
         for workers in numbers:
             number = {"min": workers, "max": workers}
             checkout.change("local", dags=repo, workers={**SMALL_WORKERS, **number})
@@ -306,7 +290,7 @@ def by_default(cluster: Cluster, charts: Path) -> None:
 @contextmanager
 def author(cluster: Cluster) -> Generator[Author]:
     with ExitStack() as stack:
-        port = stack.enter_context(cluster.forward("git-server", 9418))
+        port = stack.enter_context(cluster.forward("svc/git-server", 9418))
         api = stack.enter_context(Api.open(cluster))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "work"
         url = f"git://127.0.0.1:{port}/dags.git"
@@ -355,7 +339,7 @@ def step(what: str) -> None:
 def show(what: str, figures: Sequence[float], limit: str = "") -> None:
     ordered = sorted(figures)
     p50 = statistics.median(ordered)
-    p95 = ordered[min(len(ordered) - 1, round(0.95 * len(ordered)))]
+    p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
     bound = f"   limit {limit}" if limit else ""
     print(
         f"{what:44}p50 {p50:6.2f}   p95 {p95:6.2f}   max {ordered[-1]:6.2f}   (n = {len(figures)}){bound}",

@@ -8,10 +8,11 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,23 +153,23 @@ class Cluster:
         return gzip.decompress(packed).decode()
 
     @contextmanager
-    def forward(self, service: str, port: int) -> Iterator[int]:
-        """A port on loopback that leads to a service."""
-        words = ["kubectl", "--context", self.context, "-n", "airflow", "port-forward"]
-        with subprocess.Popen(
-            [*words, f"svc/{service}", f":{port}"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as process:
+    def forward(self, target: str, port: int, *, namespace: str = "airflow") -> Generator[int]:
+        """A port on loopback that leads to one of a target such as `svc/redis` or `pod/redis-0`."""
+        words = ["kubectl", "--context", self.context, "-n", namespace, "port-forward", target]
+        # Into a file: kubectl says a line for each connection, and stops where nobody reads its pipe.
+        with (
+            tempfile.NamedTemporaryFile("a") as said,
+            subprocess.Popen([*words, f":{port}"], stdout=said, stderr=said) as process,
+        ):
+
+            def found() -> re.Match[str] | None:
+                ended = process.poll() is not None
+                text = Path(said.name).read_text()
+                assert not ended, f"port-forward to {target}: {text}"
+                return re.search(r"127\.0\.0\.1:(\d+)", text)
+
             try:
-                assert process.stdout is not None
-                said = ""
-                while not (found := re.search(r"127\.0\.0\.1:(\d+)", said)):
-                    line = process.stdout.readline()
-                    assert line, f"port-forward to {service}: {said}"
-                    said += line
-                yield int(found[1])
+                yield int(wait_for(f"port-forward to {target}", found, seconds=30)[1])
             finally:
                 process.terminate()
 
@@ -184,7 +185,7 @@ class Api:
     @classmethod
     @contextmanager
     def open(cls, cluster: Cluster) -> Iterator["Api"]:
-        with cluster.forward("airflow-api-server", 8080) as port:
+        with cluster.forward("svc/airflow-api-server", 8080) as port:
             url = f"http://127.0.0.1:{port}"
             login = {"username": "admin", "password": cluster.secret("airflow-admin", "password")}
             token = _request("POST", f"{url}/auth/token", login, None)["access_token"]
@@ -202,14 +203,18 @@ class Api:
                 raise
             return None
 
+    def live(self, dag: str) -> dict[str, Any] | None:
+        """The DAG as the list has it, or None. Its own page is there for a DAG that is gone, too."""
+        found = self.get(f"dags?dag_id_pattern={dag}")["dags"]
+        return next((one for one in found if one["dag_id"] == dag), None)
+
     def run(self, dag: str) -> dict[str, Any]:
         """Trigger a run and wait for its end."""
         return self.ended(dag, self.start(dag))
 
     def start(self, dag: str, **conf: Any) -> str:
         """Trigger a run, as soon as Airflow has the DAG; its ID."""
-        # Its page is there for a DAG that is gone, too; the list has it only while it is alive.
-        wait_for(f"the DAG {dag}", lambda: self.get(f"dags?dag_id_pattern={dag}")["dags"], 60)
+        wait_for(f"the DAG {dag}", lambda: self.live(dag), seconds=60)
         _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": False}, self.token)
         start = {"logical_date": None, "conf": conf}
         run = _request("POST", f"{self.url}/api/v2/dags/{dag}/dagRuns", start, self.token)

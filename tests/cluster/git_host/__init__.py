@@ -4,7 +4,6 @@ import base64
 import io
 import json
 import os
-import re
 import subprocess
 import tempfile
 import urllib.request
@@ -12,13 +11,15 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.cluster.platform import Cluster, wait_for
+from sections.airflow import AirflowSettings
+from tests.cluster.platform import Cluster
 
 NAME = "git-host"
 HTTPS = f"https://{NAME}.{NAME}.svc"
@@ -66,18 +67,23 @@ class GitHost:
 
     @classmethod
     @contextmanager
-    def install(cls, cluster: Cluster, image: str) -> Iterator["GitHost"]:
+    def install(cls, cluster: Cluster) -> Iterator["GitHost"]:
         """A new one, with no repositories; at the end it is removed."""
         cls.remove(cluster)
         try:
-            listed = {"apiVersion": "v1", "kind": "List", "items": manifest(image)}
+            listed = {
+                "apiVersion": "v1",
+                "kind": "List",
+                "items": manifest(AirflowSettings().image_reference),
+            }
             # On the server's side: the ConfigMap is too big for the annotation that kubectl keeps.
             cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(listed))
             cluster.kubectl(
                 "-n", NAME, "wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=120s"
             )
             # Each on its own: kubectl ends a forward when one connection of it breaks.
-            with _forward(cluster, 8000) as admin, _forward(cluster, 8443) as https:
+            forward = partial(cluster.forward, f"pod/{NAME}", namespace=NAME)
+            with forward(8000) as admin, forward(8443) as https:
                 yield cls(admin_port=admin, https_port=https)
         finally:
             cls.remove(cluster)
@@ -85,6 +91,12 @@ class GitHost:
     @staticmethod
     def remove(cluster: Cluster) -> None:
         cluster.kubectl("delete", "namespace", NAME, "--ignore-not-found")
+
+    def settings(self, path: str, folder: Path) -> dict[str, str]:
+        """What a stack needs under `dags` to follow a repository; its CA goes into a file in the folder."""
+        ca = folder / "git-host.pem"
+        ca.write_text(self.ca())
+        return {"repo": f"{HTTPS}/{path}", "ca_file": str(ca)}
 
     def create(self, path: str) -> None:
         """An empty repository: public/NAME.git or private/NAME.git."""
@@ -188,28 +200,6 @@ class Clone:
         commit = self.commit(files)
         self.git("push", "--quiet", "origin", "HEAD:main")
         return commit
-
-
-@contextmanager
-def _forward(cluster: Cluster, port: int) -> Iterator[int]:
-    """A port on loopback that leads to one of the pod, on its own loopback too."""
-    words = ["kubectl", "--context", cluster.context, "-n", NAME, "port-forward", f"pod/{NAME}"]
-    # Into a file: nobody reads a pipe of what kubectl says about each connection.
-    with (
-        tempfile.NamedTemporaryFile("a") as said,
-        subprocess.Popen([*words, f":{port}"], stdout=said, stderr=said) as process,
-    ):
-
-        def found() -> re.Match[str] | None:
-            ended = process.poll() is not None
-            text = Path(said.name).read_text()
-            assert not ended, f"port-forward to {NAME}: {text}"
-            return re.search(r"127\.0\.0\.1:(\d+)", text)
-
-        try:
-            yield int(wait_for(f"port-forward to {NAME}", found, seconds=30)[1])
-        finally:
-            process.terminate()
 
 
 def _git(ca: Path, *words: str) -> str:

@@ -298,6 +298,7 @@ class Handler(BaseHTTPRequestHandler):
     do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - names that http.server calls
 
     def answer(self, body: bytes) -> Answer | None:
+        """What each of the two servers below has its own of. None: close the connection."""
         raise NotImplementedError
 
     def body(self) -> bytes:

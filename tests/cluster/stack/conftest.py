@@ -2,8 +2,7 @@
 
 import pytest
 
-from sections.airflow import AirflowSettings
-from tests.cluster.git_host import HTTPS, GitHost
+from tests.cluster.git_host import GitHost
 from tests.cluster.platform import Api
 from tests.cluster.stack.relay import Relay
 
@@ -43,7 +42,7 @@ def relay(cluster):
 
 @pytest.fixture(scope="package")
 def git_host(cluster):
-    with GitHost.install(cluster, AirflowSettings().image_reference) as host:
+    with GitHost.install(cluster) as host:
         yield host
 
 
@@ -54,13 +53,11 @@ def follow(installed, checkout, git_host):
     Only the relay changes. After the tests of a file all is as it was.
     """
     before = checkout.file("local").read_text()
-    ca = checkout.folder / "git-host.pem"
-    ca.write_text(git_host.ca())
 
     def change(path=None, secrets=None, **dags):
         checkout.file("local").write_text(before)
         # A branch, tag or commit of the settings before is none of this repository.
-        repo = {"repo": f"{HTTPS}/{path}", "ca_file": str(ca)} if path else {}
+        repo = git_host.settings(path, checkout.folder) if path else {}
         checkout.change("local", dags={**repo, **dags})
         checkout.configure("local", **secrets or {})
         return checkout.up()

@@ -7,26 +7,15 @@ import urllib.request
 
 import pytest
 
+from tests.cluster import dags
 from tests.cluster.git_host import HTTPS
 from tests.cluster.platform import Api, wait_for
 
 PATH = "public/flow.git"
-DAG = """
-from airflow.sdk import dag, task
-
-@dag(schedule=None, tags=["{version}"])
-def {name}():
-    @task
-    def answer():
-        return 42
-    answer()
-
-{name}()
-"""
 
 
 def dag(name, version="one"):
-    return {f"dags/{name}.py": DAG.format(name=name, version=version)}
+    return {f"dags/{name}.py": dags.source(name, version)}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +32,7 @@ def clone(followed, git_host):
 
 
 def version_of(api, name):
-    found = api.found(f"dags/{name}")
+    found = api.live(name)
     return found and [tag["name"] for tag in found["tags"]]
 
 
@@ -162,10 +151,7 @@ def test_a_huge_file_reaches_no_pod(clone, api, relay):
 
 
 def test_a_task_ends_well_although_its_file_is_gone(clone, api):
-    slow = DAG.format(name="slow", version="one").replace(
-        "return 42", "import time; time.sleep(15)"
-    )
-    clone.push({"dags/slow.py": slow})
+    clone.push({"dags/slow.py": dags.source("slow", work="import time; time.sleep(15)")})
     appears(api, "slow")
     run = api.start("slow")
     wait_for("its task", lambda: api.state_of("slow", run, "answer") == "running", seconds=90)
@@ -288,7 +274,7 @@ def test_a_git_host_that_announces_a_push_waits_for_no_poll(clone, follow, clust
     follow(PATH, poll_seconds=3600, webhook=True)
     commit = clone.push(dag("steady", "announced"))
 
-    with cluster.forward("dag-relay-webhook", 8080) as port:
+    with cluster.forward("svc/dag-relay-webhook", 8080) as port:
         assert _call(port, "not the secret") == 403
         assert relay.published() != commit
         assert _call(port, cluster.secret("dag-relay-webhook", "secret")) == 202

@@ -6,22 +6,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.cluster import dags
 from tests.cluster.git_host import GITHUB_API, SSH
 from tests.cluster.platform import wait_for
 
-DAG = """
-from airflow.sdk import dag, task
-
-@dag(schedule=None, tags=["{version}"])
-def logins():
-    @task
-    def answer():
-        return 42
-    answer()
-
-logins()
-"""
-FILES = {"dags/logins.py": DAG.format(version="first")}
+FILES = {"dags/logins.py": dags.source("logins")}
 PRIVATE = "private/logins.git"
 
 

@@ -2,22 +2,11 @@
 
 import subprocess
 
+from tests.cluster import dags
 from tests.cluster.platform import wait_for
 
 PARTS = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
 EXAMPLES = {"sales_report", "word_count"}
-NEW_DAG = """
-from airflow.sdk import dag, task
-
-@dag(schedule=None)
-def pushed():
-    @task
-    def answer():
-        return 42
-    answer()
-
-pushed()
-"""
 
 
 def test_up_says_how_to_open_airflow_and_where_to_push_dags(installed):
@@ -64,10 +53,10 @@ def test_the_example_dags_are_there_and_run_on_a_worker_with_a_readable_log(api,
 
 
 def test_a_push_to_the_git_server_appears(api, cluster, tmp_path):
-    with cluster.forward("git-server", 9418) as port:
+    with cluster.forward("svc/git-server", 9418) as port:
         _git(tmp_path, "clone", "-q", f"git://127.0.0.1:{port}/dags.git", "work")
         work = tmp_path / "work"
-        (work / "dags" / "pushed.py").write_text(NEW_DAG)
+        (work / "dags" / "pushed.py").write_text(dags.source("pushed"))
         _git(work, "add", "dags/pushed.py")
         _git(work, "commit", "-q", "-m", "A new DAG")
         _git(work, "push", "-q", "origin", "HEAD:main")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from sections.airflow import AirflowSettings
-from tests.cluster.git_host import HTTPS, GitHost
+from tests.cluster.git_host import GitHost
 from tests.cluster.platform import Api, wait_for
 
 PATH = "public/versions.git"
@@ -43,12 +42,10 @@ def returned(api, run, task):
 @pytest.fixture
 def clone(cluster, checkout, nothing_is_left):
     """A clone of the repository that a stack in mode bundle follows, from its first `make up` on."""
-    with GitHost.install(cluster, AirflowSettings().image_reference) as host:
+    with GitHost.install(cluster) as host:
         host.create(PATH)
-        ca = checkout.folder / "git-host.pem"
-        ca.write_text(host.ca())
-        repo = {"repo": f"{HTTPS}/{PATH}", "ca_file": str(ca), "sub_path": "team/dags"}
-        checkout.change("local", dags={**repo, "mode": "bundle"})
+        repo = host.settings(PATH, checkout.folder)
+        checkout.change("local", dags={**repo, "sub_path": "team/dags", "mode": "bundle"})
         with host.clone(PATH) as cloned:
             cloned.push(files("old", seconds=20))
             try:

@@ -42,7 +42,7 @@ def changes(said):
 
 
 def _push(cluster, folder, name, text):
-    with cluster.forward("git-server", 9418) as port:
+    with cluster.forward("svc/git-server", 9418) as port:
         _git(folder, "clone", "-q", f"git://127.0.0.1:{port}/dags.git", "work")
         work = folder / "work"
         (work / "dags" / f"{name}.py").write_text(text)

@@ -2,21 +2,18 @@
 
 import pytest
 
-from sections.airflow import AirflowSettings
-from tests.cluster.git_host import HTTPS, GitHost
+from tests.cluster.git_host import GitHost
 
 
 @pytest.fixture(scope="session")
 def dags(cluster, tmp_path_factory):
     """Settings for a repository that is there: the relay is ready when it has a commit."""
-    with GitHost.install(cluster, AirflowSettings().image_reference) as host:
+    with GitHost.install(cluster) as host:
         host.create("public/dags.git")
         with host.clone("public/dags.git") as clone:
             clone.push({"dags/none.py": "# none yet"})
             clone.git("push", "--quiet", "origin", "HEAD:release")
-        ca = tmp_path_factory.mktemp("git-host") / "ca.pem"
-        ca.write_text(host.ca())
-        yield {"repo": f"{HTTPS}/public/dags.git", "ca_file": str(ca)}
+        yield host.settings("public/dags.git", tmp_path_factory.mktemp("git-host"))
 
 
 @pytest.fixture(scope="module")

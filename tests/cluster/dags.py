@@ -1,0 +1,20 @@
+"""DAG files for a repository that Airflow follows."""
+
+
+def source(name: str, version: str = "one", *, work: str = "return 42", **arguments: str) -> str:
+    """A DAG of one task, with its version as its tag. `arguments` are the decorator's, as Python text."""
+    given = {"schedule": "None", "tags": f'["{version}"]', **arguments}
+    return f"""
+from datetime import datetime
+
+from airflow.sdk import dag, task
+
+@dag({", ".join(f"{key}={text}" for key, text in given.items())})
+def {name}():
+    @task
+    def answer():
+        {work}
+    answer()
+
+{name}()
+"""
