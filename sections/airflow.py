@@ -34,8 +34,8 @@ DERIVED_OPTIONS = {
     "core.parallelism": "airflow.parallelism",
     "database.sql_alchemy_max_overflow": "capacity.py, which counts connections with it",
     "database.sql_alchemy_pool_size": "capacity.py, which counts connections with it",
-    "dag_processor.refresh_interval": "nothing: it is 1 s; dags.poll_seconds is for the Git host",
-    "dag_processor.bundle_refresh_check_interval": "nothing: it is 1 s",
+    "dag_processor.refresh_interval": "nothing: it is each second; dags.poll_seconds is for the Git host",
+    "dag_processor.bundle_refresh_check_interval": "nothing: it is each second",
     "dag_processor.dag_bundle_config_list": "dags",
     "logging.remote_base_log_folder": "nothing: it is the bucket of the stack",
 }

@@ -92,9 +92,9 @@ def test_every_component_of_airflow_is_there(any_stack):
         ("queues", "scheduler", "core.parallelism", str(4 * 8 + 6 * 2 + 4 * 8 + 2 * 8)),
         ("local", "worker", "celery.worker_concurrency", "4"),
         ("prod", "worker", "celery.worker_concurrency", "8"),
-        ("local", "dag-processor", "dag_processor.refresh_interval", "1"),
-        ("ssh", "dag-processor", "dag_processor.refresh_interval", "1"),
-        ("ssh", "dag-processor", "dag_processor.bundle_refresh_check_interval", "1"),
+        ("local", "dag-processor", "dag_processor.refresh_interval", "0"),
+        ("ssh", "dag-processor", "dag_processor.refresh_interval", "0"),
+        ("ssh", "dag-processor", "dag_processor.bundle_refresh_check_interval", "0"),
         ("local", "api-server", "api.base_url", "http://localhost:8080"),
         ("prod", "api-server", "api.base_url", "https://airflow.example.com"),
         ("local", "worker", "logging.remote_logging", "False"),
@@ -180,7 +180,7 @@ def test_in_mode_bundle_every_part_of_airflow_reads_the_relay_itself(of):
         "repo_url": "git://dag-relay:9418/dags.git",
         "tracking_ref": "dags",
         "subdir": "team/dags",
-        "refresh_interval": 1,
+        "refresh_interval": 0,
     }
 
 
@@ -205,7 +205,7 @@ def test_git_finds_the_hook_that_keeps_the_times_of_unchanged_files(of, name):
 def test_a_new_dag_is_found_as_soon_as_it_is_there(any_stack):
     options = _airflow_cfg(any_stack)["dag_processor"]
 
-    assert (options["refresh_interval"], options["bundle_refresh_check_interval"]) == ("1", "1")
+    assert (options["refresh_interval"], options["bundle_refresh_check_interval"]) == ("0", "0")
 
 
 def _of_git_sync(rendered):

@@ -217,7 +217,7 @@ def test_bundles_come_from_the_relay_too(folder, subdir):
                 "repo_url": "git://dag-relay:9418/dags.git",
                 "tracking_ref": "dags",
                 "subdir": subdir,
-                "refresh_interval": 1,
+                "refresh_interval": 0,
             },
         }
     ]

@@ -719,9 +719,9 @@ def test_an_airflow_that_the_chart_values_fit_is_welcome(load, version):
         ("celery.worker_concurrency", "workers.concurrency"),
         ("core.executor", "nothing"),
         ("core.parallelism", "airflow.parallelism"),
-        ("dag_processor.refresh_interval", "nothing: it is 1 s; dags.poll_seconds is for"),
+        ("dag_processor.refresh_interval", "nothing: it is each second; dags.poll_seconds is for"),
         ("dag_processor.dag_bundle_config_list", "dags"),
-        ("dag_processor.bundle_refresh_check_interval", "nothing: it is 1 s"),
+        ("dag_processor.bundle_refresh_check_interval", "nothing: it is each second"),
         ("logging.remote_base_log_folder", "nothing"),
     ],
 )
