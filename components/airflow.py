@@ -13,6 +13,7 @@ from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
 from components.charts import AIRFLOW
 from components.named_secret import annotations
 from components.namespace import PODS_OF_AIRFLOW
+from components.task_keeper import TaskKeeper, TaskKeeperArgs
 from sections.airflow import (
     DEFAULT_QUEUE,
     AirflowSettings,
@@ -106,6 +107,18 @@ class Airflow(pulumi.ComponentResource):
             cleanup_on_fail=True,
             max_history=10,
             opts=pulumi.ResourceOptions(parent=self, depends_on=needed, delete_before_replace=True),
+        )
+        metadata, *_ = secrets.every_pod
+        TaskKeeper(
+            "task-keeper",
+            TaskKeeperArgs(
+                namespace=args.namespace,
+                image=args.airflow.image_reference,
+                queues=list(args.queues),
+                metadata=metadata,
+                has_database_ca=args.database_ca is not None,
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
         )
         self.url = args.airflow.url
         self.register_outputs({"url": self.url})

@@ -1,0 +1,154 @@
+"""What Celery, KEDA and Kubernetes leave open: which worker goes first, and what becomes of its tasks."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
+
+from components import keda
+from components.named_secret import NamedSecret, annotations
+from components.namespace import PART_OF, PODS_OF_AIRFLOW
+
+NAME = "task-keeper"
+RUN = Path(__file__).with_name("task_keeper_run.py")
+USER_ID = 50000  # `airflow` in the Airflow image
+MEMORY_MB = 512  # measured: 290 MB, most of it Airflow's models
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskKeeperArgs:
+    """`metadata` holds the connection to the database; `has_database_ca`: it speaks TLS."""
+
+    namespace: pulumi.Input[str]
+    image: str
+    queues: Sequence[str]
+    metadata: NamedSecret
+    has_database_ca: bool
+
+
+class TaskKeeper(pulumi.ComponentResource):
+    """One pod that reads the database and the worker pods. Without it all goes on as Airflow does it."""
+
+    def __init__(
+        self, name: str, args: TaskKeeperArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:k8s:TaskKeeper", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        metadata = {"name": NAME, "namespace": args.namespace, "labels": PART_OF}
+
+        code = RUN.read_text()
+        config = core.ConfigMap(f"{name}-config", metadata=metadata, data={"run": code}, opts=child)
+        account = core.ServiceAccount(f"{name}-account", metadata=metadata, opts=child)
+        # RBAC cannot say "annotations only".
+        role = k8s.rbac.v1.Role(
+            f"{name}-role",
+            metadata=metadata,
+            rules=[{"api_groups": [""], "resources": ["pods"], "verbs": ["list", "patch"]}],
+            opts=child,
+        )
+        k8s.rbac.v1.RoleBinding(
+            f"{name}-role-binding",
+            metadata=metadata,
+            role_ref={
+                "api_group": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": role.metadata.name,
+            },
+            subjects=[
+                {
+                    "kind": "ServiceAccount",
+                    "name": account.metadata.name,
+                    "namespace": args.namespace,
+                }
+            ],
+            opts=child,
+        )
+        volumes: dict[str, Any] = {"/keeper": {"config_map": {"name": config.metadata.name}}}
+        if args.has_database_ca:
+            volumes[keda.CA_PATH] = {"config_map": {"name": "rds-ca"}}
+        labels = {**PODS_OF_AIRFLOW, "component": NAME}
+        k8s.apps.v1.Deployment(
+            f"{name}-deployment",
+            metadata=metadata,
+            spec=k8s.apps.v1.DeploymentSpecArgs(
+                replicas=1,
+                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
+                # Two of them would do no harm, and nobody waits for one.
+                strategy={"type": "Recreate"},
+                template=core.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                        labels={**labels, **PART_OF},
+                        annotations={
+                            **annotations(args.metadata),
+                            # Nobody reads a script anew while it runs.
+                            "checksum/script": hashlib.sha256(code.encode()).hexdigest(),
+                        },
+                    ),
+                    spec=core.PodSpecArgs(
+                        service_account_name=account.metadata.name,
+                        enable_service_links=False,
+                        security_context=core.PodSecurityContextArgs(
+                            run_as_non_root=True,
+                            run_as_user=USER_ID,
+                            run_as_group=0,
+                            seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+                        ),
+                        containers=[_container(args, list(volumes))],
+                        volumes=[
+                            {"name": f"files-{index}", **source}
+                            for index, source in enumerate(volumes.values())
+                        ],
+                    ),
+                ),
+            ),
+            opts=child,
+        )
+        self.register_outputs({})
+
+
+def _container(args: TaskKeeperArgs, paths: Sequence[str]) -> core.ContainerArgs:
+    settings: dict[str, pulumi.Input[str]] = {
+        "NAMESPACE": args.namespace,
+        "QUEUES": ",".join(args.queues),
+        # Where the chart's exporter of metrics listens.
+        "AIRFLOW__METRICS__STATSD_ON": "True",
+        "AIRFLOW__METRICS__STATSD_HOST": "airflow-statsd",
+        "AIRFLOW__METRICS__STATSD_PORT": "9125",
+    }
+    connection = {"secret_key_ref": {"name": args.metadata.name, "key": "connection"}}
+    env: Any = [
+        *({"name": key, "value": value} for key, value in settings.items()),
+        {"name": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "value_from": connection},
+    ]
+    return core.ContainerArgs(
+        name=NAME,
+        image=args.image,
+        image_pull_policy="IfNotPresent",
+        command=["python", "/keeper/run"],
+        env=env,
+        resources=core.ResourceRequirementsArgs(
+            requests={"cpu": "50m", "memory": f"{MEMORY_MB}Mi"},
+            limits={"memory": f"{MEMORY_MB}Mi"},
+        ),
+        # A turn takes seconds, also when the database is away.
+        liveness_probe=core.ProbeArgs(
+            exec_=core.ExecActionArgs(
+                command=["sh", "-c", "find /tmp/turned -mmin -3 | grep -q ."]
+            ),
+            initial_delay_seconds=180,
+            period_seconds=60,
+        ),
+        security_context=core.SecurityContextArgs(
+            allow_privilege_escalation=False,
+            capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+        ),
+        volume_mounts=[
+            core.VolumeMountArgs(name=f"files-{index}", mount_path=path, read_only=True)
+            for index, path in enumerate(paths)
+        ],
+    )

@@ -1,0 +1,229 @@
+"""Beside Airflow: idle workers go first, and the tasks of a worker that goes are not lost.
+
+Every few seconds, from the database and the Kubernetes API:
+
+- Each worker pod gets the number of its running tasks as deletion cost. Whoever takes a worker away
+  (KEDA, an HPA, a person) takes the one with the least.
+- A task that still runs when its worker is about to be killed is cleared, as a person would do in the UI:
+  its worker ends it, and Airflow starts it again elsewhere, with all the retries that its author gave it.
+- A task whose worker is gone is reported to Airflow at once, which would otherwise wait for its heartbeat
+  for five minutes. That costs a retry only if the worker's container died and its pod is still there: the
+  task itself may have killed it.
+- Queues are counted, also those that no worker serves: `queue.*` among Airflow's metrics.
+"""
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+TURN = timedelta(seconds=3)
+# A worker hears of it with its next heartbeat, and gives the task some seconds to end.
+CLEAR_BEFORE = timedelta(seconds=20)
+# Airflow's heartbeats come every second. A database or API server that is away stops them, too: then the
+# worker is still there.
+SILENCE = timedelta(seconds=15)
+COST = "controller.kubernetes.io/pod-deletion-cost"
+# What the liveness probe looks at.
+TURNED = Path("/tmp/turned")  # noqa: S108 - of a container of its own
+LOG = logging.getLogger("task-keeper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A pod. `since`: when its worker started, None: it has not; `until`: when it will be killed."""
+
+    name: str
+    address: str | None
+    cost: int
+    since: datetime | None
+    until: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A running task instance. `address` is that of its worker."""
+
+    id: Any
+    queue: str
+    address: str
+    since: datetime
+    heard: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """`by_itself`: the task may have killed its worker."""
+
+    task: Task
+    by_itself: bool
+
+
+def new_costs(workers: Iterable[Worker], tasks: Iterable[Task]) -> dict[str, int]:
+    """Deletion costs that changed, by pod."""
+    busy = Counter(task.address for task in tasks)
+    return {w.name: n for w in workers if (n := busy[w.address or ""]) != w.cost}
+
+
+def out_of_time(workers: Iterable[Worker], tasks: Iterable[Task], now: datetime) -> list[Task]:
+    """Tasks that still run on a worker that is about to be killed."""
+    going = {w.address for w in workers if w.until and w.until - now <= CLEAR_BEFORE}
+    return [task for task in tasks if task.address in going]
+
+
+def lost(workers: Iterable[Worker], tasks: Iterable[Task], now: datetime) -> list[Lost]:
+    """Tasks that have no worker any more."""
+    there = {w.address: w for w in workers}
+    found: list[Lost] = []
+    for task in tasks:
+        if now - task.heard < SILENCE:
+            continue
+        worker = there.get(task.address)
+        if worker is None:
+            found.append(Lost(task=task, by_itself=False))
+        elif worker.since is None or worker.since > task.since:
+            found.append(Lost(task=task, by_itself=True))
+    return found
+
+
+def worker_of(pod: Any) -> Worker:
+    """A pod of the Kubernetes API, as `Worker`."""
+    statuses = pod.status.container_statuses or []
+    running = [s.state.running for s in statuses if s.name == "worker" and s.state.running]
+    notes: Mapping[str, str] = pod.metadata.annotations or {}
+    return Worker(
+        name=pod.metadata.name,
+        address=pod.status.pod_ip,
+        cost=int(notes.get(COST, "0")),
+        since=running[0].started_at if running else None,
+        # Kubernetes has added the grace period to it.
+        until=pod.metadata.deletion_timestamp,
+    )
+
+
+class Airflow:
+    """The metadata database, through Airflow's own models."""
+
+    def __init__(self) -> None:
+        from airflow.models.taskinstance import TaskInstance, clear_task_instances
+        from airflow.utils.session import create_session
+
+        self._instance = TaskInstance
+        self._clear = clear_task_instances
+        self._session = create_session
+
+    def running(self) -> list[Task]:
+        from sqlalchemy import select
+
+        one = self._instance
+        columns = (one.id, one.queue, one.hostname, one.start_date, one.last_heartbeat_at)
+        with self._session() as session:
+            rows = session.execute(select(*columns).where(one.state == "running")).all()
+        return [
+            Task(id=id_, queue=queue, address=address, since=since, heard=heard or since)
+            for id_, queue, address, since, heard in rows
+            if since is not None
+        ]
+
+    def queued(self) -> list[tuple[str, int, datetime]]:
+        """Queue, tasks that wait in it, and since when the oldest does."""
+        from sqlalchemy import func, select
+
+        one = self._instance
+        counts = select(one.queue, func.count(), func.min(one.queued_dttm))
+        with self._session() as session:
+            rows = session.execute(counts.where(one.state == "queued").group_by(one.queue)).all()
+        return [(queue, number, oldest) for queue, number, oldest in rows]
+
+    def start_again(self, tasks: Sequence[Task]) -> None:
+        with self._session() as session:
+            self._clear(self._locked(session, tasks), session, dag_run_state=False)
+
+    def report(self, gone: Sequence[Lost]) -> None:
+        """Let the scheduler's next look find that there were no heartbeats for long."""
+        forgiven = {one.task.id for one in gone if not one.by_itself}
+        with self._session() as session:
+            for instance in self._locked(session, [one.task for one in gone]):
+                instance.last_heartbeat_at = instance.start_date - timedelta(days=1)
+                instance.max_tries += instance.id in forgiven
+
+    def _locked(self, session: Any, tasks: Sequence[Task]) -> list[Any]:
+        """Those that still run."""
+        from sqlalchemy import select
+
+        one = self._instance
+        ids = [task.id for task in tasks]
+        rows = select(one).where(one.id.in_(ids), one.state == "running")
+        # Of this table only: it joins others.
+        return list(session.scalars(rows.with_for_update(of=one)))
+
+
+def turn(airflow: Airflow, pods: Any, namespace: str, served: Iterable[str], stats: Any) -> None:
+    # The tasks first: a worker of theirs that is not in the list of pods afterwards is gone.
+    tasks = airflow.running()
+    found = pods.list_namespaced_pod(namespace, label_selector="release=airflow,component=worker")
+    workers = [worker_of(pod) for pod in found.items]
+    now = datetime.now(UTC)
+
+    for name, cost in new_costs(workers, tasks).items():
+        note = {"metadata": {"annotations": {COST: str(cost)}}}
+        pods.patch_namespaced_pod(name, namespace, note)
+    if late := out_of_time(workers, tasks, now):
+        LOG.info("start again elsewhere, their workers are out of time: %s", _named(late))
+        airflow.start_again(late)
+        stats.incr("task_keeper.started_again", len(late))
+    if gone := lost(workers, tasks, now):
+        LOG.info("their workers are gone: %s", _named(one.task for one in gone))
+        airflow.report(gone)
+        stats.incr("task_keeper.lost", len(gone))
+    _count(tasks, airflow.queued(), served, stats, now)
+
+
+def _count(
+    tasks: Iterable[Task],
+    queued: Iterable[tuple[str, int, datetime]],
+    served: Iterable[str],
+    stats: Any,
+    now: datetime,
+) -> None:
+    busy = Counter(task.queue for task in tasks)
+    waiting = {queue: (number, oldest) for queue, number, oldest in queued}
+    for queue in served:
+        number, oldest = waiting.get(queue, (0, now))
+        stats.gauge(f"queue.running.{queue}", busy[queue])
+        stats.gauge(f"queue.queued.{queue}", number)
+        stats.gauge(f"queue.oldest_wait_seconds.{queue}", (now - oldest).total_seconds())
+    nobodys = {queue: n for queue, (n, _) in waiting.items() if queue not in set(served)}
+    stats.gauge("queue.unserved", sum(nobodys.values()))
+    if nobodys:
+        LOG.warning("no worker serves these queues, tasks that wait in each: %s", nobodys)
+
+
+def _named(tasks: Iterable[Task]) -> str:
+    return ", ".join(f"{task.id} on {task.address}" for task in tasks)
+
+
+def main() -> None:
+    from airflow.stats import Stats
+    from kubernetes import client, config
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    config.load_incluster_config()
+    airflow, pods = Airflow(), client.CoreV1Api()
+    while True:
+        try:
+            turn(airflow, pods, os.environ["NAMESPACE"], os.environ["QUEUES"].split(","), Stats)
+        except Exception as error:
+            # The database or the Kubernetes API is away, or not there yet. Nothing is decided without them.
+            LOG.warning("%s: %s", type(error).__name__, str(error).splitlines()[:1])
+        TURNED.touch()
+        time.sleep(TURN.total_seconds())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""Which worker goes first, which tasks start again, and what the pod that decides it may do."""
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace as Thing
+
+import pytest
+
+from components import task_keeper_run as keeper
+from components.named_secret import NamedSecret
+from components.task_keeper import TaskKeeper, TaskKeeperArgs
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+ONE, TWO = "10.0.0.1", "10.0.0.2"
+
+
+def ago(**time):
+    return NOW - timedelta(**time)
+
+
+HOUR_AGO, TEN_MINUTES_AGO = ago(hours=1), ago(minutes=10)
+
+
+def worker(address=ONE, cost=0, since=HOUR_AGO, until=None):
+    return keeper.Worker(name=f"w-{address}", address=address, cost=cost, since=since, until=until)
+
+
+def task(id_="t", address=ONE, since=TEN_MINUTES_AGO, heard=NOW, queue="default"):
+    return keeper.Task(id=id_, queue=queue, address=address, since=since, heard=heard)
+
+
+def test_a_worker_costs_as_much_as_it_has_tasks():
+    workers = [worker(ONE), worker(TWO, cost=3)]
+
+    assert keeper.new_costs(workers, [task("a"), task("b")]) == {"w-10.0.0.1": 2, "w-10.0.0.2": 0}
+
+
+def test_a_cost_that_stays_is_not_written_again():
+    assert keeper.new_costs([worker(cost=1), worker(None)], [task()]) == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds_left", "cleared"), [(None, False), (300, False), (21, False), (20, True), (-5, True)]
+)
+def test_a_task_is_cleared_when_its_worker_is_about_to_be_killed(seconds_left, cleared):
+    until = None if seconds_left is None else NOW + timedelta(seconds=seconds_left)
+    late, other = task("late"), task("other", TWO)
+
+    found = keeper.out_of_time([worker(until=until), worker(TWO)], [late, other], NOW)
+
+    assert found == ([late] if cleared else [])
+
+
+def test_a_task_whose_pod_is_gone_is_lost_through_no_fault_of_its_own():
+    gone = task(heard=ago(seconds=16))
+
+    assert keeper.lost([worker(TWO)], [gone], NOW) == [keeper.Lost(task=gone, by_itself=False)]
+
+
+@pytest.mark.parametrize("since", [None, ago(minutes=1)])
+def test_a_task_whose_worker_started_anew_may_have_killed_it(since):
+    gone = task(heard=ago(seconds=16))
+
+    assert keeper.lost([worker(since=since)], [gone], NOW) == [
+        keeper.Lost(task=gone, by_itself=True)
+    ]
+
+
+def test_a_silent_task_whose_worker_is_there_is_left_alone():
+    """The database or the API server is away, not the worker."""
+    assert keeper.lost([worker()], [task(heard=ago(minutes=4))], NOW) == []
+
+
+def test_a_task_that_was_heard_of_is_not_lost():
+    """Its pod may be too new for the list of pods."""
+    assert keeper.lost([], [task(heard=ago(seconds=14))], NOW) == []
+
+
+def pod(annotations=None, until=None, state=None):
+    running = Thing(running=Thing(started_at=ago(hours=1)) if state is None else None)
+    statuses = [
+        Thing(name="git-sync", state=Thing(running=Thing(started_at=ago(days=1)))),
+        Thing(name="worker", state=running),
+    ]
+    return Thing(
+        metadata=Thing(name="w", annotations=annotations, deletion_timestamp=until),
+        status=Thing(pod_ip=ONE, container_statuses=statuses),
+    )
+
+
+def test_of_a_pod_the_worker_container_counts():
+    assert keeper.worker_of(pod()).since == ago(hours=1)
+    assert keeper.worker_of(pod(state="waiting")).since is None
+
+
+def test_of_a_pod_its_cost_and_its_end_are_known():
+    found = keeper.worker_of(pod({keeper.COST: "2"}, NOW))
+
+    assert (found.cost, found.until) == (2, NOW)
+
+
+class Database:
+    def __init__(self, running=(), queued=()):
+        self._running, self._queued = running, queued
+        self.started_again, self.reported = [], []
+
+    def running(self):
+        return list(self._running)
+
+    def queued(self):
+        return list(self._queued)
+
+    def start_again(self, tasks):
+        self.started_again += tasks
+
+    def report(self, gone):
+        self.reported += gone
+
+
+class Pods:
+    def __init__(self, *items):
+        self.items, self.patched = items, {}
+
+    def list_namespaced_pod(self, namespace, label_selector):
+        assert (namespace, label_selector) == ("airflow", "release=airflow,component=worker")
+        return self
+
+    def patch_namespaced_pod(self, name, namespace, change):
+        self.patched[name] = change
+
+
+class Stats:
+    def __init__(self):
+        self.seen = {}
+
+    def gauge(self, name, value):
+        self.seen[name] = value
+
+    incr = gauge
+
+
+@pytest.fixture
+def turn(monkeypatch):
+    monkeypatch.setattr(keeper, "datetime", Thing(now=lambda _: NOW))
+
+    def make(database, *items, served=("default",)):
+        pods, stats = Pods(*items), Stats()
+        keeper.turn(database, pods, "airflow", served, stats)
+        return pods, stats.seen
+
+    return make
+
+
+def test_a_turn_writes_costs_clears_and_reports(turn):
+    ending, gone = task("ending"), task("gone", TWO, heard=ago(seconds=20))
+    database = Database([ending, gone])
+
+    pods, stats = turn(database, pod(until=NOW + timedelta(seconds=5)))
+
+    assert pods.patched == {"w": {"metadata": {"annotations": {keeper.COST: "1"}}}}
+    assert database.started_again == [ending]
+    assert database.reported == [keeper.Lost(task=gone, by_itself=False)]
+    assert (stats["task_keeper.started_again"], stats["task_keeper.lost"]) == (1, 1)
+
+
+def test_a_quiet_turn_writes_nothing(turn):
+    database = Database()
+
+    pods, stats = turn(database, pod())
+
+    assert not pods.patched
+    assert not database.started_again
+    assert not database.reported
+    assert "task_keeper.lost" not in stats
+
+
+def test_queues_are_counted_and_those_that_nobody_serves(turn, caplog):
+    queued = [("etl", 3, ago(seconds=40)), ("nobodys", 2, ago(seconds=90))]
+
+    _, stats = turn(Database([task(queue="etl")], queued), pod(), served=("default", "etl"))
+
+    assert (stats["queue.running.etl"], stats["queue.queued.etl"]) == (1, 3)
+    assert stats["queue.oldest_wait_seconds.etl"] == 40
+    assert (stats["queue.queued.default"], stats["queue.oldest_wait_seconds.default"]) == (0, 0)
+    assert stats["queue.unserved"] == 2
+    assert "no worker serves these queues, tasks that wait in each: {'nobodys': 2}" in caplog.text
+
+
+@pytest.fixture
+def declared(deploy):
+    def make(ca=False):
+        def program():
+            import pulumi
+
+            args = TaskKeeperArgs(
+                namespace="airflow",
+                image="apache/airflow:3.2.2",
+                queues=["default", "etl"],
+                metadata=NamedSecret(
+                    name="airflow-metadata", checksum=pulumi.Output.from_input("c")
+                ),
+                has_database_ca=ca,
+            )
+            TaskKeeper("task-keeper", args)
+
+        return deploy(program)
+
+    return make
+
+
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+
+
+def template(declaration):
+    return declaration.one(DEPLOYMENT).inputs["spec"]["template"]
+
+
+def test_it_may_list_and_patch_pods_and_nothing_else(declared):
+    declaration = declared()
+
+    role = declaration.one("kubernetes:rbac.authorization.k8s.io/v1:Role").inputs
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]}]
+    binding = declaration.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding").inputs
+    assert binding["roleRef"]["name"] == "task-keeper"
+    (subject,) = binding["subjects"]
+    assert subject == {"kind": "ServiceAccount", "name": "task-keeper", "namespace": "airflow"}
+    assert template(declaration)["spec"]["serviceAccountName"] == "task-keeper"
+
+
+def test_it_knows_its_queues_and_reads_the_connection_from_the_secret(declared):
+    (container,) = template(declared())["spec"]["containers"]
+    env = {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
+
+    assert env["QUEUES"] == "default,etl"
+    assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == {
+        "secretKeyRef": {"name": "airflow-metadata", "key": "connection"}
+    }
+    assert env["AIRFLOW__METRICS__STATSD_ON"] == "True"
+    assert (env["AIRFLOW__METRICS__STATSD_HOST"], env["AIRFLOW__METRICS__STATSD_PORT"]) == (
+        "airflow-statsd",
+        "9125",
+    )
+
+
+def test_the_database_and_the_metrics_admit_it(declared):
+    labels = template(declared())["metadata"]["labels"]
+
+    assert (labels["tier"], labels["release"]) == ("airflow", "airflow")
+    assert labels["component"] == "task-keeper", "not a worker"
+
+
+@pytest.mark.parametrize("ca", [True, False])
+def test_it_verifies_a_database_that_speaks_tls(declared, ca):
+    spec = template(declared(ca))["spec"]
+    mounts = {m["mountPath"]: m["name"] for m in spec["containers"][0]["volumeMounts"]}
+    volumes = {v["name"]: v for v in spec["volumes"]}
+
+    assert ("/etc/rds-ca" in mounts) == ca
+    if ca:
+        assert volumes[mounts["/etc/rds-ca"]]["configMap"] == {"name": "rds-ca"}
+    assert volumes[mounts["/keeper"]]["configMap"]["name"] == "task-keeper"
+
+
+def test_it_starts_anew_with_another_password_or_another_script(declared):
+    found = template(declared())["metadata"]["annotations"]
+
+    assert found["checksum/airflow-metadata"] == "c"
+    assert len(found["checksum/script"]) == 64
+
+
+def test_it_meets_the_restricted_pod_standard(declared):
+    spec = template(declared())["spec"]
+    (container,) = spec["containers"]
+
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert container["resources"]["limits"] == {"memory": "512Mi"}
+
+
+def test_one_that_hangs_starts_anew(declared):
+    (container,) = template(declared())["spec"]["containers"]
+
+    assert str(keeper.TURNED) in container["livenessProbe"]["exec"]["command"][-1]
