@@ -29,7 +29,7 @@ KEDA_POLL_SECONDS = 5
 KEDA_COOLDOWN_SECONDS = 120
 # How often a pod asks the relay, which is near and costs nothing; the Git host has dags.poll_seconds.
 FOLLOW_PERIOD = "500ms"
-REFRESH_SECONDS = 0  # at each turn of the DAG processor's loop, which takes a second
+REFRESH_SECONDS = 0  # each time that the DAG processor looks, which is every second
 
 
 # Name of the worker set of `default`. The chart takes `default` for its own workers, whose selectors match

@@ -7,8 +7,8 @@ Every few seconds, from the database and the Kubernetes API:
 - A task that still runs when its worker is about to be killed is cleared, as a person would do in the UI:
   its worker ends it, and Airflow starts it again elsewhere, with all the retries that its author gave it.
 - A task whose worker is gone is reported to Airflow at once, which would otherwise wait for its heartbeat
-  for five minutes. That costs a retry only if the worker's container died and its pod is still there: the
-  task itself may have killed it.
+  for five minutes. If only the worker's container died, the task itself may have killed it: that costs a
+  retry, with the delay that its author gave it. Otherwise it costs nothing and starts again at once.
 - Queues are counted, also those that no worker serves: `queue.*` among Airflow's metrics.
 """
 
@@ -116,6 +116,7 @@ class Airflow:
         self._instance = TaskInstance
         self._clear = clear_task_instances
         self._session = create_session
+        self._not_guilty: set[Any] = set()
 
     def running(self) -> list[Task]:
         from sqlalchemy import select
@@ -150,7 +151,22 @@ class Airflow:
         with self._session() as session:
             for instance in self._locked(session, [one.task for one in gone]):
                 instance.last_heartbeat_at = instance.start_date - timedelta(days=1)
-                instance.max_tries += instance.id in forgiven
+                if instance.id in forgiven:
+                    instance.max_tries += 1
+                    self._not_guilty.add(instance.key.primary)
+
+    def skip_delays(self) -> None:
+        """Of tasks that wait for a retry and did nothing wrong."""
+        from sqlalchemy import select
+
+        one = self._instance
+        if not self._not_guilty:
+            return
+        with self._session() as session:
+            for instance in session.scalars(select(one).where(one.state == "up_for_retry")):
+                if instance.key.primary in self._not_guilty:
+                    instance.state = None
+                    self._not_guilty.remove(instance.key.primary)
 
     def _locked(self, session: Any, tasks: Sequence[Task]) -> list[Any]:
         """Those that still run."""
@@ -181,6 +197,7 @@ def turn(airflow: Airflow, pods: Any, namespace: str, served: Iterable[str], sta
         LOG.info("their workers are gone: %s", _named(one.task for one in gone))
         airflow.report(gone)
         stats.incr("task_keeper.lost", len(gone))
+    airflow.skip_delays()
     _count(tasks, airflow.queued(), served, stats, now)
 
 

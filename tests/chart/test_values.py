@@ -94,7 +94,7 @@ def test_every_component_of_airflow_is_there(any_stack):
         ("prod", "worker", "celery.worker_concurrency", "8"),
         ("local", "dag-processor", "dag_processor.refresh_interval", "0"),
         ("ssh", "dag-processor", "dag_processor.refresh_interval", "0"),
-        ("ssh", "dag-processor", "dag_processor.bundle_refresh_check_interval", "0"),
+        ("ssh", "dag-processor", "dag_processor.bundle_refresh_check_interval", "1"),
         ("local", "api-server", "api.base_url", "http://localhost:8080"),
         ("prod", "api-server", "api.base_url", "https://airflow.example.com"),
         ("local", "worker", "logging.remote_logging", "False"),
@@ -205,7 +205,7 @@ def test_git_finds_the_hook_that_keeps_the_times_of_unchanged_files(of, name):
 def test_a_new_dag_is_found_as_soon_as_it_is_there(any_stack):
     options = _airflow_cfg(any_stack)["dag_processor"]
 
-    assert (options["refresh_interval"], options["bundle_refresh_check_interval"]) == ("0", "0")
+    assert (options["refresh_interval"], options["bundle_refresh_check_interval"]) == ("0", "1")
 
 
 def _of_git_sync(rendered):

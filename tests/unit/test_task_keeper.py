@@ -101,7 +101,7 @@ def test_of_a_pod_its_cost_and_its_end_are_known():
 class Database:
     def __init__(self, running=(), queued=()):
         self._running, self._queued = running, queued
-        self.started_again, self.reported = [], []
+        self.started_again, self.reported, self.hurried = [], [], False
 
     def running(self):
         return list(self._running)
@@ -114,6 +114,9 @@ class Database:
 
     def report(self, gone):
         self.reported += gone
+
+    def skip_delays(self):
+        self.hurried = True
 
 
 class Pods:
@@ -159,6 +162,7 @@ def test_a_turn_writes_costs_clears_and_reports(turn):
     assert pods.patched == {"w": {"metadata": {"annotations": {keeper.COST: "1"}}}}
     assert database.started_again == [ending]
     assert database.reported == [keeper.Lost(task=gone, by_itself=False)]
+    assert database.hurried
     assert (stats["task_keeper.started_again"], stats["task_keeper.lost"]) == (1, 1)
 
 

@@ -1,0 +1,127 @@
+"""Workers come and go, and no task is lost with them."""
+
+import pytest
+
+from tests.cluster.platform import wait_for
+
+PATH = "public/work.git"
+COST = "controller.kubernetes.io/pod-deletion-cost"
+# No retries: whoever lets one of them fail is seen.
+SLEEPS = """
+import time
+
+from airflow.sdk import dag, get_current_context, task
+
+@dag(schedule=None, default_args={{"retries": 0}})
+def {name}():
+    @task
+    def sleep():
+        time.sleep(get_current_context()["params"]["seconds"])
+    sleep()
+
+{name}()
+"""
+PARAMS = 'schedule=None, params={{"seconds": 0}},'
+
+
+@pytest.fixture(scope="module")
+def followed(follow, git_host):
+    """The stack follows a repository with a DAG that sleeps as long as its runs say."""
+    source = SLEEPS.replace("schedule=None,", PARAMS).format(name="sleeper")
+    git_host.create(PATH)
+    git_host.commit(PATH, {"dags/sleeper.py": source})
+    return follow(PATH)
+
+
+@pytest.fixture
+def start(followed, api):
+    """Start a task that sleeps; its run, when it is on a worker."""
+
+    def begin(seconds):
+        run = api.start("sleeper", seconds=seconds)
+        wait_for("the task on a worker", lambda: state(api, run) == "running", seconds=120)
+        return run
+
+    return begin
+
+
+def instance(api, run):
+    return api.get(f"dags/sleeper/dagRuns/{run}/taskInstances/sleep")
+
+
+def state(api, run):
+    return instance(api, run)["state"]
+
+
+def tries(api, run):
+    found = api.get(f"dags/sleeper/dagRuns/{run}/taskInstances/sleep/tries")["task_instances"]
+    return [one["try_number"] for one in found]
+
+
+def busy_worker(api, cluster, run):
+    """The pod that has the task."""
+    address = instance(api, run)["hostname"]
+    (name,) = [n for n, p in cluster.pods("worker").items() if p["status"]["podIP"] == address]
+    return name
+
+
+def cost(cluster, pod):
+    notes = cluster.pods("worker")[pod]["metadata"]["annotations"]
+    return notes.get(COST)
+
+
+def wait_for_workers(cluster, number):
+    def ready():
+        pods = cluster.pods("worker").values()
+        return len(pods) == number and all(
+            c["ready"] for p in pods for c in p["status"].get("containerStatuses", [{"ready": 0}])
+        )
+
+    wait_for(f"{number} workers", ready, seconds=240)
+
+
+def test_of_two_workers_the_idle_one_goes(start, api, cluster, settings, checkout):
+    settings(workers={"scaling": "fixed", "max": 2})
+    checkout.up()
+    wait_for_workers(cluster, 2)
+    run = start(60)
+    busy = busy_worker(api, cluster, run)
+    wait_for("its cost", lambda: cost(cluster, busy) == "1", seconds=30)
+
+    settings(workers={"max": 1})
+    checkout.up()
+
+    wait_for("one worker", lambda: cluster.pods("worker").keys() == {busy}, seconds=60)
+    assert api.ended("sleeper", run)["state"] == "success"
+    assert tries(api, run) == [1]
+    wait_for("no cost", lambda: cost(cluster, busy) == "0", seconds=30)
+
+
+def test_a_worker_that_is_evicted_finishes_its_task(start, api, cluster):
+    run = start(15)  # less than its grace of 30 s
+    cluster.kubectl(
+        "-n", "airflow", "delete", "pod", busy_worker(api, cluster, run), "--wait=false"
+    )
+
+    assert api.ended("sleeper", run)["state"] == "success"
+    assert tries(api, run) == [1]
+
+
+def test_a_task_longer_than_the_grace_starts_again_once_and_keeps_its_retries(start, api, cluster):
+    run = start(75)
+    worker = busy_worker(api, cluster, run)
+    cluster.kubectl("-n", "airflow", "delete", "pod", worker, "--wait=false")
+
+    assert api.ended("sleeper", run)["state"] == "success", "it had no retries to lose"
+    assert tries(api, run) == [1, 2]
+    assert worker not in cluster.pods("worker")
+
+
+def test_a_task_whose_worker_vanishes_starts_again_within_a_minute(start, api, cluster):
+    run = start(75)
+    worker = busy_worker(api, cluster, run)
+    cluster.kubectl("-n", "airflow", "delete", "pod", worker, "--grace-period=0", "--force")
+
+    wait_for("the second try", lambda: tries(api, run) == [1, 2], seconds=90)
+    wait_for("it runs again", lambda: state(api, run) == "running", seconds=90)
+    assert api.ended("sleeper", run)["state"] == "success", "it had no retries to lose"
