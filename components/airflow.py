@@ -110,7 +110,7 @@ class Airflow(pulumi.ComponentResource):
         )
         metadata, *_ = secrets.every_pod
         TaskKeeper(
-            "task-keeper",
+            f"{name}-task-keeper",
             TaskKeeperArgs(
                 namespace=args.namespace,
                 image=args.airflow.image_reference,

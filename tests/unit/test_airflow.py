@@ -113,8 +113,10 @@ def test_later_files_of_values_win(deployed):
 def test_the_release_waits_for_its_secrets_and_certificates(deployed, database_ca):
     declaration = deployed(database_ca=database_ca)
 
-    needed = declaration.all("kubernetes:core/v1:Secret") + declaration.all(CONFIG_MAP)
-    assert len(needed) == (8 if database_ca else 7)
+    needed = declaration.all("kubernetes:core/v1:Secret")
+    assert len(needed) == 7
+    if database_ca:
+        needed.append(declaration.one(CONFIG_MAP, "airflow-database-ca"))
     assert {r.urn for r in needed} <= declaration.waits_for(declaration.one(RELEASE).urn)
 
 
@@ -368,7 +370,8 @@ def aws_values():
 
 
 def test_the_certificates_of_the_database_are_there_to_be_mounted(deployed):
-    ca = deployed(database_ca=RDS_CA.read_text()).one(CONFIG_MAP).inputs
+    declaration = deployed(database_ca=RDS_CA.read_text())
+    ca = declaration.one(CONFIG_MAP, "airflow-database-ca").inputs
 
     assert ca["metadata"] == {"name": "rds-ca", "namespace": "airflow"}
     assert ca["data"] == {"ca.pem": RDS_CA.read_text()}
@@ -400,7 +403,8 @@ def test_the_async_connection_verifies_the_database_too(aws_values):
 def test_without_certificates_the_database_speaks_no_tls(deployed):
     declaration = deployed(database_ca=None)
 
-    assert not declaration.all(CONFIG_MAP)
+    names = {one.inputs["metadata"]["name"] for one in declaration.all(CONFIG_MAP)}
+    assert "rds-ca" not in names
     assert "sslmode" not in secret_data(declaration, "airflow-metadata")["connection"]
 
 

@@ -86,6 +86,7 @@ def test_no_component_changes_its_type_by_accident(declaration):
         "airflow:k8s:Namespace",
         "airflow:k8s:Redis",
         "airflow:k8s:StatefulServer",
+        "airflow:k8s:TaskKeeper",
         "airflow:k8s:WorkerNodes",
     }, "it is part of every URN: another type replaces all that is in the component"
 
@@ -342,7 +343,7 @@ def test_a_queue_more_brings_workers_rights_and_nodes_and_changes_no_others(decl
     }
     assert old.keys() < new.keys()
     changed = {urn.rpartition("::")[2] for urn in old if old[urn].inputs != new[urn].inputs}
-    assert changed == {"airflow-release"}
+    assert changed == {"airflow-release", "airflow-task-keeper-deployment"}
 
 
 def test_workers_of_another_queue_have_the_policy_of_that_queue_only(program):
