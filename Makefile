@@ -5,7 +5,7 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help airflow up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-dags bench-engine bench-platform docs lock
+.PHONY: help airflow up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-dags bench-engine bench-platform bench-workers chaos docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,12 @@ bench-dags: .venv/lock ## Measure from `git push` to Airflow, beside the chart's
 
 bench-platform: .venv/lock ## Measure plan, tests, and `up` against a bare `helm install` on a throw-away Kubernetes
 	.venv/bin/python -m benchmarks.platform --charts $(CHARTS)
+
+bench-workers: .venv/lock ## Measure how soon tasks run and how workers follow them, beside the chart's defaults, on a throw-away Kubernetes
+	.venv/bin/python -m benchmarks.workers --charts $(CHARTS) $(ARGS)
+
+chaos: .venv/lock ## Break parts of the stack local on a throw-away Kubernetes, and count what its tasks lose by it
+	.venv/bin/python -m benchmarks.chaos --charts $(CHARTS) $(ARGS)
 
 docs: .venv/lock ## Write the tables of settings and rules, and the picture, anew from the code
 	.venv/bin/python -m docs.generate

@@ -6,7 +6,6 @@ Pushes come at random moments, so that no interval is hit at its start each time
 
 import argparse
 import json
-import math
 import random
 import re
 import statistics
@@ -14,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from benchmarks.figures import show, step
 from components.charts import AIRFLOW
 from plan import engine
 from tests.cluster import dags
@@ -276,11 +277,16 @@ def fetches(cluster: Cluster, checkout: Checkout, numbers: Sequence[int]) -> Non
 def by_default(cluster: Cluster, charts: Path) -> None:
     """The release that runs, with the delivery of DAGs as the chart has it."""
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(OPEN_GIT_SERVER))
+    upgrade(cluster, charts, DEFAULTS)
+
+
+def upgrade(cluster: Cluster, charts: Path, values: Mapping[str, Any]) -> None:
+    """Change values of the release that runs, behind Pulumi's back."""
     helm = ["helm", "--kube-context", cluster.context, "--namespace", "airflow"]
-    upgrade = ["upgrade", "airflow", str(charts / AIRFLOW.archive), "--reuse-values", "--wait"]
+    words = ["upgrade", "airflow", str(charts / AIRFLOW.archive), "--reuse-values", "--wait"]
     subprocess.run(
-        [*helm, *upgrade, "--timeout", "10m", "--values", "-"],
-        input=json.dumps(DEFAULTS),
+        [*helm, *words, "--timeout", "10m", "--values", "-"],
+        input=json.dumps(values),
         text=True,
         check=True,
         capture_output=True,
@@ -330,21 +336,6 @@ def cpu_seconds(cluster: Cluster) -> dict[str, float]:
 def pause() -> None:
     """A random part of the longest interval on the way, which is a second."""
     time.sleep(RANDOM.uniform(0.2, 1.2))
-
-
-def step(what: str) -> None:
-    print(f"-- {what}", flush=True)
-
-
-def show(what: str, figures: Sequence[float], limit: str = "") -> None:
-    ordered = sorted(figures)
-    p50 = statistics.median(ordered)
-    p95 = ordered[math.ceil(0.95 * len(ordered)) - 1]
-    bound = f"   limit {limit}" if limit else ""
-    print(
-        f"{what:44}p50 {p50:6.2f}   p95 {p95:6.2f}   max {ordered[-1]:6.2f}   (n = {len(figures)}){bound}",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

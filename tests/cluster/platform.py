@@ -215,10 +215,23 @@ class Api:
     def start(self, dag: str, **conf: Any) -> str:
         """Trigger a run, as soon as Airflow has the DAG; its ID."""
         wait_for(f"the DAG {dag}", lambda: self.live(dag), seconds=60)
-        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": False}, self.token)
+        self.pause(dag, paused=False)
+        return self.trigger(dag, **conf)
+
+    def pause(self, dag: str, *, paused: bool) -> None:
+        """Runs of a DAG that is paused wait."""
+        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": paused}, self.token)
+
+    def trigger(self, dag: str, **conf: Any) -> str:
+        """Trigger a run of a DAG that is there; its ID."""
         start = {"logical_date": None, "conf": conf}
         run = _request("POST", f"{self.url}/api/v2/dags/{dag}/dagRuns", start, self.token)
         return run["dag_run_id"]
+
+    def stop(self, dag: str, run: str) -> None:
+        """Mark a run as failed: Airflow then stops its tasks."""
+        path = f"{self.url}/api/v2/dags/{dag}/dagRuns/{run}"
+        _request("PATCH", path, {"state": "failed"}, self.token)
 
     def ended(self, dag: str, run: str) -> dict[str, Any]:
         """Wait until the run ends: longer than it takes until a worker that lost its queue is back."""

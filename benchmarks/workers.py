@@ -1,0 +1,455 @@
+"""How soon a task runs, and how well the number of workers follows the work: the stack local, part by part.
+
+Figures are seconds, from the moment in which Airflow queues a task; its database and this program should
+have one clock. Parts that compare do it with the worker settings of the chart and of Airflow, on the same
+stack. What stays as the stack has it: tasks at a time, CPU and memory of a worker, 1 to 4 of them, and no
+volume for their logs. The chart's own KEDA is on for the backlog, and off for the rest.
+"""
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import load
+from benchmarks.dags import upgrade
+from benchmarks.figures import percentile, show, show_one, step
+from benchmarks.load import CHAIN, HOPS, LOAD, NAMESPACE, NO_OP, Run, Task
+from tests.cluster.platform import Checkout, Cluster
+
+RANDOM = random.Random()  # noqa: S311 - no secret comes of it
+MOST, SLOTS = 4, 4  # workers at the most, and tasks that each runs at a time
+# Four of them and the rest of the stack fit on two cores.
+WORKERS: dict[str, Any] = {
+    "min": 1,
+    "max": MOST,
+    "concurrency": SLOTS,
+    "cpu": 0.25,
+    "memory_mb": 1536,
+    "grace_seconds": 30,
+    "scaling": "fixed",
+}
+ONE_SLOT: dict[str, Any] = {"concurrency": 1, "cpu": 0.05, "memory_mb": 1024}
+BACKLOG = [20] * 100
+HOLD_SECONDS = 1800
+NO_OPS = 200
+WAVES = 10
+LONGEST_SECONDS = 120
+DRAIN_SECONDS = 3600
+
+# Worker settings of the chart and of Airflow where nobody sets anything else, but for what stands above.
+DEFAULT_PROBE = {
+    "enabled": True,
+    "initialDelaySeconds": 10,
+    "timeoutSeconds": 20,
+    "failureThreshold": 5,
+    "periodSeconds": 60,
+    # Written out: a value that the stack sets cannot be unset.
+    "command": [
+        "sh",
+        "-c",
+        "CONNECTION_CHECK_MAX_COUNT=0 exec /entrypoint python -m celery --app "
+        "airflow.providers.celery.executors.celery_executor.app inspect ping "
+        "-d celery@$(python -c 'import socket; print(socket.gethostname())')",
+    ],
+}
+DEFAULT_KEDA = {
+    "enabled": True,
+    "pollingInterval": 5,
+    "cooldownPeriod": 30,
+    "minReplicaCount": 1,
+    "maxReplicaCount": MOST,
+}
+DEFAULT_CONFIG = {
+    "core": {"default_task_retries": 0},
+    "celery": {"task_track_started": "True", "sync_parallelism": 0, "operation_timeout": 1.0},
+    "scheduler": {"task_queued_timeout": 600, "orphaned_tasks_check_interval": 300},
+    "workers": {"min_heartbeat_interval": 5},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """`by_hand` keeps what `floor` measured."""
+
+    cluster: Cluster
+    checkout: Checkout
+    charts: Path
+    rounds: int
+    pods: int
+    cold: int
+    tasks: int
+    by_hand: list[float] = field(default_factory=list[float])
+
+    def arrange(self, **workers: Any) -> None:
+        """`make up` with other worker settings, then wait for the workers there are when nothing waits."""
+        wanted = {**WORKERS, **workers}
+        self.checkout.change("local", workers=wanted)
+        self.checkout.up()
+        self.wait_workers(wanted["max"] if wanted["scaling"] == "fixed" else wanted["min"])
+
+    def wait_workers(self, number: int) -> None:
+        load.patient(f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900)
+
+    def wait_slots(self, workers: int) -> None:
+        load.patient(
+            f"{workers} worker(s) with tasks",
+            lambda: load.all_work(self.cluster, workers, workers * SLOTS),
+            600,
+        )
+
+    def run(self, dag: str, within: float, **conf: Any) -> list[Task]:
+        """Start a run and wait for its end, so many seconds at the most; its tasks."""
+        run = load.start(self.cluster, dag, **conf)
+        load.wait_ended(self.cluster, [run], within)
+        return load.tasks(self.cluster, [run])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make bench-workers", description=__doc__)
+    parser.add_argument("--charts", type=Path, required=True, help="directory with airflow-*.tgz")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=_names()
+    )
+    parser.add_argument("--rounds", type=int, default=20, help="tasks of queued-running")
+    parser.add_argument("--pods", type=int, default=5, help="pods of floor and of new-pod")
+    parser.add_argument("--cold", type=int, default=3, help="rounds of from-zero")
+    parser.add_argument("--tasks", type=int, default=1000, help="tasks of soak")
+    arguments = parser.parse_args()
+    charts = arguments.charts.resolve()
+    failed: list[str] = []
+
+    with load.stack(charts, workers=WORKERS) as (checkout, cluster):
+        bench = Bench(
+            cluster=cluster,
+            checkout=checkout,
+            charts=charts,
+            rounds=arguments.rounds,
+            pods=arguments.pods,
+            cold=arguments.cold,
+            tasks=arguments.tasks,
+        )
+        failed += _measure(bench, PARTS, arguments.only)
+        # Last: Pulumi knows nothing of what is changed there.
+        if set(arguments.only) & BY_DEFAULT.keys():
+            bench.arrange(scaling="queue")
+            failed += _measure(bench, BY_DEFAULT, arguments.only)
+    for name in failed:
+        print(f"failed: {name}", flush=True)
+    return 1 if failed else 0
+
+
+def _names() -> str:
+    return f"parts to measure, of {', '.join(PARTS)}; all of them if not given"
+
+
+def _measure(
+    bench: Bench, parts: Mapping[str, Callable[[Bench], None]], only: Sequence[str]
+) -> list[str]:
+    """Measure parts. Gives those that failed: the others are still worth their time."""
+    failed: list[str] = []
+    for name, part in parts.items():
+        if name not in only:
+            continue
+        what = f"{name}, the chart's defaults" if parts is BY_DEFAULT else name
+        step(what)
+        try:
+            part(bench)
+        except (*load.AWAY, RuntimeError) as error:
+            print(f"{error}\n{getattr(error, 'stderr', None) or ''}", flush=True)
+            failed.append(what)
+    return failed
+
+
+def queued_running(bench: Bench) -> None:
+    bench.arrange(max=1)
+    bench.wait_slots(1)
+    _show_waits(bench, "queued until running, a slot is free", "p95 3")
+
+
+def queued_running_by_default(bench: Bench) -> None:
+    _replicas_by_default(bench, 1)
+    _show_waits(bench, "  the chart's defaults")
+
+
+def _show_waits(bench: Bench, what: str, limit: str = "") -> None:
+    figures: list[float] = []
+    for _ in range(bench.rounds):
+        time.sleep(RANDOM.uniform(0.2, 5))
+        (task,) = bench.run(NO_OP, 120)
+        figures.append(load.waited(task))
+    show(what, figures, limit)
+
+
+def floor(bench: Bench) -> None:
+    """The time that a pod needs by itself: from `kubectl scale` until a task that waits for it runs."""
+
+    def by_hand(number: int) -> float:
+        now = time.time()
+        _scale(bench.cluster, number)
+        return now
+
+    bench.arrange(max=1, **ONE_SLOT)
+    bench.by_hand[:] = _new_pods(bench, by_hand)
+    _scale(bench.cluster, 1)
+    show("a pod by hand, until its first task runs", bench.by_hand)
+
+
+def new_pod(bench: Bench) -> None:
+    if not bench.by_hand:
+        floor(bench)
+    bench.arrange(scaling="queue", max=bench.pods + 1, **ONE_SLOT)
+    figures = _new_pods(bench, lambda _: None)
+    show("queued until running, on a new pod", figures, "p95 30")
+    show_one("  by hand / by queue, p95 of each", _p95(bench.by_hand) / _p95(figures))
+
+
+def _new_pods(bench: Bench, grow: Callable[[int], float | None]) -> list[float]:
+    """Fill the only slot, then queue one task more for each pod.
+
+    `grow` lets there be so many pods, and gives the moment that counts; None: when the task was queued.
+    """
+    figures: list[float] = []
+    runs: list[Run] = []
+    try:
+        for number in range(1, bench.pods + 2):
+            run = load.start(bench.cluster, LOAD, seconds=[HOLD_SECONDS])
+            runs.append(run)
+            load.patient("a task in the queue", lambda run=run: _queued(bench, run), every=0.2)
+            begun = grow(number) if number > 1 else None
+            load.patient("its body", lambda run=run: _running(bench, run) == 1)
+            if number == 1:
+                continue
+            # The task that prepares the body waits for the pod; the body then has it for itself.
+            tasks = load.tasks(bench.cluster, [run])
+            (first,) = [task for task in tasks if task.name != load.BODY]
+            figures.append(load.waited(first) if begun is None else (first.started or 0) - begun)
+    finally:
+        load.stop(bench.cluster, runs)
+    return figures
+
+
+def from_zero(bench: Bench) -> None:
+    bench.arrange(scaling="queue", min=0, max=1)
+    figures: list[float] = []
+    for _ in range(bench.cold):
+        bench.wait_workers(0)
+        (task,) = bench.run(NO_OP, 600)
+        figures.append(load.waited(task))
+    show("queued until running, from no worker", figures, "45")
+
+
+def backlog(bench: Bench) -> None:
+    if not bench.by_hand:
+        floor(bench)
+    pod = sorted(bench.by_hand)[len(bench.by_hand) // 2]
+    what = f"{len(BACKLOG)} tasks of {BACKLOG[0]} s"
+    bench.arrange()
+    bench.wait_slots(MOST)
+    warm = _drained(bench)
+    show_one(f"{what}, {MOST} warm workers", warm)
+    bench.arrange(scaling="cpu")
+    by_cpu = _drained(bench)
+    show_one(f"{what}, scaling: cpu", by_cpu)
+    bench.arrange(scaling="queue")
+    by_queue = _drained(bench)
+    limit = pod + 1.15 * warm
+    show_one(
+        f"{what}, scaling: queue", by_queue, f"{limit:.0f}: a pod + 1.15 x {MOST} warm workers"
+    )
+    show_one("  cpu / queue", by_cpu / by_queue, "2 at least")
+
+
+def backlog_by_default(bench: Bench) -> None:
+    _by_default(bench, {"keda": DEFAULT_KEDA})
+    bench.wait_workers(1)
+    show_one("  the chart's defaults, its KEDA", _drained(bench))
+
+
+def scale_in(bench: Bench) -> None:
+    bench.arrange(scaling="queue")
+    run = load.start(bench.cluster, LOAD, seconds=BACKLOG)
+    bench.wait_workers(MOST)
+    load.wait_ended(bench.cluster, [run], DRAIN_SECONDS)
+    ended = load.last_ended(load.tasks(bench.cluster, [run]))
+    bench.wait_workers(1)
+    show_one(f"idle, until {MOST} workers are one", time.time() - ended, "180")
+
+
+def soak(bench: Bench) -> None:
+    # Each task may end on a worker that goes.
+    bench.arrange(scaling="queue", grace_seconds=LONGEST_SECONDS + 60)
+    runs: list[Run] = []
+    for wave in range(WAVES):
+        size = bench.tasks // WAVES + (wave < bench.tasks % WAVES)
+        seconds = [RANDOM.randint(1, LONGEST_SECONDS) for _ in range(size)]
+        run = load.start(bench.cluster, LOAD, seconds=seconds)
+        runs.append(run)
+        seen: set[int] = set()
+
+        def over(run: Run = run, seen: set[int] = seen) -> bool:
+            seen.add(len(bench.cluster.pods("worker")))
+            return not load.unfinished(bench.cluster, [run])
+
+        load.patient(f"the end of wave {wave + 1}", over, DRAIN_SECONDS, every=5)
+        print(
+            f"  wave {wave + 1} of {WAVES}: {size} tasks, {min(seen)} to {max(seen)} workers",
+            flush=True,
+        )
+        # The next one comes while workers go.
+        time.sleep(RANDOM.uniform(60, 240))
+    became = load.outcome_of(bench.cluster, runs, bench.tasks)
+    retries = sum(task.tries - 1 for task in load.bodies(bench.cluster, runs))
+    print(f"{bench.tasks} tasks: {became}, tries again {retries}   limit 0 of each", flush=True)
+    if became != load.Outcome(lost=0, doubled=0, killed=0):
+        raise RuntimeError(f"soak: {became}")
+
+
+def throughput(bench: Bench) -> None:
+    bench.arrange(max=2)
+    bench.wait_slots(2)
+    _show_throughput(
+        bench, f"no-op tasks an hour, 2 workers x {SLOTS}", f"a hop in a chain of {HOPS}"
+    )
+
+
+def throughput_by_default(bench: Bench) -> None:
+    _replicas_by_default(bench, 2)
+    _show_throughput(
+        bench, "  the chart's defaults, tasks an hour", "  the chart's defaults, a hop"
+    )
+
+
+def _show_throughput(bench: Bench, rate: str, hop: str) -> None:
+    tasks = bench.run(LOAD, DRAIN_SECONDS, seconds=[0] * NO_OPS)
+    show_one(rate, 3600 * NO_OPS / load.spent([task for task in tasks if task.name == load.BODY]))
+    show_one(hop, load.spent(bench.run(CHAIN, DRAIN_SECONDS)) / HOPS)
+
+
+def connections(bench: Bench) -> None:
+    """Connections of Airflow when every slot of every worker has a task, against what the plan says."""
+    bench.arrange()
+    bench.wait_slots(MOST)
+    run = load.start(bench.cluster, LOAD, seconds=[60] * MOST * SLOTS)
+    load.patient("every slot with a task", lambda: _running(bench, run) == MOST * SLOTS)
+    seen: list[int] = []
+
+    def over() -> bool:
+        seen.append(int(load.query(bench.cluster, CONNECTIONS)))
+        return not load.unfinished(bench.cluster, [run])
+
+    load.patient("the end of the run", over)
+    status, said = bench.checkout.make("plan", ARGS="--json")
+    if status:
+        raise RuntimeError(said)
+    planned = needed_connections(said)
+    show_one("connections of Airflow, at the most", max(seen), f"{planned} of the plan, +- 10 %")
+    show_one("  measured / planned", max(seen) / planned, "0.9 to 1.1")
+
+
+CONNECTIONS = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+)
+
+
+def needed_connections(said: str) -> int:
+    """What `make plan ARGS=--json` says of them. Other lines may stand before its JSON."""
+    plan, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
+    (needed,) = [one["needed"] for one in plan["limits"] if one["name"] == "database connections"]
+    return needed
+
+
+def _drained(bench: Bench) -> float:
+    ended = bench.run(LOAD, DRAIN_SECONDS, seconds=BACKLOG)
+    tasks = [task for task in ended if task.name == load.BODY]
+    lost = len(BACKLOG) - sum(task.state == "success" for task in tasks)
+    if lost:
+        print(f"  {lost} of {len(BACKLOG)} tasks did not end in success", flush=True)
+    return load.spent(tasks)
+
+
+def _queued(bench: Bench, run: Run) -> bool:
+    return any(task.queued for task in load.tasks(bench.cluster, [run]))
+
+
+def _running(bench: Bench, run: Run) -> int:
+    return sum(task.state == "running" for task in load.bodies(bench.cluster, [run]))
+
+
+def _scale(cluster: Cluster, number: int) -> None:
+    cluster.kubectl("-n", NAMESPACE, "scale", "deployment/airflow-worker", f"--replicas={number}")
+
+
+def _p95(figures: Sequence[float]) -> float:
+    return percentile(figures, 0.95)
+
+
+def _replicas_by_default(bench: Bench, number: int) -> None:
+    _by_default(bench, {"keda": {"enabled": False}, "replicas": number})
+    bench.wait_workers(number)
+    bench.wait_slots(number)
+
+
+def _by_default(bench: Bench, scaling: Mapping[str, Any]) -> None:
+    """The release that runs, with the worker settings of the chart and of Airflow."""
+    memory = f"{WORKERS['memory_mb']}Mi"
+    worker_set = {
+        "name": "default",
+        "queue": "default",
+        "serviceAccount": {"name": "airflow-worker"},
+        "terminationGracePeriodSeconds": 600,
+        "hpa": {"enabled": False},
+        **scaling,
+        # KEDA finds its connection there.
+        "env": [
+            {
+                "name": "AIRFLOW_CONN_AIRFLOW_DB",
+                "valueFrom": {"secretKeyRef": {"name": "airflow-keda", "key": "connection"}},
+            }
+        ],
+        "resources": {
+            "requests": {"cpu": f"{round(WORKERS['cpu'] * 1000)}m", "memory": memory},
+            "limits": {"memory": memory},
+        },
+    }
+    values = {
+        "workers": {
+            "celery": {
+                "sets": [worker_set],
+                "livenessProbe": DEFAULT_PROBE,
+                "podDisruptionBudget": {"enabled": False},
+                "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": "50%"}},
+            }
+        },
+        "config": DEFAULT_CONFIG,
+    }
+    upgrade(bench.cluster, bench.charts, values)
+
+
+# In an order that changes the stack seldom. Each is complete by itself.
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "queued-running": queued_running,
+    "throughput": throughput,
+    "connections": connections,
+    "floor": floor,
+    "backlog": backlog,
+    "scale-in": scale_in,
+    "new-pod": new_pod,
+    "from-zero": from_zero,
+    "soak": soak,
+}
+BY_DEFAULT: dict[str, Callable[[Bench], None]] = {
+    "queued-running": queued_running_by_default,
+    "throughput": throughput_by_default,
+    "backlog": backlog_by_default,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
