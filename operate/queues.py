@@ -14,6 +14,8 @@ from sections.airflow import WorkerSettings
 from settings import Settings
 
 SECONDS = 30
+# A Python that imports Airflow, on a busy node.
+COUNT_SECONDS = 60
 # KEDA looks every few seconds.
 EFFECT_SECONDS = 30
 # https://keda.sh/docs/2.17/concepts/scaling-deployments/#pausing-autoscaling
@@ -35,7 +37,7 @@ unfinished = Task.state.in_(["scheduled", "queued", "running"])
 with create_session() as session:
     rows = session.execute(counted.where(unfinished).group_by(*key)).all()
 now = datetime.now(timezone.utc)
-print(json.dumps([
+print("tasks:", json.dumps([
     {
         "queue": queue,
         "dag": dag,
@@ -46,6 +48,8 @@ print(json.dumps([
     for queue, dag, state, count, since in rows
 ]))
 """
+
+ANSWER = "tasks: "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +87,16 @@ def tasks(cluster: Kubernetes) -> dict[str, Tasks]:
     """Unfinished tasks by queue, from Airflow's database."""
     where = ["--namespace", NAMESPACE, "--stdin", "deploy/airflow-api-server"]
     words = ["exec", *where, "--container", "api-server", "--", "python", "-"]
-    done = attempt(cluster.command(*words), seconds=SECONDS, stdin=COUNT_TASKS)
+    done = attempt(cluster.command(*words), seconds=COUNT_SECONDS, stdin=COUNT_TASKS)
     if done.returncode:
         last = " ".join(done.stderr.strip().splitlines()[-1:])
         raise Problem(
             f"the API server of Airflow could not count the tasks: {last}. "
             "See docs/runbooks/airflow-is-not-healthy.md"
         )
-    # Before it Airflow may say something of its own.
-    rows = json.loads(done.stdout.splitlines()[-1])
+    # Airflow logs to the same place.
+    (found,) = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
+    rows = json.loads(found.removeprefix(ANSWER))
     return {queue: _sum(rows, queue) for queue in sorted({row["queue"] for row in rows})}
 
 

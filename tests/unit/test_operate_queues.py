@@ -83,7 +83,7 @@ class Platform:
         self.answer("scaled", {"items": items})
 
     def tasks(self, *rows):
-        self.answer("tasks", f"Airflow says good morning\n{json.dumps(rows)}")
+        self.answer("tasks", f"good morning\n{queues.ANSWER}{json.dumps(rows)}\ngood night")
 
     def scheduler(self, given):
         self.answer("scheduler", given)
@@ -195,6 +195,7 @@ def test_the_tasks_are_counted_where_the_scheduler_may_be_away(platform, operate
     script = (platform.folder / "script").read_text()
     assert script == queues.COUNT_TASKS
     compile(script, "<stdin>", "exec")
+    assert f'print("{queues.ANSWER.strip()}", ' in script
 
 
 @pytest.mark.parametrize("state", ["queued", "scheduled"])
