@@ -5,7 +5,7 @@ CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help airflow up down repair preview plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-dags bench-engine bench-platform bench-workers chaos docs lock
+.PHONY: help airflow up down repair preview queues scale drain undrain pause resume plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-dags bench-engine bench-platform bench-workers chaos docs lock
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,25 @@ repair: .venv/lock ## Show what was changed in STACK behind Pulumi's back, and p
 
 preview: .venv/lock ## Show what `make up` would change
 	@.venv/bin/python -m operate preview --stack $(STACK)
+
+queues: .venv/lock ## Show workers, running and waiting tasks of each queue (ARGS=--json)
+	@.venv/bin/python -m operate queues --stack $(STACK) $(ARGS)
+
+scale: .venv/lock ## Let QUEUE=etl have MAX=10 workers (MIN=2): in the stack file, then as `make up`
+	@.venv/bin/python -m operate scale --stack $(STACK) --queue "$(QUEUE)" \
+		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)")
+
+drain: .venv/lock ## Let the workers of QUEUE=etl finish their tasks and go; new tasks wait
+	@.venv/bin/python -m operate drain --stack $(STACK) --queue "$(QUEUE)"
+
+undrain: .venv/lock ## Start the workers of QUEUE=etl again
+	@.venv/bin/python -m operate undrain --stack $(STACK) --queue "$(QUEUE)"
+
+pause: .venv/lock ## For maintenance: schedule nothing new, drain every queue
+	@.venv/bin/python -m operate pause --stack $(STACK)
+
+resume: .venv/lock ## End a pause: the scheduler first, then the workers
+	@.venv/bin/python -m operate resume --stack $(STACK)
 
 plan: .venv/lock ## Show what STACK declares: no network, account, Pulumi CLI or cluster (ARGS=--json)
 	@.venv/bin/python -m plan --stack $(STACK) $(ARGS)

@@ -83,6 +83,19 @@ def service_account(queue: str) -> str:
     return "airflow-worker" if queue == DEFAULT_QUEUE else f"airflow-worker-{queue}"
 
 
+def _worker_set(queue: str, queues: Collection[str]) -> str:
+    """Name of the worker set of a queue, one of `queues`."""
+    if queue != DEFAULT_QUEUE:
+        return queue
+    return ALONE if len(queues) == 1 else BESIDE_OTHERS
+
+
+def deployment(queue: str, queues: Collection[str]) -> str:
+    """Name of the workers of a queue in Kubernetes, and of what scales them."""
+    worker_set = _worker_set(queue, queues)
+    return "airflow-worker" if worker_set == ALONE else f"airflow-worker-{worker_set}"
+
+
 def worker_sets(
     queues: Mapping[str, WorkerSettings],
     *,
@@ -94,10 +107,9 @@ def worker_sets(
 
     `annotations` are for the pods of every queue, `keda_annotations` for those that KEDA scales.
     """
-    of_default = ALONE if len(queues) == 1 else BESIDE_OTHERS
     sets: list[dict[str, Any]] = []
     for queue, workers in queues.items():
-        name = of_default if queue == DEFAULT_QUEUE else queue
+        name = _worker_set(queue, queues)
         values = {
             "name": name,
             "queue": queue,

@@ -24,7 +24,7 @@ from typing import Any
 
 TURN = timedelta(seconds=3)
 # A worker hears of it with its next heartbeat, and gives the task some seconds to end.
-CLEAR_BEFORE = timedelta(seconds=20)
+CLEAR_BEFORE = timedelta(seconds=15)
 # Airflow's heartbeats come every second. A database or API server that is away stops them, too: then the
 # worker is still there.
 SILENCE = timedelta(seconds=15)

@@ -1,1 +1,1 @@
-"""Commands of a platform engineer, around the Pulumi CLI: up, down, preview."""
+"""Commands of a platform engineer: those around the Pulumi CLI, and those for every day."""

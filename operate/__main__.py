@@ -1,19 +1,23 @@
-"""python -m operate up|down|preview|repair --stack local"""
+"""python -m operate up|down|preview|repair|queues|scale|drain|undrain|pause|resume --stack local"""
 
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import pulumi
 
 from components import dag_relay, dag_relay_webhook, keda
-from operate import release, shell
+from operate import maintenance, release, shell, stack_file
+from operate import queues as of_queues
 from operate.aws import Aws
 from operate.kubernetes import NAMESPACE, Kubernetes
 from operate.shell import Problem
 from operate.stack import STATE, Stack, open_stack
 from plan import engine, verdict
 from policies import replacement
+from sections.airflow import DEFAULT_QUEUE
 from sections.platform import ExistingClusterSettings
 from settings import Settings
 
@@ -29,9 +33,11 @@ def up(name: str) -> int:
 
 
 def _apply(stack: Stack, settings: Settings) -> int:
-    status = _guard(stack, settings) or stack.run(
-        "up", "--yes", "--skip-preview", "--suppress-outputs"
-    )
+    return _guard(stack, settings) or _update(stack, settings)
+
+
+def _update(stack: Stack, settings: Settings) -> int:
+    status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:
         return status
     cluster = _cluster(stack, settings)
@@ -39,6 +45,13 @@ def _apply(stack: Stack, settings: Settings) -> int:
         raise Problem(
             f"stack {stack.name!r} is up, but its state has no cluster: nothing to wait for"
         )
+    if maintenance.is_paused(cluster):
+        # An upgrade may have started what has a number of replicas in its manifest.
+        _say("Airflow is paused, and stays so")
+        _pause(cluster, settings, stack.name)
+        cluster.wait_healthy(_say, away={"scheduler"})
+        _say(f"\nThe stack is up, and Airflow is paused: `make resume STACK={stack.name}`")
+        return 0
     cluster.wait_healthy(_say)
     print(_next_steps(cluster, settings))
     return 0
@@ -92,6 +105,108 @@ def down(name: str) -> int:
     elif not status:
         print("\nNothing is left.")
     return status
+
+
+def queues(name: str, as_json: bool = False) -> int:
+    """Show workers, running and waiting tasks of each queue."""
+    cluster, settings = _running(name)
+    some = of_queues.workers(cluster, settings, name)
+    unfinished = of_queues.tasks(cluster)
+    paused = maintenance.is_paused(cluster)
+    if as_json:
+        print(json.dumps(of_queues.as_json(some, unfinished, paused=paused), indent=2))
+        return 0
+    print("\n".join(of_queues.table(some, unfinished, name)))
+    if paused:
+        print(f"Airflow is paused: `make resume STACK={name}`")
+    return 0
+
+
+def scale(name: str, queue: str, most: int | None = None, least: int | None = None) -> int:
+    """Change in the stack file how many workers a queue may have, then apply it as `up` does."""
+    _, before = engine.run_stack(name)
+    of_queues.check_known(list(before.all_queues), queue, name)
+    bounds = {"min": least, "max": most}
+    section = ("workers",) if queue == DEFAULT_QUEUE else ("queues", queue)
+    key = ("config", f"{engine.project()}:settings", *section)
+    numbers = {(*key, bound): number for bound, number in bounds.items() if number is not None}
+    if not numbers:
+        raise Problem("how many workers? Say MAX=, MIN=, or both")
+    with stack_file.changed(engine.stack_path(name), numbers, _say):
+        settings = _checked(name)
+        stack = _opened(name, settings)
+        if not stack.exists():
+            _create(stack, settings)
+        _recover(stack, settings)
+        if stack.run("preview", "--diff") or _guard(stack, settings):
+            raise Problem("the preview failed, see above; nothing was changed")
+    return _update(stack, settings)
+
+
+def drain(name: str, queue: str) -> int:
+    """Let the workers of a queue finish their tasks and go; no new task starts."""
+    cluster, settings = _running(name)
+    one = of_queues.of(of_queues.workers(cluster, settings, name), queue, name)
+    _say(f"{queue}: stopping {one.name}")
+    of_queues.drain(cluster, [one])
+    print(of_queues.rest(one, of_queues.tasks(cluster), name))
+    return 0
+
+
+def undrain(name: str, queue: str) -> int:
+    """Start the workers of a drained queue again."""
+    cluster, settings = _running(name)
+    one = of_queues.of(of_queues.workers(cluster, settings, name), queue, name)
+    if not one.drained:
+        print(f"{queue}: is not drained")
+        return 0
+    of_queues.undrain(cluster, [one])
+    print(f"{queue}: its workers start. See `make queues STACK={name}`")
+    return 0
+
+
+def pause(name: str) -> int:
+    """Before maintenance: schedule nothing new, and drain every queue."""
+    cluster, settings = _running(name)
+    some = _pause(cluster, settings, name)
+    unfinished = of_queues.tasks(cluster)
+    for one in some:
+        print(of_queues.rest(one, unfinished, name))
+    print(f"Airflow is paused. `make queues STACK={name}` shows what still runs; end it with")
+    print(f"`make resume STACK={name}`")
+    return 0
+
+
+def resume(name: str) -> int:
+    """After maintenance: start the scheduler, then the workers of every queue."""
+    cluster, settings = _running(name)
+    some = of_queues.workers(cluster, settings, name)
+    schedulers = settings.airflow.replicas.scheduler
+    if maintenance.resume(cluster, some, schedulers, _say):
+        cluster.wait_healthy(_say)
+        print("Airflow runs again.")
+        return 0
+    print("Airflow is not paused.")
+    for one in some:
+        if one.drained:
+            print(f"{one.queue}: is drained: `make undrain QUEUE={one.queue} STACK={name}`")
+    return 0
+
+
+def _pause(cluster: Kubernetes, settings: Settings, name: str) -> list[of_queues.Workers]:
+    some = of_queues.workers(cluster, settings, name)
+    maintenance.pause(cluster, some, settings.airflow.replicas.scheduler, _say)
+    return some
+
+
+def _running(name: str) -> tuple[Kubernetes, Settings]:
+    """Cluster and settings of a stack that is there. Rules that it breaks are for `up` to tell."""
+    _, settings = engine.run_stack(name)
+    stack = _opened(name, settings)
+    cluster = _cluster(stack, settings) if stack.exists() else None
+    if cluster is None:
+        raise Problem(f"stack {name!r} is not there: `make up STACK={name}` first")
+    return cluster, settings
 
 
 def _checked(name: str) -> Settings:
@@ -226,20 +341,45 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
-COMMANDS = {"up": up, "down": down, "preview": preview, "repair": repair}
+QUEUE: Mapping[str, Any] = {
+    "required": True,
+    "help": "a queue of the stack file; default: that of `workers`",
+}
+COMMANDS: Mapping[str, tuple[Callable[..., int], Mapping[str, Mapping[str, Any]]]] = {
+    "up": (up, {}),
+    "down": (down, {}),
+    "preview": (preview, {}),
+    "repair": (repair, {}),
+    "queues": (queues, {"--json": {"action": "store_true", "dest": "as_json"}}),
+    "scale": (
+        scale,
+        {
+            "--queue": QUEUE,
+            "--max": {"type": int, "dest": "most", "help": "workers at the most"},
+            "--min": {"type": int, "dest": "least", "help": "workers when nothing waits"},
+        },
+    ),
+    "drain": (drain, {"--queue": QUEUE}),
+    "undrain": (undrain, {"--queue": QUEUE}),
+    "pause": (pause, {}),
+    "resume": (resume, {}),
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m operate", description=__doc__)
     verbs = parser.add_subparsers(dest="command", required=True)
-    for name, command in COMMANDS.items():
+    for name, (command, options) in COMMANDS.items():
         verb = verbs.add_parser(name, help=command.__doc__, description=command.__doc__)
         verb.add_argument(
             "--stack", required=True, help=f"one of {', '.join(engine.stack_names())}"
         )
-    arguments = parser.parse_args()
+        for option, how in options.items():
+            verb.add_argument(option, **how)
+    arguments = vars(parser.parse_args())
+    command, _ = COMMANDS[arguments.pop("command")]
     try:
-        return COMMANDS[arguments.command](arguments.stack)
+        return command(arguments.pop("stack"), **arguments)
     except (Problem, pulumi.RunError) as mistake:
         print(mistake, file=sys.stderr)
         return 1

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,12 +138,15 @@ class Kubernetes:
             if not job.get("status", {}).get("succeeded")
         }
 
-    def wait_healthy(self, say: Callable[[str], None]) -> None:
-        """Wait until every part is healthy and every job is done. Raises `Problem` with what is not."""
+    def wait_healthy(self, say: Callable[[str], None], away: Collection[str] = ()) -> None:
+        """Wait until every part is healthy and every job is done. Raises `Problem` with what is not.
+
+        Parts that are `away` are so on purpose.
+        """
         deadline = time.monotonic() + HEALTH_SECONDS
         last: dict[str, str] = {}
         while time.monotonic() < deadline:
-            seen = self.health()
+            seen = {part: state for part, state in self.health().items() if part not in away}
             if seen:
                 seen |= self.jobs()
             if seen != last:

@@ -242,9 +242,18 @@ def stack_names() -> list[str]:
     return sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 
 
+def stack_path(stack: str) -> Path:
+    return ROOT / f"Pulumi.{stack}.yaml"
+
+
+def project() -> str:
+    """Its name is the first part of every key in a stack file."""
+    return yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"]
+
+
 def read_stack(stack: str) -> Iterator[tuple[str, str, bool]]:
     """Configuration of a stack as the CLI hands it over: key, text, whether it is secret."""
-    path = ROOT / f"Pulumi.{stack}.yaml"
+    path = stack_path(stack)
     if not path.exists():
         known = ", ".join(stack_names())
         raise pulumi.RunError(f"{path.name}: no such stack file; there are {known}")
@@ -287,13 +296,13 @@ def _twice(node: Any, above: str = "") -> Iterator[str]:
 def run_stack(stack: str) -> tuple[Declaration, Settings]:
     """Run the real program of a stack; the settings are those that it read."""
     entries = list(read_stack(stack))
-    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"]
-    _refuse_unknown_keys(stack, project, [key for key, _, _ in entries])
+    name = project()
+    _refuse_unknown_keys(stack, name, [key for key, _, _ in entries])
     program: dict[str, Any] = {}
     declaration = run(
         lambda: program.update(runpy.run_path(str(ROOT / "__main__.py"))),
         stack=stack,
-        project=project,
+        project=name,
         config={key: text for key, text, _ in entries},
         secret_keys=frozenset(key for key, _, secret in entries if secret),
     )

@@ -2,6 +2,8 @@
 
 import pytest
 
+from components.airflow_values import deployment
+
 
 def _worker(rendered):
     return rendered.airflow.all("Deployment")["airflow-worker"]
@@ -62,6 +64,32 @@ def test_keda_finds_a_connection_that_its_driver_understands(of, name):
     (reference,) = [e["valueFrom"]["secretKeyRef"] for e in environment if e["name"] == variable]
     content = of(name).declared("Secret", "airflow")[reference["name"]]
     assert content[reference["key"]].value.startswith("postgresql://")
+
+
+def test_workers_are_found_under_the_names_that_the_chart_gives_them(any_stack):
+    queues = any_stack.settings.all_queues
+    names = {queue: deployment(queue, queues) for queue in queues}
+
+    assert sorted(names.values()) == sorted(pod.name for pod in any_stack.airflow.workers)
+    for queue, settings in queues.items():
+        scaled = names[queue] in any_stack.airflow.all("ScaledObject")
+        assert scaled is (settings.scaling == "queue"), "`make drain` marks it"
+
+
+def test_what_drains_a_queue_is_nothing_that_an_upgrade_knows(of):
+    manifests = of("queues").airflow
+
+    for scaled in manifests.all("ScaledObject").values():
+        assert "annotations" not in scaled["metadata"]
+    with_number = {n for n, d in manifests.all("Deployment").items() if "replicas" in d["spec"]}
+    assert {n for n in with_number if "-worker" in n} == {"airflow-worker-slow"}, "scaling: fixed"
+
+
+def test_what_a_pause_notes_on_the_scheduler_is_nothing_that_an_upgrade_knows(any_stack):
+    scheduler = any_stack.airflow.all("Deployment")["airflow-scheduler"]
+
+    assert "annotations" not in scheduler["metadata"]
+    assert scheduler["spec"]["replicas"] == any_stack.settings.airflow.replicas.scheduler
 
 
 def test_a_fixed_number_of_workers_is_fixed(of):

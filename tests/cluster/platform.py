@@ -87,9 +87,12 @@ class Checkout:
         content["config"] |= {f"airflow-platform:{key}": text for key, text in secrets.items()}
         self.file(stack).write_text(yaml.safe_dump(content))
 
-    def start(self, target: str, stack: str = "local", **env: str) -> "subprocess.Popen[str]":
+    def start(
+        self, target: str, stack: str = "local", *variables: str, **env: str
+    ) -> "subprocess.Popen[str]":
+        """Begin a target. `variables` are those of make, such as `QUEUE=etl`."""
         return subprocess.Popen(
-            ["make", target, f"STACK={stack}"],
+            ["make", target, f"STACK={stack}", *variables],
             cwd=self.folder,
             env={**{k: v for k, v in os.environ.items() if k not in OUTER_MAKE}, **env},
             stdout=subprocess.PIPE,
@@ -98,9 +101,11 @@ class Checkout:
             start_new_session=True,
         )
 
-    def make(self, target: str, stack: str = "local", **env: str) -> tuple[int, str]:
+    def make(
+        self, target: str, stack: str = "local", *variables: str, **env: str
+    ) -> tuple[int, str]:
         """Run a target to its end: its status and all it printed."""
-        process = self.start(target, stack, **env)
+        process = self.start(target, stack, *variables, **env)
         try:
             said, _ = process.communicate(timeout=UP_SECONDS)
         except BaseException:

@@ -39,7 +39,7 @@ def test_a_cost_that_stays_is_not_written_again():
 
 
 @pytest.mark.parametrize(
-    ("seconds_left", "cleared"), [(None, False), (300, False), (21, False), (20, True), (-5, True)]
+    ("seconds_left", "cleared"), [(None, False), (300, False), (16, False), (15, True), (-5, True)]
 )
 def test_a_task_is_cleared_when_its_worker_is_about_to_be_killed(seconds_left, cleared):
     until = None if seconds_left is None else NOW + timedelta(seconds=seconds_left)

@@ -98,7 +98,7 @@ def test_of_two_workers_the_idle_one_goes(start, api, cluster, settings, checkou
 
 
 def test_a_worker_that_is_evicted_finishes_its_task(start, api, cluster):
-    run = start(15)  # less than its grace of 30 s
+    run = start(8)  # its worker has 30 s
     cluster.kubectl(
         "-n", "airflow", "delete", "pod", busy_worker(api, cluster, run), "--wait=false"
     )
