@@ -39,6 +39,8 @@ def _apply(stack: Stack, settings: Settings) -> int:
         raise Problem(
             f"stack {stack.name!r} is up, but its state has no cluster: nothing to wait for"
         )
+    for workers in cluster.wake_workers():
+        _say(f"started {workers}: it had none left, and by CPU none would come")
     cluster.wait_healthy(_say)
     print(_next_steps(cluster, settings))
     return 0
@@ -149,7 +151,7 @@ def _recover(stack: Stack, settings: Settings) -> None:
     cluster = _cluster(stack, settings)
     interrupted = stack.interrupted_creates()
     releases = {"airflow": NAMESPACE}
-    if settings.needs_keda:
+    if settings.installs_keda:
         releases["keda"] = keda.NAMESPACE  # otherwise a KEDA that is there is somebody else's
     forgotten = cluster.clear_interrupted_releases(releases, interrupted) if cluster else ()
     for revision in forgotten:

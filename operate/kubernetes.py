@@ -130,6 +130,24 @@ class Kubernetes:
             part: state["status"] or "missing" for part, state in json.loads(done.stdout).items()
         }
 
+    def wake_workers(self) -> list[str]:
+        """Start the least number of workers where there are none and an autoscaler would wait for ever.
+
+        KEDA starts from 0. Where it left 0, and workers follow the CPU from now on, nobody else starts one.
+        """
+        deployments = self.items("deployment", "release=airflow,component=worker")
+        asleep = {d["metadata"]["name"] for d in deployments if d["spec"]["replicas"] == 0}
+        woken: list[str] = []
+        for autoscaler in self.items("hpa", "release=airflow") if asleep else ():
+            workers = autoscaler["spec"]["scaleTargetRef"]["name"]
+            of_keda = "ownerReferences" in autoscaler["metadata"]
+            if workers in asleep and not of_keda:
+                number = f"--replicas={autoscaler['spec']['minReplicas']}"
+                where = ["--namespace", NAMESPACE, f"deployment/{workers}", number]
+                output(self.command("scale", *where), seconds=30)
+                woken.append(workers)
+        return woken
+
     def jobs(self) -> dict[str, str]:
         """Jobs of the release that have still to end, such as the one that makes the user `admin`."""
         return {

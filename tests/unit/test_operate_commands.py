@@ -94,17 +94,23 @@ def test_a_throw_away_stack_is_not_looked_at_twice(tools, stack, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("scaling", "looked_into"), [("queue", ["airflow", "keda"]), ("cpu", ["airflow"])]
+    ("scaling", "existing", "looked_into"),
+    [
+        ("queue", False, ["airflow", "keda"]),
+        ("queue", True, ["airflow"]),
+        ("cpu", False, ["airflow"]),
+    ],
 )
 def test_a_keda_that_the_stack_does_not_install_is_left_alone(
-    tools, stack, tmp_path, scaling, looked_into
+    tools, stack, tmp_path, scaling, existing, looked_into
 ):
     tools("pulumi", """printf %s '{"deployment": {}}'""")
     tools("kubectl", """printf %s '{"items": []}'""")
     local: Settings = stack("local")[1]
     workers = local.workers.model_copy(update={"scaling": scaling})
+    keda = local.keda.model_copy(update={"existing": existing})
 
-    commands._recover(opened(tmp_path), local.model_copy(update={"workers": workers}))
+    commands._recover(opened(tmp_path), local.model_copy(update={"workers": workers, "keda": keda}))
 
     asked = [call for call in tools.calls() if "owner=helm" in call]
     assert [call.split("--namespace ")[1].split()[0] for call in asked] == looked_into
