@@ -66,7 +66,7 @@ relay_args = DagRelayArgs(
     load_balancer_cidr=platform.load_balancer_cidr,
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=inside))
-if stack.needs_keda:
+if stack.installs_keda:
     keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
     # Its chart writes into the namespace of Airflow too.
     keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)

@@ -1,5 +1,6 @@
 """Task slots and database connections: what a stack asks for, and what it may have. Pure arithmetic."""
 
+import math
 import re
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -28,6 +29,22 @@ POOL_SIZE = 5
 MAX_OVERFLOW = 10
 # The migration job, `airflow` commands by hand, KEDA, monitoring, and PostgreSQL's own reserve of 3.
 RESERVED_CONNECTIONS = 15
+
+# KEDA asks for each queue twice at a time, for its own loop and for the autoscaler's, and connections live on
+# for a while when its node dies.
+KEDA_CONNECTIONS = 5
+
+# The largest size that c, m or r instances of both processors have: r7i.48xlarge, r8g.48xlarge.
+# https://docs.aws.amazon.com/eks/latest/userguide/automode-learn-instances.html#auto-supported-instances
+# https://aws.amazon.com/ec2/instance-types/r7i/ , https://aws.amazon.com/ec2/instance-types/r8g/
+NODE_CPU, NODE_GIB = 192, 1536
+# https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html : pods on a node of any size.
+NODE_PODS = 110
+# Kubernetes and the system keep up to a tenth of a node.
+POD_CPU = 0.9 * NODE_CPU
+POD_MB = int(0.9 * NODE_GIB * 1024)
+# What git-sync and the log groomer beside a worker request: values/airflow.yaml.
+SIDECARS_CPU, SIDECARS_MB = 0.02, 96
 
 # Measured on Airflow 3.2.2: a worker with 16 slots takes 667 MB (PSS) when idle, 1.42 GB with 16 small tasks.
 WORKER_MB = 640
@@ -76,6 +93,23 @@ def schedulable_tasks(queues: Collection["WorkerSettings"], airflow: "AirflowSet
 def worker_connections(queue: "WorkerSettings") -> int:
     """Connections of all workers of a queue: each task slot, and the worker, with its Celery result."""
     return queue.max * (queue.concurrency + 1)
+
+
+def keda_connection_limit(queues: Collection["WorkerSettings"]) -> int:
+    """Connections that KEDA's user may open. What it does open is among `RESERVED_CONNECTIONS`."""
+    return KEDA_CONNECTIONS * sum(queue.scaling == "queue" for queue in queues)
+
+
+def worker_requests(queue: "WorkerSettings") -> tuple[float, int]:
+    """CPU and memory, in MiB, that the pod of one worker requests."""
+    return round(queue.cpu + SIDECARS_CPU, 2), queue.memory_mb + SIDECARS_MB
+
+
+def least_nodes(queue: "WorkerSettings") -> int:
+    """Nodes for all workers of a queue, if each node is of the largest size."""
+    cpu, memory_mb = worker_requests(queue)
+    on_a_node = min(NODE_PODS, int(POD_CPU / cpu), int(POD_MB / memory_mb))
+    return math.ceil(queue.max / on_a_node)
 
 
 def database_connections(queues: Collection["WorkerSettings"], airflow: "AirflowSettings") -> int:

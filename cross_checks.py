@@ -134,11 +134,40 @@ def _maxima(queues: Iterable[str]) -> str:
     return " or ".join(f"{key_of(name)}.max" for name in queues)
 
 
-def _charts_are_in_their_directory(charts: Any, workers: Any, queues: Any) -> Iterator[Mistake]:
+def _an_existing_keda_is_in_an_existing_cluster(cluster: Any, keda: Any) -> Iterator[Mistake]:
+    if cluster.kind == "eks" and keda.existing:
+        yield (
+            "keda.existing",
+            "needs cluster.kind: existing; this stack makes its cluster, and there is no KEDA in it",
+        )
+
+
+def _a_worker_fits_a_node(cluster: Any, workers: Any, queues: Any) -> Iterator[Mistake]:
+    if cluster.kind != "eks":
+        return
+    for name, queue in all_queues(workers, queues).items():
+        cpu, memory_mb = capacity.worker_requests(queue)
+        if cpu > capacity.POD_CPU:
+            yield (
+                f"{key_of(name)}.cpu",
+                f"{queue.cpu:g} and its sidecars are {cpu:g} CPU, and the largest node has "
+                f"{capacity.POD_CPU:g} for pods: no worker would ever start; lower it",
+            )
+        if memory_mb > capacity.POD_MB:
+            yield (
+                f"{key_of(name)}.memory_mb",
+                f"{queue.memory_mb} and its sidecars are {memory_mb} MiB, and the largest node has "
+                f"{capacity.POD_MB} for pods: no worker would ever start; lower it",
+            )
+
+
+def _charts_are_in_their_directory(
+    charts: Any, workers: Any, queues: Any, keda: Any
+) -> Iterator[Mistake]:
     if charts.source is None or "://" in charts.source:
         return
-    keda = need_keda(all_queues(workers, queues).values())
-    needed = [AIRFLOW, KEDA] if keda else [AIRFLOW]
+    own_keda = need_keda(all_queues(workers, queues).values()) and not keda.existing
+    needed = [AIRFLOW, KEDA] if own_keda else [AIRFLOW]
     missing = [
         chart.archive for chart in needed if not Path(charts.source, chart.archive).is_file()
     ]
@@ -160,6 +189,8 @@ CHECKS = (
     _the_image_runs_on_the_nodes,
     _slots_can_be_used,
     _connections_fit_the_database,
+    _an_existing_keda_is_in_an_existing_cluster,
+    _a_worker_fits_a_node,
     _charts_are_in_their_directory,
 )
 

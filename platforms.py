@@ -130,7 +130,7 @@ def on_existing_cluster(
             namespace=namespace.name,
             password=secrets.database_password,
             password_generation=stack.rotation.database,
-            for_keda=stack.needs_keda,
+            keda_namespace=stack.keda.namespace if stack.needs_keda else None,
             settings=database_settings,
         ),
         opts=inside,

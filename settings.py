@@ -27,6 +27,7 @@ from sections.platform import (
     ContainerDatabaseSettings,
     EksSettings,
     ExistingClusterSettings,
+    KedaSettings,
     LogSettings,
     NetworkSettings,
     RdsSettings,
@@ -51,6 +52,7 @@ class Settings(Section):
         default={},
         description="More queues with workers of their own: `name: {the settings of workers}`",
     )
+    keda: KedaSettings = KedaSettings()
     airflow: AirflowSettings = AirflowSettings()
     logs: LogSettings = LogSettings()
     charts: ChartSettings = ChartSettings()
@@ -64,6 +66,10 @@ class Settings(Section):
     @property
     def needs_keda(self) -> bool:
         return need_keda(self.all_queues.values())
+
+    @property
+    def installs_keda(self) -> bool:
+        return self.needs_keda and not self.keda.existing
 
     @property
     def longest_grace_seconds(self) -> int:

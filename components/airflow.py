@@ -8,9 +8,11 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+import capacity
 from components import airflow_values
 from components.airflow_secrets import AirflowSecrets, AirflowSecretsArgs
 from components.charts import AIRFLOW
+from components.keda_role import KedaRole, KedaRoleArgs
 from components.named_secret import annotations
 from components.namespace import PODS_OF_AIRFLOW
 from components.task_keeper import TaskKeeper, TaskKeeperArgs
@@ -28,6 +30,7 @@ from settings import Secrets
 VALUES = Path(__file__).parents[1] / "values"
 # Helm waits so long for every pod: a new node, the image, the first migration.
 TIMEOUT_SECONDS = 1200
+DATABASE_CA = "rds-ca"  # the ConfigMap that values/aws.yaml mounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +92,7 @@ class Airflow(pulumi.ComponentResource):
             needed.append(
                 k8s.core.v1.ConfigMap(
                     f"{name}-database-ca",
-                    metadata={"name": "rds-ca", "namespace": args.namespace},
+                    metadata={"name": DATABASE_CA, "namespace": args.namespace},
                     data={"ca.pem": args.database_ca},
                     opts=child,
                 )
@@ -108,18 +111,31 @@ class Airflow(pulumi.ComponentResource):
             max_history=10,
             opts=pulumi.ResourceOptions(parent=self, depends_on=needed, delete_before_replace=True),
         )
-        metadata, *_ = secrets.every_pod
         TaskKeeper(
             f"{name}-task-keeper",
             TaskKeeperArgs(
                 namespace=args.namespace,
                 image=args.airflow.image_reference,
                 queues=list(args.queues),
-                metadata=metadata,
-                has_database_ca=args.database_ca is not None,
+                metadata=secrets.every_pod[0],
+                database_ca=DATABASE_CA if args.database_ca is not None else None,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
         )
+        if secrets.keda is not None:
+            KedaRole(
+                f"{name}-keda-role",
+                KedaRoleArgs(
+                    namespace=args.namespace,
+                    image=args.airflow.image_reference,
+                    metadata=secrets.every_pod[0],
+                    keda=secrets.keda,
+                    connection_limit=capacity.keda_connection_limit(args.queues.values()),
+                    database_ca=DATABASE_CA if args.database_ca is not None else None,
+                ),
+                # Beside the release: KEDA can log in before the release has its workers.
+                opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
+            )
         self.url = args.airflow.url
         self.register_outputs({"url": self.url})
 
@@ -146,7 +162,6 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
                 "sets": airflow_values.worker_sets(
                     args.queues,
                     annotations=basic,
-                    keda_annotations=annotations(*secrets.keda),
                     own_nodes=args.own_nodes,
                 ),
             }

@@ -34,12 +34,12 @@ class AirflowSecretsArgs:
 
 class AirflowSecrets(pulumi.ComponentResource):
     """The Secrets by use: `every_pod`, `signing` (API server and scheduler),
-    `keda` (workers, where KEDA reads it), `admin`.
+    `keda` (KEDA alone, although workers carry it: there KEDA looks which Secret it is), `admin`.
     """
 
     every_pod: Sequence[NamedSecret]
     signing: Sequence[NamedSecret]
-    keda: Sequence[NamedSecret]
+    keda: NamedSecret | None
     admin: NamedSecret
 
     def __init__(
@@ -68,21 +68,24 @@ class AirflowSecrets(pulumi.ComponentResource):
                 opts=child,
             )
 
-        address = pulumi.Output.format(
-            "{}:{}@{}:{}/{}",
-            database.USER,
-            args.database_password.apply(_quoted),
-            args.database_host,
-            database.PORT,
-            database.NAME,
-        )
+        def address(user: str, known: pulumi.Output[str]) -> pulumi.Output[str]:
+            return pulumi.Output.format(
+                "{}:{}@{}:{}/{}",
+                user,
+                known.apply(_quoted),
+                args.database_host,
+                database.PORT,
+                database.NAME,
+            )
+
+        of_airflow = address(database.USER, args.database_password)
         verified = (
             f"?sslmode=verify-full&sslrootcert={keda.CA_PATH}/ca.pem" if args.database_tls else ""
         )
         metadata = secret(
             "metadata",
-            connection=pulumi.Output.concat("postgresql+psycopg2://", address, verified),
-            connection_async=pulumi.Output.concat("postgresql+asyncpg://", address),
+            connection=pulumi.Output.concat("postgresql+psycopg2://", of_airflow, verified),
+            connection_async=pulumi.Output.concat("postgresql+asyncpg://", of_airflow),
         )
         broker = secret(
             "broker",
@@ -110,9 +113,20 @@ class AirflowSecrets(pulumi.ComponentResource):
                 opts=child,
             ),
         )
-        # Its driver knows no `+psycopg2`.
-        url = pulumi.Output.concat("postgresql://", address, verified)
-        self.keda = (secret("keda", connection=url),) if args.for_keda else ()
+        self.keda = None
+        if args.for_keda:
+            of_keda = address(
+                keda.USER,
+                password(
+                    f"{name}-keda-password",
+                    configured=None,
+                    generation=args.rotation.keda,
+                    opts=child,
+                ),
+            )
+            # Its driver knows no `+psycopg2`.
+            url = pulumi.Output.concat("postgresql://", of_keda, verified)
+            self.keda = secret("keda", connection=url)
         self.register_outputs({})
 
     def _fernet_keys(

@@ -53,7 +53,7 @@ def scaling(workers: WorkerSettings) -> dict[str, Any]:
                 "cooldownPeriod": KEDA_COOLDOWN_SECONDS,
                 "advanced": {"horizontalPodAutoscalerConfig": {"behavior": BEHAVIOR}},
             },
-            # KEDA finds its connection in the environment of the worker, under this name.
+            # KEDA looks here which Secret has its connection. The chart has no other place for it.
             "env": [
                 {
                     "name": "AIRFLOW_CONN_AIRFLOW_DB",
@@ -100,13 +100,9 @@ def worker_sets(
     queues: Mapping[str, WorkerSettings],
     *,
     annotations: Mapping[str, Any] | None = None,
-    keda_annotations: Mapping[str, Any] | None = None,
     own_nodes: bool = False,
 ) -> list[dict[str, Any]]:
-    """Values under `workers.celery.sets`: the workers of each queue.
-
-    `annotations` are for the pods of every queue, `keda_annotations` for those that KEDA scales.
-    """
+    """Values under `workers.celery.sets`: the workers of each queue. `annotations` are for all their pods."""
     sets: list[dict[str, Any]] = []
     for queue, workers in queues.items():
         name = _worker_set(queue, queues)
@@ -117,7 +113,6 @@ def worker_sets(
             # Of a set they replace those that all sets share.
             "podAnnotations": {
                 **(annotations or {}),
-                **((keda_annotations or {}) if workers.scaling == "queue" else {}),
                 **(STAYS if own_nodes else {}),
             },
             **worker_values(workers),

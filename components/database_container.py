@@ -37,10 +37,12 @@ SQL
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseContainerArgs:
+    """`keda_namespace` is where KEDA asks from; None: there is none."""
+
     namespace: pulumi.Input[str]
     password: pulumi.Output[str] | None
     password_generation: int
-    for_keda: bool
+    keda_namespace: str | None
     settings: ContainerDatabaseSettings
 
 
@@ -107,7 +109,9 @@ class DatabaseContainer(pulumi.ComponentResource):
                 after_start=["bash", "-c", AFTER_START],
                 files={"/etc/postgres": {"config_map": {"name": access.metadata.name}}},
                 annotations=annotations(secret),
-                clients=[AIRFLOW, keda.OPERATOR] if args.for_keda else [AIRFLOW],
+                clients=[AIRFLOW, keda.operator(args.keda_namespace)]
+                if args.keda_namespace
+                else [AIRFLOW],
             ),
             opts=child,
         )

@@ -10,15 +10,20 @@ from components.charts import KEDA
 from components.namespace import NAME as WATCHED
 from components.namespace import PART_OF
 from sections.airflow import ChartSettings
+from sections.platform import KEDA_NAMESPACE as NAMESPACE
 
-NAMESPACE = "keda"
+# Its user of PostgreSQL: components/keda_role.py.
+USER = "airflow_keda"
 # Where its pods find the certificates that vouch for the database.
 CA_PATH = "/etc/rds-ca"
-# The pods that connect to PostgreSQL, for its NetworkPolicy.
-OPERATOR = {
-    "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": NAMESPACE}},
-    "pod_selector": {"match_labels": {"app": "keda-operator"}},
-}
+
+
+def operator(namespace: str) -> dict[str, Any]:
+    """The pods that connect to PostgreSQL, as a NetworkPolicy peer."""
+    return {
+        "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": namespace}},
+        "pod_selector": {"match_labels": {"app": "keda-operator"}},
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,13 +22,16 @@ MEMORY_MB = 512  # measured: 290 MB, most of it Airflow's models
 
 @dataclass(frozen=True, kw_only=True)
 class TaskKeeperArgs:
-    """`metadata` holds the connection to the database; `has_database_ca`: it speaks TLS."""
+    """`metadata` holds the connection to the database.
+
+    `database_ca` names the ConfigMap with its certificates; None: it speaks no TLS.
+    """
 
     namespace: pulumi.Input[str]
     image: str
     queues: Sequence[str]
     metadata: NamedSecret
-    has_database_ca: bool
+    database_ca: str | None
 
 
 class TaskKeeper(pulumi.ComponentResource):
@@ -69,8 +72,8 @@ class TaskKeeper(pulumi.ComponentResource):
             opts=child,
         )
         volumes: dict[str, Any] = {"/keeper": {"config_map": {"name": config.metadata.name}}}
-        if args.has_database_ca:
-            volumes[keda.CA_PATH] = {"config_map": {"name": "rds-ca"}}
+        if args.database_ca is not None:
+            volumes[keda.CA_PATH] = {"config_map": {"name": args.database_ca}}
         labels = {**PODS_OF_AIRFLOW, "component": NAME}
         k8s.apps.v1.Deployment(
             f"{name}-deployment",

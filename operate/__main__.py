@@ -52,6 +52,8 @@ def _update(stack: Stack, settings: Settings) -> int:
         cluster.wait_healthy(_say, away={"scheduler"})
         _say(f"\nThe stack is up, and Airflow is paused: `make resume STACK={stack.name}`")
         return 0
+    for workers in cluster.wake_workers():
+        _say(f"started {workers}: it had none left, and by CPU none would come")
     cluster.wait_healthy(_say)
     print(_next_steps(cluster, settings))
     return 0
@@ -264,7 +266,7 @@ def _recover(stack: Stack, settings: Settings) -> None:
     cluster = _cluster(stack, settings)
     interrupted = stack.interrupted_creates()
     releases = {"airflow": NAMESPACE}
-    if settings.needs_keda:
+    if settings.installs_keda:
         releases["keda"] = keda.NAMESPACE  # otherwise a KEDA that is there is somebody else's
     forgotten = cluster.clear_interrupted_releases(releases, interrupted) if cluster else ()
     for revision in forgotten:

@@ -8,7 +8,7 @@ from typing import Any
 
 from components import keda
 from components.airflow_values import deployment
-from operate.kubernetes import NAMESPACE, Kubernetes
+from operate.kubernetes import DRAINED, NAMESPACE, Kubernetes
 from operate.shell import Problem, attempt, output
 from sections.airflow import WorkerSettings
 from settings import Settings
@@ -156,8 +156,8 @@ def drain(cluster: Kubernetes, some: Sequence[Workers]) -> None:
         if one.settings.scaling == "queue":
             _do(cluster, "annotate", f"{SCALED_OBJECT}/{one.name}", f"{PAUSED}=0", "--overwrite")
         else:
-            # An autoscaler leaves a Deployment with no replicas alone.
-            _do(cluster, "scale", f"deployment/{one.name}", "--replicas=0")
+            # An autoscaler leaves a Deployment with no replicas alone; the mark is for `make up`.
+            _set(cluster, one, replicas=0, mark="true")
     for one in some:
         if one.settings.scaling == "queue":
             _wait_for_keda(cluster, one)
@@ -185,7 +185,13 @@ def undrain(cluster: Kubernetes, some: Sequence[Workers]) -> None:
             _do(cluster, "annotate", f"{SCALED_OBJECT}/{one.name}", f"{PAUSED}-")
         else:
             least = one.settings.min if one.settings.scaling == "cpu" else one.settings.max
-            _do(cluster, "scale", f"deployment/{one.name}", f"--replicas={least}")
+            _set(cluster, one, replicas=least, mark=None)
+
+
+def _set(cluster: Kubernetes, one: Workers, *, replicas: int, mark: str | None) -> None:
+    change = {"metadata": {"annotations": {DRAINED: mark}}, "spec": {"replicas": replicas}}
+    patch = f"--patch={json.dumps(change)}"
+    _do(cluster, "patch", f"deployment/{one.name}", "--type=merge", patch)
 
 
 def _do(cluster: Kubernetes, verb: str, *words: str) -> None:

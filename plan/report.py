@@ -53,6 +53,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "kubernetes:core/v1:Namespace": ("metadata.name", "metadata.labels"),
     "kubernetes:core/v1:Secret": ("metadata.name", "stringData"),
     "kubernetes:core/v1:PersistentVolumeClaim": ("spec.resources.requests.storage",),
+    "kubernetes:batch/v1:Job": ("spec.template.spec.containers.0.image",),
     "kubernetes:apps/v1:StatefulSet": ("spec.template.spec.containers.0.image", "spec.replicas"),
     "kubernetes:networking.k8s.io/v1:NetworkPolicy": (
         "spec.podSelector.matchLabels",
@@ -117,7 +118,7 @@ class Queue:
         }[of.scaling]
         capacity_type = "spot or on-demand" if of.spot else "on-demand"
         nodes = (
-            f"own nodes, {capacity_type}, {of.architecture}"
+            f"own nodes, {capacity_type}, {of.architecture}, {self.nodes}"
             if self.own_nodes
             else "nodes of the cluster"
         )
@@ -130,6 +131,15 @@ class Queue:
     @property
     def slots(self) -> int:
         return capacity.task_slots([self.settings])
+
+    @property
+    def nodes(self) -> str:
+        """What its nodes must have when all workers are there."""
+        cpu, memory_mb = capacity.worker_requests(self.settings)
+        return (
+            f"{capacity.least_nodes(self.settings)} or more for {self.settings.max * cpu:g} CPU and "
+            f"{self.settings.max * memory_mb / 1024:g} GiB with sidecars"
+        )
 
     @property
     def cpu(self) -> float:

@@ -168,7 +168,7 @@ class WorkerSettings(Section):
     memory_mb: int = Field(
         default=3072,
         ge=capacity.worker_memory_mb(1),
-        le=393216,
+        le=capacity.NODE_GIB * 1024,
         description="Memory of a worker, in MiB",
     )
     spot: bool = Field(
@@ -339,6 +339,7 @@ class RotationSettings(Section):
     admin: Generation = Field(default=1, description="Password of the user `admin`")
     database: Generation = Field(default=1, description="Password of the database")
     redis: Generation = Field(default=1, description="Password of Redis")
+    keda: Generation = Field(default=1, description="Password with which KEDA reads the database")
     webhook: Generation = Field(
         default=1, description="Secret with which the Git host signs what it announces"
     )

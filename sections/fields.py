@@ -119,8 +119,9 @@ GitUrl = Annotated[
 ]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
 # https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ : above 1 m.
-Cpu = Annotated[float, Field(ge=0.01, le=96)]
+Cpu = Annotated[float, Field(ge=0.01, le=capacity.NODE_CPU)]
 Architecture = Literal["amd64", "arm64"]
+NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$")]
 InstanceClass = Annotated[str, AfterValidator(_instance_class)]

@@ -13,6 +13,7 @@ from sections.fields import (
     CaFile,
     Cidr,
     InstanceClass,
+    NamespaceName,
     RoleArn,
     Section,
 )
@@ -126,6 +127,27 @@ class RedisSettings(Section):
         if self.storage_gb * 1024 < 3 * self.memory_mb:
             raise ValueError(
                 "storage_gb must hold three times memory_mb: the append-only file and its rewrite"
+            )
+        return self
+
+
+KEDA_NAMESPACE = "keda"
+
+
+class KedaSettings(Section):
+    existing: bool = Field(
+        default=False, description="The cluster has a KEDA of somebody else: install none"
+    )
+    namespace: NamespaceName = Field(
+        default=KEDA_NAMESPACE, description="Where that KEDA is, which then reads the database"
+    )
+
+    @model_validator(mode="after")
+    def _namespace_is_that_of_an_existing_one(self) -> "KedaSettings":
+        if "namespace" in self.model_fields_set and not self.existing:
+            raise ValueError(
+                f"namespace {self.namespace} needs existing: true; a KEDA of the stack's own is in "
+                f"{KEDA_NAMESPACE}"
             )
         return self
 

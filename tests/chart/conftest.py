@@ -68,6 +68,13 @@ VARIANTS = {
             }
         },
     ),
+    "existing-keda": (
+        "local",
+        {
+            "workers": {"scaling": "queue"},
+            "keda": {"existing": True, "namespace": "keda-system"},
+        },
+    ),
     "queue-on-existing": ("local", {"queues": {"etl": {"max": 2, "concurrency": 6}}}),
 }
 GIT_LOGINS = {f"{PROJECT}:git_token": "a-git-token", f"{PROJECT}:git_ssh_key": "an-ssh-key"}

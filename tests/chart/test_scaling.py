@@ -1,7 +1,11 @@
 """The number of workers follows what the settings say, and no task is lost when it falls."""
 
+import re
+
 import pytest
 
+import capacity
+from components import keda_role
 from components.airflow_values import deployment
 
 
@@ -92,6 +96,52 @@ def test_what_a_pause_notes_on_the_scheduler_is_nothing_that_an_upgrade_knows(an
     assert scheduler["spec"]["replicas"] == any_stack.settings.airflow.replicas.scheduler
 
 
+# Of PostgreSQL, and of the table. Whatever else a query names, KEDA's user may not read.
+WORDS = {"select", "ceil", "count", "decimal", "from", "where", "or", "and", "in"}
+READABLE = {"task_instance", "state", "queue"}
+
+
+def test_keda_asks_for_nothing_that_its_user_may_not_read(any_stack):
+    for name, scaled in any_stack.airflow.all("ScaledObject").items():
+        (trigger,) = scaled["spec"]["triggers"]
+        query = re.sub(r"'[^']*'", "", trigger["metadata"]["query"].lower())
+        assert set(re.findall(r"[a-z_]+", query)) - WORDS == READABLE, name
+    granted = re.search(r"GRANT SELECT \((.+)\) ON (\w+)", keda_role.SCRIPT.read_text())
+    assert {*granted[1].split(", "), granted[2]} == READABLE
+
+
+def test_keda_s_user_is_made_wherever_keda_counts_and_nowhere_else(any_stack):
+    jobs = any_stack.declaration.all("kubernetes:batch/v1:Job")
+
+    assert len(jobs) == bool(any_stack.airflow.all("ScaledObject"))
+    for job in jobs:
+        pod = job.inputs["spec"]["template"]
+        labels = pod["metadata"]["labels"].items()
+        for kind in ("Service", "NetworkPolicy", "PodDisruptionBudget", "Deployment"):
+            for name, thing in any_stack.airflow.all(kind).items():
+                selector = thing["spec"].get("selector") or thing["spec"]["podSelector"]
+                wanted = selector.get("matchLabels", selector).items()
+                assert not wanted <= labels, f"{kind} {name} is not about it"
+        images = {c["image"] for p in any_stack.airflow.workers for c in p.containers}
+        assert pod["spec"]["containers"][0]["image"] in images
+
+
+def test_sidecars_of_a_worker_request_no_more_than_its_nodes_are_counted_for(any_stack):
+    for pod in any_stack.airflow.workers:
+        requests = [
+            container["resources"]["requests"]
+            for container in pod.spec["containers"]
+            if container["name"] != "worker"
+        ]
+        cpu = sum(int(r["cpu"].removesuffix("m")) for r in requests) / 1000
+        memory_mb = sum(int(r["memory"].removesuffix("Mi")) for r in requests)
+        counted = (capacity.SIDECARS_CPU, capacity.SIDECARS_MB)
+        if any_stack.settings.dags.mode == "git-sync":
+            assert (cpu, memory_mb) == counted
+        else:
+            assert (cpu, memory_mb) < counted, "there is no git-sync"
+
+
 def test_a_fixed_number_of_workers_is_fixed(of):
     assert _worker(of("fixed"))["spec"]["replicas"] == 4
     assert of("fixed").airflow.all("HorizontalPodAutoscaler") == {}
@@ -170,6 +220,8 @@ def test_an_existing_cluster_has_no_nodes_for_workers_only(of):
 
 def test_keda_is_installed_for_the_queue_only(of):
     assert of("local").keda is of("cpu").keda is of("fixed").keda is None
+    assert of("existing-keda").keda is None, "it would fight with the one that is there"
+    assert of("existing-keda").airflow.all("ScaledObject")
 
 
 @pytest.mark.parametrize("name", ["dev", "queue-from-zero"])

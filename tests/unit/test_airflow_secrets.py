@@ -54,15 +54,32 @@ VERIFIED = "?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem"
 
 @pytest.mark.parametrize(("tls", "options"), [(True, VERIFIED), (False, "")], ids=["tls", "plain"])
 @pytest.mark.parametrize(
-    ("secret", "driver"),
-    [("airflow-metadata", "postgresql+psycopg2"), ("airflow-keda", "postgresql")],
+    ("secret", "login"),
+    [
+        ("airflow-metadata", "postgresql+psycopg2://airflow:pw"),
+        ("airflow-keda", "postgresql://airflow_keda:s-keda-password-1"),
+    ],
 )
 def test_the_certificate_of_the_database_is_verified_where_there_is_one(
-    secrets, secret, driver, tls, options
+    secrets, secret, login, tls, options
 ):
     connection = secret_data(secrets(database_tls=tls), secret)["connection"]
 
-    assert connection == f"{driver}://airflow:pw@db.example:5432/airflow{options}"
+    assert connection == f"{login}@db.example:5432/airflow{options}"
+
+
+def test_keda_has_a_password_of_its_own_that_rotates_alone(secrets):
+    old, new = secrets(), secrets(rotation={"keda": 2})
+
+    assert ":s-keda-password-2@" in secret_data(new, "airflow-keda")["connection"]
+    others = [f"airflow-{what}" for what in ("metadata", "broker", "fernet", "api", "jwt", "admin")]
+    assert [secret_data(new, n) for n in others] == [secret_data(old, n) for n in others]
+
+
+def test_another_password_of_airflow_is_none_of_keda_s(secrets):
+    old, new = (secret_data(secrets(password=p), "airflow-keda") for p in ("one", "two"))
+
+    assert old == new
 
 
 @pytest.mark.parametrize("tls", [True, False])
@@ -85,7 +102,6 @@ def test_the_broker_is_redis(secrets):
     [
         ("airflow-metadata", "connection", "db.example"),
         ("airflow-metadata", "connection-async", "db.example"),
-        ("airflow-keda", "connection", "db.example"),
         ("airflow-broker", "connection", "redis.example"),
     ],
     ids=lambda v: v,
@@ -104,6 +120,7 @@ def test_keda_has_a_connection_only_where_it_runs(secrets):
     }
 
     assert "airflow-keda" not in names
+    assert "s-keda-password" not in {r.name for r in secrets(for_keda=False).all(GENERATED)}
     assert "airflow-metadata" in names
 
 

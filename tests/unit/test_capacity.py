@@ -158,3 +158,30 @@ def test_the_workers_of_every_queue_count():
     assert capacity.schedulable_tasks(queues, airflow) == 76
     assert capacity.worker_connections(queues[1]) == 2 * 4
     assert capacity.database_connections(queues, airflow) == 5 * 15 + 4 * 9 + 2 * 4 + 15
+
+
+def test_keda_may_open_connections_for_each_queue_that_it_scales():
+    by_tasks, by_cpu = WorkerSettings(), WorkerSettings(scaling="cpu")
+
+    assert capacity.keda_connection_limit([by_tasks]) == 5
+    assert capacity.keda_connection_limit([by_tasks, by_cpu, by_tasks]) == 10
+
+
+@pytest.mark.parametrize(
+    ("workers", "nodes"),
+    [
+        ({"max": 1}, 1),
+        ({"max": 20, "cpu": 2, "memory_mb": 6144}, 1),
+        # 192 CPU and 1536 GiB, of which a tenth is not for pods: 10 workers of 16.02 CPU
+        ({"max": 10, "cpu": 16}, 1),
+        ({"max": 11, "cpu": 16}, 2),
+        # 5 workers of 256 GiB and their sidecars
+        ({"max": 5, "memory_mb": 262144}, 1),
+        ({"max": 6, "memory_mb": 262144}, 2),
+        # no node has more than 110 pods
+        ({"max": 110, "cpu": 0.1}, 1),
+        ({"max": 111, "cpu": 0.1}, 2),
+    ],
+)
+def test_the_least_number_of_nodes_is_that_of_the_largest_ones(workers, nodes):
+    assert capacity.least_nodes(WorkerSettings(**workers)) == nodes

@@ -26,6 +26,7 @@ ON_AWS = {
     "queues": {},
     "airflow": settings.AirflowSettings(),
     "logs": settings.LogSettings(),
+    "keda": settings.KedaSettings(),
     "charts": settings.ChartSettings(),
 }
 ON_EXISTING = {
@@ -41,6 +42,7 @@ GIT_SERVER = settings.GitServerSettings()
 ANNOUNCED = settings.DagSettings(repo=HTTPS.repo, webhook=True)
 PROTECTED = settings.RdsSettings(kind="rds", protect=True)
 
+KEDA_OF_OTHERS = settings.KedaSettings(existing=True)
 ARM = settings.WorkerSettings(architecture="arm64")
 
 
@@ -191,6 +193,27 @@ BROKEN = [
         ),
     ),
     (
+        "_an_existing_keda_is_in_an_existing_cluster",
+        ON_AWS,
+        {"keda": KEDA_OF_OTHERS},
+        ("keda.existing", "needs cluster.kind: existing; this stack makes its cluster"),
+    ),
+    (
+        "_a_worker_fits_a_node",
+        ON_AWS,
+        {"workers": settings.WorkerSettings(cpu=172.79)},
+        ("workers.cpu", "172.79 and its sidecars are 172.81 CPU, and the largest node has 172.8"),
+    ),
+    (
+        "_a_worker_fits_a_node",
+        ON_AWS,
+        {"queues": {"etl": settings.WorkerSettings(memory_mb=1415482)}},
+        (
+            "queues.etl.memory_mb",
+            "1415482 and its sidecars are 1415578 MiB, and the largest node has 1415577 for pods",
+        ),
+    ),
+    (
         "_slots_can_be_used",
         ON_AWS,
         {"queues": {"etl": workers(1, 1)}, "airflow": airflow(32, 1)},
@@ -245,6 +268,9 @@ SOUND = [
     (ON_AWS, {"workers": workers(4, 8), "airflow": airflow(16, 2)}),
     (ON_AWS, {"workers": workers(4, 8), "airflow": airflow(None, 1)}),
     (ON_EXISTING, {"workers": workers(25, 4)}),
+    (ON_EXISTING, {"keda": KEDA_OF_OTHERS}),
+    (ON_AWS, {"workers": settings.WorkerSettings(cpu=172.78, memory_mb=1415481)}),
+    (ON_EXISTING, {"workers": settings.WorkerSettings(cpu=192, memory_mb=1572864)}),
 ]
 
 
@@ -304,6 +330,7 @@ def test_a_directory_of_charts_has_every_chart_that_is_installed(tmp_path, there
         "charts": settings.ChartSettings(source=str(tmp_path)),
         "workers": settings.WorkerSettings(scaling=scaling),
         "queues": {},
+        "keda": settings.KedaSettings(),
     }
 
     found = " ".join(what for _, what in cross_checks.mistakes(sections))
@@ -319,10 +346,12 @@ def test_one_queue_that_follows_its_tasks_needs_the_chart_of_keda(tmp_path):
         "charts": settings.ChartSettings(source=str(tmp_path)),
         "workers": settings.WorkerSettings(scaling="cpu"),
         "queues": {"etl": settings.WorkerSettings()},
+        "keda": settings.KedaSettings(),
     }
 
     ((key, what),) = cross_checks.mistakes(sections)
     assert (key, KEDA.archive in what) == ("charts.source", True)
+    assert list(cross_checks.mistakes({**sections, "keda": KEDA_OF_OTHERS})) == [], "it is there"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ ARGS = DatabaseContainerArgs(
     namespace="airflow",
     password=None,
     password_generation=1,
-    for_keda=False,
+    keda_namespace=None,
     settings=ContainerDatabaseSettings(kind="container", storage_gb=9),
 )
 
@@ -124,14 +124,16 @@ def test_the_data_is_on_the_volume(database):
 
 AIRFLOW = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
 KEDA = {
-    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda"}},
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda-system"}},
     "podSelector": {"matchLabels": {"app": "keda-operator"}},
 }
 
 
-@pytest.mark.parametrize(("for_keda", "clients"), [(False, [AIRFLOW]), (True, [AIRFLOW, KEDA])])
-def test_only_airflow_and_keda_where_it_scales_reach_postgres(database, for_keda, clients):
-    policy = database(for_keda=for_keda).one("kubernetes:networking.k8s.io/v1:NetworkPolicy")
+@pytest.mark.parametrize(
+    ("namespace", "clients"), [(None, [AIRFLOW]), ("keda-system", [AIRFLOW, KEDA])]
+)
+def test_only_airflow_and_keda_where_it_scales_reach_postgres(database, namespace, clients):
+    policy = database(keda_namespace=namespace).one("kubernetes:networking.k8s.io/v1:NetworkPolicy")
 
     (rule,) = policy.inputs["spec"]["ingress"]
     assert rule["from"] == clients

@@ -635,3 +635,54 @@ def test_the_lock_of_a_killed_command_that_nobody_has_reaped_is_no_lock():
         assert not stacks._lives(killed.pid), "`make up` would wait for a zombie"
     finally:
         killed.wait()
+
+
+def workers(name, replicas, **annotations):
+    metadata = {"name": name, "annotations": annotations}
+    return {"metadata": metadata, "spec": {"replicas": replicas}}
+
+
+DRAINED = {"airflow-platform/drained": "true"}
+
+
+def autoscaler(workers, **metadata):
+    spec = {"minReplicas": 2, "scaleTargetRef": {"name": workers}}
+    return {"metadata": metadata, "spec": spec}
+
+
+OF_KEDA = {"ownerReferences": [{"kind": "ScaledObject"}]}
+
+
+@pytest.mark.parametrize(
+    ("deployments", "autoscalers", "woken"),
+    [
+        ([workers("a", 0), workers("b", 1)], [autoscaler("a"), autoscaler("b")], ["a"]),
+        ([workers("a", 0)], [autoscaler("a", **OF_KEDA)], []),
+        ([workers("a", 0)], [], []),
+        ([workers("a", 3)], [autoscaler("a")], []),
+        ([workers("a", 0, **DRAINED)], [autoscaler("a")], []),
+    ],
+    ids=[
+        "by CPU, none left",
+        "KEDA starts from 0",
+        "nobody scales them",
+        "there are some",
+        "drained",
+    ],
+)
+def test_workers_that_follow_the_cpu_from_now_on_do_not_stay_at_none(
+    tools, deployments, autoscalers, woken
+):
+    answers = {"deployments": deployments, "hpa": autoscalers}
+    cases = "".join(
+        f"*'get {kind} '*) printf %s '{json.dumps({'items': items})}';;\n"
+        for kind, items in answers.items()
+    )
+    tools("kubectl", f'case "$*" in\n{cases}esac')
+
+    assert KIND.wake_workers() == woken
+    scaled = [call for call in tools.calls() if " scale " in call]
+    assert scaled == [
+        f"kubectl --context kind-a scale --namespace airflow deployment/{name} --replicas=2"
+        for name in woken
+    ]

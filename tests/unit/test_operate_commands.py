@@ -93,18 +93,44 @@ def test_a_throw_away_stack_is_not_looked_at_twice(tools, stack, tmp_path):
     assert tools.calls() == []
 
 
+# A cluster that is well, but for workers that follow the CPU and of which KEDA left none.
+NO_WORKER = r"""case "$*" in
+*"get deployment "*) echo '{"items": [{"metadata": {"name": "airflow-worker"}, "spec": {"replicas": 0}}]}';;
+*"get hpa "*) echo '{"items": [{"metadata": {},
+  "spec": {"minReplicas": 1, "scaleTargetRef": {"name": "airflow-worker"}}}]}';;
+*" exec "*) echo '{"metadatabase": {"status": "healthy"}}';;
+*) echo '{"items": []}';;
+esac"""
+
+
+def test_an_up_that_finds_no_worker_and_nobody_to_start_one_does_it(tools, stack, tmp_path, capsys):
+    tools("pulumi", "exit 0")
+    tools("kubectl", NO_WORKER)
+
+    assert commands._apply(opened(tmp_path), settings(stack, "local")) == 0
+
+    assert any("deployment/airflow-worker --replicas=1" in call for call in tools.calls())
+    assert "started airflow-worker" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
-    ("scaling", "looked_into"), [("queue", ["airflow", "keda"]), ("cpu", ["airflow"])]
+    ("scaling", "existing", "looked_into"),
+    [
+        ("queue", False, ["airflow", "keda"]),
+        ("queue", True, ["airflow"]),
+        ("cpu", False, ["airflow"]),
+    ],
 )
 def test_a_keda_that_the_stack_does_not_install_is_left_alone(
-    tools, stack, tmp_path, scaling, looked_into
+    tools, stack, tmp_path, scaling, existing, looked_into
 ):
     tools("pulumi", """printf %s '{"deployment": {}}'""")
     tools("kubectl", """printf %s '{"items": []}'""")
     local: Settings = stack("local")[1]
     workers = local.workers.model_copy(update={"scaling": scaling})
+    keda = local.keda.model_copy(update={"existing": existing})
 
-    commands._recover(opened(tmp_path), local.model_copy(update={"workers": workers}))
+    commands._recover(opened(tmp_path), local.model_copy(update={"workers": workers, "keda": keda}))
 
     asked = [call for call in tools.calls() if "owner=helm" in call]
     assert [call.split("--namespace ")[1].split()[0] for call in asked] == looked_into

@@ -138,7 +138,7 @@ def platform(tmp_path, monkeypatch):
         *jsonpath=*) printf %s "$(cat after)" ;;
         *--stdin*) cat > script; cat tasks ;;
         *" exec "*) cat health ;;
-        *" get secret "*|*" get job "*) echo '{"items": []}' ;;""",
+        *" get secret "*|*" get job "*|*" get hpa "*) echo '{"items": []}' ;;""",
     )
     tool(
         "pulumi",
@@ -282,15 +282,21 @@ def test_a_stack_that_is_not_there_has_no_queues(platform, operate):
     assert (status, said) == (1, "stack 'local' is not there: `make up STACK=local` first\n")
 
 
+def patched(name, replicas, mark):
+    change = {"metadata": {"annotations": {"airflow-platform/drained": mark}}}
+    change["spec"] = {"replicas": replicas}
+    return f"patch deployment/{name} --type=merge --patch={json.dumps(change)}"
+
+
 DRAINED = {
-    "default": f"scale deployment/{DEFAULT} --replicas=0",
+    "default": patched(DEFAULT, 0, "true"),
     "etl": f"annotate scaledobjects.keda.sh/{ETL} autoscaling.keda.sh/paused-replicas=0 --overwrite",
-    "slow": f"scale deployment/{SLOW} --replicas=0",
+    "slow": patched(SLOW, 0, "true"),
 }
 UNDRAINED = {
-    "default": f"scale deployment/{DEFAULT} --replicas=1",
+    "default": patched(DEFAULT, 1, None),
     "etl": f"annotate scaledobjects.keda.sh/{ETL} autoscaling.keda.sh/paused-replicas-",
-    "slow": f"scale deployment/{SLOW} --replicas=2",
+    "slow": patched(SLOW, 2, None),
 }
 
 

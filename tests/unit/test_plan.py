@@ -84,7 +84,9 @@ FACTS = {
         "multiAz no, storageEncrypted yes, publiclyAccessible no",
         "Bucket logs-bucket  forceDestroy yes",
         "default: 1 to 4 workers by waiting tasks, each 8 tasks",
-        "own nodes, spot or on-demand, amd64; 120 s to finish",
+        "own nodes, spot or on-demand, amd64, 1 or more for 4.08 CPU and 12.375 GiB with sidecars; "
+        "120 s to finish",
+        "Job airflow-keda-role-job  image apache/airflow:3.2.2",
         "Warnings: none",
         "worker slots: 32 of 32 (4 workers x 8 tasks; parallelism 32 x 1 scheduler(s))",
         "database connections: 111 of 405 (",
@@ -108,8 +110,8 @@ FACTS = {
         "Release airflow-release  chart airflow, version 1.22.0, namespace airflow",
         "executor: CeleryExecutor",
         "dags.gitSync.subPath: dags",
-        "at most 160 slots, 40 CPU, 120 GiB, 180 database connections; own nodes, on-demand, amd64; "
-        "7200 s to finish",
+        "at most 160 slots, 40 CPU, 120 GiB, 180 database connections; own nodes, on-demand, amd64, "
+        "1 or more for 40.4 CPU and 121.875 GiB with sidecars; 7200 s to finish",
         "scheduler.replicas: 2",
         "config.api.base_url: https://airflow.example.com",
         "config.logging.remote_base_log_folder: s3://logs-bucket",
@@ -520,7 +522,8 @@ def test_every_queue_has_its_line_in_the_plan_and_its_part_of_the_limits(plan, w
     assert [line.split(":")[0] for line in queues] == ["  default", "  etl", "  slow"]
     assert queues[1] == (
         "  etl: 0 to 6 workers by waiting tasks, each 2 tasks, 1 CPU, 8192 MiB; at most 12 slots, 6 CPU, "
-        "48 GiB, 18 database connections; own nodes, spot or on-demand, amd64; 600 s to finish"
+        "48 GiB, 18 database connections; own nodes, spot or on-demand, amd64, 1 or more for 6.12 CPU and "
+        "48.5625 GiB with sidecars; 600 s to finish"
     )
     assert "slow: 2 workers, each 8 tasks" in queues[2]
     assert "own nodes, on-demand, arm64" in queues[2]

@@ -349,8 +349,8 @@ BOUNDS = {
     "WorkerSettings.min": (LEAST, "workers.min", 0, 500),
     "WorkerSettings.max": (LEAST, "workers.max", 1, 500),
     "WorkerSettings.concurrency": (LEAST, "workers.concurrency", 1, 64),
-    "WorkerSettings.cpu": (LEAST, "workers.cpu", 0.01, 96),
-    "WorkerSettings.memory_mb": (LEAST, "workers.memory_mb", 704, 393216),
+    "WorkerSettings.cpu": (LOCAL, "workers.cpu", 0.01, 192),
+    "WorkerSettings.memory_mb": (LOCAL, "workers.memory_mb", 704, 1572864),
     "WorkerSettings.grace_seconds": (LEAST, "workers.grace_seconds", 30, 86400),
     "ReplicaSettings.scheduler": (LEAST, "airflow.replicas.scheduler", 1, 10),
     "ReplicaSettings.api_server": (LEAST, "airflow.replicas.api_server", 1, 10),
@@ -364,6 +364,7 @@ BOUNDS = {
     "RotationSettings.admin": (LEAST, "rotation.admin", 1, None),
     "RotationSettings.database": (LEAST, "rotation.database", 1, None),
     "RotationSettings.redis": (LEAST, "rotation.redis", 1, None),
+    "RotationSettings.keda": (LEAST, "rotation.keda", 1, None),
     "RotationSettings.webhook": (LEAST, "rotation.webhook", 1, None),
 }
 
@@ -969,6 +970,28 @@ def test_the_names_of_a_queue_fit_into_the_limits_of_kubernetes_and_of_iam():
     assert len(f"airflow-workers-{longest}") <= 63, "a label has the name of the NodePool"
     assert len(f"airflow-worker-{longest}") <= 63, "the name of the headless Service"
     assert len(f"logs-airflow-worker-{longest}-1234567") <= 64, "an IAM role, with Pulumi's suffix"
+
+
+def test_a_keda_of_somebody_else_is_in_the_namespace_keda_unless_it_says_otherwise(load):
+    queue = {**LOCAL, "workers": {"scaling": "queue"}}
+    for keda, installs, namespace in (
+        ({}, True, "keda"),
+        ({"existing": True}, False, "keda"),
+        ({"existing": True, "namespace": "keda-system"}, False, "keda-system"),
+    ):
+        given = load({**queue, "keda": keda})
+        assert (given.needs_keda, given.installs_keda) == (True, installs)
+        assert given.keda.namespace == namespace
+    assert load(LOCAL).installs_keda is False, "no queue needs it"
+
+
+def test_a_namespace_of_a_keda_that_is_not_there_is_refused(mistakes):
+    for keda in ({"namespace": "keda"}, {"existing": False, "namespace": "keda"}):
+        assert mistakes({**LOCAL, "keda": keda}) == [
+            "keda: namespace keda needs existing: true; a KEDA of the stack's own is in keda"
+        ]
+    (line,) = mistakes({**LOCAL, "keda": {"existing": True, "namespace": "Keda"}})
+    assert line.startswith("keda.namespace: ")
 
 
 def test_every_mistake_of_every_queue_is_told_at_once(mistakes):

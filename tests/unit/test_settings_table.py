@@ -74,7 +74,7 @@ def test_the_table_has_every_setting_once_with_the_default_that_it_takes():
     ("name", "values"),
     [
         ("`workers.max`", "integer, 1 to 500"),
-        ("`workers.cpu`", "number, 0.01 to 96 cores"),
+        ("`workers.cpu`", "number, 0.01 to 192 cores"),
         ("`redis.memory_mb`", "integer, 64 to 16384 MiB"),
         ("`dags.poll_seconds`", "number, 0.5 to 3600 seconds"),
         ("`airflow.parallelism`", "integer, from 1"),

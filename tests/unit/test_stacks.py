@@ -19,6 +19,7 @@ RELEASE = "kubernetes:helm.sh/v3:Release"
 SECRET = "kubernetes:core/v1:Secret"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 SERVER = "kubernetes:apps/v1:StatefulSet"
+JOB = "kubernetes:batch/v1:Job"
 # They belong to the cluster, or stand in a namespace that is not Airflow's.
 ELSEWHERE = {"kube-system", "keda", None}
 
@@ -82,6 +83,7 @@ def test_no_component_changes_its_type_by_accident(declaration):
         "airflow:k8s:ExistingCluster",
         "airflow:k8s:GitServer",
         "airflow:k8s:Keda",
+        "airflow:k8s:KedaRole",
         "airflow:k8s:LoadBalancer",
         "airflow:k8s:Namespace",
         "airflow:k8s:Redis",
@@ -333,6 +335,47 @@ def test_keda_counts_in_a_database_that_lets_it_in(program):
     assert operator in rule["from"], "otherwise no worker is ever added"
 
 
+def test_a_keda_of_somebody_else_is_let_in_and_none_is_installed(program):
+    keda = {"existing": True, "namespace": "keda-system"}
+    found = program("local", workers={"scaling": "queue"}, keda=keda)
+
+    assert {"keda", "keda-release", "keda-namespace"} & {
+        r.name for r in found.resources.values()
+    } == set()
+    (rule,) = found.one(POLICY, "database-clients").inputs["spec"]["ingress"]
+    (peer,) = [peer for peer in rule["from"] if "namespaceSelector" in peer]
+    assert peer["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "keda-system"
+    }
+    assert found.one(SECRET, "airflow-secrets-keda")
+    assert found.one(JOB)
+
+
+def test_a_stack_without_keda_lets_nobody_of_another_namespace_in(program):
+    found = program("local", workers={"scaling": "cpu"}, keda={"existing": True})
+
+    (rule,) = found.one(POLICY, "database-clients").inputs["spec"]["ingress"]
+    assert [peer for peer in rule["from"] if "namespaceSelector" in peer] == []
+    assert found.all(JOB) == []
+
+
+def test_keda_s_user_is_made_beside_the_release_when_the_database_and_its_secrets_are_there(
+    declaration, program
+):
+    for found, database in (
+        (declaration("prod"), ("aws:rds/instance:Instance", "database-instance")),
+        (program("local", workers={"scaling": "queue"}), (SERVER, "database-server")),
+    ):
+        job, release = found.one(JOB).urn, found.one(RELEASE, "airflow-release").urn
+        before = found.waits_for(job)
+        needed = [database, (SECRET, "airflow-secrets-keda"), (SECRET, "airflow-secrets-metadata")]
+        assert {found.one(*what).urn for what in needed} <= before
+        assert release not in before, "KEDA could not log in until every pod is ready"
+        assert job not in found.waits_for(release), (
+            "the release makes the table that the job waits for"
+        )
+
+
 def test_a_queue_more_brings_workers_rights_and_nodes_and_changes_no_others(declaration, program):
     old = declaration("prod").resources
     new = program("prod", queues={"etl": {"max": 2, "grace_seconds": 9000}}).resources
@@ -343,7 +386,11 @@ def test_a_queue_more_brings_workers_rights_and_nodes_and_changes_no_others(decl
     }
     assert old.keys() < new.keys()
     changed = {urn.rpartition("::")[2] for urn in old if old[urn].inputs != new[urn].inputs}
-    assert changed == {"airflow-release", "airflow-task-keeper-deployment"}
+    assert changed == {
+        "airflow-release",
+        "airflow-task-keeper-deployment",
+        "airflow-keda-role-job",  # KEDA asks for one queue more
+    }
 
 
 def test_workers_of_another_queue_have_the_policy_of_that_queue_only(program):
@@ -375,6 +422,8 @@ def restarts(declaration):
     found["createUserJob"] = values["createUserJob"]["jobAnnotations"]
     for server in declaration.all(SERVER):
         found[server.name] = at(server.inputs, "spec.template.metadata.annotations")
+    for job in declaration.all(JOB):
+        found[job.name] = {"name": job.inputs["metadata"]["name"]}
     return found
 
 
@@ -398,12 +447,13 @@ EVERY_POD = {"workers", "scheduler", "dagProcessor", "triggerer", "apiServer"}
             {(pod, "airflow-broker") for pod in EVERY_POD} | {("redis-server", "redis-config")},
         ),
         ("webhook", {("dag-relay-server", "dag-relay-webhook")}),
+        ("keda", {("airflow-keda-role-job", "name")}),
     ],
 )
 def test_a_rotation_restarts_exactly_the_pods_that_use_the_secret(program, number, changed):
-    webhook = {"webhook": True}
-    old = restarts(program("local", dags=webhook))
-    new = restarts(program("local", dags=webhook, rotation={number: 2}))
+    given = {"dags": {"webhook": True}, "workers": {"scaling": "queue"}}
+    old = restarts(program("local", **given))
+    new = restarts(program("local", **given, rotation={number: 2}))
 
     different = {
         (pod, key.removeprefix("checksum/"))

@@ -202,7 +202,7 @@ def declared(deploy):
                 metadata=NamedSecret(
                     name="airflow-metadata", checksum=pulumi.Output.from_input("c")
                 ),
-                has_database_ca=ca,
+                database_ca="rds-ca" if ca else None,
             )
             TaskKeeper("task-keeper", args)
 
