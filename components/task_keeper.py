@@ -42,7 +42,7 @@ class TaskKeeper(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:k8s:TaskKeeper", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        metadata = {"name": NAME, "namespace": args.namespace, "labels": PART_OF}
+        metadata = k8s.meta.v1.ObjectMetaArgs(name=NAME, namespace=args.namespace, labels=PART_OF)
 
         code = RUN.read_text()
         config = core.ConfigMap(f"{name}-config", metadata=metadata, data={"run": code}, opts=child)
@@ -74,6 +74,9 @@ class TaskKeeper(pulumi.ComponentResource):
         volumes: dict[str, Any] = {"/keeper": {"config_map": {"name": config.metadata.name}}}
         if args.database_ca is not None:
             volumes[keda.CA_PATH] = {"config_map": {"name": args.database_ca}}
+        files: Any = [
+            {"name": f"files-{index}", **source} for index, source in enumerate(volumes.values())
+        ]
         labels = {**PODS_OF_AIRFLOW, "component": NAME}
         k8s.apps.v1.Deployment(
             f"{name}-deployment",
@@ -82,7 +85,7 @@ class TaskKeeper(pulumi.ComponentResource):
                 replicas=1,
                 selector=k8s.meta.v1.LabelSelectorArgs(match_labels=labels),
                 # Two of them would do no harm, and nobody waits for one.
-                strategy={"type": "Recreate"},
+                strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate"),
                 template=core.PodTemplateSpecArgs(
                     metadata=k8s.meta.v1.ObjectMetaArgs(
                         labels={**labels, **PART_OF},
@@ -102,10 +105,7 @@ class TaskKeeper(pulumi.ComponentResource):
                             seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
                         ),
                         containers=[_container(args, list(volumes))],
-                        volumes=[
-                            {"name": f"files-{index}", **source}
-                            for index, source in enumerate(volumes.values())
-                        ],
+                        volumes=files,
                     ),
                 ),
             ),

@@ -12,6 +12,9 @@ Every few seconds, from the database and the Kubernetes API:
 - Queues are counted, also those that no worker serves: `queue.*` among Airflow's metrics.
 """
 
+# pyright: reportMissingImports=false
+# Airflow's image has them.
+
 import logging
 import os
 import time
