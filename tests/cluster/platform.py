@@ -214,11 +214,15 @@ class Api:
 
     def start(self, dag: str, **conf: Any) -> str:
         """Trigger a run, as soon as Airflow has the DAG; its ID."""
-        wait_for(f"the DAG {dag}", lambda: self.live(dag), seconds=60)
-        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": False}, self.token)
+        self.switch(dag, on=True)
         start = {"logical_date": None, "conf": conf}
         run = _request("POST", f"{self.url}/api/v2/dags/{dag}/dagRuns", start, self.token)
         return run["dag_run_id"]
+
+    def switch(self, dag: str, *, on: bool) -> None:
+        """Switch a DAG on or off, as soon as Airflow has it."""
+        wait_for(f"the DAG {dag}", lambda: self.live(dag), seconds=60)
+        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": not on}, self.token)
 
     def ended(self, dag: str, run: str) -> dict[str, Any]:
         """Wait until the run ends: longer than it takes until a worker that lost its queue is back."""
@@ -238,6 +242,10 @@ class Api:
 
     def state_of(self, dag: str, run: str, task: str) -> str | None:
         return self.get(f"dags/{dag}/dagRuns/{run}/taskInstances/{task}")["state"]
+
+    def returned(self, dag: str, run: str, task: str) -> Any:
+        path = f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+        return self.get(path)["value"]
 
 
 def _request(method: str, url: str, body: Any, token: str | None) -> Any:
