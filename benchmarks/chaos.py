@@ -344,7 +344,7 @@ def _starve(cluster: Cluster) -> list[Run]:
 
 def _hold(cluster: Cluster) -> None:
     with Api.open(cluster) as api:
-        api.pause(NO_OP, paused=True)
+        api.switch(NO_OP, on=False)
         for _ in range(BURST):
             api.trigger(NO_OP)
 
@@ -353,7 +353,7 @@ def _let_go(cluster: Cluster) -> list[Run]:
     waiting = f"SELECT run_id FROM dag_run WHERE dag_id = '{NO_OP}' AND state = 'queued'"  # noqa: S608
     runs = [Run(dag=NO_OP, id=line) for line in load.query(cluster, waiting).splitlines()]
     with Api.open(cluster) as api:
-        api.pause(NO_OP, paused=False)
+        api.switch(NO_OP, on=True)
     return runs
 
 

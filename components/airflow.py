@@ -184,7 +184,9 @@ def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
                 "ingress": {"from": [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]}
             },
         },
-        "config": airflow_values.airflow_config(args.airflow, args.queues[DEFAULT_QUEUE]),
+        "config": airflow_values.airflow_config(
+            args.airflow, args.queues[DEFAULT_QUEUE], args.dags
+        ),
     }
     if args.airflow.digest is not None:
         values["defaultAirflowDigest"] = args.airflow.digest

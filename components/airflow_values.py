@@ -30,6 +30,8 @@ KEDA_COOLDOWN_SECONDS = 120
 # How often a pod asks the relay, which is near and costs nothing; the Git host has dags.poll_seconds.
 FOLLOW_PERIOD = "500ms"
 REFRESH_SECONDS = 0  # each time that the DAG processor looks, which is every second
+# Where git-sync has the repository. The scheduler and the API server have none, and load nothing from it.
+PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
 
 
 # Name of the worker set of `default`. The chart takes `default` for its own workers, whose selectors match
@@ -204,7 +206,7 @@ def dag_bundles(dags: DagSettings) -> dict[str, Any]:
 
 
 def airflow_config(
-    airflow: AirflowSettings, default_queue: WorkerSettings
+    airflow: AirflowSettings, default_queue: WorkerSettings, dags: DagSettings
 ) -> dict[str, dict[str, Any]]:
     """Values under `config`: options of airflow.cfg. Those of `airflow.config` come on top."""
     derived: dict[str, dict[str, Any]] = {
@@ -215,6 +217,8 @@ def airflow_config(
             "sql_alchemy_max_overflow": capacity.MAX_OVERFLOW,
         },
     }
+    if dags.mode == "git-sync":
+        derived["core"] = {"plugins_folder": PLUGINS_FOLDER}
     for section, options in airflow.config.items():
         derived[section] = {**derived.get(section, {}), **options}
     return derived

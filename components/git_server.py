@@ -14,6 +14,9 @@ PORT = 9418
 USER_ID = 50000  # `airflow` in the Airflow image, which has Git
 MEMORY_MB = 256
 SERVE = Path(__file__).with_name("git_server.sh")
+# Of all values together: https://kubernetes.io/docs/concepts/configuration/configmap/
+CONFIG_MAP_BYTES = 1024 * 1024
+SEED_BYTES = CONFIG_MAP_BYTES - SERVE.stat().st_size
 # `make airflow` and `make compose` make these in dags-repo-example: secrets, and logs of tasks.
 LOCAL_FILES = {".env"}
 LOCAL_FOLDERS = {"__pycache__", "logs"}
@@ -32,6 +35,12 @@ def seed_files(folder: Path) -> dict[str, str]:
             raise pulumi.RunError(
                 f"{folder / path}: is not text, and git_server.seed takes text only; push it instead"
             ) from None
+    size = sum(len(text.encode()) for text in files.values())
+    if size > SEED_BYTES:
+        raise pulumi.RunError(
+            f"{folder}: its text files have {size} bytes, and git_server.seed takes {SEED_BYTES}, what fits "
+            "into a ConfigMap; start with less of it, and push the rest"
+        )
     return files
 
 

@@ -15,6 +15,7 @@ LIMIT_SECONDS = 5.0
 # Audit events of Python: https://docs.python.org/3/library/audit_events.html
 NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
 DATABASE = {"sqlite3.connect"}
+PROCESS = {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty"}
 INSIDE_A_TASK = "move it into a task: this runs again at every parse, every 30 seconds"
 
 
@@ -63,7 +64,7 @@ class Watch:
         self.mistakes.add(Mistake(*place, text))
 
     def refuse(self, what: str) -> None:
-        """Write down a call to the network or a database, and stop it."""
+        """Write down a call that belongs into a task, and stop it."""
         self.add(self.place(sys._getframe(1)), f"{what}, outside of any task; {INSIDE_A_TASK}")
         raise RefusedError(what)
 
@@ -75,6 +76,8 @@ class Watch:
             self.refuse(f"calls the network at import (found {event} to {target!r})")
         elif event in DATABASE:
             self.refuse(f"opens a database at import (found {event})")
+        elif event in PROCESS:
+            self.refuse(f"starts a process at import (found {event})")
 
     def warn(self, message: Warning | str, category: type, filename: str, line: int, *_) -> None:
         """Write down a deprecation that the author can do something about."""

@@ -121,6 +121,15 @@ def test_airflow_is_told_of_its_executor_and_of_its_dags(options, any_stack):
     assert options["core"]["load_examples"] == "False"
 
 
+def test_pods_with_dags_load_the_plugins_of_the_same_checkout(options, any_stack):
+    dags = any_stack.settings.dags
+    if dags.mode == "bundle":
+        assert "plugins_folder" not in options["core"], "each run has a checkout of its own"
+        return
+    checkout = options["core"]["dags_folder"].removesuffix(f"/{dags.sub_path}")
+    assert options["core"]["plugins_folder"] == f"{checkout}/plugins"
+
+
 def test_logs_of_running_tasks_come_from_the_address_of_the_worker(options):
     assert options["core"]["hostname_callable"] == "airflow.utils.net.get_host_ip_address", (
         "pods of a Deployment have no DNS name of their own"

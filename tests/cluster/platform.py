@@ -219,13 +219,8 @@ class Api:
 
     def start(self, dag: str, **conf: Any) -> str:
         """Trigger a run, as soon as Airflow has the DAG; its ID."""
-        wait_for(f"the DAG {dag}", lambda: self.live(dag), seconds=60)
-        self.pause(dag, paused=False)
+        self.switch(dag, on=True)
         return self.trigger(dag, **conf)
-
-    def pause(self, dag: str, *, paused: bool) -> None:
-        """Runs of a DAG that is paused wait."""
-        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": paused}, self.token)
 
     def trigger(self, dag: str, **conf: Any) -> str:
         """Trigger a run of a DAG that is there; its ID."""
@@ -237,6 +232,11 @@ class Api:
         """Mark a run as failed: Airflow then stops its tasks."""
         path = f"{self.url}/api/v2/dags/{dag}/dagRuns/{run}"
         _request("PATCH", path, {"state": "failed"}, self.token)
+
+    def switch(self, dag: str, *, on: bool) -> None:
+        """Switch a DAG on or off, as soon as Airflow has it."""
+        wait_for(f"the DAG {dag}", lambda: self.live(dag), seconds=60)
+        _request("PATCH", f"{self.url}/api/v2/dags/{dag}", {"is_paused": not on}, self.token)
 
     def ended(self, dag: str, run: str) -> dict[str, Any]:
         """Wait until the run ends: longer than it takes until a worker that lost its queue is back."""
@@ -256,6 +256,10 @@ class Api:
 
     def state_of(self, dag: str, run: str, task: str) -> str | None:
         return self.get(f"dags/{dag}/dagRuns/{run}/taskInstances/{task}")["state"]
+
+    def returned(self, dag: str, run: str, task: str) -> Any:
+        path = f"dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+        return self.get(path)["value"]
 
 
 def _request(method: str, url: str, body: Any, token: str | None) -> Any:

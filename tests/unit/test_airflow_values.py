@@ -223,8 +223,29 @@ def test_bundles_come_from_the_relay_too(folder, subdir):
     ]
 
 
-def config(airflow=None, workers=None):
-    return airflow_config(AirflowSettings(**airflow or {}), WorkerSettings(**workers or {}))
+def config(airflow=None, workers=None, dags=None):
+    return airflow_config(
+        AirflowSettings(**airflow or {}),
+        WorkerSettings(**workers or {}),
+        DagSettings(repo=REPO, **dags or {}),
+    )
+
+
+@pytest.mark.parametrize("folder", ["dags", "team/dags", ""])
+def test_plugins_of_the_repository_are_loaded_from_its_top(folder):
+    core = config(dags={"sub_path": folder})["core"]
+
+    assert core == {"plugins_folder": "/opt/airflow/dags/repo/plugins"}
+
+
+def test_in_mode_bundle_there_is_no_folder_to_load_plugins_from():
+    assert "core" not in config(dags={"mode": "bundle"})
+
+
+def test_plugins_of_an_image_are_loaded_where_a_stack_wants_them():
+    of_the_image = {"plugins_folder": "/opt/airflow/plugins"}
+
+    assert config(airflow={"config": {"core": of_the_image}})["core"] == of_the_image
 
 
 def test_a_worker_runs_as_many_tasks_as_the_settings_say():

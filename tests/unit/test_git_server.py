@@ -1,6 +1,7 @@
 import re
 import subprocess
 
+import pulumi
 import pytest
 
 from components.git_server import GitServer, GitServerArgs, seed_files
@@ -89,11 +90,33 @@ def test_kubernetes_accepts_the_seed(server):
     )
 
 
-def test_the_committed_example_fits_into_a_config_map():
-    files = seed_files(ROOT / "dags-repo-example")
+def test_the_committed_example_is_a_seed():
+    assert "dags/.airflowignore" in seed_files(ROOT / "dags-repo-example")
 
-    assert "dags/.airflowignore" in files
-    assert sum(len(text.encode()) for text in files.values()) < 1_000_000
+
+def test_a_seed_that_a_config_map_cannot_hold_is_refused_with_the_sizes(tmp_path):
+    script = (ROOT / "components" / "git_server.sh").stat().st_size
+    room = 1024 * 1024 - script  # Kubernetes counts the script too
+    most, more = tmp_path / "dags" / "most.py", tmp_path / "dags" / "more.py"
+    most.parent.mkdir()
+    most.write_text("\u00e9" * (room // 2) + "x" * (room % 2))
+    assert list(seed_files(tmp_path)) == ["dags/most.py"]
+
+    more.write_text("x")
+    with pytest.raises(pulumi.RunError) as refused:
+        seed_files(tmp_path)
+
+    assert str(refused.value) == (
+        f"{tmp_path}: its text files have {room + 1} bytes, and git_server.seed takes {room}, what fits "
+        "into a ConfigMap; start with less of it, and push the rest"
+    )
+
+
+def test_a_seed_that_is_not_text_is_refused_with_its_file(tmp_path):
+    (tmp_path / "logo.png").write_bytes(b"\x89PNG")
+
+    with pytest.raises(pulumi.RunError, match=f"{tmp_path}/logo.png: is not text.*push it instead"):
+        seed_files(tmp_path)
 
 
 def test_the_repository_has_the_branch_that_airflow_follows(server):

@@ -13,12 +13,13 @@ ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags-repo-example"
 VALUES = yaml.safe_load((ROOT / "values" / "airflow.yaml").read_text())
 AIRFLOW = AirflowSettings()
+REPOSITORY = DagSettings(repo="https://github.com/example/dags.git")
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 
 def platform():
     """Options of the platform as `section.option`: what values/ and the settings decide."""
-    derived = airflow_config(AIRFLOW, WorkerSettings())
+    derived = airflow_config(AIRFLOW, WorkerSettings(), REPOSITORY)
     return {
         f"{section}.{option}": str(value)
         for config in (VALUES["config"], derived)
@@ -114,7 +115,7 @@ def test_what_authors_are_told_of_the_platform_is_so():
     assert told == {
         "airflow": AIRFLOW.version,
         "image": f"{AIRFLOW.image}:{AIRFLOW.version}",
-        "sub_path": DagSettings(repo="https://github.com/example/dags.git").sub_path,
+        "sub_path": REPOSITORY.sub_path,
         "queues": [DEFAULT_QUEUE],
         "pools": ["default_pool"],  # the one that Airflow makes itself
     }

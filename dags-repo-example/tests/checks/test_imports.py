@@ -40,7 +40,7 @@ MISTAKES = {
         good("reaches", imports="elsewhere"),
         r"3: the import fails with ModuleNotFoundError.*elsewhere.*Python itself and modules in dags/ are",
     ),
-    "a plugin, which the platform does not load": (
+    "a plugin, which DAGs reach through its macros only": (
         "dags/plugged.py",
         good("plugged", imports="working_days"),
         r"3: the import fails with ModuleNotFoundError.*working_days",
@@ -103,6 +103,41 @@ MISTAKES = {
             end='try:\n    sqlite3.connect("x.db")\nexcept Exception:\n    pass\n',
         ),
         r"34: opens a database at import \(found sqlite3.connect\), outside of any task; move it",
+    ),
+    "a program": (
+        "dags/calls.py",
+        good("calls", imports="subprocess", end='subprocess.run(["true"])\n'),
+        r"33: starts a process at import \(found subprocess.Popen\), outside of any task; move it",
+    ),
+    "a program whose output is read": (
+        "dags/reads.py",
+        good("reads", imports="os", end='HOST = os.popen("hostname").read()\n'),
+        r"33: starts a process at import \(found subprocess.Popen\), outside of any task; move it",
+    ),
+    "a command of the shell": (
+        "dags/shells.py",
+        good("shells", imports="os", end='os.system("true")\n'),
+        r"33: starts a process at import \(found os.system\), outside of any task; move it",
+    ),
+    "a program without a module for it": (
+        "dags/spawns.py",
+        good("spawns", imports="os", end='os.posix_spawn("/bin/true", ["true"], {})\n'),
+        r"33: starts a process at import \(found os.posix_spawn\), outside of any task; move it",
+    ),
+    "another program in the place of Python": (
+        "dags/becomes.py",
+        good("becomes", imports="os", end='os.execv("/bin/true", ["true"])\n'),
+        r"33: starts a process at import \(found os.exec\), outside of any task; move it",
+    ),
+    "a second Python": (
+        "dags/forks.py",
+        good("forks", imports="os", end="os.fork()\n"),
+        r"33: starts a process at import \(found os.fork\), outside of any task; move it",
+    ),
+    "a second Python with a terminal": (
+        "dags/forks_too.py",
+        good("forks_too", imports="os", end="os.forkpty()\n"),
+        r"33: starts a process at import \(found os.forkpty\), outside of any task; move it",
     ),
     "a Variable": (
         "dags/asks.py",

@@ -12,6 +12,19 @@ from tests.cluster.git_host import HTTPS
 from tests.cluster.platform import Api, wait_for
 
 PATH = "public/flow.git"
+PLUGIN = """
+from airflow.plugins_manager import AirflowPlugin
+
+def version():
+    return "{version}"
+
+class Pushed(AirflowPlugin):
+    name = "pushed"
+    macros = (version,)
+"""
+# What templates find as `macros.pushed.version()`.
+ASK = """from airflow.sdk import get_current_context
+        return get_current_context()["macros"].pushed.version()"""
 
 
 def dag(name, version="one"):
@@ -64,6 +77,25 @@ def test_a_new_dag_runs_on_a_worker(clone, api):
     appears(api, "runs_at_once")
 
     assert api.run("runs_at_once")["state"] == "success"
+
+
+def test_tasks_have_the_macros_of_plugins_as_of_the_last_push(clone, api):
+    def push(version):
+        dag = {"dags/asks.py": dags.source("asks", version, work=ASK)}
+        clone.push({"plugins/pushed.py": PLUGIN.format(version=version), **dag})
+        appears(api, "asks", version)
+
+    def answer():
+        run = api.run("asks")
+        assert run["state"] == "success", "it has no such macro"
+        return api.returned("asks", run["dag_run_id"], "answer")
+
+    push("one")
+    assert answer() == "one"
+    push("two")
+    # The DAG processor has the push; the worker's own checkout may be a moment behind.
+    wait_for("the changed macro", lambda: answer() == "two", seconds=60)
+    clone.push({"plugins/pushed.py": None, "dags/asks.py": None})
 
 
 def test_two_pushes_in_one_second_end_with_the_second(clone, api, relay):

@@ -34,11 +34,6 @@ def files(version, seconds):
     return {"team/dags/versioned.py": DAG.format(version=version, seconds=seconds)}
 
 
-def returned(api, run, task):
-    path = f"dags/versioned/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
-    return api.get(path)["value"]
-
-
 @pytest.fixture
 def clone(cluster, checkout, nothing_is_left):
     """A clone of the repository that a stack in mode bundle follows, from its first `make up` on."""
@@ -74,7 +69,8 @@ def test_a_dag_that_changes_in_mid_run_ends_as_it_began(clone, cluster):
         assert api.state_of("versioned", run, "first") == "running"
 
         assert api.ended("versioned", run)["state"] == "success"
-        assert (returned(api, run, "first"), returned(api, run, "second")) == ("old", "old")
+        tasks = ("first", "second")
+        assert [api.returned("versioned", run, task) for task in tasks] == ["old", "old"]
 
         after = api.run("versioned")["dag_run_id"]
-        assert returned(api, after, "second") == "new"
+        assert api.returned("versioned", after, "second") == "new"
