@@ -229,7 +229,7 @@ def _named(tasks: Iterable[Task]) -> str:
 
 
 def main() -> None:
-    from airflow.stats import Stats
+    from airflow.sdk.observability.stats import Stats
     from kubernetes import client, config
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
