@@ -95,6 +95,7 @@ def test_a_throw_away_stack_is_not_looked_at_twice(tools, stack, tmp_path):
 
 # A cluster that is well, but for workers that follow the CPU and of which KEDA left none.
 NO_WORKER = r"""case "$*" in
+*" deployment/airflow-scheduler "*) ;;
 *"get deployments "*) echo '{"items": [{"metadata": {"name": "airflow-worker"}, "spec": {"replicas": 0}}]}';;
 *"get hpa "*) echo '{"items": [{"metadata": {},
   "spec": {"minReplicas": 1, "scaleTargetRef": {"name": "airflow-worker"}}}]}';;
