@@ -119,9 +119,8 @@ def _container(args: TaskKeeperArgs, paths: Sequence[str]) -> core.ContainerArgs
         "NAMESPACE": args.namespace,
         "QUEUES": ",".join(args.queues),
         # Where the chart's exporter of metrics listens.
-        "AIRFLOW__METRICS__STATSD_ON": "True",
-        "AIRFLOW__METRICS__STATSD_HOST": "airflow-statsd",
-        "AIRFLOW__METRICS__STATSD_PORT": "9125",
+        "STATSD_HOST": "airflow-statsd",
+        "STATSD_PORT": "9125",
     }
     connection = {"secret_key_ref": {"name": args.metadata.name, "key": "connection"}}
     env: Any = [

@@ -228,16 +228,25 @@ def _named(tasks: Iterable[Task]) -> str:
     return ", ".join(f"{task.id} on {task.address}" for task in tasks)
 
 
+def _stats_client() -> Any:
+    from statsd import StatsClient
+
+    host, port = os.environ["STATSD_HOST"], int(os.environ["STATSD_PORT"])
+    return StatsClient(host, port, prefix="airflow")
+
+
 def main() -> None:
-    from airflow.sdk.observability.stats import Stats
     from kubernetes import client, config
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config.load_incluster_config()
-    airflow, pods = Airflow(), client.CoreV1Api()
+    airflow, pods, stats = Airflow(), client.CoreV1Api(), None
+    namespace, queues = os.environ["NAMESPACE"], os.environ["QUEUES"].split(",")
     while True:
         try:
-            turn(airflow, pods, os.environ["NAMESPACE"], os.environ["QUEUES"].split(","), Stats)
+            # It looks its host up here, which comes with the release.
+            stats = stats or _stats_client()
+            turn(airflow, pods, namespace, queues, stats)
         except Exception as error:
             # The database or the Kubernetes API is away, or not there yet. Nothing is decided without them.
             LOG.warning("%s: %s", type(error).__name__, str(error).splitlines()[:1])

@@ -238,11 +238,7 @@ def test_it_knows_its_queues_and_reads_the_connection_from_the_secret(declared):
     assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == {
         "secretKeyRef": {"name": "airflow-metadata", "key": "connection"}
     }
-    assert env["AIRFLOW__METRICS__STATSD_ON"] == "True"
-    assert (env["AIRFLOW__METRICS__STATSD_HOST"], env["AIRFLOW__METRICS__STATSD_PORT"]) == (
-        "airflow-statsd",
-        "9125",
-    )
+    assert (env["STATSD_HOST"], env["STATSD_PORT"]) == ("airflow-statsd", "9125")
 
 
 def test_the_database_and_the_metrics_admit_it(declared):
