@@ -73,7 +73,7 @@ charts: .venv/lock ## Fetch the chart archives into CHARTS (needs helm)
 			helm pull $$name --repo $$repository --version $$version --destination $(CHARTS) || exit 1; done
 
 e2e: .venv/lock ## Install the stack local on a real, throw-away Kubernetes, use it, remove it
-	.venv/bin/pytest tests/cluster --charts $(CHARTS)
+	.venv/bin/pytest tests/cluster --charts $(CHARTS) $(ARGS)
 
 engine: .venv/engine ## Run the AWS stacks on a simulated AWS and a throw-away Kubernetes
 	.venv/bin/pytest tests/engine --charts $(CHARTS) $(ARGS)

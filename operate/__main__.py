@@ -52,8 +52,8 @@ def _update(stack: Stack, settings: Settings) -> int:
         cluster.wait_healthy(_say, away={"scheduler"})
         _say(f"\nThe stack is up, and Airflow is paused: `make resume STACK={stack.name}`")
         return 0
-    for workers in cluster.wake_workers():
-        _say(f"started {workers}: it had none left, and by CPU none would come")
+    for line in of_queues.settle(cluster, of_queues.workers(cluster, settings, stack.name)):
+        _say(line)
     cluster.wait_healthy(_say)
     print(_next_steps(cluster, settings))
     return 0

@@ -12,8 +12,6 @@ from components.namespace import STACK_LABEL
 from operate.shell import Problem, attempt, output
 
 ANSWER_SECONDS = 10
-# On the Deployment of workers that `make drain` stopped. Helm keeps annotations that it does not know.
-DRAINED = "airflow-platform/drained"
 HEALTH_SECONDS = 300
 DELETE_SECONDS = 900
 # Runs in the pod of the API server: from elsewhere, NetworkPolicies would forbid it.
@@ -131,29 +129,6 @@ class Kubernetes:
         return {
             part: state["status"] or "missing" for part, state in json.loads(done.stdout).items()
         }
-
-    def wake_workers(self) -> list[str]:
-        """Start the least number of workers where there are none and an autoscaler would wait for ever.
-
-        KEDA starts from 0. Where it left 0, and workers follow the CPU from now on, nobody else starts one.
-        Those that `make drain` stopped stay so.
-        """
-        deployments = self.items("deployments", "release=airflow,component=worker")
-        asleep = {
-            d["metadata"]["name"]
-            for d in deployments
-            if d["spec"]["replicas"] == 0 and DRAINED not in d["metadata"].get("annotations", {})
-        }
-        woken: list[str] = []
-        for autoscaler in self.items("hpa", "release=airflow") if asleep else ():
-            workers = autoscaler["spec"]["scaleTargetRef"]["name"]
-            of_keda = "ownerReferences" in autoscaler["metadata"]
-            if workers in asleep and not of_keda:
-                number = f"--replicas={autoscaler['spec']['minReplicas']}"
-                where = ["--namespace", NAMESPACE, f"deployment/{workers}", number]
-                output(self.command("scale", *where), seconds=30)
-                woken.append(workers)
-        return woken
 
     def jobs(self) -> dict[str, str]:
         """Jobs of the release that have still to end, such as the one that makes the user `admin`."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from components import keda
 from components.airflow_values import deployment
-from operate.kubernetes import DRAINED, NAMESPACE, Kubernetes
+from operate.kubernetes import NAMESPACE, Kubernetes
 from operate.shell import Problem, attempt, output
 from sections.airflow import WorkerSettings
 from settings import Settings
@@ -20,6 +20,8 @@ COUNT_SECONDS = 60
 EFFECT_SECONDS = 30
 # https://keda.sh/docs/2.17/concepts/scaling-deployments/#pausing-autoscaling
 PAUSED = "autoscaling.keda.sh/paused-replicas"
+# Ours, on the Deployment of workers that KEDA does not scale. Helm keeps annotations that it does not know.
+DRAINED = "airflow-platform/drained"
 SCALED_OBJECT = "scaledobjects.keda.sh"
 
 # Runs in the pod of the API server, which stays while the scheduler is paused.
@@ -138,12 +140,16 @@ def workers(cluster: Kubernetes, settings: Settings, stack: str) -> list[Workers
                 name=name,
                 desired=desired,
                 ready=deployments[name].get("status", {}).get("readyReplicas", 0),
-                drained=PAUSED in scaled[name]["metadata"].get("annotations", {})
+                drained=_marked(scaled[name], PAUSED)
                 if by_queue
-                else desired == 0,
+                else _marked(deployments[name], DRAINED),
             )
         )
     return found
+
+
+def _marked(thing: Mapping[str, Any], annotation: str) -> bool:
+    return annotation in thing["metadata"].get("annotations", {})
 
 
 def _by_name(items: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -184,8 +190,38 @@ def undrain(cluster: Kubernetes, some: Sequence[Workers]) -> None:
         if one.settings.scaling == "queue":
             _do(cluster, "annotate", f"{SCALED_OBJECT}/{one.name}", f"{PAUSED}-")
         else:
-            least = one.settings.min if one.settings.scaling == "cpu" else one.settings.max
-            _set(cluster, one, replicas=least, mark=None)
+            _set(cluster, one, replicas=_least(one), mark=None)
+
+
+def settle(cluster: Kubernetes, some: Sequence[Workers]) -> list[str]:
+    """After an upgrade, put right what neither Helm nor an autoscaler does; what was done, in words.
+
+    An autoscaler by CPU starts nothing from 0, where KEDA may have left the workers; one that goes while
+    the upgrade sets a fixed number still takes workers away, and then nobody looks any more.
+    """
+    done: list[str] = []
+    for one in some:
+        if one.drained and one.desired:
+            drain(cluster, [one])
+            done.append(f"{one.queue}: the upgrade had started its workers; drained again")
+        elif _strays(one):
+            _set(cluster, one, replicas=_least(one), mark=None)
+            done.append(f"{one.queue}: {one.desired} workers were left; {_least(one)} start")
+    return done
+
+
+def _strays(one: Workers) -> bool:
+    match one.settings.scaling:
+        case "queue":
+            return False
+        case "cpu":
+            return not one.drained and one.desired == 0
+        case "fixed":
+            return not one.drained and one.desired != one.settings.max
+
+
+def _least(one: Workers) -> int:
+    return one.settings.max if one.settings.scaling == "fixed" else one.settings.min
 
 
 def _set(cluster: Kubernetes, one: Workers, *, replicas: int, mark: str | None) -> None:

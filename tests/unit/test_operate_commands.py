@@ -110,8 +110,8 @@ def test_an_up_that_finds_no_worker_and_nobody_to_start_one_does_it(tools, stack
 
     assert commands._apply(opened(tmp_path), settings(stack, "local")) == 0
 
-    assert any("deployment/airflow-worker --replicas=1" in call for call in tools.calls())
-    assert "started airflow-worker" in capsys.readouterr().out
+    assert any('"replicas": 1' in call for call in tools.calls())
+    assert "0 workers were left; 1 start" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def platform(tmp_path, monkeypatch):
         *jsonpath=*) printf %s "$(cat after)" ;;
         *--stdin*) cat > script; cat tasks ;;
         *" exec "*) cat health ;;
-        *" get secret "*|*" get job "*|*" get hpa "*) echo '{"items": []}' ;;""",
+        *" get secret "*|*" get job "*) echo '{"items": []}' ;;""",
     )
     tool(
         "pulumi",
@@ -301,7 +301,10 @@ UNDRAINED = {
 
 
 def all_drained(platform):
-    platform.workers(*(deployment(name, 0) for name in (DEFAULT, ETL, SLOW)))
+    platform.workers(
+        *(deployment(name, 0, **{queues.DRAINED: "true"}) for name in (DEFAULT, SLOW)),
+        deployment(ETL, 0),
+    )
     platform.scaled(deployment(ETL, **{queues.PAUSED: "0"}))
 
 
@@ -460,7 +463,9 @@ def test_a_command_that_failed_half_way_is_finished_by_the_next_one(platform, op
 
 
 def test_without_a_pause_resume_leaves_drained_queues_alone(platform, operate):
-    platform.workers(deployment(DEFAULT, 0), deployment(ETL), deployment(SLOW, 2))
+    platform.workers(
+        deployment(DEFAULT, 0, **{queues.DRAINED: "true"}), deployment(ETL), deployment(SLOW, 2)
+    )
 
     status, said = operate("resume")
 
@@ -512,6 +517,40 @@ def test_an_up_of_a_stack_that_is_not_paused_drains_nothing(platform, operate):
 
     assert (status, platform.changes()) == (0, [])
     assert "Airflow is healthy." in said
+
+
+@pytest.mark.parametrize(
+    ("found", "change", "said"),
+    [
+        (
+            deployment(DEFAULT, 0),
+            patched(DEFAULT, 1, None),
+            "default: 0 workers were left; 1 start",
+        ),
+        (deployment(SLOW, 1), patched(SLOW, 2, None), "slow: 1 workers were left; 2 start"),
+        (
+            deployment(SLOW, 2, **{queues.DRAINED: "true"}),
+            patched(SLOW, 0, "true"),
+            "slow: the upgrade had started its workers; drained again",
+        ),
+    ],
+    ids=["by CPU from none", "fixed, one taken away", "drained, started again"],
+)
+def test_an_up_puts_right_what_nobody_else_does(platform, operate, found, change, said):
+    others = {name: deployment(name, n) for name, n in ((DEFAULT, 1), (ETL, 0), (SLOW, 2))}
+    platform.workers(*(others | {found["metadata"]["name"]: found}).values())
+
+    status, told = operate("up")
+
+    assert (status, platform.changes()) == (0, [change])
+    assert said in told
+
+
+def test_an_up_leaves_drained_queues_as_they_are(platform, operate):
+    all_drained(platform)
+
+    assert operate("up")[0] == 0
+    assert platform.changes() == []
 
 
 def numbers(platform, *keys):

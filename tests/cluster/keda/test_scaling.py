@@ -3,8 +3,11 @@
 The tests build on one another: after a change to another mode KEDA is gone.
 """
 
+import pytest
+
 from tests.cluster.keda.scaling import rounds, succeeded_at_once
 
+pytestmark = pytest.mark.slow
 IDLE_SECONDS = 480  # until the last worker goes: KEDA's cooldown is 120 s
 # What KEDA asks, what a column more would be, and what a DAG that misuses its connection might try.
 TRIED = {

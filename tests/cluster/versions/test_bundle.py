@@ -5,6 +5,7 @@ import pytest
 from tests.cluster.git_host import GitHost
 from tests.cluster.platform import Api, wait_for
 
+pytestmark = pytest.mark.slow
 PATH = "public/versions.git"
 DAG = """
 import time
