@@ -73,7 +73,9 @@ def replicas(cluster, name):
 
 def queue(operate):
     said = operate("queues", "ARGS=--json")
-    (found,) = json.loads(said[said.index("{") :])["queues"]
+    # `make` has said something before and after it.
+    answer, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
+    (found,) = answer["queues"]
     return found
 
 
