@@ -121,6 +121,7 @@ def test_a_bad_maximum_changes_neither_the_file_nor_the_cluster(patient, checkou
     assert one(cluster, "hpa", "airflow-worker")["spec"]["maxReplicas"] == most
 
 
+@pytest.mark.slow
 def test_draining_lets_a_task_end_and_keeps_new_ones_waiting(operate, api, cluster):
     run = running(api)
 
@@ -143,6 +144,7 @@ def test_draining_lets_a_task_end_and_keeps_new_ones_waiting(operate, api, clust
     assert queue(operate)["state"] == "active"
 
 
+@pytest.mark.slow
 def test_a_pause_outlives_an_upgrade_and_a_resume_ends_it(operate, api, cluster, checkout):
     run = running(api)
 
