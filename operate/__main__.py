@@ -52,7 +52,7 @@ def _update(stack: Stack, settings: Settings) -> int:
         cluster.wait_healthy(_say, away={"scheduler"})
         _say(f"\nThe stack is up, and Airflow is paused: `make resume STACK={stack.name}`")
         return 0
-    for line in of_queues.settle(cluster, of_queues.workers(cluster, settings, stack.name)):
+    for line in of_queues.settle(cluster, settings, stack.name):
         _say(line)
     cluster.wait_healthy(_say)
     print(_next_steps(cluster, settings))

@@ -193,14 +193,16 @@ def undrain(cluster: Kubernetes, some: Sequence[Workers]) -> None:
             _set(cluster, one, replicas=_least(one), mark=None)
 
 
-def settle(cluster: Kubernetes, some: Sequence[Workers]) -> list[str]:
+def settle(cluster: Kubernetes, settings: Settings, stack: str) -> list[str]:
     """After an upgrade, put right what neither Helm nor an autoscaler does; what was done, in words.
 
     An autoscaler by CPU starts nothing from 0, where KEDA may have left the workers; one that goes while
     the upgrade sets a fixed number still takes workers away, and then nobody looks any more.
     """
+    if all(queue.scaling == "queue" for queue in settings.all_queues.values()):
+        return []  # KEDA looks after all of them
     done: list[str] = []
-    for one in some:
+    for one in workers(cluster, settings, stack):
         if one.drained and one.desired:
             drain(cluster, [one])
             done.append(f"{one.queue}: the upgrade had started its workers; drained again")
