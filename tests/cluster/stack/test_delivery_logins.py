@@ -10,6 +10,7 @@ from tests.cluster import dags
 from tests.cluster.git_host import GITHUB_API, SSH
 from tests.cluster.platform import wait_for
 
+pytestmark = pytest.mark.slow
 FILES = {"dags/logins.py": dags.source("logins")}
 PRIVATE = "private/logins.git"
 
