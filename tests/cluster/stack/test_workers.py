@@ -80,6 +80,7 @@ def wait_for_workers(cluster, number):
     wait_for(f"{number} workers", ready, seconds=240)
 
 
+@pytest.mark.slow
 def test_of_two_workers_the_idle_one_goes(start, api, cluster, settings, checkout):
     settings(workers={"scaling": "fixed", "max": 2})
     checkout.up()
@@ -117,6 +118,7 @@ def test_a_task_longer_than_the_grace_starts_again_once_and_keeps_its_retries(st
     assert worker not in cluster.pods("worker")
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_vanishes_starts_again_within_a_minute(start, api, cluster):
     run = start(75)
     worker = busy_worker(api, cluster, run)
