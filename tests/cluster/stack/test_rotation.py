@@ -1,5 +1,7 @@
 """A rotated secret restarts exactly the pods that use it, and everything goes on."""
 
+import pytest
+
 from tests.cluster.platform import Api, wait_for
 
 USERS_OF_JWT = {"api-server", "scheduler"}
@@ -16,6 +18,7 @@ def test_a_new_jwt_key_restarts_only_the_api_server_and_the_scheduler(settings, 
     assert {part for part in before if before[part] & after[part]} == OTHERS
 
 
+@pytest.mark.slow
 def test_new_passwords_take_effect_and_airflow_goes_on(settings, checkout, cluster):
     names = [
         ("airflow-admin", "password"),
