@@ -111,6 +111,7 @@ class Airflow(pulumi.ComponentResource):
             max_history=10,
             opts=pulumi.ResourceOptions(parent=self, depends_on=needed, delete_before_replace=True),
         )
+        database_ca = DATABASE_CA if args.database_ca is not None else None
         TaskKeeper(
             f"{name}-task-keeper",
             TaskKeeperArgs(
@@ -118,7 +119,7 @@ class Airflow(pulumi.ComponentResource):
                 image=args.airflow.image_reference,
                 queues=list(args.queues),
                 metadata=secrets.every_pod[0],
-                database_ca=DATABASE_CA if args.database_ca is not None else None,
+                database_ca=database_ca,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
         )
@@ -131,7 +132,7 @@ class Airflow(pulumi.ComponentResource):
                     metadata=secrets.every_pod[0],
                     keda=secrets.keda,
                     connection_limit=capacity.keda_connection_limit(args.queues.values()),
-                    database_ca=DATABASE_CA if args.database_ca is not None else None,
+                    database_ca=database_ca,
                 ),
                 # Beside the release: KEDA can log in before the release has its workers.
                 opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
