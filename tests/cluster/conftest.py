@@ -1,6 +1,7 @@
 """A throw-away cluster, and a copy of this checkout to run `make` in."""
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 import yaml
@@ -37,3 +38,20 @@ def nothing_is_left(cluster):
         assert "airflow" not in claims, "`make down` must leave no volume"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def up_and_down(nothing_is_left):
+    """The stack `local` of a checkout between `make up` and `make down`; gives what `make up` said."""
+
+    @contextmanager
+    def between(checkout):
+        status, said = checkout.make("up")
+        try:
+            assert status == 0, said
+            yield said
+        finally:
+            left = checkout.make("down")
+        nothing_is_left(*left)
+
+    return between

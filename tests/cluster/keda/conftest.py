@@ -14,19 +14,14 @@ SLEEP = (
 
 
 @pytest.fixture(scope="package")
-def installed(checkout, nothing_is_left):
+def installed(checkout, up_and_down):
     """What `make up` said."""
     checkout.change("local", workers=BY_TASKS)
     # Among the files that the Git server of the stack starts with.
     sleeper = checkout.folder / "dags-repo-example" / "dags" / "sleeper.py"
     sleeper.write_text(dags.source("sleeper", work=SLEEP))
-    status, said = checkout.make("up")
-    try:
-        assert status == 0, said
+    with up_and_down(checkout) as said:
         yield said
-    finally:
-        left = checkout.make("down")
-    nothing_is_left(*left)
 
 
 @pytest.fixture

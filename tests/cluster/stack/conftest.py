@@ -8,15 +8,10 @@ from tests.cluster.stack.relay import Relay
 
 
 @pytest.fixture(scope="package")
-def installed(checkout, nothing_is_left):
+def installed(checkout, up_and_down):
     """What `make up` said."""
-    status, said = checkout.make("up")
-    try:
-        assert status == 0, said
+    with up_and_down(checkout) as said:
         yield said
-    finally:
-        left = checkout.make("down")
-    nothing_is_left(*left)
 
 
 @pytest.fixture
