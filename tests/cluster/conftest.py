@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from tests.cluster.platform import ROOT, SETTINGS, Checkout, Cluster
+from tests.cluster.platform import ROOT, SETTINGS, Api, Checkout, Cluster
 
 TOOLS = ("pulumi", "kubectl", "helm", "git", "ssh", "make")
 
@@ -55,3 +55,10 @@ def up_and_down(nothing_is_left):
         nothing_is_left(*left)
 
     return between
+
+
+@pytest.fixture
+def api(installed, cluster):
+    """Airflow's API, where the package has its stack `installed`."""
+    with Api.open(cluster) as opened:
+        yield opened

@@ -148,6 +148,20 @@ class Cluster:
             and pod["status"]["phase"] not in ("Succeeded", "Failed")
         }
 
+    def ready(self, component: str) -> set[str]:
+        """Names of the pods with all their containers ready."""
+        return {
+            name
+            for name, pod in self.pods(component).items()
+            if all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": False}]))
+        }
+
+    def revisions(self, component: str | None = None) -> set[str]:
+        """What the pods are made from: another one restarts them. A worker more or less changes nothing."""
+        hashes = ("pod-template-hash", "controller-revision-hash")
+        labels = [pod["metadata"]["labels"] for pod in self.pods(component).values()]
+        return {found[key] for found in labels for key in hashes if key in found}
+
     def secret(self, name: str, key: str) -> str:
         said = self.kubectl("-n", "airflow", "get", "secret", name, "-o", "json")
         return base64.b64decode(json.loads(said)["data"][key]).decode()

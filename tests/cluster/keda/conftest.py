@@ -4,13 +4,8 @@ import pytest
 
 from tests.cluster import dags
 from tests.cluster.keda.scaling import Scaling
-from tests.cluster.platform import Api
 
 BY_TASKS = {"scaling": "queue", "min": 0, "max": 3, "grace_seconds": 600}
-SLEEP = (
-    "import time; from airflow.sdk import get_current_context; "
-    "time.sleep(get_current_context()['dag_run'].conf['seconds'])"
-)
 
 
 @pytest.fixture(scope="package")
@@ -19,15 +14,9 @@ def installed(checkout, up_and_down):
     checkout.change("local", workers=BY_TASKS)
     # Among the files that the Git server of the stack starts with.
     sleeper = checkout.folder / "dags-repo-example" / "dags" / "sleeper.py"
-    sleeper.write_text(dags.source("sleeper", work=SLEEP))
+    sleeper.write_text(dags.source("sleeper", work=dags.SLEEP))
     with up_and_down(checkout) as said:
         yield said
-
-
-@pytest.fixture
-def api(installed, cluster):
-    with Api.open(cluster) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -17,13 +17,9 @@ EVERYTHING = "deployments,hpa,jobs,pods"
 class Scaling:
     cluster: Cluster
 
-    def workers(self) -> list[str]:
+    def workers(self) -> set[str]:
         """Ready workers, without those that finish their last tasks."""
-        return sorted(
-            name
-            for name, pod in self.cluster.pods("worker").items()
-            if all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": False}]))
-        )
+        return self.cluster.ready("worker")
 
     def wanted(self) -> int:
         """Workers that there should be."""

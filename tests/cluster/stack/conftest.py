@@ -3,7 +3,6 @@
 import pytest
 
 from tests.cluster.git_host import GitHost
-from tests.cluster.platform import Api
 from tests.cluster.stack.relay import Relay
 
 
@@ -12,12 +11,6 @@ def installed(checkout, up_and_down):
     """What `make up` said."""
     with up_and_down(checkout) as said:
         yield said
-
-
-@pytest.fixture
-def api(installed, cluster):
-    with Api.open(cluster) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -97,14 +97,14 @@ def test_scaling_changes_the_autoscaler_and_the_file_and_restarts_no_worker(
     operate, api, cluster, checkout
 ):
     run = running(api)
-    before = cluster.pods("worker").keys()
+    before = cluster.revisions("worker")
 
     said = operate("scale", "QUEUE=default", "MAX=4")
 
     assert "helm.sh/v3:Release airflow-release updated" in said
     assert one(cluster, "hpa", "airflow-worker")["spec"]["maxReplicas"] == 4
     assert "max: 4" in checkout.file("local").read_text()
-    assert before <= cluster.pods("worker").keys()
+    assert cluster.revisions("worker") == before
     ended_well(api, "slow", run)
 
 

@@ -205,9 +205,9 @@ def test_with_the_git_host_down_old_and_new_pods_have_the_last_good_commit(
     try:
         # The relay starts over too: it has nothing but its volume.
         cluster.kubectl("-n", "airflow", "delete", "pod", "dag-relay-0", "--grace-period=0")
-        (worker,) = cluster.pods("worker")
-        cluster.kubectl("-n", "airflow", "delete", "pod", worker)
-        wait_for("a new worker", lambda: _ready(cluster, "worker") - {worker}, seconds=180)
+        workers = set(cluster.pods("worker"))
+        cluster.kubectl("-n", "airflow", "delete", "pod", *workers)
+        wait_for("a new worker", lambda: cluster.ready("worker") - workers, seconds=180)
         relay.counts_errors()
 
         assert relay.published() == good
@@ -256,13 +256,13 @@ def test_a_push_in_the_middle_of_a_deployment_arrives(clone, checkout, cluster, 
 def test_a_stack_stays_on_a_commit_and_no_pod_restarts_for_it(clone, follow, cluster, relay):
     old = clone.push(dag("steady", "to stay on"))
     relay.publishes(clone.push(dag("steady", "to leave")))
-    pods = set(cluster.pods())
+    before = cluster.revisions()
 
     follow(PATH, commit=old)
 
     relay.publishes(old)
     clone.push(dag("steady", "not for this stack"))
-    assert set(cluster.pods()) == pods
+    assert cluster.revisions() == before
     assert relay.published() == old
 
 
@@ -328,14 +328,6 @@ def _call(port, secret):
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
-
-
-def _ready(cluster, component):
-    return {
-        name
-        for name, pod in cluster.pods(component).items()
-        if all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": False}]))
-    }
 
 
 def _upgrading(cluster):

@@ -46,7 +46,7 @@ def test_a_token_that_expires_is_an_alert_and_a_new_one_restarts_no_task(
     follow(PRIVATE, secrets={"git_token": "first-token"}, **login)
     good = git_host.commit(PRIVATE, {"README.md": "first"})
     relay.publishes(good)
-    pods = set(cluster.pods())
+    before = cluster.revisions()
 
     git_host.accept_token("second-token")
     late = git_host.commit(PRIVATE, {"README.md": "second"})
@@ -57,7 +57,7 @@ def test_a_token_that_expires_is_an_alert_and_a_new_one_restarts_no_task(
 
     follow(PRIVATE, secrets={"git_token": "second-token"}, **login)
     relay.publishes(late)
-    assert set(cluster.pods()) == pods, "no pod of Airflow knows of it"
+    assert cluster.revisions() == before, "no pod of Airflow knows of it"
 
 
 def test_no_pod_of_airflow_and_no_value_of_the_chart_has_the_token(follow, cluster):

@@ -42,7 +42,7 @@ def test_strangers_reach_no_server(stranger, cluster, service, port):
 
 @pytest.mark.parametrize(("service", "port"), SERVERS)
 def test_workers_reach_every_server(installed, cluster, service, port):
-    (worker, *_) = cluster.pods("worker")
+    (worker, *_) = cluster.ready("worker")
     script = f"import socket; socket.create_connection(('{service}', {port}), 5); print('open')"
     said = cluster.kubectl(
         "-n", "airflow", "exec", worker, "-c", "worker", "--", "python", "-c", script
@@ -74,7 +74,9 @@ def test_no_secret_is_on_a_command_line_or_in_helm_values(installed, cluster):
     }
     places = {"redis-0": "redis", "database-0": "database"}
     places |= {
-        name: component for component in ("worker", "scheduler") for name in cluster.pods(component)
+        name: component
+        for component in ("worker", "scheduler")
+        for name in cluster.ready(component)
     }
     for pod, container in places.items():
         said = cluster.kubectl(

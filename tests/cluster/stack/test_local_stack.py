@@ -93,7 +93,7 @@ def test_a_push_to_the_git_server_appears(api, cluster, tmp_path):
 
 
 def test_a_task_reads_the_relay_and_writes_nothing_that_becomes_a_dag(installed, cluster):
-    (worker, *_) = cluster.pods("worker")
+    (worker, *_) = cluster.ready("worker")
 
     def run(script):
         in_worker = ["-n", "airflow", "exec", worker, "-c", "worker", "--"]
@@ -120,7 +120,7 @@ def test_up_again_changes_nothing(installed, checkout):
 
 
 def test_more_workers_change_only_the_release_and_restart_no_worker(settings, checkout, cluster):
-    before = cluster.pods("worker").keys()
+    before = cluster.revisions("worker")
     settings(workers={"max": 4})
 
     said = checkout.up()
@@ -130,7 +130,7 @@ def test_more_workers_change_only_the_release_and_restart_no_worker(settings, ch
     (hpa,) = cluster.get("hpa")
     assert (hpa["spec"]["minReplicas"], hpa["spec"]["maxReplicas"]) == (1, 4)
     assert hpa["spec"]["scaleTargetRef"]["name"] == "airflow-worker"
-    assert before <= cluster.pods("worker").keys(), "running tasks go on"
+    assert cluster.revisions("worker") == before, "running tasks go on"
 
 
 def _git(folder, *words):

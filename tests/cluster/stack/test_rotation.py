@@ -9,12 +9,12 @@ OTHERS = {"worker", "triggerer", "dag-processor", "statsd"}
 
 
 def test_a_new_jwt_key_restarts_only_the_api_server_and_the_scheduler(settings, checkout, cluster):
-    before = {part: set(cluster.pods(part)) for part in USERS_OF_JWT | OTHERS}
+    before = {part: cluster.revisions(part) for part in USERS_OF_JWT | OTHERS}
     settings(rotation={"jwt": 2})
 
     checkout.up()
 
-    after = {part: set(cluster.pods(part)) for part in USERS_OF_JWT | OTHERS}
+    after = {part: cluster.revisions(part) for part in USERS_OF_JWT | OTHERS}
     assert {part for part in before if before[part] & after[part]} == OTHERS
 
 

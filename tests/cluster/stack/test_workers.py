@@ -2,34 +2,20 @@
 
 import pytest
 
+from tests.cluster import dags
 from tests.cluster.platform import wait_for
 
 PATH = "public/work.git"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 # No retries: whoever lets one of them fail is seen.
-SLEEPS = """
-import time
-
-from airflow.sdk import dag, get_current_context, task
-
-@dag(schedule=None, default_args={{"retries": 0}})
-def {name}():
-    @task
-    def sleep():
-        time.sleep(get_current_context()["params"]["seconds"])
-    sleep()
-
-{name}()
-"""
-PARAMS = 'schedule=None, params={{"seconds": 0}},'
+SLEEPER = dags.source("sleeper", work=dags.SLEEP, default_args='{"retries": 0}')
 
 
 @pytest.fixture(scope="module")
 def followed(follow, git_host):
     """The stack follows a repository with a DAG that sleeps as long as its runs say."""
-    source = SLEEPS.replace("schedule=None,", PARAMS).format(name="sleeper")
     git_host.create(PATH)
-    git_host.commit(PATH, {"dags/sleeper.py": source})
+    git_host.commit(PATH, {"dags/sleeper.py": SLEEPER})
     return follow(PATH)
 
 
@@ -46,7 +32,7 @@ def start(followed, api):
 
 
 def instance(api, run):
-    return api.get(f"dags/sleeper/dagRuns/{run}/taskInstances/sleep")
+    return api.get(f"dags/sleeper/dagRuns/{run}/taskInstances/answer")
 
 
 def state(api, run):
@@ -54,7 +40,7 @@ def state(api, run):
 
 
 def tries(api, run):
-    found = api.get(f"dags/sleeper/dagRuns/{run}/taskInstances/sleep/tries")["task_instances"]
+    found = api.get(f"dags/sleeper/dagRuns/{run}/taskInstances/answer/tries")["task_instances"]
     return [one["try_number"] for one in found]
 
 
@@ -70,21 +56,11 @@ def cost(cluster, pod):
     return notes.get(COST)
 
 
-def wait_for_workers(cluster, number):
-    def ready():
-        pods = cluster.pods("worker").values()
-        return len(pods) == number and all(
-            c["ready"] for p in pods for c in p["status"].get("containerStatuses", [{"ready": 0}])
-        )
-
-    wait_for(f"{number} workers", ready, seconds=240)
-
-
 @pytest.mark.slow
 def test_of_two_workers_the_idle_one_goes(start, api, cluster, settings, checkout):
     settings(workers={"scaling": "fixed", "max": 2})
     checkout.up()
-    wait_for_workers(cluster, 2)
+    wait_for("two workers", lambda: len(cluster.ready("worker")) == 2, seconds=240)
     run = start(60)
     busy = busy_worker(api, cluster, run)
     wait_for("its cost", lambda: cost(cluster, busy) == "1", seconds=30)

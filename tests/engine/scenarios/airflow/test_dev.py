@@ -102,7 +102,7 @@ def test_every_connection_to_the_database_is_encrypted_and_verified(dev, cluster
 
     uri = cluster.secret("airflow-metadata", "connection")
     assert "sslmode=verify-full" in uri
-    (worker, *_) = cluster.pods("worker")
+    (worker, *_) = cluster.ready("worker")
     words = ["exec", worker, "-c", "worker", "--", "python", "-c", UNKNOWN_AUTHORITY]
     assert cluster.kubectl("-n", "airflow", *words).strip() == "certificate verify failed"
 
@@ -117,7 +117,7 @@ def test_up_again_changes_nothing(dev):
 def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, dev, api, cluster):
     run = api.start("pushed", seconds=25)
     wait_for("the task", lambda: api.state_of("pushed", run, "count") == "running", seconds=90)
-    before = cluster.pods("worker").keys()
+    before = cluster.revisions("worker")
     dev.change(workers={"max": 5})
 
     said = dev.up()
@@ -126,12 +126,12 @@ def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, de
     assert "helm.sh/v3:Release airflow-release updated" in said
     (scaled,) = cluster.get("scaledobjects.keda.sh")
     assert scaled["spec"]["maxReplicaCount"] == 5
-    assert before <= cluster.pods("worker").keys()
+    assert cluster.revisions("worker") == before
     assert api.ended("pushed", run)["state"] == "success"
 
 
 def test_a_new_password_of_the_database_reaches_all_who_use_it(pushed, dev, cluster):
-    before = {name: set(cluster.pods(name)) for name in ("api-server", "scheduler", "statsd")}
+    before = {name: cluster.revisions(name) for name in ("api-server", "scheduler", "statsd")}
     redis = cluster.get("pods", "-l", "app.kubernetes.io/name=redis")[0]["metadata"]["uid"]
     password = cluster.secret("airflow-metadata", "connection")
     dev.change(rotation={"database": 2})
@@ -144,7 +144,7 @@ def test_a_new_password_of_the_database_reaches_all_who_use_it(pushed, dev, clus
     assert all(places), said
     starts = [place.start() for place in places]
     assert starts == sorted(starts), "the database has the password before anybody uses it"
-    after = {name: set(cluster.pods(name)) for name in before}
+    after = {name: cluster.revisions(name) for name in before}
     assert not before["scheduler"] & after["scheduler"]
     assert before["statsd"] == after["statsd"], "what does not use it goes on"
     assert cluster.get("pods", "-l", "app.kubernetes.io/name=redis")[0]["metadata"]["uid"] == redis
