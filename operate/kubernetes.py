@@ -37,6 +37,11 @@ class Kubernetes:
         words = ["get", kind, "--namespace", namespace, "--selector", selector, "--output", "json"]
         return json.loads(output(self.command(*words), seconds=30))["items"]
 
+    def patch(self, name: str, change: object) -> None:
+        """Merge a change into an object of Airflow's namespace, such as `deployment/airflow-worker`."""
+        words = ["patch", name, "--namespace", NAMESPACE, "--type=merge"]
+        output(self.command(*words, f"--patch={json.dumps(change)}"), seconds=30)
+
     def check_reachable(self) -> None:
         """Raise `Problem` unless the API server answers."""
         known = output(

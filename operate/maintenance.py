@@ -48,7 +48,9 @@ def pause(cluster: Kubernetes, some: Sequence[Workers], schedulers: int, say: Sa
     """Stop the scheduler, then drain every queue. `schedulers` is what the settings say."""
     now = _there(cluster)
     before = now.replicas or now.before or schedulers
-    _patch(cluster, {"metadata": {"annotations": {BEFORE: str(before)}}, "spec": {"replicas": 0}})
+    cluster.patch(
+        SCHEDULER, {"metadata": {"annotations": {BEFORE: str(before)}}, "spec": {"replicas": 0}}
+    )
     say(f"scheduler: stopped (had {before}); nothing new is scheduled, DAGs stay as they are")
     queues.drain(cluster, some)
     say(f"queues: drained ({', '.join(one.queue for one in some)})")
@@ -60,11 +62,11 @@ def resume(cluster: Kubernetes, some: Sequence[Workers], schedulers: int, say: S
     if now.replicas and now.before is None:
         return False
     replicas = now.replicas or now.before or schedulers
-    _patch(cluster, {"spec": {"replicas": replicas}})
+    cluster.patch(SCHEDULER, {"spec": {"replicas": replicas}})
     say(f"scheduler: started ({replicas})")
     queues.undrain(cluster, some)
     say(f"queues: their workers start ({', '.join(one.queue for one in some)})")
-    _patch(cluster, {"metadata": {"annotations": {BEFORE: None}}})
+    cluster.patch(SCHEDULER, {"metadata": {"annotations": {BEFORE: None}}})
     return True
 
 
@@ -73,8 +75,3 @@ def _there(cluster: Kubernetes) -> Scheduler:
     if now is None:
         raise Problem(f"the cluster has no {SCHEDULER}: `make up` first")
     return now
-
-
-def _patch(cluster: Kubernetes, change: object) -> None:
-    words = ["patch", SCHEDULER, "--namespace", NAMESPACE, "--type=merge"]
-    output(cluster.command(*words, f"--patch={json.dumps(change)}"), seconds=SECONDS)

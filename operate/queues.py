@@ -160,7 +160,7 @@ def drain(cluster: Kubernetes, some: Sequence[Workers]) -> None:
     """Stop their workers, each when its tasks have ended. No new one starts."""
     for one in some:
         if one.settings.scaling == "queue":
-            _do(cluster, "annotate", f"{SCALED_OBJECT}/{one.name}", f"{PAUSED}=0", "--overwrite")
+            _mark(cluster, one, "0")
         else:
             # An autoscaler leaves a Deployment with no replicas alone; the mark is for `make up`.
             _set(cluster, one, replicas=0, mark="true")
@@ -188,7 +188,7 @@ def undrain(cluster: Kubernetes, some: Sequence[Workers]) -> None:
         if not one.drained:
             continue
         if one.settings.scaling == "queue":
-            _do(cluster, "annotate", f"{SCALED_OBJECT}/{one.name}", f"{PAUSED}-")
+            _mark(cluster, one, None)
         else:
             _set(cluster, one, replicas=_least(one), mark=None)
 
@@ -226,14 +226,13 @@ def _least(one: Workers) -> int:
     return one.settings.max if one.settings.scaling == "fixed" else one.settings.min
 
 
+def _mark(cluster: Kubernetes, one: Workers, replicas: str | None) -> None:
+    cluster.patch(f"{SCALED_OBJECT}/{one.name}", {"metadata": {"annotations": {PAUSED: replicas}}})
+
+
 def _set(cluster: Kubernetes, one: Workers, *, replicas: int, mark: str | None) -> None:
     change = {"metadata": {"annotations": {DRAINED: mark}}, "spec": {"replicas": replicas}}
-    patch = f"--patch={json.dumps(change)}"
-    _do(cluster, "patch", f"deployment/{one.name}", "--type=merge", patch)
-
-
-def _do(cluster: Kubernetes, verb: str, *words: str) -> None:
-    output(cluster.command(verb, "--namespace", NAMESPACE, *words), seconds=SECONDS)
+    cluster.patch(f"deployment/{one.name}", change)
 
 
 def of(some: Sequence[Workers], queue: str, stack: str) -> Workers:

@@ -93,7 +93,7 @@ class Platform:
 
     def changes(self):
         """What was changed in the cluster, in that order."""
-        verbs = ("annotate", "scale", "patch")
+        verbs = ("scale", "patch")
         return [
             call.removeprefix(f"{KUBECTL} ").replace(" --namespace airflow", "")
             for call in self.calls()
@@ -288,14 +288,19 @@ def patched(name, replicas, mark):
     return f"patch deployment/{name} --type=merge --patch={json.dumps(change)}"
 
 
+def scaled_object(name, replicas):
+    change = {"metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": replicas}}}
+    return f"patch scaledobjects.keda.sh/{name} --type=merge --patch={json.dumps(change)}"
+
+
 DRAINED = {
     "default": patched(DEFAULT, 0, "true"),
-    "etl": f"annotate scaledobjects.keda.sh/{ETL} autoscaling.keda.sh/paused-replicas=0 --overwrite",
+    "etl": scaled_object(ETL, "0"),
     "slow": patched(SLOW, 0, "true"),
 }
 UNDRAINED = {
     "default": patched(DEFAULT, 1, None),
-    "etl": f"annotate scaledobjects.keda.sh/{ETL} autoscaling.keda.sh/paused-replicas-",
+    "etl": scaled_object(ETL, None),
     "slow": patched(SLOW, 2, None),
 }
 
@@ -451,7 +456,7 @@ def test_a_command_that_failed_half_way_is_finished_by_the_next_one(platform, op
     if command == "resume":
         all_drained(platform)
     platform.scheduler(paused())
-    platform.answer("fails", f"annotate --namespace airflow scaledobjects.keda.sh/{ETL}")
+    platform.answer("fails", f"patch scaledobjects.keda.sh/{ETL} --namespace airflow")
     assert operate(command)[0] == 1
     assert patch(mark(None)) not in platform.changes(), "the pause has not ended"
     first = len(platform.changes())

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import time
 import urllib.error
 import urllib.request
 
@@ -195,14 +196,17 @@ def test_a_task_ends_well_although_its_file_is_gone(clone, api):
     wait_for("its end", lambda: api.state_of("slow", run, "answer") == "success", seconds=90)
 
 
+# After ten minutes no cache of seconds helps any more.
+@pytest.mark.parametrize("seconds", [0, pytest.param(600, marks=pytest.mark.slow)])
 def test_with_the_git_host_down_old_and_new_pods_have_the_last_good_commit(
-    clone, git_host, cluster, api, relay
+    clone, git_host, cluster, api, relay, seconds
 ):
     good = clone.push(dag("steady", "before the night"))
     relay.publishes(good)
     appears(api, "steady", "before the night")
     git_host.behave(down=True)
     try:
+        time.sleep(seconds)
         # The relay starts over too: it has nothing but its volume.
         cluster.kubectl("-n", "airflow", "delete", "pod", "dag-relay-0", "--grace-period=0")
         workers = set(cluster.pods("worker"))
