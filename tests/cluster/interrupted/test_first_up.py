@@ -3,9 +3,12 @@
 import os
 import signal
 
+import pytest
+
 from tests.cluster.platform import wait_for
 
 
+@pytest.mark.slow
 def test_the_next_up_adopts_what_a_killed_first_one_created(checkout, cluster, nothing_is_left):
     process = checkout.start("up")
     try:

@@ -79,6 +79,7 @@ def queue(operate):
     return found
 
 
+@pytest.mark.slow
 def test_the_queues_are_shown_while_a_task_runs(operate, api):
     run = running(api)
 
@@ -93,6 +94,7 @@ def test_the_queues_are_shown_while_a_task_runs(operate, api):
     ended_well(api, "slow", run)
 
 
+@pytest.mark.slow
 def test_scaling_changes_the_autoscaler_and_the_file_and_restarts_no_worker(
     operate, api, cluster, checkout
 ):
@@ -108,7 +110,7 @@ def test_scaling_changes_the_autoscaler_and_the_file_and_restarts_no_worker(
     ended_well(api, "slow", run)
 
 
-def test_a_bad_maximum_changes_neither_the_file_nor_the_cluster(patient, checkout, cluster):
+def test_a_bad_maximum_changes_neither_the_file_nor_the_cluster(installed, checkout, cluster):
     before = checkout.file("local").read_bytes()
     most = one(cluster, "hpa", "airflow-worker")["spec"]["maxReplicas"]
 

@@ -243,6 +243,7 @@ def test_however_many_pods_there_are_the_git_host_is_asked_by_one(clone, git_hos
     assert len(asked) <= 1 + (last - first) / 0.5
 
 
+@pytest.mark.slow
 def test_a_push_in_the_middle_of_a_deployment_arrives(clone, checkout, cluster, relay, follow):
     checkout.change("local", workers={"max": 2})
     process = checkout.start("up")

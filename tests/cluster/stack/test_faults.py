@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 
+import pytest
 import yaml
 
 from tests.cluster.platform import SETTINGS, wait_for
@@ -37,6 +38,7 @@ def test_the_next_up_repairs_what_a_killed_one_left(settings, checkout, cluster)
     assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 31
 
 
+@pytest.mark.slow
 def test_an_up_that_was_interrupted_winds_up_and_the_next_one_goes_on(settings, checkout, cluster):
     settings(workers={"grace_seconds": 32})
     process = checkout.start("up")
@@ -52,6 +54,7 @@ def test_an_up_that_was_interrupted_winds_up_and_the_next_one_goes_on(settings, 
     assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 32
 
 
+@pytest.mark.slow
 def test_a_second_up_at_the_same_time_is_refused(settings, checkout, cluster):
     settings(workers={"grace_seconds": 33})
     process = checkout.start("up")

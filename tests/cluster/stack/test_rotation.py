@@ -8,6 +8,7 @@ USERS_OF_JWT = {"api-server", "scheduler"}
 OTHERS = {"worker", "triggerer", "dag-processor", "statsd"}
 
 
+@pytest.mark.slow
 def test_a_new_jwt_key_restarts_only_the_api_server_and_the_scheduler(settings, checkout, cluster):
     before = {part: cluster.revisions(part) for part in USERS_OF_JWT | OTHERS}
     settings(rotation={"jwt": 2})

@@ -84,6 +84,7 @@ def test_a_worker_that_is_evicted_finishes_its_task(start, api, cluster):
     assert tries(api, run) == [1]
 
 
+@pytest.mark.slow
 def test_a_task_longer_than_the_grace_starts_again_once_and_keeps_its_retries(start, api, cluster):
     run = start(75)
     worker = busy_worker(api, cluster, run)
