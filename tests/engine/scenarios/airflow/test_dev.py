@@ -130,6 +130,7 @@ def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, de
     assert api.ended("pushed", run)["state"] == "success"
 
 
+@pytest.mark.slow
 def test_a_new_password_of_the_database_reaches_all_who_use_it(pushed, dev, cluster):
     before = {name: cluster.revisions(name) for name in ("api-server", "scheduler", "statsd")}
     redis = cluster.get("pods", "-l", "app.kubernetes.io/name=redis")[0]["metadata"]["uid"]
@@ -152,6 +153,7 @@ def test_a_new_password_of_the_database_reaches_all_who_use_it(pushed, dev, clus
         assert api.ended("pushed", api.start("pushed", seconds=0))["state"] == "success"
 
 
+@pytest.mark.slow
 def test_a_chart_value_that_is_taken_out_is_gone_in_the_cluster(dev, cluster):
     def configured():
         (config,) = [
