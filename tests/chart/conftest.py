@@ -92,8 +92,8 @@ class Pod:
 
     @property
     def containers(self):
-        """Init containers too."""
-        return [*self.spec.get("initContainers", []), *self.spec["containers"]]
+        """Init containers too; where the chart has none it says null."""
+        return [*(self.spec.get("initContainers") or []), *self.spec["containers"]]
 
     def container(self, name):
         (found,) = [c for c in self.containers if c["name"] == name]

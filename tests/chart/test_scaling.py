@@ -429,3 +429,9 @@ def test_another_queue_changes_only_workers_and_the_scheduler(of):
     old, new = others(before), others(after)
     changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
     assert changed == {("Deployment", "airflow-scheduler")}
+
+
+def test_a_worker_starts_at_once_and_waits_for_no_migration(any_stack):
+    for worker in any_stack.airflow.workers:
+        names = {c["name"] for c in worker.spec.get("initContainers") or []}
+        assert names <= {"git-sync-init"}, worker.name
