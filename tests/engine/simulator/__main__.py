@@ -41,9 +41,9 @@ class Simulator:
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
         )
-        self.postgres = Postgres(self.cloud, kubectl, authority)
-        self.pods = Pods(self.cloud, kubectl, authority, host)
-        self.pods.names = self.postgres.names
+        names: dict[str, str] = {}
+        self.postgres = Postgres(self.cloud, kubectl, authority, names)
+        self.pods = Pods(self.cloud, kubectl, authority, host, names)
         self.kubernetes = Kubernetes(kubectl, self.pods)
         # What a simulator left that was killed.
         self.kubernetes.remove()

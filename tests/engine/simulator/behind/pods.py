@@ -13,6 +13,7 @@ import json
 import ssl
 import tempfile
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,22 @@ BUILT_IN = ("kubernetes.io/", "node.kubernetes.io/")
 
 
 class Pods:
-    """Serves the webhook over TLS at `url`, on `host`."""
+    """Serves the webhook over TLS at `url`, on `host`.
 
-    def __init__(self, cloud: Cloud, kubectl: Kubectl, authority: Authority, host: str) -> None:
+    `names` are IP addresses by host name: what Route 53 answers inside the VPC.
+    """
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        kubectl: Kubectl,
+        authority: Authority,
+        host: str,
+        names: Mapping[str, str],
+    ) -> None:
         self.cloud = cloud
         self.kubectl = kubectl
-        # IP addresses by host name: what Route 53 answers inside the VPC.
-        self.names: dict[str, str] = {}
+        self.names = names
         handler = type("Handler", (_Handler,), {"pods": self})
         self.server = ThreadingHTTPServer((host, 0), handler)
         self.server.socket = _tls(authority, host).wrap_socket(self.server.socket, server_side=True)

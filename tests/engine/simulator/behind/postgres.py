@@ -22,12 +22,15 @@ LOCAL = "local all all trust\n"
 
 
 class Postgres:
-    def __init__(self, cloud: Cloud, kubectl: Kubectl, authority: Authority) -> None:
+    """`names` are IP addresses by host name. Those of its databases come and go there."""
+
+    def __init__(
+        self, cloud: Cloud, kubectl: Kubectl, authority: Authority, names: dict[str, str]
+    ) -> None:
         self.cloud = cloud
         self.kubectl = kubectl
         self.authority = authority
-        # IP addresses by host name.
-        self.names: dict[str, str] = {}
+        self.names = names
 
     def create(
         self, identifier: str, username: str, password: str, db_name: str
@@ -82,7 +85,8 @@ class Postgres:
         self.kubectl.delete(
             "pod,service,secret", identifier, "--namespace", NAMESPACE, "--grace-period=1"
         )
-        self.names = {h: ip for h, ip in self.names.items() if not h.startswith(f"{identifier}.")}
+        for host in [h for h in self.names if h.startswith(f"{identifier}.")]:
+            del self.names[host]
 
     def _psql(self, identifier: str, username: str, statement: str) -> None:
         words = ["exec", "--stdin", "--namespace", NAMESPACE, identifier, "--"]
