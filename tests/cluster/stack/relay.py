@@ -24,7 +24,7 @@ class Relay:
     def read(self, path: str) -> str:
         return self._run("git", "--git-dir=/git/dags.git", "show", f"dags:{path}")
 
-    def publishes(self, commit: str, seconds: float = 60) -> None:
+    def publishes(self, commit: str, seconds: float = 120) -> None:
         wait_for(f"commit {commit} in the relay", lambda: self.published() == commit, seconds)
 
     def errors(self, metric: str = "git_sync_count_total") -> float:
@@ -38,7 +38,7 @@ class Relay:
 
     def counts_errors(self, metric: str = "git_sync_count_total") -> None:
         before = self.errors(metric)
-        wait_for(f"more errors in {metric}", lambda: self.errors(metric) > before, 60)
+        wait_for(f"more errors in {metric}", lambda: self.errors(metric) > before)
 
     def said(self) -> str:
         return self.cluster.kubectl("-n", "airflow", "logs", POD, "-c", "git-sync", "--tail=200")

@@ -130,9 +130,9 @@ def test_draining_lets_a_task_end_and_keeps_new_ones_waiting(operate, api, clust
     said = operate("drain", "QUEUE=default")
     assert "default: drained. " in said
     # Those that are still there are on their way out.
-    wait_for("no worker", lambda: not cluster.pods("worker"), seconds=30)
+    wait_for("no worker", lambda: not cluster.pods("worker"))
     waits = api.start("quick")
-    wait_for("the queue", lambda: api.state_of("quick", waits, "answer") == "queued", seconds=120)
+    wait_for("the queue", lambda: api.state_of("quick", waits, "answer") == "queued")
     ended_well(api, "slow", run)
     assert api.state_of("quick", waits, "answer") == "queued"
     found = queue(operate)
@@ -152,7 +152,7 @@ def test_a_pause_outlives_an_upgrade_and_a_resume_ends_it(operate, api, cluster,
 
     operate("pause")
     wait_for("no scheduler", lambda: not cluster.pods("scheduler"))
-    wait_for("no worker", lambda: not cluster.pods("worker"), seconds=30)
+    wait_for("no worker", lambda: not cluster.pods("worker"))
     wait_for(
         "the end of what ran",
         lambda: api.state_of("slow", run, "answer") == "success",

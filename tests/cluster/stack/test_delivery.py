@@ -54,10 +54,8 @@ def listed(api):
     return {dag["dag_id"] for dag in api.get("dags?limit=500")["dags"]}
 
 
-def appears(api, name, version="one", seconds=30):
-    wait_for(
-        f"version {version} of {name}", lambda: version_of(api, name) == [version], seconds=seconds
-    )
+def appears(api, name, version="one"):
+    wait_for(f"version {version} of {name}", lambda: version_of(api, name) == [version])
 
 
 def import_errors(api):
@@ -70,7 +68,7 @@ def test_a_dag_appears_changes_and_goes(clone, api):
     clone.push(dag("visitor", "two"))
     appears(api, "visitor", "two")
     clone.push({"dags/visitor.py": None})
-    wait_for("visitor is gone", lambda: "visitor" not in listed(api), seconds=30)
+    wait_for("visitor is gone", lambda: "visitor" not in listed(api))
 
 
 def test_a_new_dag_runs_on_a_worker(clone, api):
@@ -95,7 +93,7 @@ def test_tasks_have_the_macros_of_plugins_as_of_the_last_push(clone, api):
     assert answer() == "one"
     push("two")
     # The DAG processor has the push; the worker's own checkout may be a moment behind.
-    wait_for("the changed macro", lambda: answer() == "two", seconds=60)
+    wait_for("the changed macro", lambda: answer() == "two")
     clone.push({"plugins/pushed.py": None, "dags/asks.py": None})
 
 
@@ -112,12 +110,12 @@ def test_a_syntax_error_is_shown_with_its_line_and_harms_nobody_else(clone, api)
     clone.push({"dags/broken.py": broken, **dag("steady", "beside an error")})
     appears(api, "steady", "beside an error")
 
-    wait_for("the error", lambda: "broken.py" in import_errors(api), seconds=30)
+    wait_for("the error", lambda: "broken.py" in import_errors(api))
     assert 'broken.py", line 4' in import_errors(api)["broken.py"]
     assert "expected ':'" in import_errors(api)["broken.py"]
 
     clone.push({"dags/broken.py": broken.replace("broken()", "broken():") + "broken()\n"})
-    wait_for("no error", lambda: "broken.py" not in import_errors(api), seconds=30)
+    wait_for("no error", lambda: "broken.py" not in import_errors(api))
     assert "broken" in listed(api)
     clone.push({"dags/broken.py": None})
 
@@ -127,7 +125,7 @@ def test_a_dag_that_hangs_at_import_holds_up_nobody_else(clone, api):
     clone.push(dag("steady", "beside one that hangs"))
 
     appears(api, "steady", "beside one that hangs")
-    wait_for("its error", lambda: "hangs.py" in import_errors(api), seconds=90)
+    wait_for("its error", lambda: "hangs.py" in import_errors(api))
     assert "timeout" in import_errors(api)["hangs.py"].lower()
     clone.push({"dags/hangs.py": None})
 
@@ -187,13 +185,13 @@ def test_a_task_ends_well_although_its_file_is_gone(clone, api):
     clone.push({"dags/slow.py": dags.source("slow", work="import time; time.sleep(15)")})
     appears(api, "slow")
     run = api.start("slow")
-    wait_for("its task", lambda: api.state_of("slow", run, "answer") == "running", seconds=90)
+    wait_for("its task", lambda: api.state_of("slow", run, "answer") == "running")
 
     clone.push({"dags/slow.py": None})
-    wait_for("slow is gone", lambda: "slow" not in listed(api), seconds=30)
+    wait_for("slow is gone", lambda: "slow" not in listed(api))
 
     # The run itself goes on only if the file comes back: Airflow schedules nothing of a DAG that is gone.
-    wait_for("its end", lambda: api.state_of("slow", run, "answer") == "success", seconds=90)
+    wait_for("its end", lambda: api.state_of("slow", run, "answer") == "success")
 
 
 # After ten minutes no cache of seconds helps any more.
@@ -227,14 +225,14 @@ def test_a_slow_git_host_is_late_and_no_more(clone, git_host, api):
     git_host.behave(delay_seconds=3)
     try:
         clone.push(dag("steady", "slow and sure"))
-        appears(api, "steady", "slow and sure", seconds=60)
+        appears(api, "steady", "slow and sure")
     finally:
         git_host.behave()
 
 
 def test_however_many_pods_there_are_the_git_host_is_asked_by_one(clone, git_host, cluster):
     git_host.forget_requests()
-    wait_for("ten requests", lambda: len(git_host.requests()) >= 10, seconds=60)
+    wait_for("ten requests", lambda: len(git_host.requests()) >= 10)
     first, *_, last = (r["time"] for r in git_host.requests())
     asked = [r for r in git_host.requests() if r["service"] == "upload-pack ls-refs"]
 
@@ -302,7 +300,7 @@ def test_submodules_arrive_as_folders(follow, git_host, relay, cluster):
 
     follow("public/whole.git")
 
-    wait_for("the submodule", lambda: "VERSION" in relay.read("dags/shared/shared.py"), 60)
+    wait_for("the submodule", lambda: "VERSION" in relay.read("dags/shared/shared.py"))
     with Api.open(cluster) as opened:
         appears(opened, "whole")
 

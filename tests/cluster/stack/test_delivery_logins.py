@@ -108,9 +108,5 @@ def test_a_github_app(follow, git_host, relay):
 
     relay.publishes(git_host.commit(PRIVATE, {"README.md": "with the first token"}))
     git_host.forget_requests()
-    wait_for(
-        "a new token",
-        lambda: [r for r in git_host.requests() if r["service"] == "app token"],
-        seconds=60,
-    )
+    wait_for("a new token", lambda: [r for r in git_host.requests() if r["service"] == "app token"])
     relay.publishes(git_host.commit(PRIVATE, {"README.md": "with the next token"}))

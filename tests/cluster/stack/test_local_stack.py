@@ -85,7 +85,7 @@ def test_a_push_to_the_git_server_appears(api, cluster, tmp_path):
         _git(work, "push", "-q", "origin", "HEAD:main")
 
         try:
-            assert wait_for("the pushed DAG", lambda: api.found("dags/pushed"), seconds=60)
+            assert wait_for("the pushed DAG", lambda: api.found("dags/pushed"))
         finally:
             _git(work, "rm", "-q", "dags/pushed.py")
             _git(work, "commit", "-q", "-m", "Without it")
@@ -108,7 +108,7 @@ def test_a_task_reads_the_relay_and_writes_nothing_that_becomes_a_dag(installed,
     # NetworkPolicies follow the pods some seconds behind: a worker may have the address that a relay
     # which is gone was admitted by.
     ask = "timeout 5 git ls-remote git://git-server/dags.git || echo git-server: no"
-    wait_for("only the relay reaches it", lambda: "git-server: no" in run(ask), seconds=90)
+    wait_for("only the relay reaches it", lambda: "git-server: no" in run(ask))
 
 
 def test_up_again_changes_nothing(installed, checkout):

@@ -68,7 +68,7 @@ def pushed(dev, cluster, tmp_path_factory):
     """A DAG that came by `git push`, and sleeps as long as a run wants."""
     _push(cluster, tmp_path_factory.mktemp("author"), "pushed", DAG)
     with Api.open(cluster) as api:
-        wait_for("the pushed DAG", lambda: api.found("dags/pushed"), seconds=90)
+        wait_for("the pushed DAG", lambda: api.found("dags/pushed"))
 
 
 def test_a_pushed_dag_runs_and_its_log_is_in_the_bucket(pushed, api, account):
@@ -116,7 +116,7 @@ def test_up_again_changes_nothing(dev):
 
 def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, dev, api, cluster):
     run = api.start("pushed", seconds=25)
-    wait_for("the task", lambda: api.state_of("pushed", run, "count") == "running", seconds=90)
+    wait_for("the task", lambda: api.state_of("pushed", run, "count") == "running")
     before = cluster.revisions("worker")
     dev.change(workers={"max": 5})
 
