@@ -27,12 +27,13 @@ CONTAINER_MAX_CONNECTIONS = 200
 # SQLAlchemy's pool of one Airflow process ([database] sql_alchemy_pool_size, sql_alchemy_max_overflow).
 POOL_SIZE = 5
 MAX_OVERFLOW = 10
-# The migration job, `airflow` commands by hand, KEDA, monitoring, and PostgreSQL's own reserve of 3.
+# The migration job, `airflow` commands by hand, monitoring, and PostgreSQL's own reserve of 3.
 RESERVED_CONNECTIONS = 15
 
-# KEDA asks for each queue twice at a time, for its own loop and for the autoscaler's, and connections live on
-# for a while when its node dies.
-KEDA_CONNECTIONS = 5
+# KEDA asks for each queue twice at a time, for its own loop and for the autoscaler's. Connections live on for a
+# while when its node dies: it may open more than it needs.
+KEDA_CONNECTIONS = 2
+KEDA_CONNECTION_LIMIT = 5
 
 # The largest size that c, m or r instances of both processors have: r7i.48xlarge, r8g.48xlarge.
 # https://docs.aws.amazon.com/eks/latest/userguide/automode-learn-instances.html#auto-supported-instances
@@ -96,8 +97,12 @@ def worker_connections(queue: "WorkerSettings") -> int:
 
 
 def keda_connection_limit(queues: Collection["WorkerSettings"]) -> int:
-    """Connections that KEDA's user may open. What it does open is among `RESERVED_CONNECTIONS`."""
-    return KEDA_CONNECTIONS * sum(queue.scaling == "queue" for queue in queues)
+    """Connections that KEDA's user may open."""
+    return KEDA_CONNECTION_LIMIT * _counted_by_keda(queues)
+
+
+def _counted_by_keda(queues: Collection["WorkerSettings"]) -> int:
+    return sum(queue.scaling == "queue" for queue in queues)
 
 
 def worker_requests(queue: "WorkerSettings") -> tuple[float, int]:
@@ -113,7 +118,8 @@ def least_nodes(queue: "WorkerSettings") -> int:
 
 
 def database_connections(queues: Collection["WorkerSettings"], airflow: "AirflowSettings") -> int:
-    """The most connections that Airflow opens: full pools, and the workers of every queue."""
+    """The most connections that Airflow opens: full pools, the workers of every queue, and KEDA."""
     processes = sum(airflow.replicas.model_dump().values())
     pools = processes * (POOL_SIZE + MAX_OVERFLOW)
-    return pools + sum(map(worker_connections, queues)) + RESERVED_CONNECTIONS
+    keda = KEDA_CONNECTIONS * _counted_by_keda(queues)
+    return pools + sum(map(worker_connections, queues)) + keda + RESERVED_CONNECTIONS

@@ -125,12 +125,12 @@ def test_each_scheduler_runs_as_many_tasks_as_there_are_slots_unless_told_otherw
 @pytest.mark.parametrize(
     ("most", "concurrency", "replicas", "connections"),
     [
-        # 4 processes with pools of 15, 4 workers with 8 slots and themselves, 15 in reserve
-        (4, 8, {}, 4 * 15 + 4 * 9 + 15),
-        (20, 8, {}, 4 * 15 + 20 * 9 + 15),
-        (4, 16, {}, 4 * 15 + 4 * 17 + 15),
-        (4, 8, {"scheduler": 3}, 6 * 15 + 4 * 9 + 15),
-        (4, 8, {"api_server": 2, "dag_processor": 2, "triggerer": 2}, 7 * 15 + 4 * 9 + 15),
+        # 4 processes with pools of 15, 4 workers with 8 slots and themselves, KEDA twice, 15 in reserve
+        (4, 8, {}, 4 * 15 + 4 * 9 + 2 + 15),
+        (20, 8, {}, 4 * 15 + 20 * 9 + 2 + 15),
+        (4, 16, {}, 4 * 15 + 4 * 17 + 2 + 15),
+        (4, 8, {"scheduler": 3}, 6 * 15 + 4 * 9 + 2 + 15),
+        (4, 8, {"api_server": 2, "dag_processor": 2, "triggerer": 2}, 7 * 15 + 4 * 9 + 2 + 15),
     ],
 )
 def test_connections_are_counted_for_the_busiest_moment(most, concurrency, replicas, connections):
@@ -157,7 +157,7 @@ def test_the_workers_of_every_queue_count():
     assert capacity.parallelism(queues, airflow) == 38
     assert capacity.schedulable_tasks(queues, airflow) == 76
     assert capacity.worker_connections(queues[1]) == 2 * 4
-    assert capacity.database_connections(queues, airflow) == 5 * 15 + 4 * 9 + 2 * 4 + 15
+    assert capacity.database_connections(queues, airflow) == 5 * 15 + 4 * 9 + 2 * 4 + 2 * 2 + 15
 
 
 def test_keda_may_open_connections_for_each_queue_that_it_scales():

@@ -89,13 +89,13 @@ FACTS = {
         "Job airflow-keda-role-job  image apache/airflow:3.2.2",
         "Warnings: none",
         "worker slots: 32 of 32 (4 workers x 8 tasks; parallelism 32 x 1 scheduler(s))",
-        "database connections: 111 of 405 (",
+        "database connections: 113 of 405 (",
     ],
     "staging": [
         "publicAccessCidrs [203.0.113.0/24]",
         "multiAz yes, storageEncrypted yes, publiclyAccessible no",
         "worker slots: 64 of 64 (8 workers x 8 tasks; parallelism 64 x 1 scheduler(s))",
-        "database connections: 147 of 811 (",
+        "database connections: 149 of 811 (",
     ],
     "prod": [
         "Instance database-instance [protected]  ",
@@ -116,7 +116,7 @@ FACTS = {
         "config.api.base_url: https://airflow.example.com",
         "config.logging.remote_base_log_folder: s3://logs-bucket",
         "worker slots: 160 of 320 (20 workers x 8 tasks; parallelism 160 x 2 scheduler(s))",
-        "database connections: 315 of 811 (",
+        "database connections: 317 of 811 (",
     ],
 }
 PROTECTED = {
@@ -531,7 +531,7 @@ def test_every_queue_has_its_line_in_the_plan_and_its_part_of_the_limits(plan, w
         "  worker slots: 60 of 60 (4 workers x 8 tasks + 6 workers x 2 tasks + 2 workers x 8 tasks; "
         "parallelism 60 x 1 scheduler(s))"
     ) in lines
-    assert any(line.startswith("  database connections: 147 of 405 (") for line in lines)
+    assert any(line.startswith("  database connections: 151 of 405 (") for line in lines)
 
 
 def test_machines_see_the_queues_too(plan, with_queues):
