@@ -30,8 +30,8 @@ MAX_OVERFLOW = 10
 # The migration job, `airflow` commands by hand, monitoring, and PostgreSQL's own reserve of 3.
 RESERVED_CONNECTIONS = 15
 
-# KEDA asks for each queue twice at a time, for its own loop and for the autoscaler's. Connections live on for a
-# while when its node dies: it may open more than it needs.
+# KEDA asks for each queue twice at a time, for its own loop and for the autoscaler's. Connections live on for
+# a while when its node dies: it may open more than it needs.
 KEDA_CONNECTIONS = 2
 KEDA_CONNECTION_LIMIT = 5
 

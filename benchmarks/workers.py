@@ -352,6 +352,26 @@ def connections(bench: Bench) -> None:
     show_one("  measured / planned", max(seen) / planned, "0.9 to 1.1")
 
 
+def day_two(bench: Bench) -> None:
+    """From a command of an operator until it has its effect."""
+    bench.arrange(scaling="queue")
+    queue = "QUEUE=default"
+    commands = {
+        "make queues": ["queues"],
+        "make scale": ["scale", queue, f"MAX={MOST + 1}"],
+        "make drain, until nothing new starts": ["drain", queue],
+        "make undrain": ["undrain", queue],
+        "make pause": ["pause"],
+        "make resume": ["resume"],
+    }
+    for what, (target, *variables) in commands.items():
+        begun = time.monotonic()
+        status, said = bench.checkout.make(target, "local", *variables)
+        if status:
+            raise RuntimeError(said)
+        show_one(what, time.monotonic() - begun, "30")
+
+
 CONNECTIONS = (
     "SELECT count(*) FROM pg_stat_activity "
     "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
@@ -440,6 +460,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "floor": floor,
     "backlog": backlog,
     "scale-in": scale_in,
+    "day-two": day_two,
     "new-pod": new_pod,
     "from-zero": from_zero,
     "soak": soak,
