@@ -7,7 +7,7 @@ import pytest
 from tests.cluster.platform import wait_for
 
 # Only the simulator's own provider fails, or is slow, on request.
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 INSTANCE = "aws:rds/instance:Instance"
 ROLE = "aws:iam/role:Role"

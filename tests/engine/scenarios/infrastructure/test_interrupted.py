@@ -8,7 +8,7 @@ import pytest
 from tests.cluster.platform import wait_for
 
 # Only the simulator's own provider fails, or is slow, on request.
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 VPC = "aws:ec2/vpc:Vpc"
 INSTANCE = "aws:rds/instance:Instance"
