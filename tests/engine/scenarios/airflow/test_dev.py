@@ -114,6 +114,7 @@ def test_up_again_changes_nothing(dev):
     assert changes(said) == set()
 
 
+@pytest.mark.slow
 def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, dev, api, cluster):
     run = api.start("pushed", seconds=25)
     wait_for("the task", lambda: api.state_of("pushed", run, "count") == "running")
@@ -170,6 +171,7 @@ def test_a_chart_value_that_is_taken_out_is_gone_in_the_cluster(dev, cluster):
     assert INSTANCE_NAME not in configured()
 
 
+@pytest.mark.slow
 def test_what_somebody_deleted_or_edited_in_the_cluster_is_shown_and_comes_back(dev, cluster):
     key = cluster.secret("airflow-jwt", "jwt-secret")
     cluster.kubectl("-n", "airflow", "delete", "secret", "airflow-jwt")

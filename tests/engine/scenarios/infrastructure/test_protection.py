@@ -2,6 +2,8 @@
 
 from contextlib import contextmanager
 
+import pytest
+
 from tests.engine.scenarios.infrastructure.conftest import unprotect
 
 PROTECTED = ("eks cluster", "rds instance", "s3 bucket", "kms key")
@@ -26,6 +28,7 @@ def mistake(stack, file, right, wrong):
         path.write_text(text)
 
 
+@pytest.mark.slow
 def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
     prod.up()
     before = account.inventory()
