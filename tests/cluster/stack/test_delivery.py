@@ -269,6 +269,7 @@ def test_a_stack_stays_on_a_commit_and_no_pod_restarts_for_it(clone, follow, clu
     assert relay.published() == old
 
 
+@pytest.mark.slow
 def test_a_stack_stays_on_a_tag(clone, follow, relay):
     clone.push(dag("steady", "released"))
     clone.git("tag", "v1")
@@ -279,6 +280,7 @@ def test_a_stack_stays_on_a_tag(clone, follow, relay):
     relay.publishes(clone.git("rev-parse", "v1"))
 
 
+@pytest.mark.slow
 def test_submodules_arrive_as_folders(follow, git_host, relay, cluster):
     git_host.create("public/shared.git")
     git_host.commit("public/shared.git", {"shared.py": "VERSION = 'shared'"})

@@ -2,6 +2,9 @@
 
 import re
 
+import pytest
+
+pytestmark = pytest.mark.slow
 DELETED = re.compile(r"^ - +\S+ (\S+) deleted", re.MULTILINE)
 # What stands on something, and what it stands on.
 STANDS_ON = [
