@@ -47,7 +47,7 @@ def tries(api, run):
 def busy_worker(api, cluster, run):
     """The pod that has the task."""
     address = instance(api, run)["hostname"]
-    (name,) = [n for n, p in cluster.pods("worker").items() if p["status"]["podIP"] == address]
+    (name,) = [n for n, p in cluster.pods("worker").items() if p["status"].get("podIP") == address]
     return name
 
 
