@@ -146,17 +146,28 @@ class Airflow:
 
     def start_again(self, tasks: Sequence[Task]) -> None:
         with self._session() as session:
-            self._clear(self._locked(session, tasks), session, dag_run_state=False)
+            self._clear_running(session, self._locked(session, tasks))
 
     def report(self, gone: Sequence[Lost]) -> None:
-        """Let the scheduler's next look find that there were no heartbeats for long."""
-        forgiven = {one.task.id for one in gone if not one.by_itself}
+        """Let the scheduler's next look find that there were no heartbeats for long.
+
+        Cleared before, a task is `restarting`, which may start again whatever its retries are.
+        """
         with self._session() as session:
-            for instance in self._locked(session, [one.task for one in gone]):
+            instances = self._locked(session, [one.task for one in gone])
+            guilty = {one.task.id for one in gone if one.by_itself}
+            innocent = [instance for instance in instances if instance.id not in guilty]
+            self._clear_running(session, innocent)
+            self._not_guilty |= {instance.key.primary for instance in innocent}
+            for instance in instances:
                 instance.last_heartbeat_at = instance.start_date - timedelta(days=1)
-                if instance.id in forgiven:
-                    instance.max_tries += 1
-                    self._not_guilty.add(instance.key.primary)
+
+    def _clear_running(self, session: Any, instances: Sequence[Any]) -> None:
+        """As the UI does it; and the try that ends here is none of those that the author gave."""
+        if instances:
+            self._clear(instances, session, dag_run_state=False)
+        for instance in instances:
+            instance.max_tries += 1
 
     def skip_delays(self) -> None:
         """Of tasks that wait for a retry and did nothing wrong."""
