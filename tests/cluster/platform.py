@@ -38,6 +38,11 @@ def wait_for(what: str, condition: Callable[[], Any], seconds: float = 120) -> A
     raise TimeoutError(f"{what}: not within {seconds:g} s")
 
 
+def is_ready(pod: dict[str, Any]) -> bool:
+    """Whether all containers of a pod are ready. One that is not on a node yet has none."""
+    return all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": False}]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Checkout:
     """`make` in a copy of the repository, with stack files that a test may change."""
@@ -113,10 +118,14 @@ class Checkout:
             raise
         return process.returncode, said
 
-    def up(self) -> str:
-        status, said = self.make("up")
+    def done(self, target: str, *variables: str) -> str:
+        """Run a target on the stack local that must end well; what it said."""
+        status, said = self.make(target, "local", *variables)
         assert status == 0, said
         return said
+
+    def up(self) -> str:
+        return self.done("up")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,11 +159,7 @@ class Cluster:
 
     def ready(self, component: str) -> set[str]:
         """Names of the pods with all their containers ready."""
-        return {
-            name
-            for name, pod in self.pods(component).items()
-            if all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": False}]))
-        }
+        return {name for name, pod in self.pods(component).items() if is_ready(pod)}
 
     def revisions(self, component: str | None = None) -> set[str]:
         """What the pods are made from: another one restarts them. A worker more or less changes nothing."""

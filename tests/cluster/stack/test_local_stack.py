@@ -4,7 +4,7 @@ import subprocess
 from urllib.parse import quote
 
 from tests.cluster import dags
-from tests.cluster.platform import wait_for
+from tests.cluster.platform import is_ready, wait_for
 
 PARTS = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
 EXAMPLES = {"sales_report", "word_count"}
@@ -26,8 +26,7 @@ def test_every_pod_is_ready(installed, cluster):
         return [
             pod["metadata"]["name"]
             for pod in cluster.get("pods")
-            if pod["status"]["phase"] != "Succeeded"
-            and not all(c["ready"] for c in pod["status"].get("containerStatuses", [{"ready": 0}]))
+            if pod["status"]["phase"] != "Succeeded" and not is_ready(pod)
         ]
 
     # The autoscaler may just have started a worker more.
