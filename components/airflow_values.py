@@ -18,10 +18,11 @@ SCALE_UP = {
     "stabilizationWindowSeconds": 0,
     "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}],
 }
-# Slower than it grows: a worker that stops takes no tasks while it finishes its last ones.
+# Slower than it grows: a worker that stops takes no tasks while it finishes its last ones. By halves:
+# 20 workers without work are one in the window and 75 s, which is less than three minutes.
 SCALE_DOWN = {
-    "stabilizationWindowSeconds": 120,
-    "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}],
+    "stabilizationWindowSeconds": 90,
+    "policies": [{"type": "Percent", "value": 50, "periodSeconds": 15}],
 }
 BEHAVIOR = {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN}
 CPU_TARGET_PERCENT = 70

@@ -16,7 +16,7 @@ LIMIT_SECONDS = 5.0
 NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
 DATABASE = {"sqlite3.connect"}
 PROCESS = {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty"}
-INSIDE_A_TASK = "move it into a task: this runs again at every parse, every 30 seconds"
+INSIDE_A_TASK = "move it into a task: this runs again at every parse and before each task"
 
 
 class RefusedError(ConnectionError):

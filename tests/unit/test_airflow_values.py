@@ -84,8 +84,10 @@ def test_workers_come_fast_and_go_slowly(kind, path):
 
     assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
     assert behavior["scaleUp"]["policies"] == [{"type": "Pods", "value": 4, "periodSeconds": 15}]
-    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 120
-    assert behavior["scaleDown"]["policies"] == [{"type": "Pods", "value": 1, "periodSeconds": 30}]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 90
+    assert behavior["scaleDown"]["policies"] == [
+        {"type": "Percent", "value": 50, "periodSeconds": 15}
+    ]
 
 
 @pytest.mark.parametrize(("cpu", "request_"), [(0.25, "250m"), (2, "2000m"), (0.29, "290m")])
