@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -50,8 +51,12 @@ class Started:
         return Client(url, self.folder)
 
     def processes(self) -> list[psutil.Process]:
-        """What runs in the folder: each of these processes has it, or a folder in it, for its own."""
-        return [process for process in psutil.process_iter() if is_inside(process, self.folder)]
+        """What runs in the folder: each of these processes has it, or a folder in it, for its own.
+
+        `info["cmdline"]` is their command line; to ask for it later may be too late.
+        """
+        every = psutil.process_iter(["cwd", "cmdline"])
+        return [p for p in every if Path(p.info["cwd"] or "/").is_relative_to(self.folder)]
 
     def press_ctrl_c(self) -> None:
         os.killpg(self.make.pid, signal.SIGINT)
@@ -63,11 +68,5 @@ class Started:
             self.make.terminate()
             self.make.wait(STOPPED_SECONDS)
         for process in psutil.wait_procs(self.processes(), STOPPED_SECONDS)[1]:
-            process.kill()
-
-
-def is_inside(process: psutil.Process, folder: Path) -> bool:
-    try:
-        return Path(process.cwd()).is_relative_to(folder)
-    except psutil.Error:
-        return False
+            with suppress(psutil.NoSuchProcess):
+                process.kill()

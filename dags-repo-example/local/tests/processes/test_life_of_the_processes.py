@@ -73,7 +73,7 @@ def test_no_password_is_on_a_command_line_or_on_the_screen(running):
         if "=" in line and not line.startswith("AIRFLOW_UID")
     ]
     shown = running.output + " ".join(
-        word for process in running.processes() for word in process.cmdline()
+        word for process in running.processes() for word in process.info["cmdline"] or ()
     )
     assert len(secrets) == 6
     assert [secret for secret in secrets if secret in shown] == []
@@ -98,7 +98,10 @@ def test_a_port_that_somebody_else_has_is_named(copy_of_the_repository):
 
 def test_a_component_that_dies_is_started_again_and_its_log_is_shown(running):
     def scheduler():
-        return next((p for p in running.processes() if p.cmdline()[-1:] == ["scheduler"]), None)
+        return next(
+            (p for p in running.processes() if (p.info["cmdline"] or [])[-1:] == ["scheduler"]),
+            None,
+        )
 
     first = wait_for("a scheduler", scheduler, 30)
     first.kill()
@@ -152,8 +155,8 @@ def test_a_start_ends_what_a_killed_one_left(start):
     first = start()
     first.wait_healthy()
     supervisord = int((first.folder / ".airflow" / "supervisord.pid").read_text())
-    for process in psutil.Process(first.make.pid).children(recursive=True):
-        if process.pid == supervisord or process.cmdline()[1:3] == ["-m", "local"]:
+    for process in first.processes():
+        if process.pid == supervisord or (process.info["cmdline"] or [])[1:3] == ["-m", "local"]:
             process.kill()
     first.make.wait(STOPPED_SECONDS)
     left = first.processes()
