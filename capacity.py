@@ -118,8 +118,20 @@ def least_nodes(queue: "WorkerSettings") -> int:
 
 
 def database_connections(queues: Collection["WorkerSettings"], airflow: "AirflowSettings") -> int:
-    """The most connections that Airflow opens: full pools, the workers of every queue, and KEDA."""
+    """The most connections that Airflow may open: full pools, the workers of every queue, and KEDA."""
     processes = sum(airflow.replicas.model_dump().values())
     pools = processes * (POOL_SIZE + MAX_OVERFLOW)
     keda = KEDA_CONNECTIONS * _counted_by_keda(queues)
     return pools + sum(map(worker_connections, queues)) + keda + RESERVED_CONNECTIONS
+
+
+def loaded_connections(queues: Collection["WorkerSettings"], airflow: "AirflowSettings") -> int:
+    """Connections that are there when every slot of every worker has a task, as `make bench-workers` counts them.
+
+    An API server has its pool and one for what it does asynchronously; each other process and the task keeper one.
+    """
+    replicas = airflow.replicas
+    servers = replicas.api_server * (POOL_SIZE + 1)
+    others = replicas.scheduler + replicas.dag_processor + replicas.triggerer + 1
+    keda = KEDA_CONNECTIONS * _counted_by_keda(queues)
+    return servers + others + sum(map(worker_connections, queues)) + keda

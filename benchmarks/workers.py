@@ -195,7 +195,10 @@ def floor(bench: Bench) -> None:
         _scale(bench.cluster, number)
         return now
 
-    bench.arrange(max=1, **ONE_SLOT)
+    # Airflow lets no more tasks run than there may be slots: as many workers as will come, then one of them.
+    bench.arrange(max=bench.pods + 1, **ONE_SLOT)
+    _scale(bench.cluster, 1)
+    bench.wait_workers(1)
     bench.by_hand[:] = _new_pods(bench, by_hand)
     _scale(bench.cluster, 1)
     show("a pod by hand, until its first task runs", bench.by_hand)
@@ -351,7 +354,7 @@ def connections(bench: Bench) -> None:
     status, said = bench.checkout.make("plan", ARGS="--json")
     if status:
         raise RuntimeError(said)
-    planned = needed_connections(said)
+    planned = loaded_connections(said)
     show_one("connections, at the most", most.total(), f"{planned} of the plan, +- 10 %")
     show_one("  measured / planned", most.total() / planned, "0.9 to 1.1")
 
@@ -394,11 +397,11 @@ def connections_by_component(cluster: Cluster) -> Counter[str]:
     return found
 
 
-def needed_connections(said: str) -> int:
+def loaded_connections(said: str) -> int:
     """What `make plan ARGS=--json` says of them. Other lines may stand before its JSON."""
     plan, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
-    (needed,) = [one["needed"] for one in plan["limits"] if one["name"] == "database connections"]
-    return needed
+    (loaded,) = [one["loaded"] for one in plan["limits"] if one["name"] == "database connections"]
+    return loaded
 
 
 def _drained(bench: Bench) -> float:

@@ -90,10 +90,11 @@ ASKED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """Something that Airflow uses, and how much of it there is."""
+    """Something that Airflow uses, at the most and under full load, and how much of it there is."""
 
     name: str
     needed: int
+    loaded: int
     available: int
     how: str
 
@@ -203,6 +204,7 @@ def limits(settings: Settings) -> list[Limit]:
         Limit(
             name="worker slots",
             needed=capacity.task_slots(queues),
+            loaded=capacity.task_slots(queues),
             available=capacity.schedulable_tasks(queues, airflow),
             how=f"{workers}; parallelism "
             f"{capacity.parallelism(queues, airflow)} x {airflow.replicas.scheduler} scheduler(s)",
@@ -210,8 +212,9 @@ def limits(settings: Settings) -> list[Limit]:
         Limit(
             name="database connections",
             needed=capacity.database_connections(queues, airflow),
+            loaded=(loaded := capacity.loaded_connections(queues, airflow)),
             available=settings.database.max_connections,
-            how="every pool full, all workers there; max_connections of the database",
+            how=f"every pool full; about {loaded} when every slot has a task; max_connections of the database",
         ),
     ]
 

@@ -179,9 +179,9 @@ def test_the_plan_says_how_many_connections_there_will_be():
     said = (
         "warning: spot\n"
         '{"limits": [{"name": "worker slots", "needed": 16},\n'
-        ' {"name": "database connections", "needed": 95, "available": 200}]}\n'
+        ' {"name": "database connections", "needed": 95, "loaded": 30}]}\n'
     )
-    assert workers.needed_connections(said) == 95
+    assert workers.loaded_connections(said) == 30
 
 
 # A load that needs 40 s by itself, in two waves: it began at 0, the fault came at 10.

@@ -139,6 +139,22 @@ def test_connections_are_counted_for_the_busiest_moment(most, concurrency, repli
     assert capacity.database_connections([workers(most, concurrency)], airflow) == connections
 
 
+def test_connections_under_full_load_are_those_that_were_measured():
+    # make bench-workers, 2026-11-26: 20 of the workers, 6 of the API server, one of each other process.
+    fixed = WorkerSettings(max=4, concurrency=4, scaling="fixed")
+
+    assert capacity.loaded_connections([fixed], AirflowSettings()) == 20 + 6 + 4
+
+
+def test_every_process_and_every_queue_adds_to_the_connections_under_full_load():
+    replicas = ReplicaSettings(scheduler=2, api_server=3, dag_processor=2, triggerer=2)
+    queues = [workers(4, 8), workers(2, 3)]
+
+    connections = capacity.loaded_connections(queues, AirflowSettings(replicas=replicas))
+
+    assert connections == 3 * 6 + 2 + 2 + 2 + 1 + 4 * 9 + 2 * 4 + 2 * 2
+
+
 @pytest.mark.parametrize(("concurrency", "least"), [(1, 704), (8, 1152), (16, 1664), (64, 4736)])
 def test_a_worker_needs_memory_for_itself_and_for_each_task(concurrency, least):
     assert capacity.worker_memory_mb(concurrency) == least

@@ -75,7 +75,7 @@ FACTS = {
         "6 GiB, 15 database connections; nodes of the cluster; 30 s to finish",
         "config.celery.worker_concurrency: 4",
         "worker slots: 12 of 12 (3 workers x 4 tasks; parallelism 12 x 1 scheduler(s))",
-        "database connections: 90 of 200 (every pool full, all workers there; "
+        "database connections: 90 of 200 (every pool full; about 25 when every slot has a task; "
         "max_connections of the database)",
     ],
     "dev": [
