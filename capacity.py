@@ -126,9 +126,10 @@ def database_connections(queues: Collection["WorkerSettings"], airflow: "Airflow
 
 
 def loaded_connections(queues: Collection["WorkerSettings"], airflow: "AirflowSettings") -> int:
-    """Connections that are there when every slot of every worker has a task, as `make bench-workers` counts them.
+    """Connections that are there when every slot has a task, as `make bench-workers` counts them.
 
-    An API server has its pool and one for what it does asynchronously; each other process and the task keeper one.
+    An API server has its pool and one for what it does asynchronously; the task keeper and each other process
+    one.
     """
     replicas = airflow.replicas
     servers = replicas.api_server * (POOL_SIZE + 1)

@@ -200,11 +200,12 @@ def asked(all_values: dict[str, Any]) -> dict[str, Any]:
 def limits(settings: Settings) -> list[Limit]:
     queues, airflow = settings.all_queues.values(), settings.airflow
     workers = " + ".join(f"{each.max} workers x {each.concurrency} tasks" for each in queues)
+    slots, loaded = capacity.task_slots(queues), capacity.loaded_connections(queues, airflow)
     return [
         Limit(
             name="worker slots",
-            needed=capacity.task_slots(queues),
-            loaded=capacity.task_slots(queues),
+            needed=slots,
+            loaded=slots,
             available=capacity.schedulable_tasks(queues, airflow),
             how=f"{workers}; parallelism "
             f"{capacity.parallelism(queues, airflow)} x {airflow.replicas.scheduler} scheduler(s)",
@@ -212,9 +213,10 @@ def limits(settings: Settings) -> list[Limit]:
         Limit(
             name="database connections",
             needed=capacity.database_connections(queues, airflow),
-            loaded=(loaded := capacity.loaded_connections(queues, airflow)),
+            loaded=loaded,
             available=settings.database.max_connections,
-            how=f"every pool full; about {loaded} when every slot has a task; max_connections of the database",
+            how=f"every pool full; about {loaded} when every slot has a task; "
+            "max_connections of the database",
         ),
     ]
 
