@@ -2,113 +2,39 @@
 
 Figures are seconds, from the moment in which Airflow queues a task; its database and this program should
 have one clock. Parts that compare do it with the worker settings of the chart and of Airflow, on the same
-stack. What stays as the stack has it: tasks at a time, CPU and memory of a worker, 1 to 4 of them, and no
-volume for their logs. The chart's own KEDA is on for the backlog, and off for the rest.
+stack.
 """
 
 import argparse
-import json
-import random
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchmarks import load
-from benchmarks.dags import upgrade
+from benchmarks.connections import connections_by_component, loaded_connections
 from benchmarks.figures import percentile, show, show_one, step
-from benchmarks.load import CHAIN, HOPS, LOAD, NAMESPACE, NO_OP, Run, Task
-from tests.cluster.platform import Checkout, Cluster
+from benchmarks.load import HOPS, LOAD, NO_OP, Run
+from benchmarks.worker_bench import (
+    BACKLOG,
+    DRAIN_SECONDS,
+    MOST,
+    ONE_SLOT,
+    RANDOM,
+    SLOTS,
+    WORKERS,
+    Bench,
+    drained,
+    scale,
+    show_throughput,
+    show_waits,
+)
+from benchmarks.worker_defaults import BY_DEFAULT
 
-RANDOM = random.Random()  # noqa: S311 - no secret comes of it
-MOST, SLOTS = 4, 4  # workers at the most, and tasks that each runs at a time
-# Four of them and the rest of the stack fit on two cores.
-WORKERS: dict[str, Any] = {
-    "min": 1,
-    "max": MOST,
-    "concurrency": SLOTS,
-    "cpu": 0.25,
-    "memory_mb": 1536,
-    "grace_seconds": 30,
-    "scaling": "fixed",
-}
-ONE_SLOT: dict[str, Any] = {"concurrency": 1, "cpu": 0.05, "memory_mb": 1024}
-BACKLOG = [20] * 100
 HOLD_SECONDS = 1800
-NO_OPS = 200
 WAVES = 10
 LONGEST_SECONDS = 120
-DRAIN_SECONDS = 3600
-
-# Worker settings of the chart and of Airflow where nobody sets anything else, but for what stands above.
-DEFAULT_PROBE = {
-    "enabled": True,
-    "initialDelaySeconds": 10,
-    "timeoutSeconds": 20,
-    "failureThreshold": 5,
-    "periodSeconds": 60,
-    # Written out: a value that the stack sets cannot be unset.
-    "command": [
-        "sh",
-        "-c",
-        "CONNECTION_CHECK_MAX_COUNT=0 exec /entrypoint python -m celery --app "
-        "airflow.providers.celery.executors.celery_executor.app inspect ping "
-        "-d celery@$(python -c 'import socket; print(socket.gethostname())')",
-    ],
-}
-DEFAULT_KEDA = {
-    "enabled": True,
-    "pollingInterval": 5,
-    "cooldownPeriod": 30,
-    "minReplicaCount": 1,
-    "maxReplicaCount": MOST,
-}
-DEFAULT_CONFIG = {
-    "core": {"default_task_retries": 0},
-    "celery": {"task_track_started": "True", "sync_parallelism": 0, "operation_timeout": 1.0},
-    "scheduler": {"task_queued_timeout": 600, "orphaned_tasks_check_interval": 300},
-    "workers": {"min_heartbeat_interval": 5},
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bench:
-    """`by_hand` keeps what `floor` measured."""
-
-    cluster: Cluster
-    checkout: Checkout
-    charts: Path
-    rounds: int
-    pods: int
-    cold: int
-    tasks: int
-    by_hand: list[float] = field(default_factory=list[float])
-
-    def arrange(self, **workers: Any) -> None:
-        """`make up` with other worker settings, then wait for the workers there are when nothing waits."""
-        wanted = {**WORKERS, **workers}
-        self.checkout.change("local", workers=wanted)
-        self.checkout.up()
-        self.wait_workers(wanted["max"] if wanted["scaling"] == "fixed" else wanted["min"])
-
-    def wait_workers(self, number: int) -> None:
-        load.patient(f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900)
-
-    def wait_slots(self, workers: int) -> None:
-        load.patient(
-            f"{workers} worker(s) with tasks",
-            lambda: load.all_work(self.cluster, workers, workers * SLOTS),
-            600,
-        )
-
-    def run(self, dag: str, within: float, **conf: Any) -> list[Task]:
-        """Start a run and wait for its end, so many seconds at the most; its tasks."""
-        run = load.start(self.cluster, dag, **conf)
-        load.wait_ended(self.cluster, [run], within)
-        return load.tasks(self.cluster, [run])
 
 
 def main() -> int:
@@ -170,21 +96,7 @@ def _measure(
 def queued_running(bench: Bench) -> None:
     bench.arrange(max=1)
     bench.wait_slots(1)
-    _show_waits(bench, "queued until running, a slot is free", "p95 3")
-
-
-def queued_running_by_default(bench: Bench) -> None:
-    _replicas_by_default(bench, 1)
-    _show_waits(bench, "  the chart's defaults")
-
-
-def _show_waits(bench: Bench, what: str, limit: str = "") -> None:
-    figures: list[float] = []
-    for _ in range(bench.rounds):
-        time.sleep(RANDOM.uniform(0.2, 5))
-        (task,) = bench.run(NO_OP, 120)
-        figures.append(load.waited(task))
-    show(what, figures, limit)
+    show_waits(bench, "queued until running, a slot is free", "p95 3")
 
 
 def floor(bench: Bench) -> None:
@@ -192,15 +104,15 @@ def floor(bench: Bench) -> None:
 
     def by_hand(number: int) -> float:
         now = time.time()
-        _scale(bench.cluster, number)
+        scale(bench.cluster, number)
         return now
 
     # Airflow lets no more tasks run than there may be slots: as many workers as will come, then one of them.
     bench.arrange(max=bench.pods + 1, **ONE_SLOT)
-    _scale(bench.cluster, 1)
+    scale(bench.cluster, 1)
     bench.wait_workers(1)
     bench.by_hand[:] = _new_pods(bench, by_hand)
-    _scale(bench.cluster, 1)
+    scale(bench.cluster, 1)
     show("a pod by hand, until its first task runs", bench.by_hand)
 
 
@@ -255,24 +167,18 @@ def backlog(bench: Bench) -> None:
     what = f"{len(BACKLOG)} tasks of {BACKLOG[0]} s"
     bench.arrange()
     bench.wait_slots(MOST)
-    warm = _drained(bench)
+    warm = drained(bench)
     show_one(f"{what}, {MOST} warm workers", warm)
     bench.arrange(scaling="cpu")
-    by_cpu = _drained(bench)
+    by_cpu = drained(bench)
     show_one(f"{what}, scaling: cpu", by_cpu)
     bench.arrange(scaling="queue")
-    by_queue = _drained(bench)
+    by_queue = drained(bench)
     limit = pod + 1.15 * warm
     show_one(
         f"{what}, scaling: queue", by_queue, f"{limit:.0f}: a pod + 1.15 x {MOST} warm workers"
     )
     show_one("  cpu / queue", by_cpu / by_queue, "2 at least")
-
-
-def backlog_by_default(bench: Bench) -> None:
-    _by_default(bench, {"keda": DEFAULT_KEDA})
-    bench.wait_workers(1)
-    show_one("  the chart's defaults, its KEDA", _drained(bench))
 
 
 def scale_in(bench: Bench) -> None:
@@ -317,22 +223,9 @@ def soak(bench: Bench) -> None:
 def throughput(bench: Bench) -> None:
     bench.arrange(max=2)
     bench.wait_slots(2)
-    _show_throughput(
+    show_throughput(
         bench, f"no-op tasks an hour, 2 workers x {SLOTS}", f"a hop in a chain of {HOPS}"
     )
-
-
-def throughput_by_default(bench: Bench) -> None:
-    _replicas_by_default(bench, 2)
-    _show_throughput(
-        bench, "  the chart's defaults, tasks an hour", "  the chart's defaults, a hop"
-    )
-
-
-def _show_throughput(bench: Bench, rate: str, hop: str) -> None:
-    tasks = bench.run(LOAD, DRAIN_SECONDS, seconds=[0] * NO_OPS)
-    show_one(rate, 3600 * NO_OPS / load.spent([task for task in tasks if task.name == load.BODY]))
-    show_one(hop, load.spent(bench.run(CHAIN, DRAIN_SECONDS)) / HOPS)
 
 
 def connections(bench: Bench) -> None:
@@ -377,42 +270,6 @@ def day_two(bench: Bench) -> None:
         show_one(what, time.monotonic() - begun, "30")
 
 
-CONNECTIONS = (
-    "SELECT client_addr, count(*) FROM pg_stat_activity "
-    "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() GROUP BY client_addr"
-)
-
-
-def connections_by_component(cluster: Cluster) -> Counter[str]:
-    pods = [pod for where in (NAMESPACE, "keda") for pod in cluster.get("pods", namespace=where)]
-    names = {
-        pod["status"].get("podIP"): labels.get("component") or labels["app.kubernetes.io/name"]
-        for pod in pods
-        if (labels := pod["metadata"]["labels"])
-    }
-    found: Counter[str] = Counter()
-    for line in load.query(cluster, CONNECTIONS).splitlines():
-        address, number = line.split("|")
-        found[names.get(address, "pods that have gone")] += int(number)
-    return found
-
-
-def loaded_connections(said: str) -> int:
-    """What `make plan ARGS=--json` says of them. Other lines may stand before its JSON."""
-    plan, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
-    (loaded,) = [one["loaded"] for one in plan["limits"] if one["name"] == "database connections"]
-    return loaded
-
-
-def _drained(bench: Bench) -> float:
-    ended = bench.run(LOAD, DRAIN_SECONDS, seconds=BACKLOG)
-    tasks = [task for task in ended if task.name == load.BODY]
-    lost = len(BACKLOG) - sum(task.state == "success" for task in tasks)
-    if lost:
-        print(f"  {lost} of {len(BACKLOG)} tasks did not end in success", flush=True)
-    return load.spent(tasks)
-
-
 def _queued(bench: Bench, run: Run) -> bool:
     return any(task.queued for task in load.tasks(bench.cluster, [run]))
 
@@ -421,54 +278,8 @@ def _running(bench: Bench, run: Run) -> int:
     return sum(task.state == "running" for task in load.bodies(bench.cluster, [run]))
 
 
-def _scale(cluster: Cluster, number: int) -> None:
-    cluster.kubectl("-n", NAMESPACE, "scale", "deployment/airflow-worker", f"--replicas={number}")
-
-
 def _p95(figures: Sequence[float]) -> float:
     return percentile(figures, 0.95)
-
-
-def _replicas_by_default(bench: Bench, number: int) -> None:
-    _by_default(bench, {"keda": {"enabled": False}, "replicas": number})
-    bench.wait_workers(number)
-    bench.wait_slots(number)
-
-
-def _by_default(bench: Bench, scaling: Mapping[str, Any]) -> None:
-    """The release that runs, with the worker settings of the chart and of Airflow."""
-    memory = f"{WORKERS['memory_mb']}Mi"
-    worker_set = {
-        "name": "default",
-        "queue": "default",
-        "serviceAccount": {"name": "airflow-worker"},
-        "terminationGracePeriodSeconds": 600,
-        "hpa": {"enabled": False},
-        **scaling,
-        # KEDA finds its connection there.
-        "env": [
-            {
-                "name": "AIRFLOW_CONN_AIRFLOW_DB",
-                "valueFrom": {"secretKeyRef": {"name": "airflow-keda", "key": "connection"}},
-            }
-        ],
-        "resources": {
-            "requests": {"cpu": f"{round(WORKERS['cpu'] * 1000)}m", "memory": memory},
-            "limits": {"memory": memory},
-        },
-    }
-    values = {
-        "workers": {
-            "celery": {
-                "sets": [worker_set],
-                "livenessProbe": DEFAULT_PROBE,
-                "podDisruptionBudget": {"enabled": False},
-                "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": "50%"}},
-            }
-        },
-        "config": DEFAULT_CONFIG,
-    }
-    upgrade(bench.cluster, bench.charts, values)
 
 
 # In an order that changes the stack seldom. Each is complete by itself.
@@ -484,12 +295,5 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "from-zero": from_zero,
     "soak": soak,
 }
-BY_DEFAULT: dict[str, Callable[[Bench], None]] = {
-    "queued-running": queued_running_by_default,
-    "throughput": throughput_by_default,
-    "backlog": backlog_by_default,
-}
-
-
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from benchmarks import chaos, load, workers
+from benchmarks import chaos, connections, load, workers
 from benchmarks.figures import percentile, show
 
 TASKS = """\
@@ -181,7 +181,7 @@ def test_the_plan_says_how_many_connections_there_will_be():
         '{"limits": [{"name": "worker slots", "needed": 16},\n'
         ' {"name": "database connections", "needed": 95, "loaded": 30}]}\n'
     )
-    assert workers.loaded_connections(said) == 30
+    assert connections.loaded_connections(said) == 30
 
 
 # A load that needs 40 s by itself, in two waves: it began at 0, the fault came at 10.

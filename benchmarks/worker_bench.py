@@ -1,0 +1,94 @@
+"""What the parts of `make bench-workers` share: the stack, its workers, and loads that are shown alike."""
+
+import random
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import load
+from benchmarks.figures import show, show_one
+from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NAMESPACE, NO_OP, Task
+from tests.cluster.platform import Checkout, Cluster
+
+RANDOM = random.Random()  # noqa: S311 - no secret comes of it
+MOST, SLOTS = 4, 4  # workers at the most, and tasks that each runs at a time
+# Four of them and the rest of the stack fit on two cores.
+WORKERS: dict[str, Any] = {
+    "min": 1,
+    "max": MOST,
+    "concurrency": SLOTS,
+    "cpu": 0.25,
+    "memory_mb": 1536,
+    "grace_seconds": 30,
+    "scaling": "fixed",
+}
+ONE_SLOT: dict[str, Any] = {"concurrency": 1, "cpu": 0.05, "memory_mb": 1024}
+BACKLOG = [20] * 100
+NO_OPS = 200
+DRAIN_SECONDS = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """`by_hand` keeps what `floor` measured."""
+
+    cluster: Cluster
+    checkout: Checkout
+    charts: Path
+    rounds: int
+    pods: int
+    cold: int
+    tasks: int
+    by_hand: list[float] = field(default_factory=list[float])
+
+    def arrange(self, **workers: Any) -> None:
+        """`make up` with other worker settings, then wait for the workers there are when nothing waits."""
+        wanted = {**WORKERS, **workers}
+        self.checkout.change("local", workers=wanted)
+        self.checkout.up()
+        self.wait_workers(wanted["max"] if wanted["scaling"] == "fixed" else wanted["min"])
+
+    def wait_workers(self, number: int) -> None:
+        load.patient(f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900)
+
+    def wait_slots(self, workers: int) -> None:
+        load.patient(
+            f"{workers} worker(s) with tasks",
+            lambda: load.all_work(self.cluster, workers, workers * SLOTS),
+            600,
+        )
+
+    def run(self, dag: str, within: float, **conf: Any) -> list[Task]:
+        """Start a run and wait for its end, so many seconds at the most; its tasks."""
+        run = load.start(self.cluster, dag, **conf)
+        load.wait_ended(self.cluster, [run], within)
+        return load.tasks(self.cluster, [run])
+
+
+def show_waits(bench: Bench, what: str, limit: str = "") -> None:
+    figures: list[float] = []
+    for _ in range(bench.rounds):
+        time.sleep(RANDOM.uniform(0.2, 5))
+        (task,) = bench.run(NO_OP, 120)
+        figures.append(load.waited(task))
+    show(what, figures, limit)
+
+
+def show_throughput(bench: Bench, rate: str, hop: str) -> None:
+    tasks = bench.run(LOAD, DRAIN_SECONDS, seconds=[0] * NO_OPS)
+    show_one(rate, 3600 * NO_OPS / load.spent([task for task in tasks if task.name == BODY]))
+    show_one(hop, load.spent(bench.run(CHAIN, DRAIN_SECONDS)) / HOPS)
+
+
+def drained(bench: Bench) -> float:
+    ended = bench.run(LOAD, DRAIN_SECONDS, seconds=BACKLOG)
+    tasks = [task for task in ended if task.name == BODY]
+    lost = len(BACKLOG) - sum(task.state == "success" for task in tasks)
+    if lost:
+        print(f"  {lost} of {len(BACKLOG)} tasks did not end in success", flush=True)
+    return load.spent(tasks)
+
+
+def scale(cluster: Cluster, number: int) -> None:
+    cluster.kubectl("-n", NAMESPACE, "scale", "deployment/airflow-worker", f"--replicas={number}")
