@@ -283,14 +283,21 @@ def by_default(cluster: Cluster, charts: Path) -> None:
 def upgrade(cluster: Cluster, charts: Path, values: Mapping[str, Any]) -> None:
     """Change values of the release that runs, behind Pulumi's back."""
     helm = ["helm", "--kube-context", cluster.context, "--namespace", "airflow"]
-    words = ["upgrade", "airflow", str(charts / AIRFLOW.archive), "--reuse-values", "--wait"]
+    words = ["upgrade", "airflow", str(charts / AIRFLOW.archive), "--reuse-values", "--values", "-"]
     subprocess.run(
-        [*helm, *words, "--timeout", "10m", "--values", "-"],
-        input=json.dumps(values),
-        text=True,
-        check=True,
-        capture_output=True,
+        [*helm, *words], input=json.dumps(values), text=True, check=True, capture_output=True
     )
+    # Helm 4 with --wait also waits for jobs, which are gone a minute after their end: forever.
+    ready = [
+        "rollout",
+        "status",
+        "deployment",
+        "--selector",
+        "release=airflow",
+        "--timeout",
+        "280s",
+    ]
+    cluster.kubectl("-n", "airflow", *ready)
 
 
 @contextmanager
