@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 STATEMENT_TIMEOUT = "10s"
 POLL_SECONDS = 2
+CONNECT_SECONDS = 60
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     airflow, keda = os.environ["AIRFLOW_CONNECTION"], os.environ["KEDA_CONNECTION"]
     role = urlsplit(keda).username or ""
     password = unquote(urlsplit(keda).password or "")
-    with closing(psycopg2.connect(airflow.replace("+psycopg2", "", 1))) as connection:
+    with closing(connected(airflow.replace("+psycopg2", "", 1))) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
             # The server gets a hash only: it logs statements that fail or take long.
@@ -27,10 +28,24 @@ def main() -> None:
             make(cursor, role, hashed, int(os.environ["CONNECTION_LIMIT"]))
             grant(cursor, role)
     # As KEDA will.
-    with closing(psycopg2.connect(keda)) as connection, connection.cursor() as cursor:
+    with closing(connected(keda)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM task_instance WHERE state = 'running' AND queue = 'default'"
         )
+
+
+def connected(url: str) -> Any:
+    """Policies of the network admit a new pod some moments after it starts: until then it is refused."""
+    import psycopg2  # pyright: ignore[reportMissingModuleSource]
+
+    deadline = time.monotonic() + CONNECT_SECONDS
+    while True:
+        try:
+            return psycopg2.connect(url)
+        except psycopg2.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def make(cursor: Any, role: str, hashed: str, connection_limit: int) -> None:

@@ -135,21 +135,31 @@ def test_it_verifies_a_database_that_speaks_tls(role):
 
 
 class Database:
-    """PostgreSQL as the script sees it: `roles` that are there, and how often it asks for the table."""
+    """PostgreSQL as the script sees it: `roles` that are there, and how often it asks for the table.
 
-    def __init__(self, roles=(), asked_before_table=0):
+    It refuses the first `refused` connections.
+    """
+
+    def __init__(self, roles=(), asked_before_table=0, refused=0):
         self.roles = roles
+        self.refused = refused
         self.without_table = asked_before_table
         self.said = []
         self.logins = []
 
     def connect(self, url):
         self.logins.append(url)
+        if len(self.logins) <= self.refused:
+            raise Refused
         return Connection(self)
 
     def encrypt_password(self, password, user, scope, algorithm):
         assert isinstance(scope, Connection)
         return f"{algorithm} of {password} for {user}"
+
+
+class Refused(Exception):
+    """Of psycopg2: `OperationalError`."""
 
 
 class Connection:
@@ -189,9 +199,12 @@ def run(monkeypatch):
         extensions.encrypt_password = database.encrypt_password
         psycopg2 = ModuleType("psycopg2")
         psycopg2.connect, psycopg2.extensions = database.connect, extensions
+        psycopg2.OperationalError = Refused
+        slept = []
+        clock = SimpleNamespace(sleep=slept.append, monotonic=lambda: sum(slept))
         monkeypatch.setitem(sys.modules, "psycopg2", psycopg2)
         monkeypatch.setitem(sys.modules, "psycopg2.extensions", extensions)
-        monkeypatch.setitem(sys.modules, "time", SimpleNamespace(sleep=lambda _: None))
+        monkeypatch.setitem(sys.modules, "time", clock)
         monkeypatch.setenv("AIRFLOW_CONNECTION", f"postgresql+psycopg2://airflow:pw@{AIRFLOW}")
         monkeypatch.setenv("KEDA_CONNECTION", KEDA)
         monkeypatch.setenv("CONNECTION_LIMIT", "10")
@@ -241,3 +254,16 @@ def test_in_the_end_it_logs_in_as_keda(run, capfd):
 
     assert database.logins == [f"postgresql://airflow:pw@{AIRFLOW}", KEDA]
     assert PASSWORD not in "".join(capfd.readouterr())
+
+
+def test_a_pod_that_no_policy_admits_yet_tries_for_a_minute(run):
+    assert run(Database(refused=20)) == [FIRST, "CREATE ROLE airflow_keda", *REST]
+
+
+def test_a_database_that_refuses_for_longer_fails_the_job(run):
+    database = Database(refused=1000)
+
+    with pytest.raises(Refused):
+        run(database)
+
+    assert 30 < len(database.logins) < 35, "every two seconds"
