@@ -121,8 +121,7 @@ def database_connections(queues: Collection["WorkerSettings"], airflow: "Airflow
     """The most connections that Airflow may open: full pools, the workers of every queue, and KEDA."""
     processes = sum(airflow.replicas.model_dump().values())
     pools = processes * (POOL_SIZE + MAX_OVERFLOW)
-    keda = KEDA_CONNECTIONS * _counted_by_keda(queues)
-    return pools + sum(map(worker_connections, queues)) + keda + RESERVED_CONNECTIONS
+    return pools + _queue_connections(queues) + RESERVED_CONNECTIONS
 
 
 def loaded_connections(queues: Collection["WorkerSettings"], airflow: "AirflowSettings") -> int:
@@ -134,5 +133,9 @@ def loaded_connections(queues: Collection["WorkerSettings"], airflow: "AirflowSe
     replicas = airflow.replicas
     servers = replicas.api_server * (POOL_SIZE + 1)
     others = replicas.scheduler + replicas.dag_processor + replicas.triggerer + 1
-    keda = KEDA_CONNECTIONS * _counted_by_keda(queues)
-    return servers + others + sum(map(worker_connections, queues)) + keda
+    return servers + others + _queue_connections(queues)
+
+
+def _queue_connections(queues: Collection["WorkerSettings"]) -> int:
+    """Connections of all workers, and of KEDA for the queues that it counts."""
+    return sum(map(worker_connections, queues)) + KEDA_CONNECTIONS * _counted_by_keda(queues)

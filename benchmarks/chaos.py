@@ -22,7 +22,7 @@ from benchmarks.figures import show_one, step
 from benchmarks.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, Run
 from components.namespace import PODS_OF_AIRFLOW
 from components.redis import PORT
-from tests.cluster.platform import Api, Cluster
+from tests.cluster.platform import Api, Cluster, is_ready
 
 WORKER_COUNT, CONCURRENCY = 2, 4
 SLOTS = WORKER_COUNT * CONCURRENCY
@@ -197,18 +197,15 @@ def _settle(cluster: Cluster) -> None:
             health = api.get("monitor/health")
         return (
             len(cluster.pods("worker")) == WORKER_COUNT
-            and all(map(_ready, cluster.pods().values()))
-            and all(_ready(pod) for pod in (_pod(cluster, "redis-0"), _pod(cluster, "database-0")))
+            and all(map(is_ready, cluster.pods().values()))
+            and all(
+                is_ready(pod) for pod in (_pod(cluster, "redis-0"), _pod(cluster, "database-0"))
+            )
             and all(health[part]["status"] == "healthy" for part in HEALTHY)
             and load.all_work(cluster, WORKER_COUNT, SLOTS)
         )
 
     load.patient("a stack that is well", well, STUCK_SECONDS, every=3)
-
-
-def _ready(pod: dict[str, Any]) -> bool:
-    conditions = pod["status"].get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def _pod(cluster: Cluster, name: str) -> dict[str, Any]:

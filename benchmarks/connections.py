@@ -5,6 +5,7 @@ from collections import Counter
 
 from benchmarks import load
 from benchmarks.load import NAMESPACE
+from sections.platform import KEDA_NAMESPACE
 from tests.cluster.platform import Cluster
 
 CONNECTIONS = (
@@ -14,7 +15,8 @@ CONNECTIONS = (
 
 
 def connections_by_component(cluster: Cluster) -> Counter[str]:
-    pods = [pod for where in (NAMESPACE, "keda") for pod in cluster.get("pods", namespace=where)]
+    namespaces = (NAMESPACE, KEDA_NAMESPACE)
+    pods = [pod for where in namespaces for pod in cluster.get("pods", namespace=where)]
     names = {
         pod["status"].get("podIP"): labels.get("component") or labels["app.kubernetes.io/name"]
         for pod in pods

@@ -288,15 +288,7 @@ def upgrade(cluster: Cluster, charts: Path, values: Mapping[str, Any]) -> None:
         [*helm, *words], input=json.dumps(values), text=True, check=True, capture_output=True
     )
     # Helm 4 with --wait also waits for jobs, which are gone a minute after their end: forever.
-    ready = [
-        "rollout",
-        "status",
-        "deployment",
-        "--selector",
-        "release=airflow",
-        "--timeout",
-        "280s",
-    ]
+    ready = ["rollout", "status", "deployment", "--selector=release=airflow", "--timeout=280s"]
     cluster.kubectl("-n", "airflow", *ready)
 
 

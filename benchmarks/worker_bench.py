@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import load
 from benchmarks.figures import show, show_one
-from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NAMESPACE, NO_OP, Task
+from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Task
 from tests.cluster.platform import Checkout, Cluster
 
 RANDOM = random.Random()  # noqa: S311 - no secret comes of it
@@ -88,7 +88,3 @@ def drained(bench: Bench) -> float:
     if lost:
         print(f"  {lost} of {len(BACKLOG)} tasks did not end in success", flush=True)
     return load.spent(tasks)
-
-
-def scale(cluster: Cluster, number: int) -> None:
-    cluster.kubectl("-n", NAMESPACE, "scale", "deployment/airflow-worker", f"--replicas={number}")

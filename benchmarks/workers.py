@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.connections import connections_by_component, loaded_connections
 from benchmarks.figures import percentile, show, show_one, step
-from benchmarks.load import HOPS, LOAD, NO_OP, Run
+from benchmarks.load import HOPS, LOAD, NAMESPACE, NO_OP, Run
 from benchmarks.worker_bench import (
     BACKLOG,
     DRAIN_SECONDS,
@@ -26,7 +26,6 @@ from benchmarks.worker_bench import (
     WORKERS,
     Bench,
     drained,
-    scale,
     show_throughput,
     show_waits,
 )
@@ -105,15 +104,15 @@ def floor(bench: Bench) -> None:
 
     def by_hand(number: int) -> float:
         now = time.time()
-        scale(bench.cluster, number)
+        _scale(bench.cluster, number)
         return now
 
     # Airflow lets no more tasks run than there may be slots: as many workers as will come, then one of them.
     bench.arrange(max=bench.pods + 1, **ONE_SLOT)
-    scale(bench.cluster, 1)
+    _scale(bench.cluster, 1)
     bench.wait_workers(1)
     bench.by_hand[:] = _new_pods(bench, by_hand)
-    scale(bench.cluster, 1)
+    _scale(bench.cluster, 1)
     show("a pod by hand, until its first task runs", bench.by_hand)
 
 
@@ -245,10 +244,7 @@ def connections(bench: Bench) -> None:
     most = max(seen, key=Counter.total)
     for component, number in sorted(most.items()):
         show_one(f"  connections of {component}", number)
-    status, said = bench.checkout.make("plan", ARGS="--json")
-    if status:
-        raise RuntimeError(said)
-    planned = loaded_connections(said)
+    planned = loaded_connections(bench.checkout.done("plan", "ARGS=--json"))
     show_one("connections, at the most", most.total(), f"{planned} of the plan, +- 10 %")
     show_one("  measured / planned", most.total() / planned, "0.9 to 1.1")
 
@@ -292,6 +288,10 @@ def _running(bench: Bench, run: Run) -> int:
     return sum(task.state == "running" for task in load.bodies(bench.cluster, [run]))
 
 
+def _scale(cluster: Cluster, number: int) -> None:
+    cluster.kubectl("-n", NAMESPACE, "scale", "deployment/airflow-worker", f"--replicas={number}")
+
+
 def _p95(figures: Sequence[float]) -> float:
     return percentile(figures, 0.95)
 
@@ -309,5 +309,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "from-zero": from_zero,
     "soak": soak,
 }
+
+
 if __name__ == "__main__":
     sys.exit(main())
