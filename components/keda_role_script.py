@@ -7,14 +7,14 @@ from contextlib import closing
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import psycopg2  # pyright: ignore[reportMissingModuleSource] - Airflow's image has it
-
 STATEMENT_TIMEOUT = "10s"
 POLL_SECONDS = 2
 CONNECT_SECONDS = 60
 
 
 def main() -> None:
+    import psycopg2  # pyright: ignore[reportMissingModuleSource] - Airflow's image has it
+
     airflow, keda = os.environ["AIRFLOW_CONNECTION"], os.environ["KEDA_CONNECTION"]
     role = urlsplit(keda).username or ""
     password = unquote(urlsplit(keda).password or "")
@@ -36,6 +36,8 @@ def main() -> None:
 
 def connected(url: str) -> Any:
     """Policies of the network admit a new pod some moments after it starts: until then it is refused."""
+    import psycopg2  # pyright: ignore[reportMissingModuleSource]
+
     deadline = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
