@@ -7,8 +7,9 @@ Every few seconds, from the database and the Kubernetes API:
 - A task that still runs when its worker is about to be killed is cleared, as a person would do in the UI:
   its worker ends it, and Airflow starts it again elsewhere, with all the retries that its author gave it.
 - A task whose worker is gone is reported to Airflow at once, which would otherwise wait for its heartbeat
-  for five minutes. If only the worker's container died, the task itself may have killed it: that costs a
-  retry, with the delay that its author gave it. Otherwise it costs nothing and starts again at once.
+  for five minutes. It costs no retry and starts again at once. If only the worker's container died, one of
+  its tasks may have killed it: that costs a retry, and from the second time on such tasks are tried again
+  one after the other, or when the delay is over that their author gave them.
 - Queues are counted, also those that no worker serves: `queue.*` among Airflow's metrics.
 """
 
@@ -31,10 +32,16 @@ CLEAR_BEFORE = timedelta(seconds=15)
 # Airflow's heartbeats come every second. A database or API server that is away stops them, too: then the
 # worker is still there.
 SILENCE = timedelta(seconds=15)
+# States of a task that is tried again; None is the one before the scheduler looks at it.
+ON_ITS_WAY = (None, "scheduled", "queued", "running")
+UNFINISHED = (*ON_ITS_WAY, "restarting", "up_for_retry")
 COST = "controller.kubernetes.io/pod-deletion-cost"
 # What the liveness probe looks at.
 TURNED = Path("/tmp/turned")  # noqa: S108 - of a container of its own
 LOG = logging.getLogger("task-keeper")
+
+# Of a task instance: its DAG, task, run and index. Its `id` is another one with each try.
+Key = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +101,18 @@ def lost(workers: Iterable[Worker], tasks: Iterable[Task], now: datetime) -> lis
     return found
 
 
+def next_suspect(
+    suspects: Iterable[Key], tried: Key | None, states: Mapping[Key, str | None]
+) -> Key | None:
+    """The task that is tried next, of those that may have killed their workers: one at a time.
+
+    `states` has the tasks that are in the database.
+    """
+    if tried in states and states[tried] in ON_ITS_WAY:
+        return None
+    return next((key for key in suspects if states.get(key) == "up_for_retry"), None)
+
+
 def worker_of(pod: Any) -> Worker:
     """A pod of the Kubernetes API, as `Worker`."""
     statuses = pod.status.container_statuses or []
@@ -119,7 +138,10 @@ class Airflow:
         self._instance = TaskInstance
         self._clear = clear_task_instances
         self._session = create_session
-        self._not_guilty: set[Any] = set()
+        self._at_once: set[Key] = set()
+        # In the order in which they are tried.
+        self._suspects: list[Key] = []
+        self._tried: Key | None = None
 
     def running(self) -> list[Task]:
         from sqlalchemy import select
@@ -158,7 +180,10 @@ class Airflow:
             guilty = {one.task.id for one in gone if one.by_itself}
             innocent = [instance for instance in instances if instance.id not in guilty]
             self._clear_running(session, innocent)
-            self._not_guilty |= {instance.key.primary for instance in innocent}
+            keys = [instance.key.primary for instance in instances]
+            again = [i.key.primary for i in instances if i.id in guilty and i.try_number > 1]
+            self._at_once |= set(keys) - set(again)
+            self._suspects = [key for key in self._suspects if key not in keys] + again
             for instance in instances:
                 instance.last_heartbeat_at = instance.start_date - timedelta(days=1)
 
@@ -170,17 +195,29 @@ class Airflow:
             instance.max_tries += 1
 
     def skip_delays(self) -> None:
-        """Of tasks that wait for a retry and did nothing wrong."""
-        from sqlalchemy import select
+        """Of tasks that wait for a retry because they were lost."""
+        from sqlalchemy import select, tuple_
 
         one = self._instance
-        if not self._not_guilty:
+        known = {*self._at_once, *self._suspects, *filter(None, [self._tried])}
+        if not known:
             return
         with self._session() as session:
-            for instance in session.scalars(select(one).where(one.state == "up_for_retry")):
-                if instance.key.primary in self._not_guilty:
-                    instance.state = None
-                    self._not_guilty.remove(instance.key.primary)
+            key = tuple_(one.dag_id, one.task_id, one.run_id, one.map_index)
+            rows = session.scalars(select(one).where(key.in_(known)))
+            there = {instance.key.primary: instance for instance in rows}
+            states = {key: instance.state for key, instance in there.items()}
+            free = {key for key in self._at_once if states.get(key) == "up_for_retry"}
+            suspect = next_suspect(self._suspects, self._tried, states)
+            if suspect is not None:
+                self._suspects.remove(suspect)
+                self._tried = suspect
+                free.add(suspect)
+            for key in free:
+                there[key].state = None
+            unfinished = {key for key, state in states.items() if state in UNFINISHED}
+            self._at_once = self._at_once & unfinished - free
+            self._suspects = [key for key in self._suspects if key in unfinished]
 
     def _locked(self, session: Any, tasks: Sequence[Task]) -> list[Any]:
         """Those that still run."""

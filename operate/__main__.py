@@ -126,8 +126,7 @@ def queues(name: str, as_json: bool = False) -> int:
 
 def scale(name: str, queue: str, most: int | None = None, least: int | None = None) -> int:
     """Change in the stack file how many workers a queue may have, then apply it as `up` does."""
-    _, before = engine.run_stack(name)
-    of_queues.check_known(list(before.all_queues), queue, name)
+    of_queues.check_known(list(engine.read_settings(name).all_queues), queue, name)
     bounds = {"min": least, "max": most}
     section = ("workers",) if queue == DEFAULT_QUEUE else ("queues", queue)
     key = ("config", f"{engine.project()}:settings", *section)
@@ -203,7 +202,7 @@ def _pause(cluster: Kubernetes, settings: Settings, name: str) -> list[of_queues
 
 def _running(name: str) -> tuple[Kubernetes, Settings]:
     """Cluster and settings of a stack that is there. Rules that it breaks are for `up` to tell."""
-    _, settings = engine.run_stack(name)
+    settings = engine.read_settings(name)
     stack = _opened(name, settings)
     cluster = _cluster(stack, settings) if stack.exists() else None
     if cluster is None:

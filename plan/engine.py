@@ -25,7 +25,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_in_stack
 
 from plan import cloud
-from settings import Secrets, Settings
+from settings import Secrets, Settings, load
 
 ROOT = Path(__file__).parents[1]
 STACK_TYPE = "pulumi:pulumi:Stack"
@@ -295,18 +295,30 @@ def _twice(node: Any, above: str = "") -> Iterator[str]:
 
 def run_stack(stack: str) -> tuple[Declaration, Settings]:
     """Run the real program of a stack; the settings are those that it read."""
+    program: dict[str, Any] = {}
+    declaration = _run_for(stack, lambda: program.update(runpy.run_path(str(ROOT / "__main__.py"))))
+    return declaration, program["stack"]
+
+
+def read_settings(stack: str) -> Settings:
+    """The settings that the program of a stack would read, in a tenth of the time that it takes to run."""
+    found: list[Settings] = []
+    _run_for(stack, lambda: found.append(load()))
+    return found[0]
+
+
+def _run_for(stack: str, program: Callable[[], None]) -> Declaration:
+    """Run a program with the configuration of a stack."""
     entries = list(read_stack(stack))
     name = project()
     _refuse_unknown_keys(stack, name, [key for key, _, _ in entries])
-    program: dict[str, Any] = {}
-    declaration = run(
-        lambda: program.update(runpy.run_path(str(ROOT / "__main__.py"))),
+    return run(
+        program,
         stack=stack,
         project=name,
         config={key: text for key, text, _ in entries},
         secret_keys=frozenset(key for key, _, secret in entries if secret),
     )
-    return declaration, program["stack"]
 
 
 def _refuse_unknown_keys(stack: str, project: str, keys: list[str]) -> None:

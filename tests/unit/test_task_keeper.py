@@ -75,6 +75,28 @@ def test_a_task_that_was_heard_of_is_not_lost():
     assert keeper.lost([], [task(heard=ago(seconds=14))], NOW) == []
 
 
+def key(name):
+    return ("dag", name, "run", -1)
+
+
+@pytest.mark.parametrize("state", ["success", "failed", "up_for_retry", "deferred"])
+def test_of_tasks_that_lost_their_worker_again_the_next_is_tried_when_the_last_is_done(state):
+    states = {key("a"): state, key("b"): "running", key("c"): "up_for_retry"}
+
+    assert keeper.next_suspect([key("b"), key("c")], key("a"), states) == key("c")
+
+
+@pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
+def test_of_tasks_that_lost_their_worker_again_one_at_a_time_is_tried(state):
+    states = {key("a"): state, key("b"): "up_for_retry"}
+
+    assert keeper.next_suspect([key("b")], key("a"), states) is None
+
+
+def test_a_tried_task_that_nobody_has_any_more_holds_nobody_up():
+    assert keeper.next_suspect([key("b")], key("a"), {key("b"): "up_for_retry"}) == key("b")
+
+
 def pod(annotations=None, until=None, state=None):
     running = Thing(running=Thing(started_at=ago(hours=1)) if state is None else None)
     statuses = [
