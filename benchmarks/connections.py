@@ -4,6 +4,7 @@ import json
 from collections import Counter
 
 from benchmarks import load
+from benchmarks.cpu import component_of
 from benchmarks.load import NAMESPACE
 from sections.platform import KEDA_NAMESPACE
 from tests.cluster.platform import Cluster
@@ -17,11 +18,7 @@ CONNECTIONS = (
 def connections_by_component(cluster: Cluster) -> Counter[str]:
     namespaces = (NAMESPACE, KEDA_NAMESPACE)
     pods = [pod for where in namespaces for pod in cluster.get("pods", namespace=where)]
-    names = {
-        pod["status"].get("podIP"): labels.get("component") or labels["app.kubernetes.io/name"]
-        for pod in pods
-        if (labels := pod["metadata"]["labels"])
-    }
+    names = {pod["status"].get("podIP"): component_of(pod["metadata"]["labels"]) for pod in pods}
     found: Counter[str] = Counter()
     for line in load.query(cluster, CONNECTIONS).splitlines():
         address, number = line.split("|")

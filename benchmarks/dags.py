@@ -7,18 +7,19 @@ Pushes come at random moments, so that no interval is hit at its start each time
 import argparse
 import json
 import random
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cpu import cpu_seconds
 from benchmarks.figures import show, step
 from components.charts import AIRFLOW
 from plan import engine
@@ -307,29 +308,15 @@ def show_idle(what: str, cluster: Cluster) -> None:
     """CPU of what delivers DAGs, in thousandths of a core over a minute in which nothing happens."""
     before = cpu_seconds(cluster)
     time.sleep(IDLE_SECONDS)
-    after = cpu_seconds(cluster)
-    for name in sorted(after):
-        used = 1000 * (after[name] - before.get(name, 0)) / IDLE_SECONDS
-        print(f"{f'{what}: CPU of {name}, m':44}{used:8.0f}", flush=True)
-
-
-def cpu_seconds(cluster: Cluster) -> dict[str, float]:
-    """CPU that containers have used since they started, as the kubelet counts it."""
-    (node,) = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
-    path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/metrics/resource"
-    line = re.compile(
-        r'container_cpu_usage_seconds_total{container="([^"]+)",[^}]*'
-        r'namespace="airflow",pod="([^"]+)"[^}]*} (\S+)'
-    )
-    used: dict[str, float] = {}
-    for container, pod, seconds in line.findall(cluster.kubectl("get", "--raw", path)):
-        wanted = (
-            pod.startswith(("airflow-dag-processor", "dag-relay")) and "groomer" not in container
+    used: dict[str, float] = defaultdict(float)
+    for (pod, container), seconds in cpu_seconds(cluster).items():
+        if pod.startswith(("airflow-dag-processor", "dag-relay")) and "groomer" not in container:
+            part = "DAG processor" if "processor" in pod else "relay"
+            used[f"{part}, {container}"] += seconds - before.get((pod, container), 0)
+    for name in sorted(used):
+        print(
+            f"{f'{what}: CPU of {name}, m':44}{1000 * used[name] / IDLE_SECONDS:8.0f}", flush=True
         )
-        if wanted:
-            name = f"{'DAG processor' if 'processor' in pod else 'relay'}, {container}"
-            used[name] = used.get(name, 0) + float(seconds)
-    return used
 
 
 def pause() -> None:

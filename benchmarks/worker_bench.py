@@ -1,5 +1,6 @@
 """What the parts of `make bench-workers` share: the stack, its workers, and loads that are shown alike."""
 
+import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import load
+from benchmarks.cpu import cpu_seconds, used_by_component
 from benchmarks.figures import show, show_one
 from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Task
 from tests.cluster.platform import Checkout, Cluster
@@ -27,6 +29,7 @@ ONE_SLOT: dict[str, Any] = {"concurrency": 1, "cpu": 0.05, "memory_mb": 1024}
 BACKLOG = [20] * 100
 NO_OPS = 200
 DRAIN_SECONDS = 3600
+SMALL = 0.02  # of all CPU: components that use less are not shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +55,10 @@ class Bench:
     def wait_workers(self, number: int) -> None:
         load.patient(f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900)
 
-    def wait_slots(self, workers: int) -> None:
+    def wait_slots(self, workers: int, each: int = SLOTS) -> None:
         load.patient(
             f"{workers} worker(s) with tasks",
-            lambda: load.all_work(self.cluster, workers, workers * SLOTS),
+            lambda: load.all_work(self.cluster, workers, workers * each),
             600,
         )
 
@@ -76,8 +79,15 @@ def show_waits(bench: Bench, what: str, limit: str = "") -> None:
 
 
 def show_throughput(bench: Bench, rate: str, hop: str) -> None:
+    before = cpu_seconds(bench.cluster)
     tasks = bench.run(LOAD, DRAIN_SECONDS, seconds=[0] * NO_OPS)
-    show_one(rate, 3600 * NO_OPS / load.spent([task for task in tasks if task.name == BODY]))
+    used = used_by_component(bench.cluster, before, cpu_seconds(bench.cluster))
+    spent = load.spent([task for task in tasks if task.name == BODY])
+    show_one(rate, 3600 * NO_OPS / spent)
+    show_one("  cores in use", sum(used.values()) / spent, f"{os.cpu_count()} that there are")
+    for component, seconds in used.items():
+        if seconds >= SMALL * sum(used.values()):
+            show_one(f"  CPU seconds of a task, {component}", seconds / NO_OPS)
     show_one(hop, load.spent(bench.run(CHAIN, DRAIN_SECONDS)) / HOPS)
 
 

@@ -108,7 +108,7 @@ def next_suspect(
 
     `states` has the tasks that are in the database.
     """
-    if tried in states and states[tried] in ON_ITS_WAY:
+    if tried is not None and tried in states and states[tried] in ON_ITS_WAY:
         return None
     return next((key for key in suspects if states.get(key) == "up_for_retry"), None)
 

@@ -384,6 +384,9 @@ def main() -> int:
     except (Problem, pulumi.RunError) as mistake:
         print(mistake, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command again goes on from here", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

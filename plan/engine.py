@@ -9,6 +9,7 @@ import contextvars
 import json
 import logging
 import runpy
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
@@ -296,7 +297,14 @@ def _twice(node: Any, above: str = "") -> Iterator[str]:
 def run_stack(stack: str) -> tuple[Declaration, Settings]:
     """Run the real program of a stack; the settings are those that it read."""
     program: dict[str, Any] = {}
-    declaration = _run_for(stack, lambda: program.update(runpy.run_path(str(ROOT / "__main__.py"))))
+    interrupted = signal.getsignal(signal.SIGINT)
+    try:
+        declaration = _run_for(
+            stack, lambda: program.update(runpy.run_path(str(ROOT / "__main__.py")))
+        )
+    finally:
+        # The program lets Ctrl-C end it at once; whoever reads it here may have something to put right.
+        signal.signal(signal.SIGINT, interrupted)
     return declaration, program["stack"]
 
 

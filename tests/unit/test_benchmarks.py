@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from benchmarks import chaos, connections, load, workers
+from benchmarks import chaos, connections, cpu, load, workers
 from benchmarks.figures import percentile, show
 
 TASKS = """\
@@ -276,3 +276,29 @@ def test_a_node_is_not_left_cordoned(interrupted):
         chaos._drain(cluster)
 
     assert cluster.said[-2:] == ["cordon node-1", "uncordon node-1"]
+
+
+METRICS = """\
+container_cpu_usage_seconds_total{container="worker",namespace="airflow",pod="w-1"} 12.5 1795737600000
+container_cpu_usage_seconds_total{container="git-sync",namespace="airflow",pod="w-1"} 1.5 1795737600000
+container_cpu_usage_seconds_total{container="redis",namespace="airflow",pod="redis-0"} 40 1795737600000
+container_cpu_usage_seconds_total{container="x",namespace="kube-system",pod="w-1"} 99 1795737600000
+"""
+
+
+class Kubelet:
+    def kubectl(self, *words):
+        return METRICS if "--raw" in words else '{"items": [{"metadata": {"name": "node"}}]}'
+
+    def get(self, kind):
+        assert kind == "pods"
+        labels = {"w-1": {"component": "worker"}, "redis-0": {"app.kubernetes.io/name": "redis"}}
+        return [{"metadata": {"name": name, "labels": of}} for name, of in labels.items()]
+
+
+def test_cpu_is_counted_by_component_and_the_greatest_comes_first():
+    before = {("w-1", "worker"): 2.5, ("redis-0", "redis"): 39.0, ("gone", "worker"): 100.0}
+
+    used = cpu.used_by_component(Kubelet(), before, cpu.cpu_seconds(Kubelet()))
+
+    assert list(used.items()) == [("worker", 11.5), ("redis", 1.0)]

@@ -223,3 +223,14 @@ def test_a_person_learns_what_the_git_host_must_know(stack, name, told):
     for words in [*told, "get secret dag-relay-webhook --output go-template='{{.data.secret | "]:
         assert words in said
     assert "webhook" not in commands._next_steps(CLUSTER, plain)
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(commands.COMMANDS, "up", (interrupted, {}))
+    monkeypatch.setattr("sys.argv", ["operate", "up", "--stack", "local"])
+
+    assert commands.main() == 130, "128 + the number of SIGINT"
+    assert capsys.readouterr().err == "interrupted; the same command again goes on from here\n"

@@ -3,6 +3,7 @@
 import ipaddress
 import json
 import runpy
+import signal
 
 import pytest
 import yaml
@@ -53,6 +54,18 @@ def program(deploy):
 
 def stack_file(name):
     return yaml.safe_load((ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
+
+
+@every_stack
+def test_settings_are_read_alone_as_the_program_reads_them(stack, name):
+    assert engine.read_settings(name) == stack(name)[1]
+
+
+def test_a_command_that_ran_the_program_hears_of_ctrl_c():
+    """The program itself does not: Pulumi would show its traceback."""
+    engine.run_stack("local")
+
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_these_are_the_stacks():

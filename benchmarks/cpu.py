@@ -1,0 +1,39 @@
+"""CPU that the containers of the stack use, as the kubelet counts it."""
+
+import json
+import re
+from collections import defaultdict
+
+from components.namespace import NAME as NAMESPACE
+from tests.cluster.platform import Cluster
+
+# By pod and container.
+Seconds = dict[tuple[str, str], float]
+_LINE = re.compile(
+    r'container_cpu_usage_seconds_total{container="([^"]+)",[^}]*'
+    rf'namespace="{NAMESPACE}",pod="([^"]+)"[^}}]*}} (\S+)'
+)
+
+
+def cpu_seconds(cluster: Cluster) -> Seconds:
+    """Since the start of each container."""
+    (node,) = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
+    path = f"/api/v1/nodes/{node['metadata']['name']}/proxy/metrics/resource"
+    found = _LINE.findall(cluster.kubectl("get", "--raw", path))
+    return {(pod, container): float(seconds) for container, pod, seconds in found}
+
+
+def component_of(labels: dict[str, str]) -> str:
+    """What a pod with these labels is part of."""
+    return labels.get("component") or labels["app.kubernetes.io/name"]
+
+
+def used_by_component(cluster: Cluster, before: Seconds, after: Seconds) -> dict[str, float]:
+    """CPU seconds between two looks, the most first. Pods that have gone meanwhile do not count."""
+    used: dict[str, float] = defaultdict(float)
+    for pod in cluster.get("pods"):
+        name = component_of(pod["metadata"]["labels"])
+        for key, seconds in after.items():
+            if key[0] == pod["metadata"]["name"]:
+                used[name] += seconds - before.get(key, 0)
+    return dict(sorted(used.items(), key=lambda item: -item[1]))
