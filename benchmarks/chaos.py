@@ -22,6 +22,7 @@ from benchmarks.figures import show_one, step
 from benchmarks.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, Run
 from components.namespace import PODS_OF_AIRFLOW
 from components.redis import PORT
+from components.task_keeper_run import CLEAR_BEFORE
 from tests.cluster.platform import Api, Cluster, is_ready
 
 WORKER_COUNT, CONCURRENCY = 2, 4
@@ -36,7 +37,8 @@ SETTINGS: dict[str, Any] = {
         "concurrency": CONCURRENCY,
         "cpu": 0.25,
         "memory_mb": WORKER_MB,
-        "grace_seconds": 2 * TASK_SECONDS,  # a worker that is asked to go can finish its tasks
+        # A worker that is asked to go can finish its tasks, before those are cleared that run too long.
+        "grace_seconds": 2 * TASK_SECONDS + round(CLEAR_BEFORE.total_seconds()),
         "scaling": "fixed",
     },
     "airflow": {"replicas": {"scheduler": 2}},
@@ -269,6 +271,13 @@ def _drain(cluster: Cluster) -> None:
         _evict(cluster, worker)
 
 
+def _roll(cluster: Cluster) -> None:
+    """As a new image does it."""
+    rollout = partial(cluster.kubectl, "-n", NAMESPACE, "rollout")
+    rollout("restart", "deployment/airflow-worker")
+    rollout("status", "deployment/airflow-worker", "--timeout=280s")
+
+
 def _fill_redis(cluster: Cluster) -> None:
     limit = _redis(cluster, "CONFIG", "GET", "maxmemory").split()[-1]
     try:
@@ -359,6 +368,7 @@ FAULTS: dict[str, Fault] = {
     "worker-process-killed": Fault(inject=_kill_process),
     "worker-evicted": Fault(inject=_evict),
     "node-drained": Fault(inject=_drain),
+    "workers-rolled": Fault(inject=_roll),
     "worker-out-of-memory": Fault(inject=_starve),
     "poison-task": Fault(inject=_poison),
     "redis-killed": Fault(
