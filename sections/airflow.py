@@ -182,7 +182,7 @@ class WorkerSettings(Section):
         default=600,
         ge=30,
         le=86400,
-        description="Time of a stopping worker; a task that still runs 15 seconds before its end starts again elsewhere",
+        description="Time of a stopping worker; tasks that run 15 s before its end start again elsewhere",
     )
     scaling: Literal["queue", "cpu", "fixed"] = Field(
         default="queue",
