@@ -8,8 +8,8 @@ Every few seconds, from the database and the Kubernetes API:
   its worker ends it, and Airflow starts it again elsewhere, with all the retries that its author gave it.
 - A task whose worker is gone is reported to Airflow at once, which would otherwise wait for its heartbeat
   for five minutes. It costs no retry and starts again at once. If only the worker's container died, one of
-  its tasks may have killed it: that costs a retry, and from the second time on such tasks are tried again
-  one after the other, or when the delay is over that their author gave them.
+  its tasks may have killed it: after a first try that costs nothing either, then a retry, and such tasks
+  are tried again one after the other, or when the delay is over that their author gave them.
 - Queues are counted, also those that no worker serves: `queue.*` among Airflow's metrics.
 """
 
@@ -177,13 +177,13 @@ class Airflow:
         """
         with self._session() as session:
             instances = self._locked(session, [one.task for one in gone])
-            guilty = {one.task.id for one in gone if one.by_itself}
-            innocent = [instance for instance in instances if instance.id not in guilty]
+            may_be_guilty = {one.task.id for one in gone if one.by_itself}
+            again = [i for i in instances if i.id in may_be_guilty and i.try_number > 1]
+            innocent = [instance for instance in instances if instance not in again]
             self._clear_running(session, innocent)
-            keys = [instance.key.primary for instance in instances]
-            again = [i.key.primary for i in instances if i.id in guilty and i.try_number > 1]
-            self._at_once |= set(keys) - set(again)
-            self._suspects = [key for key in self._suspects if key not in keys] + again
+            self._at_once |= {instance.key.primary for instance in innocent}
+            suspects = [instance.key.primary for instance in again]
+            self._suspects = [key for key in self._suspects if key not in suspects] + suspects
             for instance in instances:
                 instance.last_heartbeat_at = instance.start_date - timedelta(days=1)
 
