@@ -35,8 +35,8 @@ from tests.cluster.platform import Cluster
 HOLD_SECONDS = 1800
 WAVES = 10
 LONGEST_SECONDS = 120
-# KEDA and the HPA behind it take the first worker away after 90.
-REST_SECONDS = (30, 150)
+# KEDA takes the first worker away 90 seconds after work got less, which is before a wave has ended.
+REST_SECONDS = (20, 100)
 
 
 def main() -> int:
@@ -198,8 +198,8 @@ def soak(bench: Bench) -> None:
     bench.arrange(
         scaling="queue",
         grace_seconds=LONGEST_SECONDS + 60,
-        concurrency=2 * SLOTS,
-        memory_mb=2 * WORKERS["memory_mb"],
+        concurrency=3 * SLOTS,
+        memory_mb=3 * WORKERS["memory_mb"],
     )
     runs: list[Run] = []
     for wave in range(WAVES):
