@@ -199,7 +199,7 @@ def soak(bench: Bench) -> None:
         scaling="queue",
         grace_seconds=LONGEST_SECONDS + 60,
         concurrency=3 * SLOTS,
-        memory_mb=3 * WORKERS["memory_mb"],
+        memory_mb=2 * WORKERS["memory_mb"],
     )
     runs: list[Run] = []
     for wave in range(WAVES):
