@@ -13,6 +13,8 @@ from operate.shell import Problem, attempt, output
 
 ANSWER_SECONDS = 10
 HEALTH_SECONDS = 300
+# Each question starts a Python, maybe on the cores on which Airflow just starts.
+POLL_SECONDS = 3
 DELETE_SECONDS = 900
 # Runs in the pod of the API server: from elsewhere, NetworkPolicies would forbid it.
 ASK_HEALTH = (
@@ -159,7 +161,7 @@ class Kubernetes:
             if seen and all(state == "healthy" for state in seen.values()):
                 return
             last = seen
-            time.sleep(1)
+            time.sleep(POLL_SECONDS)
         bad = ", ".join(f"{part} is {state}" for part, state in last.items() if state != "healthy")
         raise Problem(
             f"Airflow is not healthy after {HEALTH_SECONDS} s: {bad or 'no answer'}. "
