@@ -1,5 +1,7 @@
 """Which worker goes first, which tasks start again, and what the pod that decides it may do."""
 
+import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace as Thing
 
@@ -118,6 +120,128 @@ def test_of_a_pod_its_cost_and_its_end_are_known():
     found = keeper.worker_of(pod({keeper.COST: "2"}, NOW))
 
     assert (found.cost, found.until) == (2, NOW)
+
+
+class Instance(Thing):
+    """A task instance of Airflow's database."""
+
+    def __init__(self, name, try_number=1, state="running"):
+        super().__init__(
+            id=name,
+            key=Thing(primary=key(name)),
+            try_number=try_number,
+            max_tries=1,
+            state=state,
+            start_date=TEN_MINUTES_AGO,
+            last_heartbeat_at=ago(minutes=1),
+        )
+
+
+@pytest.fixture
+def airflow(monkeypatch):
+    """The keeper's view of a database that has these instances."""
+    monkeypatch.setitem(
+        sys.modules,
+        "sqlalchemy",
+        Thing(
+            select=lambda _: Thing(where=lambda keys: keys),
+            tuple_=lambda *_: Thing(in_=lambda keys: keys),
+        ),
+    )
+
+    def make(*instances):
+        def clear(those, session, dag_run_state):
+            assert dag_run_state is False, "its run goes on"
+            for instance in those:
+                instance.state = "restarting"
+
+        there = {instance.key.primary: instance for instance in instances}
+        session = Thing(scalars=lambda keys: [there[key] for key in there if key in keys])
+        made = keeper.Airflow.__new__(keeper.Airflow)
+        made.__dict__ |= {
+            "_instance": Thing(dag_id="", task_id="", run_id="", map_index=""),
+            "_clear": clear,
+            "_session": lambda: nullcontext(session),
+            "_locked": lambda session, tasks: [
+                i for i in instances if i.id in {t.id for t in tasks}
+            ],
+            "_at_once": set(),
+            "_suspects": [],
+            "_tried": None,
+        }
+        return made
+
+    return make
+
+
+def lost(name, by_itself=True):
+    return keeper.Lost(task=task(name), by_itself=by_itself)
+
+
+@pytest.mark.parametrize(("by_itself", "try_number"), [(True, 1), (False, 1), (False, 3)])
+def test_a_task_that_lost_its_worker_pays_nothing_and_starts_at_once(
+    airflow, by_itself, try_number
+):
+    one = Instance("one", try_number)
+    database = airflow(one)
+
+    database.report([lost("one", by_itself)])
+    assert (one.state, one.max_tries) == ("restarting", 2)
+    assert one.last_heartbeat_at < ago(days=1), "the scheduler's next look finds it"
+
+    one.state = "up_for_retry"
+    database.skip_delays()
+    assert one.state is None
+
+    one.state = "up_for_retry"
+    database.skip_delays()
+    assert one.state == "up_for_retry", "a failure of its own has its delay"
+
+
+def test_tasks_whose_worker_died_again_pay_and_are_tried_one_at_a_time(airflow):
+    one, two = Instance("one", 2), Instance("two", 2)
+    database = airflow(one, two)
+
+    database.report([lost("one"), lost("two")])
+    assert [(i.state, i.max_tries) for i in (one, two)] == [("running", 1)] * 2
+    assert one.last_heartbeat_at < ago(days=1)
+
+    one.state = two.state = "up_for_retry"
+    database.skip_delays()
+    database.skip_delays()
+    assert (one.state, two.state) == (None, "up_for_retry")
+
+    one.state = "success"
+    database.skip_delays()
+    assert two.state is None
+
+
+def test_a_suspect_that_kills_its_worker_once_more_goes_behind_the_others(airflow):
+    one, two = Instance("one", 2), Instance("two", 2)
+    database = airflow(one, two)
+    database.report([lost("one"), lost("two")])
+    one.state = two.state = "up_for_retry"
+    database.skip_delays()
+
+    one.state = "running"
+    database.report([lost("one")])
+    one.state = "up_for_retry"
+    database.skip_delays()
+
+    assert (one.state, two.state) == ("up_for_retry", None)
+
+
+def test_what_has_ended_is_forgotten(airflow):
+    one, two = Instance("one"), Instance("two", 2)
+    database = airflow(one, two)
+    database.report([lost("one"), lost("two")])
+    one.state = two.state = "failed"
+    database.skip_delays()
+
+    one.state = two.state = "up_for_retry"
+    database.skip_delays()
+
+    assert (one.state, two.state) == ("up_for_retry", "up_for_retry")
 
 
 class Database:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.chaos import KILL_MAIN
 from tests.cluster import dags
 from tests.cluster.platform import wait_for
 
@@ -95,11 +96,23 @@ def test_a_task_longer_than_the_grace_starts_again_once_and_keeps_its_retries(st
     assert worker not in cluster.pods("worker")
 
 
-@pytest.mark.slow
-def test_a_task_whose_worker_vanishes_starts_again_soon_and_keeps_its_retries(start, api, cluster):
-    run = start(75)
-    worker = busy_worker(api, cluster, run)
+def delete_at_once(cluster, worker):
     cluster.kubectl("-n", "airflow", "delete", "pod", worker, "--grace-period=0", "--force")
+
+
+def kill_container(cluster, worker):
+    # It ends with its container, whatever kubectl makes of that.
+    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", KILL_MAIN]
+    cluster.kubectl("-n", "airflow", *inside, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [delete_at_once, kill_container])
+def test_a_task_whose_worker_vanishes_starts_again_soon_and_keeps_its_retries(
+    start, api, cluster, end
+):
+    run = start(75)
+    end(cluster, busy_worker(api, cluster, run))
 
     wait_for("the second try", lambda: tries(api, run) == [1, 2])
     wait_for("it runs again", lambda: state(api, run) == "running")
