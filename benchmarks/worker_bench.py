@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from benchmarks import load
 from benchmarks.cpu import cpu_seconds, used_by_component
 from benchmarks.figures import show, show_one
-from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Task
+from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Run, Task
 from tests.cluster.platform import Checkout, Cluster
 
 RANDOM = random.Random()  # noqa: S311 - no secret comes of it
@@ -29,6 +30,7 @@ ONE_SLOT: dict[str, Any] = {"concurrency": 1, "cpu": 0.05, "memory_mb": 1024}
 BACKLOG = [20] * 100
 NO_OPS = 200
 DRAIN_SECONDS = 3600
+HOLD_SECONDS = 1800
 SMALL = 0.02  # of all CPU: components that use less are not shown
 
 
@@ -98,3 +100,54 @@ def drained(bench: Bench) -> float:
     if lost:
         print(f"  {lost} of {len(BACKLOG)} tasks did not end in success", flush=True)
     return load.spent(tasks)
+
+
+def new_pods(bench: Bench, grow: Callable[[int], float | None]) -> list[float]:
+    """Fill the only slot, then queue one task more for each pod.
+
+    `grow` lets there be so many pods, and gives the moment that counts; None: when the task was queued.
+    """
+    figures: list[float] = []
+    runs: list[Run] = []
+    try:
+        for number in range(1, bench.pods + 2):
+            run = load.start(bench.cluster, LOAD, seconds=[HOLD_SECONDS])
+            runs.append(run)
+            load.patient("a task in the queue", lambda run=run: queued(bench, run), every=0.2)
+            begun = grow(number) if number > 1 else None
+            load.patient("its body", lambda run=run: running(bench, run) == 1)
+            if number == 1:
+                continue
+            # The task that prepares the body waits for the pod; the body then has it for itself.
+            tasks = load.tasks(bench.cluster, [run])
+            (first,) = [task for task in tasks if task.name != load.BODY]
+            figures.append(load.waited(first) if begun is None else (first.started or 0) - begun)
+    finally:
+        load.stop(bench.cluster, runs)
+    return figures
+
+
+def show_from_zero(bench: Bench, what: str, limit: str = "") -> None:
+    figures: list[float] = []
+    for _ in range(bench.cold):
+        bench.wait_workers(0)
+        (task,) = bench.run(NO_OP, 600)
+        figures.append(load.waited(task))
+    show(what, figures, limit)
+
+
+def show_scale_in(bench: Bench, what: str, limit: str = "") -> None:
+    run = load.start(bench.cluster, LOAD, seconds=BACKLOG)
+    bench.wait_workers(MOST)
+    load.wait_ended(bench.cluster, [run], DRAIN_SECONDS)
+    ended = load.last_ended(load.tasks(bench.cluster, [run]))
+    bench.wait_workers(1)
+    show_one(what, time.time() - ended, limit)
+
+
+def queued(bench: Bench, run: Run) -> bool:
+    return any(task.queued for task in load.tasks(bench.cluster, [run]))
+
+
+def running(bench: Bench, run: Run) -> int:
+    return sum(task.state == "running" for task in load.bodies(bench.cluster, [run]))

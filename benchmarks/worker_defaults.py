@@ -8,8 +8,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.dags import upgrade
-from benchmarks.figures import show_one
-from benchmarks.worker_bench import MOST, WORKERS, Bench, drained, show_throughput, show_waits
+from benchmarks.figures import show, show_one
+from benchmarks.worker_bench import (
+    MOST,
+    ONE_SLOT,
+    WORKERS,
+    Bench,
+    drained,
+    new_pods,
+    show_from_zero,
+    show_scale_in,
+    show_throughput,
+    show_waits,
+)
 
 DEFAULT_PROBE = {
     "enabled": True,
@@ -55,6 +66,26 @@ def backlog_by_default(bench: Bench) -> None:
     _by_default(bench, {"keda": DEFAULT_KEDA})
     bench.wait_workers(1)
     show_one("  the chart's defaults, its KEDA", drained(bench))
+
+
+def scale_in_by_default(bench: Bench) -> None:
+    _by_default(bench, {"keda": DEFAULT_KEDA})
+    bench.wait_workers(1)
+    show_scale_in(bench, "  the chart's defaults, its KEDA")
+
+
+def new_pod_by_default(bench: Bench) -> None:
+    most = bench.pods + 1
+    bench.arrange(scaling="queue", max=most, **ONE_SLOT)
+    _by_default(bench, {"keda": DEFAULT_KEDA | {"maxReplicaCount": most}})
+    bench.wait_workers(1)
+    show("  the chart's defaults, its KEDA", new_pods(bench, lambda _: None))
+
+
+def from_zero_by_default(bench: Bench) -> None:
+    bench.arrange(scaling="queue", max=1)
+    _by_default(bench, {"keda": DEFAULT_KEDA | {"minReplicaCount": 0, "maxReplicaCount": 1}})
+    show_from_zero(bench, "  the chart's defaults, its KEDA")
 
 
 def _always(bench: Bench, number: int) -> None:
@@ -103,4 +134,8 @@ BY_DEFAULT: dict[str, Callable[[Bench], None]] = {
     "queued-running": queued_running_by_default,
     "throughput": throughput_by_default,
     "backlog": backlog_by_default,
+    "scale-in": scale_in_by_default,
+    # These arrange other workers first.
+    "new-pod": new_pod_by_default,
+    "from-zero": from_zero_by_default,
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import load
 from benchmarks.connections import connections_by_component, loaded_connections
 from benchmarks.figures import percentile, show, show_one, step
-from benchmarks.load import HOPS, LOAD, NAMESPACE, NO_OP, Run
+from benchmarks.load import HOPS, LOAD, NAMESPACE, Run
 from benchmarks.worker_bench import (
     BACKLOG,
     DRAIN_SECONDS,
@@ -26,13 +26,16 @@ from benchmarks.worker_bench import (
     WORKERS,
     Bench,
     drained,
+    new_pods,
+    running,
+    show_from_zero,
+    show_scale_in,
     show_throughput,
     show_waits,
 )
 from benchmarks.worker_defaults import BY_DEFAULT
 from tests.cluster.platform import Cluster
 
-HOLD_SECONDS = 1800
 WAVES = 10
 LONGEST_SECONDS = 120
 # KEDA takes the first worker away 90 seconds after work got less, which is before a wave has ended.
@@ -113,7 +116,7 @@ def floor(bench: Bench) -> None:
     bench.arrange(max=bench.pods + 1, **ONE_SLOT)
     _scale(bench.cluster, 1)
     bench.wait_workers(1)
-    bench.by_hand[:] = _new_pods(bench, by_hand)
+    bench.by_hand[:] = new_pods(bench, by_hand)
     _scale(bench.cluster, 1)
     show("a pod by hand, until its first task runs", bench.by_hand)
 
@@ -122,44 +125,14 @@ def new_pod(bench: Bench) -> None:
     if not bench.by_hand:
         floor(bench)
     bench.arrange(scaling="queue", max=bench.pods + 1, **ONE_SLOT)
-    figures = _new_pods(bench, lambda _: None)
+    figures = new_pods(bench, lambda _: None)
     show("queued until running, on a new pod", figures, "p95 30")
     show_one("  by hand / by queue, p95 of each", _p95(bench.by_hand) / _p95(figures))
 
 
-def _new_pods(bench: Bench, grow: Callable[[int], float | None]) -> list[float]:
-    """Fill the only slot, then queue one task more for each pod.
-
-    `grow` lets there be so many pods, and gives the moment that counts; None: when the task was queued.
-    """
-    figures: list[float] = []
-    runs: list[Run] = []
-    try:
-        for number in range(1, bench.pods + 2):
-            run = load.start(bench.cluster, LOAD, seconds=[HOLD_SECONDS])
-            runs.append(run)
-            load.patient("a task in the queue", lambda run=run: _queued(bench, run), every=0.2)
-            begun = grow(number) if number > 1 else None
-            load.patient("its body", lambda run=run: _running(bench, run) == 1)
-            if number == 1:
-                continue
-            # The task that prepares the body waits for the pod; the body then has it for itself.
-            tasks = load.tasks(bench.cluster, [run])
-            (first,) = [task for task in tasks if task.name != load.BODY]
-            figures.append(load.waited(first) if begun is None else (first.started or 0) - begun)
-    finally:
-        load.stop(bench.cluster, runs)
-    return figures
-
-
 def from_zero(bench: Bench) -> None:
     bench.arrange(scaling="queue", min=0, max=1)
-    figures: list[float] = []
-    for _ in range(bench.cold):
-        bench.wait_workers(0)
-        (task,) = bench.run(NO_OP, 600)
-        figures.append(load.waited(task))
-    show("queued until running, from no worker", figures, "45")
+    show_from_zero(bench, "queued until running, from no worker", "45")
 
 
 def backlog(bench: Bench) -> None:
@@ -185,12 +158,7 @@ def backlog(bench: Bench) -> None:
 
 def scale_in(bench: Bench) -> None:
     bench.arrange(scaling="queue")
-    run = load.start(bench.cluster, LOAD, seconds=BACKLOG)
-    bench.wait_workers(MOST)
-    load.wait_ended(bench.cluster, [run], DRAIN_SECONDS)
-    ended = load.last_ended(load.tasks(bench.cluster, [run]))
-    bench.wait_workers(1)
-    show_one(f"idle, until {MOST} workers are one", time.time() - ended, "180")
+    show_scale_in(bench, f"idle, until {MOST} workers are one", "180")
 
 
 def soak(bench: Bench) -> None:
@@ -251,7 +219,7 @@ def connections(bench: Bench) -> None:
 
 def _most_connections(bench: Bench, slots: int) -> Counter[str]:
     run = load.start(bench.cluster, LOAD, seconds=[60] * slots)
-    load.patient("every slot with a task", lambda: _running(bench, run) == slots)
+    load.patient("every slot with a task", lambda: running(bench, run) == slots)
     seen: list[Counter[str]] = []
 
     def over() -> bool:
@@ -291,14 +259,6 @@ def _maximum(cluster: Cluster) -> int:
     """Of workers, as KEDA has it."""
     (scaled,) = cluster.get("scaledobjects")
     return scaled["spec"]["maxReplicaCount"]
-
-
-def _queued(bench: Bench, run: Run) -> bool:
-    return any(task.queued for task in load.tasks(bench.cluster, [run]))
-
-
-def _running(bench: Bench, run: Run) -> int:
-    return sum(task.state == "running" for task in load.bodies(bench.cluster, [run]))
 
 
 def _scale(cluster: Cluster, number: int) -> None:
