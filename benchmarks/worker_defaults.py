@@ -47,7 +47,11 @@ DEFAULT_KEDA = {
 DEFAULT_CONFIG = {
     "core": {"default_task_retries": 0},
     "celery": {"task_track_started": "True", "sync_parallelism": 0, "operation_timeout": 1.0},
-    "scheduler": {"task_queued_timeout": 600, "orphaned_tasks_check_interval": 300},
+    "scheduler": {
+        "task_queued_timeout": 600,
+        "orphaned_tasks_check_interval": 300,
+        "scheduler_idle_sleep_time": 1,
+    },
     "workers": {"min_heartbeat_interval": 5},
 }
 
