@@ -147,7 +147,7 @@ def _suffer(cluster: Cluster, fault: Fault, calm: float) -> Cost:
     _settle(cluster)
     fault.before(cluster)
     run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
-    load.patient("the first wave", lambda: _running(cluster, run) == SLOTS, 120, every=1)
+    load.patient("the first wave", lambda: load.running(cluster, run) == SLOTS, 120, every=1)
     begun = time.time()
     beside = list(fault.inject(cluster) or ())
     over = time.time()
@@ -214,10 +214,6 @@ def _pod(cluster: Cluster, name: str) -> dict[str, Any]:
     return json.loads(cluster.kubectl("-n", NAMESPACE, "get", "pod", name, "-o", "json"))
 
 
-def _running(cluster: Cluster, run: Run) -> int:
-    return sum(task.state == "running" for task in load.bodies(cluster, [run]))
-
-
 # The faults.
 
 
@@ -231,11 +227,15 @@ def _delete(cluster: Cluster, *pods: str, words: Sequence[str] = ()) -> None:
 
 def _kill_process(cluster: Cluster) -> None:
     worker = next(iter(cluster.pods("worker")))
-    # It ends with its container, whatever kubectl makes of that.
-    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", KILL_MAIN]
     before = _restarts(cluster, worker)
-    cluster.kubectl("-n", NAMESPACE, *inside, check=False)
+    kill_container(cluster, worker)
     load.patient("the container to start anew", lambda: _restarts(cluster, worker) > before, 120)
+
+
+def kill_container(cluster: Cluster, worker: str) -> None:
+    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", KILL_MAIN]
+    # It ends with its container, whatever kubectl makes of that.
+    cluster.kubectl("-n", NAMESPACE, *inside, check=False)
 
 
 def _restarts(cluster: Cluster, pod: str) -> int:

@@ -30,10 +30,10 @@ def component_of(labels: dict[str, str]) -> str:
 
 def used_by_component(cluster: Cluster, before: Seconds, after: Seconds) -> dict[str, float]:
     """CPU seconds between two looks, the most first. Pods that have gone meanwhile do not count."""
+    pods = [pod["metadata"] for pod in cluster.get("pods")]
+    components = {pod["name"]: component_of(pod["labels"]) for pod in pods}
     used: dict[str, float] = defaultdict(float)
-    for pod in cluster.get("pods"):
-        name = component_of(pod["metadata"]["labels"])
-        for key, seconds in after.items():
-            if key[0] == pod["metadata"]["name"]:
-                used[name] += seconds - before.get(key, 0)
+    for (pod, container), seconds in after.items():
+        if pod in components:
+            used[components[pod]] += seconds - before.get((pod, container), 0)
     return dict(sorted(used.items(), key=lambda item: -item[1]))

@@ -328,6 +328,11 @@ def bodies(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
     return [task for task in tasks(cluster, runs) if task.name == BODY]
 
 
+def running(cluster: Cluster, run: Run) -> int:
+    """How many bodies of a run are on a worker."""
+    return sum(task.state == "running" for task in bodies(cluster, [run]))
+
+
 def parse_tasks(said: str) -> list[Task]:
     """The answer of `psql -At` to the query above."""
     found: list[Task] = []

@@ -86,9 +86,10 @@ def show_throughput(bench: Bench, rate: str, hop: str) -> None:
     used = used_by_component(bench.cluster, before, cpu_seconds(bench.cluster))
     spent = load.spent([task for task in tasks if task.name == BODY])
     show_one(rate, 3600 * NO_OPS / spent)
-    show_one("  cores in use", sum(used.values()) / spent, f"{os.cpu_count()} that there are")
+    total = sum(used.values())
+    show_one("  cores in use", total / spent, f"{os.cpu_count()} that there are")
     for component, seconds in used.items():
-        if seconds >= SMALL * sum(used.values()):
+        if seconds >= SMALL * total:
             show_one(f"  CPU seconds of a task, {component}", seconds / NO_OPS)
     show_one(hop, load.spent(bench.run(CHAIN, DRAIN_SECONDS)) / HOPS)
 
@@ -115,7 +116,7 @@ def new_pods(bench: Bench, grow: Callable[[int], float | None]) -> list[float]:
             runs.append(run)
             load.patient("a task in the queue", lambda run=run: queued(bench, run), every=0.2)
             begun = grow(number) if number > 1 else None
-            load.patient("its body", lambda run=run: running(bench, run) == 1)
+            load.patient("its body", lambda run=run: load.running(bench.cluster, run) == 1)
             if number == 1:
                 continue
             # The task that prepares the body waits for the pod; the body then has it for itself.
@@ -147,7 +148,3 @@ def show_scale_in(bench: Bench, what: str, limit: str = "") -> None:
 
 def queued(bench: Bench, run: Run) -> bool:
     return any(task.queued for task in load.tasks(bench.cluster, [run]))
-
-
-def running(bench: Bench, run: Run) -> int:
-    return sum(task.state == "running" for task in load.bodies(bench.cluster, [run]))

@@ -27,7 +27,6 @@ from benchmarks.worker_bench import (
     Bench,
     drained,
     new_pods,
-    running,
     show_from_zero,
     show_scale_in,
     show_throughput,
@@ -219,7 +218,7 @@ def connections(bench: Bench) -> None:
 
 def _most_connections(bench: Bench, slots: int) -> Counter[str]:
     run = load.start(bench.cluster, LOAD, seconds=[60] * slots)
-    load.patient("every slot with a task", lambda: running(bench, run) == slots)
+    load.patient("every slot with a task", lambda: load.running(bench.cluster, run) == slots)
     seen: list[Counter[str]] = []
 
     def over() -> bool:

@@ -218,6 +218,8 @@ class Airflow:
             unfinished = {key for key, state in states.items() if state in UNFINISHED}
             self._at_once = self._at_once & unfinished - free
             self._suspects = [key for key in self._suspects if key in unfinished]
+            if self._tried not in unfinished:
+                self._tried = None  # otherwise each turn would ask for it, for ever
 
     def _locked(self, session: Any, tasks: Sequence[Task]) -> list[Any]:
         """Those that still run."""

@@ -244,6 +244,18 @@ def test_what_has_ended_is_forgotten(airflow):
     assert (one.state, two.state) == ("up_for_retry", "up_for_retry")
 
 
+def test_when_all_have_ended_the_database_is_left_alone(airflow):
+    one = Instance("one", 2)
+    database = airflow(one)
+    database.report([lost("one")])
+    for one.state in ("up_for_retry", "success"):
+        database.skip_delays()
+
+    database._session = None
+
+    database.skip_delays()
+
+
 class Database:
     def __init__(self, running=(), queued=()):
         self._running, self._queued = running, queued

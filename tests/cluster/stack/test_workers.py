@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.chaos import KILL_MAIN
+from benchmarks.chaos import kill_container
 from tests.cluster import dags
 from tests.cluster.platform import wait_for
 
@@ -98,12 +98,6 @@ def test_a_task_longer_than_the_grace_starts_again_once_and_keeps_its_retries(st
 
 def delete_at_once(cluster, worker):
     cluster.kubectl("-n", "airflow", "delete", "pod", worker, "--grace-period=0", "--force")
-
-
-def kill_container(cluster, worker):
-    # It ends with its container, whatever kubectl makes of that.
-    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", KILL_MAIN]
-    cluster.kubectl("-n", "airflow", *inside, check=False)
 
 
 @pytest.mark.slow
