@@ -124,6 +124,7 @@ def _by_default(bench: Bench, scaling: Mapping[str, Any]) -> None:
         "workers": {
             "celery": {
                 "sets": [worker_set],
+                "waitForMigrations": {"enabled": True},
                 "livenessProbe": DEFAULT_PROBE,
                 "podDisruptionBudget": {"enabled": False},
                 "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": "50%"}},
