@@ -51,10 +51,7 @@ STUCK_SECONDS = 1500
 HEALTHY = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 APISERVER = ("CHAOS_APISERVER_DOWN", "CHAOS_APISERVER_UP")
 # The lowest child of process 1, which is the init of the container: kill -9 does nothing to that one.
-KILL_MAIN = (
-    "kill -9 $(grep -sl '^PPid:[[:space:]]*1$' /proc/[0-9]*/status "
-    "| cut -d/ -f3 | sort -n | head -n 1)"
-)
+MAIN = "$(grep -sl '^PPid:[[:space:]]*1$' /proc/[0-9]*/status | cut -d/ -f3 | sort -n | head -n 1)"
 REACH_REDIS = f"import socket; socket.create_connection(('redis', {PORT}), 3); print('open')"
 
 
@@ -233,7 +230,7 @@ def _kill_process(cluster: Cluster) -> None:
 
 
 def kill_container(cluster: Cluster, worker: str) -> None:
-    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", KILL_MAIN]
+    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", f"kill -9 {MAIN}"]
     # It ends with its container, whatever kubectl makes of that.
     cluster.kubectl("-n", NAMESPACE, *inside, check=False)
 

@@ -112,13 +112,15 @@ class Airflow(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=needed, delete_before_replace=True),
         )
         database_ca = DATABASE_CA if args.database_ca is not None else None
+        metadata, broker, *_ = secrets.every_pod
         TaskKeeper(
             f"{name}-task-keeper",
             TaskKeeperArgs(
                 namespace=args.namespace,
                 image=args.airflow.image_reference,
                 queues=list(args.queues),
-                metadata=secrets.every_pod[0],
+                metadata=metadata,
+                broker=broker,
                 database_ca=database_ca,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=needed),
@@ -129,7 +131,7 @@ class Airflow(pulumi.ComponentResource):
                 KedaRoleArgs(
                     namespace=args.namespace,
                     image=args.airflow.image_reference,
-                    metadata=secrets.every_pod[0],
+                    metadata=metadata,
                     keda=secrets.keda,
                     connection_limit=capacity.keda_connection_limit(args.queues.values()),
                     database_ca=database_ca,

@@ -15,14 +15,18 @@ from components.named_secret import NamedSecret, annotations
 from components.namespace import PART_OF, PODS_OF_AIRFLOW
 
 NAME = "task-keeper"
-RUN = Path(__file__).with_name("task_keeper_run.py")
+# The first is the one that runs.
+SCRIPTS = [
+    Path(__file__).with_name(f"task_keeper_{what}.py") for what in ("run", "database", "messages")
+]
 USER_ID = 50000  # `airflow` in the Airflow image
+WORK_DIR = "/keeper"
 MEMORY_MB = 512  # measured: 290 MB, most of it Airflow's models
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskKeeperArgs:
-    """`metadata` holds the connection to the database.
+    """`metadata` and `broker` hold the connections to the database and to Redis.
 
     `database_ca` names the ConfigMap with its certificates; None: it speaks no TLS.
     """
@@ -31,11 +35,12 @@ class TaskKeeperArgs:
     image: str
     queues: Sequence[str]
     metadata: NamedSecret
+    broker: NamedSecret
     database_ca: str | None
 
 
 class TaskKeeper(pulumi.ComponentResource):
-    """One pod that reads the database and the worker pods. Without it all goes on as Airflow does it."""
+    """One pod that reads the database, Redis and the worker pods. Without it Airflow does as ever."""
 
     def __init__(
         self, name: str, args: TaskKeeperArgs, opts: pulumi.ResourceOptions | None = None
@@ -44,8 +49,8 @@ class TaskKeeper(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         metadata = k8s.meta.v1.ObjectMetaArgs(name=NAME, namespace=args.namespace, labels=PART_OF)
 
-        code = RUN.read_text()
-        config = core.ConfigMap(f"{name}-config", metadata=metadata, data={"run": code}, opts=child)
+        code = {path.name: path.read_text() for path in SCRIPTS}
+        config = core.ConfigMap(f"{name}-config", metadata=metadata, data=code, opts=child)
         account = core.ServiceAccount(f"{name}-account", metadata=metadata, opts=child)
         # RBAC cannot say "annotations only".
         role = k8s.rbac.v1.Role(
@@ -71,7 +76,9 @@ class TaskKeeper(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        volumes: dict[str, Any] = {"/keeper": {"config_map": {"name": config.metadata.name}}}
+        volumes: dict[str, Any] = {
+            f"{WORK_DIR}/components": {"config_map": {"name": config.metadata.name}}
+        }
         if args.database_ca is not None:
             volumes[keda.CA_PATH] = {"config_map": {"name": args.database_ca}}
         files: Any = [
@@ -90,9 +97,11 @@ class TaskKeeper(pulumi.ComponentResource):
                     metadata=k8s.meta.v1.ObjectMetaArgs(
                         labels={**labels, **PART_OF},
                         annotations={
-                            **annotations(args.metadata),
+                            **annotations(args.metadata, args.broker),
                             # Nobody reads a script anew while it runs.
-                            "checksum/script": hashlib.sha256(code.encode()).hexdigest(),
+                            "checksum/script": hashlib.sha256(
+                                "".join(code.values()).encode()
+                            ).hexdigest(),
                         },
                     ),
                     spec=core.PodSpecArgs(
@@ -122,16 +131,23 @@ def _container(args: TaskKeeperArgs, paths: Sequence[str]) -> core.ContainerArgs
         "STATSD_HOST": "airflow-statsd",
         "STATSD_PORT": "9125",
     }
-    connection = {"secret_key_ref": {"name": args.metadata.name, "key": "connection"}}
+    secret = {
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": args.metadata.name,
+        "AIRFLOW__CELERY__BROKER_URL": args.broker.name,
+    }
     env: Any = [
         *({"name": key, "value": value} for key, value in settings.items()),
-        {"name": "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "value_from": connection},
+        *(
+            {"name": key, "value_from": {"secret_key_ref": {"name": name, "key": "connection"}}}
+            for key, name in secret.items()
+        ),
     ]
     return core.ContainerArgs(
         name=NAME,
         image=args.image,
         image_pull_policy="IfNotPresent",
-        command=["python", "/keeper/run"],
+        command=["python", "-m", f"components.{SCRIPTS[0].stem}"],
+        working_dir=WORK_DIR,
         env=env,
         resources=core.ResourceRequirementsArgs(
             requests={"cpu": "50m", "memory": f"{MEMORY_MB}Mi"},

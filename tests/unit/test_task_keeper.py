@@ -10,6 +10,7 @@ import pytest
 from components import task_keeper_run as keeper
 from components.named_secret import NamedSecret
 from components.task_keeper import TaskKeeper, TaskKeeperArgs
+from components.task_keeper_database import Airflow, next_suspect
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ONE, TWO = "10.0.0.1", "10.0.0.2"
@@ -85,18 +86,18 @@ def key(name):
 def test_of_tasks_that_lost_their_worker_again_the_next_is_tried_when_the_last_is_done(state):
     states = {key("a"): state, key("b"): "running", key("c"): "up_for_retry"}
 
-    assert keeper.next_suspect([key("b"), key("c")], key("a"), states) == key("c")
+    assert next_suspect([key("b"), key("c")], key("a"), states) == key("c")
 
 
 @pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
 def test_of_tasks_that_lost_their_worker_again_one_at_a_time_is_tried(state):
     states = {key("a"): state, key("b"): "up_for_retry"}
 
-    assert keeper.next_suspect([key("b")], key("a"), states) is None
+    assert next_suspect([key("b")], key("a"), states) is None
 
 
 def test_a_tried_task_that_nobody_has_any_more_holds_nobody_up():
-    assert keeper.next_suspect([key("b")], key("a"), {key("b"): "up_for_retry"}) == key("b")
+    assert next_suspect([key("b")], key("a"), {key("b"): "up_for_retry"}) == key("b")
 
 
 def pod(annotations=None, until=None, state=None):
@@ -157,7 +158,7 @@ def airflow(monkeypatch):
 
         there = {instance.key.primary: instance for instance in instances}
         session = Thing(scalars=lambda keys: [there[key] for key in there if key in keys])
-        made = keeper.Airflow.__new__(keeper.Airflow)
+        made = Airflow.__new__(Airflow)
         made.__dict__ |= {
             "_instance": Thing(dag_id="", task_id="", run_id="", map_index=""),
             "_clear": clear,
@@ -257,8 +258,8 @@ def test_when_all_have_ended_the_database_is_left_alone(airflow):
 
 
 class Database:
-    def __init__(self, running=(), queued=()):
-        self._running, self._queued = running, queued
+    def __init__(self, running=(), queued=(), waiting=()):
+        self._running, self._queued, self._waiting = running, queued, waiting
         self.started_again, self.reported, self.hurried = [], [], False
 
     def running(self):
@@ -266,6 +267,10 @@ class Database:
 
     def queued(self):
         return list(self._queued)
+
+    def waiting(self, since):
+        assert since == ago(seconds=15)
+        return set(self._waiting)
 
     def start_again(self, tasks):
         self.started_again += tasks
@@ -275,6 +280,17 @@ class Database:
 
     def skip_delays(self):
         self.hurried = True
+
+
+class Broker:
+    """Redis, where the messages of these tasks are in no worker's hands."""
+
+    def __init__(self, *unheld):
+        self._unheld, self.asked = unheld, []
+
+    def hand_out_again(self, *question):
+        self.asked.append(question)
+        return list(self._unheld)
 
 
 class Pods:
@@ -303,9 +319,9 @@ class Stats:
 def turn(monkeypatch):
     monkeypatch.setattr(keeper, "datetime", Thing(now=lambda _: NOW))
 
-    def make(database, *items, served=("default",)):
+    def make(database, *items, served=("default",), broker=None):
         pods, stats = Pods(*items), Stats()
-        keeper.turn(database, pods, "airflow", served, stats)
+        keeper.turn(database, broker or Broker(), pods, "airflow", served, stats)
         return pods, stats.seen
 
     return make
@@ -324,15 +340,34 @@ def test_a_turn_writes_costs_clears_and_reports(turn):
     assert (stats["task_keeper.started_again"], stats["task_keeper.lost"]) == (1, 1)
 
 
-def test_a_quiet_turn_writes_nothing(turn):
-    database = Database()
+def test_a_turn_hands_out_again_what_a_killed_worker_had_taken(turn, caplog):
+    caplog.set_level("INFO")
+    broker = Broker("one")
 
-    pods, stats = turn(database, pod())
+    _, stats = turn(Database(waiting={"one", "two"}), pod(), pod(state="waiting"), broker=broker)
 
+    assert broker.asked == [({"one", "two"}, {"w": ago(hours=1)}, NOW)]
+    assert stats["task_keeper.handed_out_again"] == 1
+    assert "hand out again, their workers are gone: one" in caplog.text
+
+
+def test_a_task_that_waits_for_a_slot_is_not_counted_as_handed_out_again(turn):
+    _, stats = turn(Database(waiting={"one"}), pod())
+
+    assert stats["task_keeper.handed_out_again"] == 0
+
+
+def test_a_quiet_turn_writes_nothing_and_leaves_redis_alone(turn):
+    database, broker = Database(), Broker()
+
+    pods, stats = turn(database, pod(), broker=broker)
+
+    assert not broker.asked
     assert not pods.patched
     assert not database.started_again
     assert not database.reported
-    assert "task_keeper.lost" not in stats
+    counters = ("started_again", "lost", "handed_out_again")
+    assert [stats[f"task_keeper.{name}"] for name in counters] == [0, 0, 0], "alerts need a start"
 
 
 def test_queues_are_counted_and_those_that_nobody_serves(turn, caplog):
@@ -360,6 +395,7 @@ def declared(deploy):
                 metadata=NamedSecret(
                     name="airflow-metadata", checksum=pulumi.Output.from_input("c")
                 ),
+                broker=NamedSecret(name="airflow-broker", checksum=pulumi.Output.from_input("b")),
                 database_ca="rds-ca" if ca else None,
             )
             TaskKeeper("task-keeper", args)
@@ -388,14 +424,14 @@ def test_it_may_list_and_patch_pods_and_nothing_else(declared):
     assert template(declaration)["spec"]["serviceAccountName"] == "task-keeper"
 
 
-def test_it_knows_its_queues_and_reads_the_connection_from_the_secret(declared):
+def test_it_knows_its_queues_and_reads_its_connections_from_secrets(declared):
     (container,) = template(declared())["spec"]["containers"]
     env = {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
 
     assert env["QUEUES"] == "default,etl"
-    assert env["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] == {
-        "secretKeyRef": {"name": "airflow-metadata", "key": "connection"}
-    }
+    for key, name in (("DATABASE__SQL_ALCHEMY_CONN", "metadata"), ("CELERY__BROKER_URL", "broker")):
+        source = {"secretKeyRef": {"name": f"airflow-{name}", "key": "connection"}}
+        assert env[f"AIRFLOW__{key}"] == source
     assert (env["STATSD_HOST"], env["STATSD_PORT"]) == ("airflow-statsd", "9125")
 
 
@@ -415,14 +451,24 @@ def test_it_verifies_a_database_that_speaks_tls(declared, ca):
     assert ("/etc/rds-ca" in mounts) == ca
     if ca:
         assert volumes[mounts["/etc/rds-ca"]]["configMap"] == {"name": "rds-ca"}
-    assert volumes[mounts["/keeper"]]["configMap"]["name"] == "task-keeper"
+    assert volumes[mounts["/keeper/components"]]["configMap"]["name"] == "task-keeper"
 
 
 def test_it_starts_anew_with_another_password_or_another_script(declared):
     found = template(declared())["metadata"]["annotations"]
 
-    assert found["checksum/airflow-metadata"] == "c"
+    assert (found["checksum/airflow-metadata"], found["checksum/airflow-broker"]) == ("c", "b")
     assert len(found["checksum/script"]) == 64
+
+
+def test_it_runs_its_scripts_from_where_they_are_mounted(declared):
+    declaration = declared()
+    (container,) = template(declaration)["spec"]["containers"]
+    data = declaration.one("kubernetes:core/v1:ConfigMap").inputs["data"]
+
+    assert data.keys() == {f"task_keeper_{what}.py" for what in ("run", "database", "messages")}
+    assert container["workingDir"] == "/keeper"
+    assert container["command"] == ["python", "-m", "components.task_keeper_run"]
 
 
 def test_it_meets_the_restricted_pod_standard(declared):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.chaos import kill_container
+from benchmarks.chaos import MAIN, kill_container
 from tests.cluster import dags
 from tests.cluster.platform import wait_for
 
@@ -10,6 +10,9 @@ PATH = "public/work.git"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 # No retries: whoever lets one of them fail is seen.
 SLEEPER = dags.source("sleeper", work=dags.SLEEP, default_args='{"retries": 0}')
+
+# The processes in which a worker runs its tasks.
+FREEZE = f'main={MAIN}; kill -STOP $(grep -sl "^PPid:[[:space:]]*$main$" /proc/[0-9]*/status | cut -d/ -f3)'
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +114,27 @@ def test_a_task_whose_worker_vanishes_starts_again_soon_and_keeps_its_retries(
     wait_for("the second try", lambda: tries(api, run) == [1, 2])
     wait_for("it runs again", lambda: state(api, run) == "running")
     assert api.ended("sleeper", run)["state"] == "success", "it had no retries to lose"
+
+
+def taken(cluster):
+    """Messages in the hands of workers; also those of tasks that ended with their worker."""
+    return int(
+        cluster.kubectl("-n", "airflow", "exec", "redis-0", "--", "redis-cli", "hlen", "unacked")
+    )
+
+
+@pytest.mark.slow
+def test_a_task_that_a_killed_worker_had_taken_and_not_begun_starts_soon(followed, api, cluster):
+    workers = list(cluster.ready("worker"))
+    for name in workers:
+        cluster.kubectl("-n", "airflow", "exec", name, "-c", "worker", "--", "sh", "-c", FREEZE)
+    before = taken(cluster)
+    run = api.start("sleeper", seconds=1)
+    wait_for("its message taken", lambda: taken(cluster) == before + 1)
+    assert state(api, run) == "queued"
+    for name in workers:
+        kill_container(cluster, name)
+
+    wait_for("it runs", lambda: state(api, run) in ("running", "success"))
+    assert api.ended("sleeper", run)["state"] == "success"
+    assert tries(api, run) == [1], "none was begun before"
