@@ -46,7 +46,12 @@ DEFAULT_KEDA = {
 }
 DEFAULT_CONFIG = {
     "core": {"default_task_retries": 0},
-    "celery": {"task_track_started": "True", "sync_parallelism": 0, "operation_timeout": 1.0},
+    "celery": {
+        "task_track_started": "True",
+        "sync_parallelism": 0,
+        "operation_timeout": 1.0,
+        "extra_celery_config": "{}",
+    },
     "scheduler": {
         "task_queued_timeout": 600,
         "orphaned_tasks_check_interval": 300,

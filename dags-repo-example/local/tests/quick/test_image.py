@@ -46,6 +46,12 @@ def test_it_is_built_then_tried_out_then_used(docker, tmp_path, capsys):
     assert "docker push registry.example.com/team/airflow:3.2.2" in capsys.readouterr().out
 
 
+def test_it_holds_bytecode_also_of_the_packages_that_it_adds():
+    _, packages, bytecode = (image.ROOT / "Dockerfile").read_text().split("\nRUN ")
+    assert "pip install" in packages
+    assert bytecode.startswith("python -m compileall -q /home/airflow/.local/lib\n")
+
+
 def test_its_digest_comes_as_lines_for_the_stack_file(docker, monkeypatch, capsys):
     names = [f"elsewhere/airflow@sha256:{'b' * 64}", f"registry.example.com/team/airflow@{DIGEST}"]
     monkeypatch.setenv("DIGESTS", json.dumps(names))
