@@ -51,14 +51,11 @@ def main() -> int:
     parser.add_argument("--pods", type=int, default=5, help="pods of floor and of new-pod")
     parser.add_argument("--cold", type=int, default=3, help="rounds of from-zero")
     parser.add_argument("--tasks", type=int, default=1000, help="tasks of soak")
-    parser.add_argument("--image", help="repository of an image of your own, which is on the node")
     arguments = parser.parse_args()
     charts = arguments.charts.resolve()
     failed: list[str] = []
 
-    airflow = {"airflow": {"image": arguments.image}} if arguments.image else {}
-
-    with load.stack(charts, workers=WORKERS, **airflow) as (checkout, cluster):
+    with load.stack(charts, workers=WORKERS) as (checkout, cluster):
         bench = Bench(
             cluster=cluster,
             checkout=checkout,
