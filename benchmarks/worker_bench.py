@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,9 @@ def show_from_zero(bench: Bench, what: str, limit: str = "") -> None:
     show(what, figures, limit)
 
 
-def show_scale_in(bench: Bench, what: str, limit: str = "") -> None:
-    run = load.start(bench.cluster, LOAD, seconds=BACKLOG)
+def show_scale_in(bench: Bench, what: str, limit: str = "", work: Sequence[int] = BACKLOG) -> None:
+    """`work` is seconds of each task, and enough of them for the most workers."""
+    run = load.start(bench.cluster, LOAD, seconds=list(work))
     bench.wait_workers(MOST)
     load.wait_ended(bench.cluster, [run], DRAIN_SECONDS)
     ended = load.last_ended(load.tasks(bench.cluster, [run]))

@@ -86,7 +86,7 @@ def scale_in_by_default(bench: Bench) -> None:
 def new_pod_by_default(bench: Bench) -> None:
     most = bench.pods + 1
     bench.arrange(scaling="queue", max=most, **ONE_SLOT)
-    _by_default(bench, {"keda": DEFAULT_KEDA | {"maxReplicaCount": most}})
+    _by_default(bench, {"keda": DEFAULT_KEDA | {"maxReplicaCount": most}}, **ONE_SLOT)
     bench.wait_workers(1)
     show("  the chart's defaults, its KEDA", new_pods(bench, lambda _: None))
 
@@ -103,9 +103,10 @@ def _always(bench: Bench, number: int) -> None:
     bench.wait_slots(number)
 
 
-def _by_default(bench: Bench, scaling: Mapping[str, Any]) -> None:
+def _by_default(bench: Bench, scaling: Mapping[str, Any], **workers: Any) -> None:
     """The release that runs, with the worker settings of the chart and of Airflow."""
-    memory = f"{WORKERS['memory_mb']}Mi"
+    size = WORKERS | workers
+    memory = f"{size['memory_mb']}Mi"
     worker_set = {
         "name": "default",
         "queue": "default",
@@ -121,7 +122,7 @@ def _by_default(bench: Bench, scaling: Mapping[str, Any]) -> None:
             }
         ],
         "resources": {
-            "requests": {"cpu": f"{round(WORKERS['cpu'] * 1000)}m", "memory": memory},
+            "requests": {"cpu": f"{round(size['cpu'] * 1000)}m", "memory": memory},
             "limits": {"memory": memory},
         },
     }

@@ -20,6 +20,7 @@ from benchmarks.worker_bench import (
     BACKLOG,
     DRAIN_SECONDS,
     MOST,
+    NO_OPS,
     ONE_SLOT,
     RANDOM,
     SLOTS,
@@ -101,6 +102,9 @@ def queued_running(bench: Bench) -> None:
     bench.arrange(max=1)
     bench.wait_slots(1)
     show_waits(bench, "queued until running, a slot is free", "p95 3")
+    bench.arrange(scaling="cpu", max=1)
+    bench.wait_slots(1)
+    show_waits(bench, "  scaling: cpu")
 
 
 def floor(bench: Bench) -> None:
@@ -158,6 +162,9 @@ def backlog(bench: Bench) -> None:
 def scale_in(bench: Bench) -> None:
     bench.arrange(scaling="queue")
     show_scale_in(bench, f"idle, until {MOST} workers are one", "180")
+    # Tasks that sleep bring it no second worker; the start of each of these is work.
+    bench.arrange(scaling="cpu")
+    show_scale_in(bench, "  scaling: cpu", work=[0] * 5 * NO_OPS)
 
 
 def soak(bench: Bench) -> None:

@@ -39,12 +39,14 @@ PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
 # the workers of every other set, too: two autoscalers or two budgets for one pod.
 ALONE, BESIDE_OTHERS = "default", "default-queue"
 
+CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
+
 # Karpenter must not move a worker that has tasks.
 STAYS = {"karpenter.sh/do-not-disrupt": "true"}
 
 
-def scaling(workers: WorkerSettings) -> dict[str, Any]:
-    """Values of a worker set that decide the number of workers."""
+def scaling(queue: str, workers: WorkerSettings) -> dict[str, Any]:
+    """Values of the worker set of a queue that decide the number of workers."""
     bounds = {"minReplicaCount": workers.min, "maxReplicaCount": workers.max}
     if workers.scaling == "queue":
         return {
@@ -54,6 +56,7 @@ def scaling(workers: WorkerSettings) -> dict[str, Any]:
                 **bounds,
                 "pollingInterval": KEDA_POLL_SECONDS,
                 "cooldownPeriod": KEDA_COOLDOWN_SECONDS,
+                "query": _workers_needed(queue, workers.concurrency),
                 "advanced": {"horizontalPodAutoscalerConfig": {"behavior": BEHAVIOR}},
             },
             # KEDA looks here which Secret has its connection. The chart has no other place for it.
@@ -79,6 +82,21 @@ def scaling(workers: WorkerSettings) -> dict[str, Any]:
             "hpa": {"enabled": True, **bounds, "metrics": [metric], "behavior": BEHAVIOR},
         }
     return {"hpa": {"enabled": False}, "keda": {"enabled": False}, "replicas": workers.max}
+
+
+def _workers_needed(queue: str, concurrency: int) -> str:
+    """KEDA's query: workers that the tasks of a queue need, and a tenth more while one of them waits.
+
+    Kubernetes adds none while those that are needed are within 10 % of those that there are:
+    docs/adr/0017-keda-counts-a-tenth-more.md.
+    """
+    return (
+        f"SELECT ceil(COUNT(*) / {concurrency}.0) "  # noqa: S608
+        "+ CASE WHEN COUNT(*) FILTER (WHERE state='queued') > 0 "
+        f"THEN COUNT(*) / {10 * concurrency} ELSE 0 END "
+        "FROM task_instance "
+        f"WHERE (state='running' OR state='queued') AND queue = '{queue}'"
+    )
 
 
 def service_account(queue: str) -> str:
@@ -118,11 +136,12 @@ def worker_sets(
                 **(annotations or {}),
                 **(STAYS if own_nodes else {}),
             },
-            **worker_values(workers),
+            **worker_values(queue, workers),
             **(_nodes(queue, name) if own_nodes else {}),
         }
-        if queue != DEFAULT_QUEUE:
-            _set_concurrency(values, queue, workers.concurrency)
+        if queue != DEFAULT_QUEUE:  # airflow.cfg has that of `default`
+            concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
+            values["env"] = [*values.get("env", []), concurrency]
         sets.append(values)
     return sets
 
@@ -148,22 +167,11 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
     }
 
 
-def _set_concurrency(values: dict[str, Any], queue: str, concurrency: int) -> None:
-    """airflow.cfg has that of `default`; the chart's query for KEDA divides by it."""
-    name = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
-    values["env"] = [*values.get("env", []), {"name": name, "value": str(concurrency)}]
-    if values["keda"]["enabled"]:
-        values["keda"]["query"] = (
-            f"SELECT ceil(COUNT(*)::decimal / {concurrency}) FROM task_instance "  # noqa: S608
-            f"WHERE (state='running' OR state='queued') AND queue = '{queue}'"
-        )
-
-
-def worker_values(workers: WorkerSettings) -> dict[str, Any]:
-    """Values of a worker set."""
+def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:
+    """Values of the worker set of a queue that do not depend on where it is."""
     memory = f"{workers.memory_mb}Mi"
     return {
-        **scaling(workers),
+        **scaling(queue, workers),
         "terminationGracePeriodSeconds": workers.grace_seconds,
         "resources": {
             "requests": {"cpu": f"{round(workers.cpu * 1000)}m", "memory": memory},

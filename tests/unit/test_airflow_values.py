@@ -22,7 +22,7 @@ HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"
 
 @pytest.mark.parametrize("kind", ["queue", "cpu", "fixed"])
 def test_never_two_things_decide_the_number_of_workers(kind):
-    values = scaling(WorkerSettings(scaling=kind))
+    values = scaling("default", WorkerSettings(scaling=kind))
 
     assert values["keda"]["enabled"] is (kind == "queue")
     assert values["hpa"]["enabled"] is (kind == "cpu")
@@ -31,17 +31,17 @@ def test_never_two_things_decide_the_number_of_workers(kind):
 
 @pytest.mark.parametrize(("kind", "scaler"), [("queue", "keda"), ("cpu", "hpa")])
 def test_the_number_of_workers_stays_between_min_and_max(kind, scaler):
-    values = scaling(WorkerSettings(scaling=kind, min=3, max=17))[scaler]
+    values = scaling("default", WorkerSettings(scaling=kind, min=3, max=17))[scaler]
 
     assert (values["minReplicaCount"], values["maxReplicaCount"]) == (3, 17)
 
 
 def test_a_fixed_number_of_workers_is_the_maximum():
-    assert scaling(WorkerSettings(scaling="fixed", min=3, max=17))["replicas"] == 17
+    assert scaling("default", WorkerSettings(scaling="fixed", min=3, max=17))["replicas"] == 17
 
 
 def test_the_hpa_looks_at_the_cpu_of_the_worker_container_only():
-    (metric,) = scaling(WorkerSettings(scaling="cpu"))["hpa"]["metrics"]
+    (metric,) = scaling("default", WorkerSettings(scaling="cpu"))["hpa"]["metrics"]
 
     assert metric == {
         "type": "ContainerResource",
@@ -54,7 +54,7 @@ def test_the_hpa_looks_at_the_cpu_of_the_worker_container_only():
 
 
 def test_keda_reads_the_queue_every_few_seconds_with_a_connection_of_its_own():
-    values = scaling(WorkerSettings(scaling="queue"))
+    values = scaling("default", WorkerSettings(scaling="queue"))
 
     assert (values["keda"]["pollingInterval"], values["keda"]["cooldownPeriod"]) == (5, 120)
     assert values["env"] == [
@@ -67,7 +67,7 @@ def test_keda_reads_the_queue_every_few_seconds_with_a_connection_of_its_own():
 
 @pytest.mark.parametrize("kind", ["cpu", "fixed"])
 def test_without_keda_dags_cannot_use_the_metadata_database(kind):
-    assert "env" not in scaling(WorkerSettings(scaling=kind))
+    assert "env" not in scaling("default", WorkerSettings(scaling=kind))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_without_keda_dags_cannot_use_the_metadata_database(kind):
     ],
 )
 def test_workers_come_fast_and_go_slowly(kind, path):
-    behavior = scaling(WorkerSettings(scaling=kind))
+    behavior = scaling("default", WorkerSettings(scaling=kind))
     for key in path:
         behavior = behavior[key]
 
@@ -92,7 +92,7 @@ def test_workers_come_fast_and_go_slowly(kind, path):
 
 @pytest.mark.parametrize(("cpu", "request_"), [(0.25, "250m"), (2, "2000m"), (0.29, "290m")])
 def test_a_worker_gets_the_cpu_and_the_memory_of_the_settings(cpu, request_):
-    resources = worker_values(WorkerSettings(cpu=cpu, memory_mb=2048))["resources"]
+    resources = worker_values("default", WorkerSettings(cpu=cpu, memory_mb=2048))["resources"]
 
     assert resources == {
         "requests": {"cpu": request_, "memory": "2048Mi"},
@@ -101,13 +101,13 @@ def test_a_worker_gets_the_cpu_and_the_memory_of_the_settings(cpu, request_):
 
 
 def test_a_worker_may_finish_its_tasks():
-    values = worker_values(WorkerSettings(grace_seconds=1234))
+    values = worker_values("default", WorkerSettings(grace_seconds=1234))
 
     assert values["terminationGracePeriodSeconds"] == 1234
 
 
 def test_worker_values_include_their_scaling():
-    assert worker_values(WorkerSettings(scaling="fixed", max=2))["replicas"] == 2
+    assert worker_values("default", WorkerSettings(scaling="fixed", max=2))["replicas"] == 2
 
 
 TWO = {"default": WorkerSettings(), "etl": WorkerSettings(max=2, concurrency=3)}
@@ -149,16 +149,6 @@ def test_a_worker_of_another_queue_runs_as_many_tasks_as_that_queue_says():
     assert concurrency(sets["default"]) is None, "airflow.cfg has that of default"
     assert concurrency(sets["etl"]) == "3"
     assert "AIRFLOW_CONN_AIRFLOW_DB" in [e["name"] for e in sets["etl"]["env"]], "KEDA's"
-
-
-def test_another_queue_is_scaled_by_its_own_tasks_and_its_own_concurrency():
-    sets = by_queue(TWO)
-
-    assert "query" not in sets["default"]["keda"], "the chart's own, which reads airflow.cfg"
-    assert sets["etl"]["keda"]["query"] == (
-        "SELECT ceil(COUNT(*)::decimal / 3) FROM task_instance "
-        "WHERE (state='running' OR state='queued') AND queue = 'etl'"
-    )
 
 
 @pytest.mark.parametrize("kind", ["cpu", "fixed"])

@@ -5,14 +5,15 @@ The tests build on one another: after a change to another mode KEDA is gone.
 
 import pytest
 
+from components.airflow_values import worker_sets
+from sections.airflow import WorkerSettings
 from tests.cluster.keda.scaling import rounds, succeeded_at_once
 
 pytestmark = pytest.mark.slow
 IDLE_SECONDS = 480  # until the last worker goes: KEDA's cooldown is 120 s
 # What KEDA asks, what a column more would be, and what a DAG that misuses its connection might try.
 TRIED = {
-    "count": "SELECT ceil(COUNT(*)::decimal / 4) FROM task_instance "
-    "WHERE (state='running' OR state='queued') AND queue IN ('default')",
+    "count": worker_sets({"default": WorkerSettings()})[0]["keda"]["query"],
     "two columns": "SELECT state, queue FROM task_instance",
     "another column": "SELECT dag_id FROM task_instance",
     "connections": "SELECT * FROM connection",
@@ -60,6 +61,18 @@ def test_from_no_worker_at_all_a_run_gets_one_and_afterwards_there_is_none(scali
     assert len(scaling.workers()) >= 1
     assert succeeded_at_once(api, run)
     _none(scaling)
+
+
+def test_a_task_that_waits_while_eleven_workers_are_full_gets_a_twelfth(scaling, api, mode):
+    mode(min=11, max=12, concurrency=1, cpu=0.05, memory_mb=704)
+    scaling.wait("eleven workers", lambda: len(scaling.workers()) == 11, seconds=600)
+
+    runs = [scaling.started(api, seconds=300) for _ in range(11)]
+    runs.append(scaling.started(api, seconds=1))
+
+    assert scaling.wanted() == 12
+    assert all(succeeded_at_once(api, run) for run in runs)
+    mode()
 
 
 def test_the_connection_on_a_worker_reads_what_keda_counts_and_nothing_else(scaling, api, cluster):
