@@ -5,7 +5,14 @@ import pytest
 from tests.cluster import dags
 from tests.cluster.keda.scaling import Scaling
 
-BY_TASKS = {"scaling": "queue", "min": 0, "max": 3, "grace_seconds": 600}
+BY_TASKS = {
+    "scaling": "queue",
+    "min": 0,
+    "max": 16,
+    "concurrency": 1,
+    "memory_mb": 1024,
+    "grace_seconds": 600,
+}
 
 
 @pytest.fixture(scope="package")

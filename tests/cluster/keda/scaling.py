@@ -80,6 +80,16 @@ class Scaling:
             self.cluster.kubectl(*where, "scale", name, replicas)
             self.cluster.kubectl(*where, "rollout", "status", name, "--timeout=240s")
 
+    @contextmanager
+    def no_room(self) -> Iterator[None]:
+        """New pods wait for a node, for a dozen workers that start are more than this machine can take."""
+        (node,) = [node["metadata"]["name"] for node in self.cluster.get("nodes")]
+        try:
+            self.cluster.kubectl("cordon", node)
+            yield
+        finally:
+            self.cluster.kubectl("uncordon", node)
+
     def started(self, api: Api, seconds: int) -> str:
         """A run of the DAG sleeper whose task runs by now."""
         run = api.start("sleeper", seconds=seconds)
