@@ -32,7 +32,8 @@ def view_of(stack: str, declaration: Declaration) -> view.Stack:
                 provider=declared.provider,
                 depends_on=declared.depends_on,
             )
-            for declared in declaration.resources.values()
+            # A program declares in parallel: their order is another one each time.
+            for declared in sorted(declaration.resources.values(), key=lambda r: r.urn)
         ),
         default_tags=_default_tags(stack),
         today=date.today(),

@@ -207,6 +207,16 @@ def test_the_production_stack_is_excused_from_digests_only(judged):
     assert {line.partition(":")[0] for line in judged("prod").excused} == {DIGESTS}
 
 
+def test_findings_have_an_order_whatever_is_declared_first(judged):
+    def the_other_way_round(declaration):
+        resources = dict(reversed(declaration.resources.items()))
+        return engine.Declaration(resources=resources, exports=declaration.exports)
+
+    excused = judged("prod").excused
+    assert len(excused) > 1
+    assert judged("prod", change=the_other_way_round).excused == excused
+
+
 @pytest.mark.parametrize(("resource", "path", "value", "rule"), CHANGES)
 def test_a_dangerous_change_of_the_program_breaks_one_rule(judged, resource, path, value, rule):
     broken = judged("prod", change=altered(resource, path, value)).broken
