@@ -23,7 +23,7 @@ from benchmarks.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, Run
 from components.namespace import PODS_OF_AIRFLOW
 from components.redis import PORT
 from components.task_keeper_run import CLEAR_BEFORE
-from tests.cluster.platform import Api, Cluster, is_ready
+from tests.cluster.platform import Api, Cluster, cordoned, is_ready
 
 WORKER_COUNT, CONCURRENCY = 2, 4
 SLOTS = WORKER_COUNT * CONCURRENCY
@@ -259,11 +259,8 @@ def _drain(cluster: Cluster) -> None:
     """What a drain does to the workers. The only node comes back after the first: nowhere else is room."""
     workers = list(cluster.pods("worker"))
     node = _pod(cluster, workers[0])["spec"]["nodeName"]
-    try:
-        cluster.kubectl("cordon", node)
+    with cordoned(cluster, node):
         _evict(cluster, workers[0])
-    finally:
-        cluster.kubectl("uncordon", node)
     for worker in workers[1:]:
         _evict(cluster, worker)
 

@@ -198,6 +198,16 @@ class Cluster:
                 process.terminate()
 
 
+@contextmanager
+def cordoned(cluster: Cluster, node: str) -> Generator[None]:
+    """New pods find no room on a node."""
+    try:
+        cluster.kubectl("cordon", node)
+        yield
+    finally:
+        cluster.kubectl("uncordon", node)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Api:
     """Airflow's REST API, as the user admin."""

@@ -55,7 +55,7 @@ def test_a_task_that_waits_brings_a_worker_however_many_are_full(needed, full, c
 
     seen = needed(running, ("queued", "default", 1), concurrency=concurrency)
 
-    # https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details
+    # https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/
     assert seen / full > 1.1, "Kubernetes adds none"
     assert seen <= 1.1 * (full + 1), "a tenth more than needed at the most"
     assert needed(running, concurrency=concurrency) == full, "nothing waits"

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cluster.platform import Api, Cluster, wait_for
+from tests.cluster.platform import Api, Cluster, cordoned, wait_for
 
 # An autoscaler looks every 15 s.
 ROUNDS_SECONDS = 75
@@ -84,11 +84,8 @@ class Scaling:
     def no_room(self) -> Iterator[None]:
         """New pods wait for a node, for a dozen workers that start are more than this machine can take."""
         (node,) = [node["metadata"]["name"] for node in self.cluster.get("nodes")]
-        try:
-            self.cluster.kubectl("cordon", node)
+        with cordoned(self.cluster, node):
             yield
-        finally:
-            self.cluster.kubectl("uncordon", node)
 
     def started(self, api: Api, seconds: int) -> str:
         """A run of the DAG sleeper whose task runs by now."""
