@@ -3,15 +3,18 @@
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks import load
+from benchmarks.connections import connections_by_component
 from benchmarks.cpu import cpu_seconds, used_by_component
 from benchmarks.figures import show, show_one
-from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Run, Task
+from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Outcome, Run, Task
 from tests.cluster.platform import Checkout, Cluster
 
 RANDOM = random.Random()  # noqa: S311 - no secret comes of it
@@ -29,8 +32,19 @@ WORKERS: dict[str, Any] = {
 ONE_SLOT: dict[str, Any] = {"concurrency": 1, "cpu": 0.05, "memory_mb": 1024}
 BACKLOG = [20] * 100
 NO_OPS = 200
+WAVE = 100  # tasks of the soak at once
+LONGEST_SECONDS = 120
+# Each of its tasks may end on a worker that goes.
+SOAKED: dict[str, Any] = {
+    "grace_seconds": LONGEST_SECONDS + 60,
+    "concurrency": 3 * SLOTS,
+    "memory_mb": 2 * WORKERS["memory_mb"],
+}
+# KEDA takes the first worker away 90 seconds after work got less, which is before a wave has ended.
+REST_SECONDS = (20, 100)
 DRAIN_SECONDS = 3600
 HOLD_SECONDS = 1800
+GIVEN_SECONDS = 120  # to a pod that is not expected
 SMALL = 0.02  # of all CPU: components that use less are not shown
 
 
@@ -137,14 +151,86 @@ def show_from_zero(bench: Bench, what: str, limit: str = "") -> None:
     show(what, figures, limit)
 
 
-def show_scale_in(bench: Bench, what: str, limit: str = "", work: Sequence[int] = BACKLOG) -> None:
-    """`work` is seconds of each task, and enough of them for the most workers."""
-    run = load.start(bench.cluster, LOAD, seconds=list(work))
+@contextmanager
+def full(bench: Bench) -> Generator[None]:
+    """The only slot has a task."""
+    run = load.start(bench.cluster, LOAD, seconds=[HOLD_SECONDS])
+    try:
+        load.patient("its body", lambda: load.running(bench.cluster, run) == 1)
+        yield
+    finally:
+        load.stop(bench.cluster, [run])
+
+
+def show_no_pod(bench: Bench, what: str) -> None:
+    """Of one task, which is given up where no worker comes for it."""
+    run = load.start(bench.cluster, NO_OP)
+    try:
+        load.patient("a task in the queue", lambda: queued(bench, run), every=0.2)
+        time.sleep(GIVEN_SECONDS)
+        (task,) = load.tasks(bench.cluster, [run])
+    finally:
+        load.stop(bench.cluster, [run])
+    if task.started is None:
+        print(f"{what:44}no worker within {GIVEN_SECONDS} s", flush=True)
+    else:
+        show(what, [load.waited(task)])
+
+
+def show_scale_in(bench: Bench, what: str, limit: str = "") -> None:
+    # Tasks that sleep bring `cpu` no second worker; the start of each of these is work.
+    run = load.start(bench.cluster, LOAD, seconds=[0] * 5 * NO_OPS)
     bench.wait_workers(MOST)
     load.wait_ended(bench.cluster, [run], DRAIN_SECONDS)
     ended = load.last_ended(load.tasks(bench.cluster, [run]))
     bench.wait_workers(1)
     show_one(what, time.time() - ended, limit)
+
+
+def show_soak(bench: Bench, what: str, limit: str = "") -> Outcome:
+    """The same tasks each time, in waves; the next one comes while workers go."""
+    chosen = random.Random(bench.tasks)  # noqa: S311 - no secret comes of it
+    runs: list[Run] = []
+    begun = time.monotonic()
+    for first in range(0, bench.tasks, WAVE):
+        size = min(WAVE, bench.tasks - first)
+        seconds = [chosen.randint(1, LONGEST_SECONDS) for _ in range(size)]
+        run = load.start(bench.cluster, LOAD, seconds=seconds)
+        runs.append(run)
+        seen: set[int] = set()
+
+        def over(run: Run = run, seen: set[int] = seen) -> bool:
+            seen.add(len(bench.cluster.pods("worker")))
+            return not load.unfinished(bench.cluster, [run])
+
+        load.patient("the end of a wave", over, DRAIN_SECONDS, every=5)
+        print(f"  {size} tasks, {min(seen)} to {max(seen)} workers", flush=True)
+        time.sleep(chosen.uniform(*REST_SECONDS))
+    became = load.outcome_of(bench.cluster, runs, bench.tasks)
+    retries = sum(task.tries - 1 for task in load.bodies(bench.cluster, runs))
+    minutes = (time.monotonic() - begun) / 60
+    bound = f"   limit {limit}" if limit else ""
+    print(f"{what:44}{became}, tries again {retries}, {minutes:.0f} minutes{bound}", flush=True)
+    return became
+
+
+def show_connections(bench: Bench, what: str, each: int, limit: str = "") -> int:
+    """Connections of Airflow when every slot of the most workers has a task."""
+    bench.wait_slots(MOST, each)
+    run = load.start(bench.cluster, LOAD, seconds=[60] * MOST * each)
+    load.patient("every slot with a task", lambda: load.running(bench.cluster, run) == MOST * each)
+    seen: list[Counter[str]] = []
+
+    def over() -> bool:
+        seen.append(connections_by_component(bench.cluster))
+        return not load.unfinished(bench.cluster, [run])
+
+    load.patient("the end of the run", over)
+    most = max(seen, key=Counter.total)
+    show_one(what, most.total(), limit)
+    for component, number in sorted(most.items()):
+        show_one(f"  connections of {component}", number)
+    return most.total()
 
 
 def queued(bench: Bench, run: Run) -> bool:

@@ -1,7 +1,7 @@
 """What the chart and Airflow do with workers where nobody sets anything else: the same loads, for comparison.
 
 What stays as the stack has it: tasks at a time, CPU and memory of a worker, 1 to 4 of them, and no volume for
-their logs. The chart's own KEDA is on for the backlog, and off for the rest.
+their logs. The chart's own KEDA is on where the number of workers is to change.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,12 +12,16 @@ from benchmarks.figures import show, show_one
 from benchmarks.worker_bench import (
     MOST,
     ONE_SLOT,
+    SLOTS,
+    SOAKED,
     WORKERS,
     Bench,
     drained,
     new_pods,
+    show_connections,
     show_from_zero,
     show_scale_in,
+    show_soak,
     show_throughput,
     show_waits,
 )
@@ -83,6 +87,11 @@ def scale_in_by_default(bench: Bench) -> None:
     show_scale_in(bench, "  the chart's defaults, its KEDA")
 
 
+def connections_by_default(bench: Bench) -> None:
+    _always(bench, MOST)
+    show_connections(bench, "  the chart's defaults", SLOTS)
+
+
 def new_pod_by_default(bench: Bench) -> None:
     most = bench.pods + 1
     bench.arrange(scaling="queue", max=most, **ONE_SLOT)
@@ -95,6 +104,13 @@ def from_zero_by_default(bench: Bench) -> None:
     bench.arrange(scaling="queue", max=1)
     _by_default(bench, {"keda": DEFAULT_KEDA | {"minReplicaCount": 0, "maxReplicaCount": 1}})
     show_from_zero(bench, "  the chart's defaults, its KEDA")
+
+
+def soak_by_default(bench: Bench) -> None:
+    bench.arrange(scaling="queue", **SOAKED)
+    _by_default(bench, {"keda": DEFAULT_KEDA}, **SOAKED)
+    bench.wait_workers(1)
+    show_soak(bench, "  the chart's defaults, its KEDA")
 
 
 def _always(bench: Bench, number: int) -> None:
@@ -144,9 +160,11 @@ def _by_default(bench: Bench, scaling: Mapping[str, Any], **workers: Any) -> Non
 BY_DEFAULT: dict[str, Callable[[Bench], None]] = {
     "queued-running": queued_running_by_default,
     "throughput": throughput_by_default,
+    "connections": connections_by_default,
     "backlog": backlog_by_default,
     "scale-in": scale_in_by_default,
     # These arrange other workers first.
     "new-pod": new_pod_by_default,
     "from-zero": from_zero_by_default,
+    "soak": soak_by_default,
 }

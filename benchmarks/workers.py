@@ -8,38 +8,34 @@ stack.
 import argparse
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import load
-from benchmarks.connections import connections_by_component, loaded_connections
+from benchmarks.connections import loaded_connections
 from benchmarks.figures import percentile, show, show_one, step
-from benchmarks.load import HOPS, LOAD, NAMESPACE, Run
+from benchmarks.load import HOPS, NAMESPACE
 from benchmarks.worker_bench import (
     BACKLOG,
-    DRAIN_SECONDS,
     MOST,
-    NO_OPS,
     ONE_SLOT,
-    RANDOM,
     SLOTS,
+    SOAKED,
     WORKERS,
     Bench,
     drained,
+    full,
     new_pods,
+    show_connections,
     show_from_zero,
+    show_no_pod,
     show_scale_in,
+    show_soak,
     show_throughput,
     show_waits,
 )
 from benchmarks.worker_defaults import BY_DEFAULT
 from tests.cluster.platform import Cluster
-
-WAVES = 10
-LONGEST_SECONDS = 120
-# KEDA takes the first worker away 90 seconds after work got less, which is before a wave has ended.
-REST_SECONDS = (20, 100)
 
 
 def main() -> int:
@@ -131,11 +127,19 @@ def new_pod(bench: Bench) -> None:
     figures = new_pods(bench, lambda _: None)
     show("queued until running, on a new pod", figures, "p95 30")
     show_one("  by hand / by queue, p95 of each", _p95(bench.by_hand) / _p95(figures))
+    bench.arrange(scaling="cpu", max=bench.pods + 1, **ONE_SLOT)
+    with full(bench):
+        show_no_pod(bench, "  scaling: cpu")
 
 
 def from_zero(bench: Bench) -> None:
     bench.arrange(scaling="queue", min=0, max=1)
     show_from_zero(bench, "queued until running, from no worker", "45")
+    # Settings refuse `min: 0` with it, so by hand.
+    bench.arrange(scaling="cpu", max=1)
+    _scale(bench.cluster, 0)
+    bench.wait_workers(0)
+    show_no_pod(bench, "  scaling: cpu")
 
 
 def backlog(bench: Bench) -> None:
@@ -162,41 +166,15 @@ def backlog(bench: Bench) -> None:
 def scale_in(bench: Bench) -> None:
     bench.arrange(scaling="queue")
     show_scale_in(bench, f"idle, until {MOST} workers are one", "180")
-    # Tasks that sleep bring it no second worker; the start of each of these is work.
     bench.arrange(scaling="cpu")
-    show_scale_in(bench, "  scaling: cpu", work=[0] * 5 * NO_OPS)
+    show_scale_in(bench, "  scaling: cpu")
 
 
 def soak(bench: Bench) -> None:
-    # Each task may end on a worker that goes.
-    bench.arrange(
-        scaling="queue",
-        grace_seconds=LONGEST_SECONDS + 60,
-        concurrency=3 * SLOTS,
-        memory_mb=2 * WORKERS["memory_mb"],
-    )
-    runs: list[Run] = []
-    for wave in range(WAVES):
-        size = bench.tasks // WAVES + (wave < bench.tasks % WAVES)
-        seconds = [RANDOM.randint(1, LONGEST_SECONDS) for _ in range(size)]
-        run = load.start(bench.cluster, LOAD, seconds=seconds)
-        runs.append(run)
-        seen: set[int] = set()
-
-        def over(run: Run = run, seen: set[int] = seen) -> bool:
-            seen.add(len(bench.cluster.pods("worker")))
-            return not load.unfinished(bench.cluster, [run])
-
-        load.patient(f"the end of wave {wave + 1}", over, DRAIN_SECONDS, every=5)
-        print(
-            f"  wave {wave + 1} of {WAVES}: {size} tasks, {min(seen)} to {max(seen)} workers",
-            flush=True,
-        )
-        # The next one comes while workers go.
-        time.sleep(RANDOM.uniform(*REST_SECONDS))
-    became = load.outcome_of(bench.cluster, runs, bench.tasks)
-    retries = sum(task.tries - 1 for task in load.bodies(bench.cluster, runs))
-    print(f"{bench.tasks} tasks: {became}, tries again {retries}   limit 0 of each", flush=True)
+    bench.arrange(scaling="queue", **SOAKED)
+    became = show_soak(bench, f"soak of {bench.tasks} tasks", "0 of each")
+    bench.arrange(scaling="cpu", **SOAKED)
+    show_soak(bench, "  scaling: cpu")
     if became != load.Outcome(lost=0, doubled=0, killed=0):
         raise RuntimeError(f"soak: {became}")
 
@@ -207,33 +185,23 @@ def throughput(bench: Bench) -> None:
     show_throughput(
         bench, f"no-op tasks an hour, 2 workers x {SLOTS}", f"a hop in a chain of {HOPS}"
     )
+    bench.arrange(scaling="cpu", min=2, max=2)
+    bench.wait_slots(2)
+    show_throughput(bench, "  scaling: cpu, tasks an hour", "  scaling: cpu, a hop")
 
 
 def connections(bench: Bench) -> None:
-    """Connections of Airflow when every slot of every worker has a task, against what the plan says."""
-    for each in (SLOTS, 2 * SLOTS):
+    for each in (2 * SLOTS, SLOTS):
         bench.arrange(concurrency=each, memory_mb=WORKERS["memory_mb"] * each // SLOTS)
-        bench.wait_slots(MOST, each)
-        most = _most_connections(bench, MOST * each)
-        for component, number in sorted(most.items()):
-            show_one(f"  connections of {component}", number)
-        planned = loaded_connections(bench.checkout.done("plan", "ARGS=--json"))
-        what = f"connections, {MOST} workers x {each}"
-        show_one(what, most.total(), f"{planned} of the plan, +- 10 %")
-        show_one("  measured / planned", most.total() / planned, "0.9 to 1.1")
+        _beside_the_plan(bench, f"connections, {MOST} workers x {each}", each)
+    bench.arrange(scaling="cpu", min=MOST)
+    _beside_the_plan(bench, "  scaling: cpu", SLOTS)
 
 
-def _most_connections(bench: Bench, slots: int) -> Counter[str]:
-    run = load.start(bench.cluster, LOAD, seconds=[60] * slots)
-    load.patient("every slot with a task", lambda: load.running(bench.cluster, run) == slots)
-    seen: list[Counter[str]] = []
-
-    def over() -> bool:
-        seen.append(connections_by_component(bench.cluster))
-        return not load.unfinished(bench.cluster, [run])
-
-    load.patient("the end of the run", over)
-    return max(seen, key=Counter.total)
+def _beside_the_plan(bench: Bench, what: str, each: int) -> None:
+    planned = loaded_connections(bench.checkout.done("plan", "ARGS=--json"))
+    most = show_connections(bench, what, each, f"{planned} of the plan, +- 10 %")
+    show_one("  measured / planned", most / planned, "0.9 to 1.1")
 
 
 def day_two(bench: Bench) -> None:
