@@ -18,14 +18,15 @@ def show(what: str, figures: Sequence[float], limit: str = "") -> None:
     p50, p95 = statistics.median(figures), percentile(figures, 0.95)
     print(
         f"{what:44}p50 {p50:6.2f}   p95 {p95:6.2f}   max {max(figures):6.2f}   "
-        f"(n = {len(figures)}){_bound(limit)}",
+        f"(n = {len(figures)}){bound(limit)}",
         flush=True,
     )
 
 
 def show_one(what: str, figure: float, limit: str = "") -> None:
-    print(f"{what:44}{figure:10.2f}{_bound(limit)}", flush=True)
+    print(f"{what:44}{figure:10.2f}{bound(limit)}", flush=True)
 
 
-def _bound(limit: str) -> str:
+def bound(limit: str) -> str:
+    """The end of a line with a figure."""
     return f"   limit {limit}" if limit else ""

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks import load
 from benchmarks.connections import connections_by_component
 from benchmarks.cpu import cpu_seconds, used_by_component
-from benchmarks.figures import show, show_one
+from benchmarks.figures import bound, show, show_one
 from benchmarks.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Outcome, Run, Task
 from tests.cluster.platform import Checkout, Cluster
 
@@ -204,13 +204,14 @@ def show_soak(bench: Bench, what: str, limit: str = "") -> Outcome:
             return not load.unfinished(bench.cluster, [run])
 
         load.patient("the end of a wave", over, DRAIN_SECONDS, every=5)
-        print(f"  {size} tasks, {min(seen)} to {max(seen)} workers", flush=True)
+        print(f"  a wave of {size} tasks, {min(seen)} to {max(seen)} workers", flush=True)
         time.sleep(chosen.uniform(*REST_SECONDS))
     became = load.outcome_of(bench.cluster, runs, bench.tasks)
     retries = sum(task.tries - 1 for task in load.bodies(bench.cluster, runs))
     minutes = (time.monotonic() - begun) / 60
-    bound = f"   limit {limit}" if limit else ""
-    print(f"{what:44}{became}, tries again {retries}, {minutes:.0f} minutes{bound}", flush=True)
+    print(
+        f"{what:44}{became}, tries again {retries}, {minutes:.0f} minutes{bound(limit)}", flush=True
+    )
     return became
 
 

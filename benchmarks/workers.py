@@ -127,7 +127,7 @@ def new_pod(bench: Bench) -> None:
     figures = new_pods(bench, lambda _: None)
     show("queued until running, on a new pod", figures, "p95 30")
     show_one("  by hand / by queue, p95 of each", _p95(bench.by_hand) / _p95(figures))
-    # Of a smaller request an idle worker uses so much that there are always several.
+    # Of a smaller request an idle worker uses so much that several stay.
     bench.arrange(scaling="cpu", max=bench.pods + 1, **ONE_SLOT | {"cpu": WORKERS["cpu"]})
     with full(bench):
         show_no_pod(bench, "  scaling: cpu")
