@@ -5,10 +5,10 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks import load
 from benchmarks.connections import connections_by_component
@@ -45,6 +45,7 @@ REST_SECONDS = (20, 100)
 DRAIN_SECONDS = 3600
 HOLD_SECONDS = 1800
 GIVEN_SECONDS = 120  # to a pod that is not expected
+Seen = TypeVar("Seen")
 SMALL = 0.02  # of all CPU: components that use less are not shown
 
 
@@ -123,22 +124,17 @@ def new_pods(bench: Bench, grow: Callable[[int], float | None]) -> list[float]:
     `grow` lets there be so many pods, and gives the moment that counts; None: when the task was queued.
     """
     figures: list[float] = []
-    runs: list[Run] = []
-    try:
-        for number in range(1, bench.pods + 2):
-            run = load.start(bench.cluster, LOAD, seconds=[HOLD_SECONDS])
-            runs.append(run)
+    with ExitStack() as held:
+        held.enter_context(full(bench))
+        for number in range(2, bench.pods + 2):
+            run = held.enter_context(holding(bench))
             load.patient("a task in the queue", lambda run=run: queued(bench, run), every=0.2)
-            begun = grow(number) if number > 1 else None
+            begun = grow(number)
             load.patient("its body", lambda run=run: load.running(bench.cluster, run) == 1)
-            if number == 1:
-                continue
             # The task that prepares the body waits for the pod; the body then has it for itself.
             tasks = load.tasks(bench.cluster, [run])
             (first,) = [task for task in tasks if task.name != load.BODY]
             figures.append(load.waited(first) if begun is None else (first.started or 0) - begun)
-    finally:
-        load.stop(bench.cluster, runs)
     return figures
 
 
@@ -152,25 +148,34 @@ def show_from_zero(bench: Bench, what: str, limit: str = "") -> None:
 
 
 @contextmanager
-def full(bench: Bench) -> Generator[None]:
-    """The only slot has a task."""
-    run = load.start(bench.cluster, LOAD, seconds=[HOLD_SECONDS])
+def started(bench: Bench, dag: str, **conf: Any) -> Generator[Run]:
+    """A run that is stopped in the end."""
+    run = load.start(bench.cluster, dag, **conf)
     try:
-        load.patient("its body", lambda: load.running(bench.cluster, run) == 1)
-        yield
+        yield run
     finally:
         load.stop(bench.cluster, [run])
+
+
+def holding(bench: Bench) -> AbstractContextManager[Run]:
+    """A run whose body keeps its slot."""
+    return started(bench, LOAD, seconds=[HOLD_SECONDS])
+
+
+@contextmanager
+def full(bench: Bench) -> Generator[None]:
+    """The only slot has a task."""
+    with holding(bench) as run:
+        load.patient("its body", lambda: load.running(bench.cluster, run) == 1)
+        yield
 
 
 def show_no_pod(bench: Bench, what: str) -> None:
     """Of one task, which is given up where no worker comes for it."""
-    run = load.start(bench.cluster, NO_OP)
-    try:
+    with started(bench, NO_OP) as run:
         load.patient("a task in the queue", lambda: queued(bench, run), every=0.2)
         time.sleep(GIVEN_SECONDS)
         (task,) = load.tasks(bench.cluster, [run])
-    finally:
-        load.stop(bench.cluster, [run])
     if task.started is None:
         print(f"{what:44}no worker within {GIVEN_SECONDS} s", flush=True)
     else:
@@ -197,13 +202,9 @@ def show_soak(bench: Bench, what: str, limit: str = "") -> Outcome:
         seconds = [chosen.randint(1, LONGEST_SECONDS) for _ in range(size)]
         run = load.start(bench.cluster, LOAD, seconds=seconds)
         runs.append(run)
-        seen: set[int] = set()
-
-        def over(run: Run = run, seen: set[int] = seen) -> bool:
-            seen.add(len(bench.cluster.pods("worker")))
-            return not load.unfinished(bench.cluster, [run])
-
-        load.patient("the end of a wave", over, DRAIN_SECONDS, every=5)
+        seen = watched(
+            bench, run, lambda: len(bench.cluster.pods("worker")), DRAIN_SECONDS, every=5
+        )
         print(f"  a wave of {size} tasks, {min(seen)} to {max(seen)} workers", flush=True)
         time.sleep(chosen.uniform(*REST_SECONDS))
     became = load.outcome_of(bench.cluster, runs, bench.tasks)
@@ -220,13 +221,7 @@ def show_connections(bench: Bench, what: str, each: int, limit: str = "") -> int
     bench.wait_slots(MOST, each)
     run = load.start(bench.cluster, LOAD, seconds=[60] * MOST * each)
     load.patient("every slot with a task", lambda: load.running(bench.cluster, run) == MOST * each)
-    seen: list[Counter[str]] = []
-
-    def over() -> bool:
-        seen.append(connections_by_component(bench.cluster))
-        return not load.unfinished(bench.cluster, [run])
-
-    load.patient("the end of the run", over)
+    seen = watched(bench, run, lambda: connections_by_component(bench.cluster), 600, every=2)
     most = max(seen, key=Counter.total)
     show_one(what, most.total(), limit)
     for component, number in sorted(most.items()):
@@ -236,3 +231,17 @@ def show_connections(bench: Bench, what: str, each: int, limit: str = "") -> int
 
 def queued(bench: Bench, run: Run) -> bool:
     return any(task.queued for task in load.tasks(bench.cluster, [run]))
+
+
+def watched(
+    bench: Bench, run: Run, look: Callable[[], Seen], seconds: float, *, every: float
+) -> list[Seen]:
+    """What was seen at each look until a run has ended."""
+    seen: list[Seen] = []
+
+    def over() -> bool:
+        seen.append(look())
+        return not load.unfinished(bench.cluster, [run])
+
+    load.patient("the end of the run", over, seconds, every=every)
+    return seen
