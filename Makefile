@@ -3,50 +3,25 @@ STACK ?= local
 PYTHON ?= python3
 CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
+VERBS := $(shell $(PYTHON) -m ops.verbs)
 
 .DEFAULT_GOAL := help
-.PHONY: help airflow up down repair preview queues scale drain undrain pause resume plan policy-pack test charts chart-test lint check format e2e engine engine-infrastructure simulate bench-dags bench-engine bench-platform bench-workers chaos docs lock
+DEVELOPMENT := $(shell awk -F ':' '/^[a-z0-9-]+:.*## / {print $$1}' Makefile)
+.PHONY: $(VERBS) $(DEVELOPMENT)
 
 help: ## List the targets
+	@$(PYTHON) -m ops.verbs --help
+	@echo "  STACK=local|dev|staging|prod selects the stack; default: local."
+	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  STACK=local|dev|staging|prod chooses the stack; local is the default."
 
 airflow: ## A real Airflow with the example DAGs, on this machine: no Docker, no root. Ctrl-C stops it
 	@$(MAKE) --no-print-directory -C dags-repo-example airflow PYTHON=$(PYTHON) PORT=$(PORT)
 
-up: .venv/lock ## Create or change STACK, wait until Airflow is healthy, say how to use it
-	@.venv/bin/python -m operate up --stack $(STACK)
-
-down: .venv/lock ## Delete STACK, except what is protected
-	@.venv/bin/python -m operate down --stack $(STACK)
-
-repair: .venv/lock ## Show what was changed in STACK behind Pulumi's back, and put it back
-	@.venv/bin/python -m operate repair --stack $(STACK)
-
-preview: .venv/lock ## Show what `make up` would change
-	@.venv/bin/python -m operate preview --stack $(STACK)
-
-queues: .venv/lock ## Show workers, running and waiting tasks of each queue (ARGS=--json)
-	@.venv/bin/python -m operate queues --stack $(STACK) $(ARGS)
-
-scale: .venv/lock ## Let QUEUE=etl have MAX=10 workers (MIN=2): in the stack file, then as `make up`
-	@.venv/bin/python -m operate scale --stack $(STACK) --queue "$(QUEUE)" \
-		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)")
-
-drain: .venv/lock ## Let the workers of QUEUE=etl finish their tasks and go; new tasks wait
-	@.venv/bin/python -m operate drain --stack $(STACK) --queue "$(QUEUE)"
-
-undrain: .venv/lock ## Start the workers of QUEUE=etl again
-	@.venv/bin/python -m operate undrain --stack $(STACK) --queue "$(QUEUE)"
-
-pause: .venv/lock ## For maintenance: schedule nothing new, drain every queue
-	@.venv/bin/python -m operate pause --stack $(STACK)
-
-resume: .venv/lock ## End a pause: the scheduler first, then the workers
-	@.venv/bin/python -m operate resume --stack $(STACK)
-
-plan: .venv/lock ## Show what STACK declares: no network, account, Pulumi CLI or cluster (ARGS=--json)
-	@.venv/bin/python -m plan --stack $(STACK) $(ARGS)
+# The commands of ops/verbs.py: each is a target.
+$(VERBS): .venv/lock
+	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
+		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") $(ARGS)
 
 policy-pack: policies/.venv/lock ## Make the environment for `pulumi preview --policy-pack policies`
 
@@ -68,7 +43,7 @@ format: .venv/lock ## Rewrite the code in the one format
 	.venv/bin/ruff check --fix .
 
 charts: .venv/lock ## Fetch the chart archives into CHARTS (needs helm)
-	@.venv/bin/python -c "from components import charts as c; [print(x.name, x.repository, x.version) for x in (c.AIRFLOW, c.KEDA)]" \
+	@.venv/bin/python -c "from settings import versions as v; [print(c.name, c.repository, c.version) for c in (v.AIRFLOW_CHART, v.KEDA_CHART)]" \
 		| while read name repository version; do \
 			helm pull $$name --repo $$repository --version $$version --destination $(CHARTS) || exit 1; done
 
@@ -85,22 +60,22 @@ simulate: .venv/engine ## Deploy STACK=dev|staging|prod into a simulated AWS acc
 	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)
 
 bench-engine: .venv/engine ## Measure preview, `up` and policies of the AWS stacks in a simulated account
-	.venv/bin/python -m benchmarks.engine --charts $(CHARTS) $(ARGS)
+	.venv/bin/python -m tests.bench.engine --charts $(CHARTS) $(ARGS)
 
 bench-dags: .venv/lock ## Measure from `git push` to Airflow, beside the chart's defaults, on a throw-away Kubernetes
-	.venv/bin/python -m benchmarks.dags --charts $(CHARTS) $(ARGS)
+	.venv/bin/python -m tests.bench.dags --charts $(CHARTS) $(ARGS)
 
 bench-platform: .venv/lock ## Measure plan, tests, and `up` against a bare `helm install` on a throw-away Kubernetes
-	.venv/bin/python -m benchmarks.platform --charts $(CHARTS)
+	.venv/bin/python -m tests.bench.platform --charts $(CHARTS)
 
 bench-workers: .venv/lock ## Measure how soon tasks run and how workers follow them, beside the chart's defaults, on a throw-away Kubernetes
-	.venv/bin/python -m benchmarks.workers --charts $(CHARTS) $(ARGS)
+	.venv/bin/python -m tests.bench.workers --charts $(CHARTS) $(ARGS)
 
 chaos: .venv/lock ## Break parts of the stack local on a throw-away Kubernetes, and count what its tasks lose by it
-	.venv/bin/python -m benchmarks.chaos --charts $(CHARTS) $(ARGS)
+	.venv/bin/python -m tests.bench.chaos --charts $(CHARTS) $(ARGS)
 
 docs: .venv/lock ## Write the tables of settings and rules, and the picture, anew from the code
-	.venv/bin/python -m docs.generate
+	.venv/bin/python -m ops.docs.generate
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes \

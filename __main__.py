@@ -5,12 +5,12 @@ import signal
 import pulumi
 
 import settings
-from components.airflow import Airflow, AirflowArgs
-from components.dag_relay import DagRelay, DagRelayArgs
-from components.git_server import GitServer, GitServerArgs
-from components.keda import Keda, KedaArgs
-from components.redis import Redis, RedisArgs
-from platforms import on_aws, on_existing_cluster
+from components import platforms
+from components.airflow.dag_relay import DagRelay, DagRelayArgs
+from components.airflow.release import Airflow, AirflowArgs
+from components.kubernetes.git_server import GitServer, GitServerArgs
+from components.kubernetes.keda import Keda, KedaArgs
+from components.kubernetes.redis import Redis, RedisArgs
 
 # Pulumi stops this program with SIGINT: a traceback would hide what really went wrong.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -18,23 +18,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 stack = settings.load()
 secrets = settings.load_secrets(stack.dags)
 
-match stack.cluster, stack.network, stack.database:
-    case (
-        settings.EksSettings() as eks,
-        settings.NetworkSettings() as network,
-        settings.RdsSettings() as rds,
-    ):
-        platform = on_aws(eks, network, rds, stack, secrets)
-    case (
-        settings.ExistingClusterSettings() as cluster,
-        None,
-        settings.ContainerDatabaseSettings() as database,
-    ):
-        platform = on_existing_cluster(cluster, database, stack, secrets)
-    case other:
-        raise ValueError(f"the settings were not checked: {other}")
-
-inside = pulumi.ResourceOptions(provider=platform.provider)
+platform = platforms.declare(stack, secrets)
+in_cluster = pulumi.ResourceOptions(provider=platform.provider)
 
 redis = Redis(
     "redis",
@@ -44,7 +29,7 @@ redis = Redis(
         password_generation=stack.rotation.redis,
         settings=stack.redis,
     ),
-    opts=inside,
+    opts=in_cluster,
 )
 
 # What must be there before Airflow, and must stay until Airflow is gone.
@@ -56,7 +41,7 @@ if stack.git_server is not None:
         branch=stack.dags.ref,
         settings=stack.git_server,
     )
-    parts.append(GitServer("git-server", git_server_args, opts=inside))
+    parts.append(GitServer("git-server", git_server_args, opts=in_cluster))
 relay_args = DagRelayArgs(
     namespace=platform.namespace,
     image=stack.airflow.image_reference,
@@ -65,7 +50,7 @@ relay_args = DagRelayArgs(
     webhook_generation=stack.rotation.webhook,
     load_balancer_cidr=platform.load_balancer_cidr,
 )
-parts.append(DagRelay("dag-relay", relay_args, opts=inside))
+parts.append(DagRelay("dag-relay", relay_args, opts=in_cluster))
 if stack.installs_keda:
     keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
     # Its chart writes into the namespace of Airflow too.

@@ -30,7 +30,7 @@ from pulumi_policy.proxy import UnknownValueError  # noqa: E402
 from policies.rule import Rule  # noqa: E402
 from policies.rules import RULES, in_force  # noqa: E402
 from policies.view import UNKNOWN, Resource, Stack  # noqa: E402
-from sections.policies import PolicySettings  # noqa: E402
+from settings.policies import PolicySettings  # noqa: E402
 
 
 def plain(value: Any) -> Any:

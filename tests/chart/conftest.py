@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from components.charts import AIRFLOW, KEDA
-from plan import engine, values
+from ops import stack_files
+from ops.plan import mock_engine, values
 from settings import Settings
+from settings.versions import AIRFLOW_CHART, KEDA_CHART
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 PROJECT = "airflow-platform"
@@ -134,7 +135,7 @@ class Rendered:
     """A stack or variant: its settings, what its program declares, what Helm makes of the charts."""
 
     settings: Settings
-    declaration: engine.Declaration
+    declaration: mock_engine.Declaration
     values: dict[str, Any]
     airflow: Manifests
     keda: Manifests | None
@@ -172,13 +173,13 @@ def _pod(workload):
 def _declare(name):
     stack, changes = VARIANTS.get(name, (name, None))
     if changes is None:
-        return engine.run_stack(stack)
-    config = {key: text for key, text, _ in engine.read_stack(stack)} | GIT_LOGINS
+        return stack_files.run_stack(stack)
+    config = {key: text for key, text, _ in stack_files.read_stack(stack)} | GIT_LOGINS
     given = json.loads(config[f"{PROJECT}:settings"])
     config[f"{PROJECT}:settings"] = json.dumps(values.merge(given, changes))
     program = {}
-    declaration = engine.run(
-        lambda: program.update(runpy.run_path(str(engine.ROOT / "__main__.py"))),
+    declaration = mock_engine.run(
+        lambda: program.update(runpy.run_path(str(stack_files.ROOT / "__main__.py"))),
         stack=stack,
         project=PROJECT,
         config=config,
@@ -211,7 +212,7 @@ def helm():
 
 @pytest.fixture(scope="session")
 def airflow_chart(charts):
-    return charts / AIRFLOW.archive
+    return charts / AIRFLOW_CHART.archive
 
 
 @pytest.fixture(scope="session")
@@ -239,7 +240,7 @@ def of(helm, charts, airflow_chart):
             for r in declaration.all(RELEASE)
             if r.name == "keda-release"
         ]
-        keda_chart = charts / KEDA.archive
+        keda_chart = charts / KEDA_CHART.archive
         return Rendered(
             settings=settings,
             declaration=declaration,
@@ -251,13 +252,13 @@ def of(helm, charts, airflow_chart):
     return render
 
 
-@pytest.fixture(scope="session", params=engine.stack_names())
+@pytest.fixture(scope="session", params=stack_files.stack_names())
 def stack(request, of):
     """Every committed stack."""
     return of(request.param)
 
 
-@pytest.fixture(scope="session", params=[*engine.stack_names(), *VARIANTS])
+@pytest.fixture(scope="session", params=[*stack_files.stack_names(), *VARIANTS])
 def any_stack(request, of):
     """Every committed stack, and every variant."""
     return of(request.param)

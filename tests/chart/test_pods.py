@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from components import load_balancer, logs
+from components.aws import logs
+from components.kubernetes import load_balancer
 
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
 

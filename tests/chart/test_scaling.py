@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-import capacity
-from components import keda_role
-from components.airflow_values import deployment
+from components.airflow import keda_role
+from components.airflow.values import deployment
+from settings import limits
 
 
 def _worker(rendered):
@@ -136,7 +136,7 @@ def test_sidecars_of_a_worker_request_no_more_than_its_nodes_are_counted_for(any
         ]
         cpu = sum(int(r["cpu"].removesuffix("m")) for r in requests) / 1000
         memory_mb = sum(int(r["memory"].removesuffix("Mi")) for r in requests)
-        counted = (capacity.SIDECARS_CPU, capacity.SIDECARS_MB)
+        counted = (limits.SIDECARS_CPU, limits.SIDECARS_MB)
         if any_stack.settings.dags.mode == "git-sync":
             assert (cpu, memory_mb) == counted
         else:

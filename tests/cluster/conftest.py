@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from tests.cluster.platform import ROOT, SETTINGS, Api, Checkout, Cluster
+from tests.harness.cluster import ROOT, SETTINGS, Api, Checkout, Cluster
 
 TOOLS = ("pulumi", "kubectl", "helm", "git", "ssh", "make")
 

@@ -14,8 +14,8 @@ from typing import Any
 import boto3
 import yaml
 
-from tests.cluster.platform import ROOT, SETTINGS, Checkout
 from tests.engine.simulator.__main__ import CA, ENVIRONMENT
+from tests.harness.cluster import ROOT, SETTINGS, Checkout
 
 START_SECONDS = 120
 # The official provider against a server that is not AWS: https://docs.getmoto.org/en/latest/docs/server_mode.html

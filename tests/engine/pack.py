@@ -12,7 +12,8 @@ import grpc
 from google.protobuf import json_format, struct_pb2
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
-from plan import engine
+from ops import stack_files
+from ops.plan import mock_engine
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ def started(stack: str, **policies: Any) -> Generator[analyzer_pb2_grpc.Analyzer
     """The pack for a stack, whose section `policies` is changed by what is given."""
     # Its environment, at first use.
     subprocess.run(["make", "--no-print-directory", "policy-pack"], cwd=ROOT, check=True)
-    config = {key: text for key, text, _ in engine.read_stack(stack)}
+    config = {key: text for key, text, _ in stack_files.read_stack(stack)}
     settings = json.loads(config["airflow-platform:settings"])
     settings["policies"] = {**settings["policies"], **policies}
     config["airflow-platform:settings"] = json.dumps(settings)
@@ -45,12 +46,12 @@ def started(stack: str, **policies: Any) -> Generator[analyzer_pb2_grpc.Analyzer
             process.kill()
 
 
-def question(resources: Iterable[engine.Declared]) -> analyzer_pb2.AnalyzeStackRequest:
+def question(resources: Iterable[mock_engine.Declared]) -> analyzer_pb2.AnalyzeStackRequest:
     """The resources of a stack, as the engine asks about them."""
     return analyzer_pb2.AnalyzeStackRequest(resources=map(_sent, resources))
 
 
-def _sent(declared: engine.Declared) -> analyzer_pb2.AnalyzerResource:
+def _sent(declared: mock_engine.Declared) -> analyzer_pb2.AnalyzerResource:
     """A resource as the engine describes it to an analyzer."""
     return analyzer_pb2.AnalyzerResource(
         type=declared.type,
@@ -66,7 +67,7 @@ def _sent(declared: engine.Declared) -> analyzer_pb2.AnalyzerResource:
 
 def _plain(value: Any) -> Any:
     """The engine shows policies what is behind a secret."""
-    if isinstance(value, engine.Secret):
+    if isinstance(value, mock_engine.Secret):
         return _plain(value.value)
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from plan import engine
-from sections.policies import PolicySettings
+from ops import stack_files
+from settings.policies import PolicySettings
 from tests.engine.account import GIT_INSIDE, Account, AwsStack, NotStarted
 
 # A Git host inside the cluster is for development, and here it stands in for the real one.
@@ -18,7 +18,7 @@ EXCUSED = {"data-is-protected": "a simulated account: its Git server has the fil
 
 
 def main() -> int:
-    names = [name for name in engine.stack_names() if _on_aws(name)]
+    names = [name for name in stack_files.stack_names() if _on_aws(name)]
     parser = argparse.ArgumentParser(
         prog="make simulate",
         description="Deploy an AWS stack into a simulated account. EKS is the Kubernetes of a kubeconfig "
@@ -84,7 +84,7 @@ def _make(stack: AwsStack, target: str) -> int:
 
 
 def _on_aws(name: str) -> bool:
-    return any(key == "aws:region" for key, _, _ in engine.read_stack(name))
+    return any(key == "aws:region" for key, _, _ in stack_files.read_stack(name))
 
 
 if __name__ == "__main__":

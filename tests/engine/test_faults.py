@@ -5,8 +5,8 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.cluster.platform import wait_for
 from tests.engine.simulator.faults import Faults
+from tests.harness.cluster import wait_for
 
 VPC, ROLE = "aws:ec2/vpc:Vpc", "aws:iam/role:Role"
 LONG = 300

@@ -4,7 +4,8 @@ import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2
 
-from plan import engine
+from ops import stack_files
+from ops.plan import mock_engine
 from policies.rules import RULES
 from tests.engine import pack
 
@@ -33,7 +34,7 @@ def changed():
     """The resources of a committed stack, with other inputs for one of them."""
 
     def change(stack, resource, **inputs):
-        declaration, _ = engine.run_stack(stack)
+        declaration, _ = stack_files.run_stack(stack)
         declaration.one(*resource).inputs.update(inputs)
         return declaration.resources.values()
 
@@ -44,9 +45,9 @@ def messages(diagnostics):
     return [(line.policyName, line.message.splitlines()[-1]) for line in diagnostics]
 
 
-@pytest.mark.parametrize("stack", engine.stack_names())
+@pytest.mark.parametrize("stack", stack_files.stack_names())
 def test_no_committed_stack_breaks_a_rule_of_the_pack(analyze, stack):
-    declaration, _ = engine.run_stack(stack)
+    declaration, _ = stack_files.run_stack(stack)
     info, said = analyze(stack, declaration.resources.values())
 
     assert messages(said) == []
@@ -89,10 +90,10 @@ def test_level_and_exceptions_come_from_the_configuration_of_the_stack(analyze, 
 
 
 def test_a_cluster_inside_the_component_is_the_one_that_counts(analyze):
-    declaration, _ = engine.run_stack("dev")
+    declaration, _ = stack_files.run_stack("dev")
     component = declaration.one("eks:index:Cluster")
     # In the engine the component itself has none of its inputs; the cluster that it makes has them.
-    real = engine.Declared(
+    real = mock_engine.Declared(
         **{
             **vars(component),
             "urn": component.urn.replace(

@@ -4,7 +4,7 @@ import grpc
 import pytest
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from plan import engine
+from ops import stack_files
 from tests.engine.refusals import GOOD, INSTANCE, SUBNET, VPC
 from tests.engine.simulator import provider
 from tests.engine.simulator.cloud import Cloud
@@ -145,7 +145,7 @@ def test_a_lookup_that_is_not_modelled_is_an_error(asked):
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_every_type_that_the_program_declares_is_modelled(name):
-    declaration, _ = engine.run_stack(name)
+    declaration, _ = stack_files.run_stack(name)
     used = {r.type for r in declaration.resources.values() if r.type.startswith("aws:")}
 
     assert used

@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from plan import engine
+from ops import stack_files
+from ops.plan import mock_engine
 from tests.engine import refusals
 from tests.engine.refusals import GOOD, REFUSED, changed
 from tests.engine.simulator import rules, schema
@@ -100,7 +101,7 @@ def test_what_a_preview_does_not_know_yet_is_not_refused(token):
 
 
 def _plain(value):
-    if isinstance(value, engine.Secret):
+    if isinstance(value, mock_engine.Secret):
         return _plain(value.value)
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
@@ -109,7 +110,7 @@ def _plain(value):
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_what_the_stacks_declare_is_taken(name):
-    declaration, _ = engine.run_stack(name)
+    declaration, _ = stack_files.run_stack(name)
     of_aws = [r for r in declaration.resources.values() if r.type.startswith("aws:")]
 
     assert of_aws

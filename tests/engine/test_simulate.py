@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from tests.cluster.platform import SETTINGS, Checkout
 from tests.engine import simulate
+from tests.harness.cluster import SETTINGS, Checkout
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])

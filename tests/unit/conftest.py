@@ -5,7 +5,8 @@ from functools import cache
 
 import pytest
 
-from plan import engine, verdict
+from ops import stack_files
+from ops.plan import mock_engine, policy_report
 
 PROJECT = "airflow-platform"
 
@@ -32,7 +33,7 @@ def _a_day(monkeypatch):
         def today(cls):
             return cls(2026, 11, 24)
 
-    monkeypatch.setattr(verdict, "date", Day)
+    monkeypatch.setattr(policy_report, "date", Day)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def deploy():
     """Run a program to its end, then return what it declared: only then is all of it there."""
 
     def run(program, stack="test", config=None, secret_keys=()):
-        return engine.run(
+        return mock_engine.run(
             program, stack=stack, project=PROJECT, config=config, secret_keys=frozenset(secret_keys)
         )
 
@@ -49,7 +50,7 @@ def deploy():
 
 @cache
 def _declared(stack):
-    return engine.run_stack(stack)
+    return stack_files.run_stack(stack)
 
 
 @pytest.fixture
@@ -64,13 +65,13 @@ def wire(monkeypatch):
     sent = {}
 
     def record(method, key):
-        original = getattr(engine._Monitor, method)
+        original = getattr(mock_engine._Monitor, method)
 
         def recorded(monitor, request):
             sent[key(request)] = request
             return original(monitor, request)
 
-        monkeypatch.setattr(engine._Monitor, method, recorded)
+        monkeypatch.setattr(mock_engine._Monitor, method, recorded)
 
     record("RegisterResource", lambda request: request.name)
     record("Invoke", lambda request: request.tok)

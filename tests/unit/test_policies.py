@@ -9,11 +9,12 @@ import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 
-from plan import engine, verdict
-from plan.engine import Secret
+from ops import stack_files
+from ops.plan import mock_engine, policy_report
+from ops.plan.mock_engine import Secret
 from policies import rules
-from sections.policies import PolicySettings
 from settings import parse
+from settings.policies import PolicySettings
 
 INSTANCE = ("aws:rds/instance:Instance", "database-instance")
 CLUSTER = ("eks:index:Cluster", "cluster-eks")
@@ -172,7 +173,7 @@ def judged(stack):
 
     def judge(name, policies=None, change=lambda declaration: declaration):
         declaration, settings = stack(name)
-        return verdict.of(name, change(declaration), policies or settings.policies)
+        return policy_report.of(name, change(declaration), policies or settings.policies)
 
     return judge
 
@@ -192,12 +193,12 @@ def altered(resource, path, value):
         else:
             inner[last] = value
         changed = {**declaration.resources, before.urn: replace(before, inputs=inputs)}
-        return engine.Declaration(resources=changed, exports=declaration.exports)
+        return mock_engine.Declaration(resources=changed, exports=declaration.exports)
 
     return change
 
 
-@pytest.mark.parametrize("name", engine.stack_names())
+@pytest.mark.parametrize("name", stack_files.stack_names())
 def test_no_committed_stack_breaks_a_rule(judged, name):
     assert judged(name).broken == []
 
@@ -210,7 +211,7 @@ def test_the_production_stack_is_excused_from_digests_only(judged):
 def test_findings_have_an_order_whatever_is_declared_first(judged):
     def the_other_way_round(declaration):
         resources = dict(reversed(declaration.resources.items()))
-        return engine.Declaration(resources=resources, exports=declaration.exports)
+        return mock_engine.Declaration(resources=resources, exports=declaration.exports)
 
     excused = judged("prod").excused
     assert len(excused) > 1
@@ -237,7 +238,7 @@ def test_production_protects_whatever_keeps_data(judged, resource):
     def unprotected(declaration):
         before = declaration.one(*resource)
         changed = {**declaration.resources, before.urn: replace(before, protect=False)}
-        return engine.Declaration(resources=changed)
+        return mock_engine.Declaration(resources=changed)
 
     lines = judged("prod", change=unprotected).broken
     assert any(
@@ -248,12 +249,12 @@ def test_production_protects_whatever_keeps_data(judged, resource):
 def test_a_program_that_forgets_the_provider_is_told_which_resource_it_is(deploy):
     declaration = deploy(lambda: k8s.core.v1.ConfigMap("stray", data={"a": "b"}))
 
-    (broken,) = verdict.of("local", declaration, PolicySettings()).broken
+    (broken,) = policy_report.of("local", declaration, PolicySettings()).broken
     assert broken.startswith("kubernetes-has-one-way-in: stray: provider is the ambient one.")
 
 
 def test_the_tags_come_from_the_stack_file(judged, monkeypatch):
-    monkeypatch.setattr(engine, "read_stack", lambda stack: iter([]))
+    monkeypatch.setattr(stack_files, "read_stack", lambda stack: iter([]))
     lines = judged("dev").broken
     assert [line.split(":")[0] for line in lines] == ["everything-is-tagged"] * 3
 
@@ -393,5 +394,5 @@ def test_the_pack_leaves_out_only_what_it_cannot_see():
 def test_all_rules_take_less_than_a_second(stack):
     declaration, settings = stack("prod")
     start = time.perf_counter()
-    verdict.of("prod", declaration, settings.policies)
+    policy_report.of("prod", declaration, settings.policies)
     assert time.perf_counter() - start < 1

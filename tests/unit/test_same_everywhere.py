@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.airflow_values import airflow_config
-from sections.airflow import DEFAULT_QUEUE, AirflowSettings, DagSettings, WorkerSettings
+from components.airflow.values import airflow_config
+from settings.airflow import AirflowSettings
+from settings.dags import DagSettings
+from settings.versions import POSTGRES_IMAGE, REDIS_IMAGE
+from settings.workers import DEFAULT_QUEUE, WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags-repo-example"
@@ -122,8 +125,7 @@ def test_what_authors_are_told_of_the_platform_is_so():
 
 
 def test_one_version_of_redis_and_of_postgresql():
-    from components import database_container, redis
 
     services = yaml.safe_load((DAGS / "compose.yaml").read_text())["services"]
-    assert services["redis"]["image"] == redis.IMAGE
-    assert services["postgres"]["image"] == database_container.IMAGE
+    assert services["redis"]["image"] == REDIS_IMAGE
+    assert services["postgres"]["image"] == POSTGRES_IMAGE

@@ -8,10 +8,11 @@ import signal
 import pytest
 import yaml
 
-from plan import engine
-from plan.engine import ROOT, STACK_TYPE, Secret
-from plan.values import at, of_airflow
-from platforms import RDS_CA
+from components.platforms import RDS_CA
+from ops import stack_files
+from ops.plan.mock_engine import STACK_TYPE, Secret
+from ops.plan.values import at, of_airflow
+from ops.stack_files import ROOT
 
 STACKS = ("dev", "local", "prod", "staging")
 AWS_STACKS = ("dev", "prod", "staging")
@@ -38,7 +39,7 @@ def program(deploy):
     """The real program under the settings of a committed stack, some of them changed."""
 
     def run(name, *, called=None, **changed):
-        config = {key: text for key, text, _ in engine.read_stack(name)}
+        config = {key: text for key, text, _ in stack_files.read_stack(name)}
         settings = json.loads(config["airflow-platform:settings"])
         for section, values in changed.items():
             settings[section] = {**settings.get(section, {}), **values}
@@ -58,7 +59,7 @@ def stack_file(name):
 
 @every_stack
 def test_settings_are_read_alone_as_the_program_reads_them(stack, name):
-    assert engine.read_settings(name) == stack(name)[1]
+    assert stack_files.read_settings(name) == stack(name)[1]
 
 
 def test_a_command_that_ran_the_program_hears_of_ctrl_c():
@@ -66,7 +67,7 @@ def test_a_command_that_ran_the_program_hears_of_ctrl_c():
     # Whoever runs these tests in the background has none.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        engine.run_stack("local")
+        stack_files.run_stack("local")
 
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
@@ -74,7 +75,7 @@ def test_a_command_that_ran_the_program_hears_of_ctrl_c():
 
 
 def test_these_are_the_stacks():
-    assert tuple(engine.stack_names()) == STACKS
+    assert tuple(stack_files.stack_names()) == STACKS
 
 
 @every_stack

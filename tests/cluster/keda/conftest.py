@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.cluster import dags
 from tests.cluster.keda.scaling import Scaling
+from tests.harness import dags
 
 BY_TASKS = {
     "scaling": "queue",

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cluster.platform import Api, Cluster, cordoned, wait_for
+from tests.harness.cluster import Api, Cluster, cordoned, wait_for
 
 # An autoscaler looks every 15 s.
 ROUNDS_SECONDS = 75

@@ -5,8 +5,8 @@ The tests build on one another: after a change to another mode KEDA is gone.
 
 import pytest
 
-from components.airflow_values import worker_sets
-from sections.airflow import WorkerSettings
+from components.airflow.values import worker_sets
+from settings.workers import WorkerSettings
 from tests.cluster.keda.scaling import rounds, succeeded_at_once
 
 pytestmark = pytest.mark.slow

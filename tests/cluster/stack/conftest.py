@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.cluster.git_host import GitHost
 from tests.cluster.stack.relay import Relay
+from tests.harness.git_host import GitHost
 
 
 @pytest.fixture(scope="package")

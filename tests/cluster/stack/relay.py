@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tests.cluster.platform import Cluster, wait_for
+from tests.harness.cluster import Cluster, wait_for
 
 POD = "dag-relay-0"
 # Python is in the image that serves, and both containers share their loopback.

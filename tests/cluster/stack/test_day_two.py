@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.cluster import dags
-from tests.cluster.platform import wait_for
+from tests.harness import dags
+from tests.harness.cluster import wait_for
 
 PATH = "public/day-two.git"
 # Longer than a command on a busy machine takes; shorter than the workers' grace.

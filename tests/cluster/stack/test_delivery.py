@@ -8,9 +8,9 @@ import urllib.request
 
 import pytest
 
-from tests.cluster import dags
-from tests.cluster.git_host import HTTPS
-from tests.cluster.platform import Api, wait_for
+from tests.harness import dags
+from tests.harness.cluster import Api, wait_for
+from tests.harness.git_host import HTTPS
 
 PATH = "public/flow.git"
 PLUGIN = """

@@ -6,9 +6,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.cluster import dags
-from tests.cluster.git_host import GITHUB_API, SSH
-from tests.cluster.platform import wait_for
+from tests.harness import dags
+from tests.harness.cluster import wait_for
+from tests.harness.git_host import GITHUB_API, SSH
 
 pytestmark = pytest.mark.slow
 FILES = {"dags/logins.py": dags.source("logins")}

@@ -9,7 +9,7 @@ import time
 import pytest
 import yaml
 
-from tests.cluster.platform import SETTINGS, wait_for
+from tests.harness.cluster import SETTINGS, wait_for
 
 ANSWER_SECONDS = 15
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.platform import Api, wait_for
+from tests.harness.cluster import Api, wait_for
 
 USERS_OF_JWT = {"api-server", "scheduler"}
 OTHERS = {"worker", "triggerer", "dag-processor", "statsd"}

@@ -2,9 +2,9 @@
 
 import pytest
 
-from benchmarks.chaos import MAIN, kill_container
-from tests.cluster import dags
-from tests.cluster.platform import wait_for
+from tests.bench.chaos import MAIN, kill_container
+from tests.harness import dags
+from tests.harness.cluster import wait_for
 
 PATH = "public/work.git"
 COST = "controller.kubernetes.io/pod-deletion-cost"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.cluster.git_host import GitHost
-from tests.cluster.platform import Api, wait_for
+from tests.harness.cluster import Api, wait_for
+from tests.harness.git_host import GitHost
 
 pytestmark = pytest.mark.slow
 PATH = "public/versions.git"

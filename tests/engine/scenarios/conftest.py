@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.platform import Cluster
 from tests.engine.account import Account, AwsStack
+from tests.harness.cluster import Cluster
 
 TOOLS = ("pulumi", "pulumi-resource-eks", "kubectl", "helm", "git", "make", "node")
 CHARTS = Path(__file__).with_name("small-charts")

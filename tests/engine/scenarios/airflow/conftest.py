@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.platform import Api
 from tests.engine.account import GIT_INSIDE
+from tests.harness.cluster import Api
 
 PROCESSES = Path("/proc")
 CONFIGURED = "a-configured-password-of-admin"

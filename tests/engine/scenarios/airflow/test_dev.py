@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.cluster.platform import Api, wait_for
 from tests.engine.scenarios.airflow.conftest import CONFIGURED, INSTANCE_NAME
+from tests.harness.cluster import Api, wait_for
 
 LOG_LINE = "three hundred and sixty-five"
 DAG = f"""

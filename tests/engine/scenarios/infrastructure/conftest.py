@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cluster.git_host import GitHost
+from tests.harness.git_host import GitHost
 
 
 @pytest.fixture(scope="session")

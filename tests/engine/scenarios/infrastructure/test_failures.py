@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.cluster.platform import wait_for
+from tests.harness.cluster import wait_for
 
 # Only the simulator's own provider fails, or is slow, on request.
 pytestmark = [pytest.mark.faults, pytest.mark.slow]

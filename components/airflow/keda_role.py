@@ -1,0 +1,116 @@
+"""The user of PostgreSQL that KEDA logs in as: it reads two columns of one table."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
+
+from components.kubernetes.keda import CA_PATH
+from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
+from components.support.hardened_pod import IN_POD, container_security, pod_security, resources
+from components.support.named_secret import NamedSecret
+
+SCRIPT = IN_POD / "keda_role.py"
+USER_ID = 50000  # `airflow` in the Airflow image, which has PostgreSQL's driver
+MEMORY_MB = 128
+# A node, the image, the first migration: as long as Helm waits for them.
+WAIT_SECONDS = 1200
+
+
+@dataclass(frozen=True, kw_only=True)
+class KedaRoleArgs:
+    """`metadata` and `keda` have the connections of Airflow and of KEDA.
+
+    `database_ca` names the ConfigMap with the certificates of the database; None: it speaks no TLS.
+    """
+
+    namespace: pulumi.Input[str]
+    image: str
+    metadata: NamedSecret
+    keda: NamedSecret
+    connection_limit: int
+    database_ca: str | None
+
+
+class KedaRole(pulumi.ComponentResource):
+    """Up when KEDA can log in and count. It works beside the release, whose first migration it waits for."""
+
+    def __init__(
+        self, name: str, args: KedaRoleArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:k8s:KedaRole", name, None, opts)
+
+        # A Job is immutable and runs once: its name holds a digest of its inputs.
+        digest = _digest(args)
+        # The database admits pods of Airflow.
+        labels = {**PART_OF, **PODS_OF_AIRFLOW, "component": "keda-role"}
+        wait = f"{WAIT_SECONDS}s"
+        k8s.batch.v1.Job(
+            f"{name}-job",
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=pulumi.Output.concat(name, "-", digest),
+                namespace=args.namespace,
+                labels=PART_OF,
+            ),
+            spec=k8s.batch.v1.JobSpecArgs(
+                active_deadline_seconds=WAIT_SECONDS,
+                template=core.PodTemplateSpecArgs(
+                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels), spec=_pod(args)
+                ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self, custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait)
+            ),
+        )
+        self.register_outputs({})
+
+
+def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
+    def connection(variable: str, secret: NamedSecret) -> core.EnvVarArgs:
+        reference = core.SecretKeySelectorArgs(name=secret.name, key="connection")
+        return core.EnvVarArgs(
+            name=variable, value_from=core.EnvVarSourceArgs(secret_key_ref=reference)
+        )
+
+    has_ca = args.database_ca is not None
+    container = core.ContainerArgs(
+        name="keda-role",
+        image=args.image,
+        image_pull_policy="IfNotPresent",
+        command=["python", "-c", SCRIPT.read_text()],
+        env=[
+            connection("AIRFLOW_CONNECTION", args.metadata),
+            connection("KEDA_CONNECTION", args.keda),
+            core.EnvVarArgs(name="CONNECTION_LIMIT", value=str(args.connection_limit)),
+        ],
+        resources=resources(MEMORY_MB),
+        security_context=container_security(),
+        volume_mounts=[core.VolumeMountArgs(name="ca", mount_path=CA_PATH, read_only=True)]
+        if has_ca
+        else None,
+    )
+    return core.PodSpecArgs(
+        restart_policy="Never",  # each attempt keeps its pod, and so its log
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=pod_security(user_id=USER_ID, group_id=0),
+        containers=[container],
+        volumes=[
+            core.VolumeArgs(
+                name="ca", config_map=core.ConfigMapVolumeSourceArgs(name=args.database_ca)
+            )
+        ]
+        if has_ca
+        else None,
+    )
+
+
+def _digest(args: KedaRoleArgs) -> pulumi.Output[str]:
+    def digest(checksum: str) -> str:
+        inputs = [args.image, SCRIPT.read_text(), args.connection_limit, args.database_ca, checksum]
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:10]
+
+    return args.keda.checksum.apply(digest)

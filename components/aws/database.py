@@ -1,0 +1,115 @@
+"""PostgreSQL on RDS: the metadata database of Airflow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_random as random
+
+from components.support.passwords import password
+from settings.database import RdsSettings
+from settings.versions import POSTGRES
+
+PORT = 5432
+USER = NAME = "airflow"
+LOG_SLOWER_THAN_MS = "1000"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseArgs:
+    vpc_id: pulumi.Input[str]
+    subnet_ids: Sequence[pulumi.Input[str]]
+    client_security_group_id: pulumi.Input[str]
+    password: pulumi.Output[str] | None
+    password_generation: int
+    settings: RdsSettings
+
+
+class Database(pulumi.ComponentResource):
+    """A private, encrypted instance that speaks TLS only, to `client_security_group_id` only."""
+
+    host: pulumi.Output[str]
+    password: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:aws:Database", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        keep = args.settings.protect
+
+        self.password = password(
+            f"{name}-password",
+            configured=args.password,
+            generation=args.password_generation,
+            opts=child,
+        )
+        subnets = aws.rds.SubnetGroup(f"{name}-subnets", subnet_ids=args.subnet_ids, opts=child)
+        firewall = aws.ec2.SecurityGroup(
+            f"{name}-firewall",
+            vpc_id=args.vpc_id,
+            description="PostgreSQL of Airflow",
+            tags={"Name": f"{name}-firewall"},
+            opts=child,
+        )
+        aws.vpc.SecurityGroupIngressRule(
+            f"{name}-from-clients",
+            security_group_id=firewall.id,
+            referenced_security_group_id=args.client_security_group_id,
+            ip_protocol="tcp",
+            from_port=PORT,
+            to_port=PORT,
+            tags={"Name": f"{name}-from-clients"},
+            opts=child,
+        )
+        parameters = aws.rds.ParameterGroup(
+            f"{name}-parameters",
+            family=f"postgres{POSTGRES}",
+            parameters=[
+                {"name": "rds.force_ssl", "value": "1"},
+                {"name": "log_min_duration_statement", "value": LOG_SLOWER_THAN_MS},
+                {
+                    "name": "max_connections",
+                    "value": str(args.settings.max_connections),
+                    "apply_method": "pending-reboot",
+                },
+            ],
+            opts=child,
+        )
+        # A final snapshot outlives its instance, so the next instance needs another name for its own.
+        snapshot = random.RandomId(f"{name}-snapshot", byte_length=4, opts=child)
+        instance = aws.rds.Instance(
+            f"{name}-instance",
+            engine="postgres",
+            # AWS moves the minor version; the major one moves by hand.
+            engine_version=POSTGRES,
+            auto_minor_version_upgrade=True,
+            instance_class=args.settings.instance_class,
+            storage_type="gp3",
+            allocated_storage=args.settings.storage_gb,
+            max_allocated_storage=args.settings.max_storage_gb,
+            storage_encrypted=True,
+            multi_az=args.settings.multi_az,
+            db_name=NAME,
+            username=USER,
+            password=self.password,
+            parameter_group_name=parameters.name,
+            db_subnet_group_name=subnets.name,
+            vpc_security_group_ids=[firewall.id],
+            publicly_accessible=False,
+            backup_retention_period=args.settings.backup_days,
+            copy_tags_to_snapshot=True,
+            performance_insights_enabled=True,
+            enabled_cloudwatch_logs_exports=["postgresql", "upgrade"],
+            deletion_protection=keep,
+            skip_final_snapshot=not args.settings.final_snapshot,
+            final_snapshot_identifier=pulumi.Output.format(
+                "{}-{}-final-{}", pulumi.get_stack(), name, snapshot.hex
+            )
+            if args.settings.final_snapshot
+            else None,
+            opts=pulumi.ResourceOptions(parent=self, protect=keep),
+        )
+        self.host = instance.address
+        self.register_outputs({"host": self.host})

@@ -1,0 +1,145 @@
+"""Task logs on S3: the bucket, and the right to use it for exactly the components that do."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+
+from components.airflow.values import service_account
+from settings.logs import LogSettings
+from settings.workers import WorkerSettings
+
+READ = ["s3:GetObject"]
+WRITE = ["s3:GetObject", "s3:PutObject"]
+# Service accounts of the chart, beside those of the workers: the API server shows what the others write.
+ACTIONS = {"airflow-triggerer": WRITE, "airflow-api-server": READ}
+
+# https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+POD_IDENTITY_TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "pods.eks.amazonaws.com"},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+        }
+    ],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogsArgs:
+    """The workers of each of the `queues` write logs, and may do what its `iam_policy_arn` says."""
+
+    cluster_name: pulumi.Input[str]
+    namespace: pulumi.Input[str]
+    queues: Mapping[str, WorkerSettings]
+    settings: LogSettings
+
+
+class Logs(pulumi.ComponentResource):
+    """A private, encrypted bucket that forgets what is older than `retention_days`."""
+
+    bucket: pulumi.Output[str]
+    region: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, args: LogsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:aws:Logs", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        keep = args.settings.protect
+
+        bucket = aws.s3.Bucket(
+            f"{name}-bucket",
+            force_destroy=not keep,
+            opts=pulumi.ResourceOptions(parent=self, protect=keep),
+        )
+        self.bucket = bucket.bucket
+        self.region = bucket.region
+        aws.s3.BucketPublicAccessBlock(
+            f"{name}-private",
+            bucket=self.bucket,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            f"{name}-encryption",
+            bucket=self.bucket,
+            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
+            opts=child,
+        )
+        aws.s3.BucketLifecycleConfiguration(
+            f"{name}-retention",
+            bucket=self.bucket,
+            rules=[
+                {
+                    "id": "retention",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "expiration": {"days": args.settings.retention_days},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
+                }
+            ],
+            opts=child,
+        )
+        aws.s3.BucketPolicy(
+            f"{name}-tls-only",
+            bucket=self.bucket,
+            policy=bucket.arn.apply(_tls_only),
+            opts=child,
+        )
+        workers = {service_account(name): queue for name, queue in args.queues.items()}
+        for account, actions in {**dict.fromkeys(workers, WRITE), **ACTIONS}.items():
+            role = aws.iam.Role(
+                f"{name}-{account}",
+                assume_role_policy=json.dumps(POD_IDENTITY_TRUST),
+                opts=child,
+            )
+            aws.iam.RolePolicy(
+                f"{name}-{account}",
+                role=role.name,
+                policy=bucket.arn.apply(lambda arn, actions=actions: _allow(arn, actions)),
+                opts=child,
+            )
+            aws.eks.PodIdentityAssociation(
+                f"{name}-{account}",
+                cluster_name=args.cluster_name,
+                namespace=args.namespace,
+                service_account=account,
+                role_arn=role.arn,
+                opts=child,
+            )
+            # A service account has one role: what its tasks may do beside their logs goes there, too.
+            if account in workers and workers[account].iam_policy_arn is not None:
+                aws.iam.RolePolicyAttachment(
+                    f"{name}-{account}-tasks",
+                    role=role.name,
+                    policy_arn=workers[account].iam_policy_arn,
+                    opts=child,
+                )
+        self.register_outputs({"bucket": self.bucket})
+
+
+def _allow(bucket_arn: str, actions: list[str]) -> str:
+    statements = [
+        {"Effect": "Allow", "Action": actions, "Resource": f"{bucket_arn}/*"},
+        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket_arn},
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _tls_only(bucket_arn: str) -> str:
+    statement = {
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [bucket_arn, f"{bucket_arn}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

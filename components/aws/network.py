@@ -1,0 +1,159 @@
+"""The VPC: public subnets for load balancers and NAT, private ones for everything else."""
+
+import ipaddress
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pulumi
+import pulumi_aws as aws
+
+from settings.limits import PRIVATE_PREFIX
+from settings.network import NetworkSettings
+from settings.types import ANYWHERE
+
+PUBLIC_PREFIX = 24
+
+
+class ZoneSubnets(NamedTuple):
+    """CIDR blocks of one availability zone."""
+
+    public: str
+    private: str
+
+
+def zone_subnets(cidr: str, az_count: int) -> list[ZoneSubnets]:
+    """Cut the VPC into blocks: the first holds the public subnets, each other one a private subnet."""
+    first, *blocks = ipaddress.IPv4Network(cidr).subnets(new_prefix=PRIVATE_PREFIX)
+    public = first.subnets(new_prefix=PUBLIC_PREFIX)
+    return [
+        ZoneSubnets(public=str(small), private=str(large))
+        for small, large in zip(public, blocks[:az_count], strict=False)
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkArgs:
+    settings: NetworkSettings
+
+
+class Network(pulumi.ComponentResource):
+    """A VPC whose private subnets reach out through NAT, and S3 without it.
+
+    Everything has a `Name`: by it `make up` finds what a killed command was creating.
+    """
+
+    vpc_id: pulumi.Output[str]
+    public_subnet_ids: list[pulumi.Output[str]]
+    private_subnet_ids: list[pulumi.Output[str]]
+
+    def __init__(
+        self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:aws:Network", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+
+        vpc = aws.ec2.Vpc(
+            f"{name}-vpc",
+            cidr_block=args.settings.cidr,
+            enable_dns_hostnames=True,
+            enable_dns_support=True,
+            tags={"Name": name},
+            opts=child,
+        )
+        # AWS makes this group open inside itself; without rules nobody can use it by mistake.
+        aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, opts=child)
+        gateway = aws.ec2.InternetGateway(
+            f"{name}-gateway", vpc_id=vpc.id, tags={"Name": f"{name}-gateway"}, opts=child
+        )
+        public_routes = aws.ec2.RouteTable(
+            f"{name}-public", vpc_id=vpc.id, tags={"Name": f"{name}-public"}, opts=child
+        )
+        aws.ec2.Route(
+            f"{name}-public",
+            route_table_id=public_routes.id,
+            destination_cidr_block=ANYWHERE,
+            gateway_id=gateway.id,
+            opts=child,
+        )
+        zones = aws.get_availability_zones_output(
+            state="available",
+            # Local and Wavelength zones have neither EKS nor NAT.
+            filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        )
+
+        self.vpc_id = vpc.id
+        self.public_subnet_ids = []
+        self.private_subnet_ids = []
+        private_route_table_ids: list[pulumi.Output[str]] = []
+        nat_id: pulumi.Output[str] | None = None
+        for index, cidr in enumerate(zone_subnets(args.settings.cidr, args.settings.az_count)):
+            public = aws.ec2.Subnet(
+                f"{name}-public-{index}",
+                vpc_id=vpc.id,
+                cidr_block=cidr.public,
+                availability_zone=zones.names[index],
+                tags={"Name": f"{name}-public-{index}", "kubernetes.io/role/elb": "1"},
+                opts=child,
+            )
+            aws.ec2.RouteTableAssociation(
+                f"{name}-public-{index}",
+                subnet_id=public.id,
+                route_table_id=public_routes.id,
+                opts=child,
+            )
+            if nat_id is None or args.settings.nat == "per_az":
+                address = aws.ec2.Eip(
+                    f"{name}-nat-{index}",
+                    domain="vpc",
+                    tags={"Name": f"{name}-nat-{index}"},
+                    opts=child,
+                )
+                nat_id = aws.ec2.NatGateway(
+                    f"{name}-nat-{index}",
+                    subnet_id=public.id,
+                    allocation_id=address.id,
+                    tags={"Name": f"{name}-nat-{index}"},
+                    opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
+                ).id
+            private = aws.ec2.Subnet(
+                f"{name}-private-{index}",
+                vpc_id=vpc.id,
+                cidr_block=cidr.private,
+                availability_zone=zones.names[index],
+                tags={"Name": f"{name}-private-{index}", "kubernetes.io/role/internal-elb": "1"},
+                opts=child,
+            )
+            routes = aws.ec2.RouteTable(
+                f"{name}-private-{index}",
+                vpc_id=vpc.id,
+                tags={"Name": f"{name}-private-{index}"},
+                opts=child,
+            )
+            aws.ec2.Route(
+                f"{name}-private-{index}",
+                route_table_id=routes.id,
+                destination_cidr_block=ANYWHERE,
+                nat_gateway_id=nat_id,
+                opts=child,
+            )
+            aws.ec2.RouteTableAssociation(
+                f"{name}-private-{index}",
+                subnet_id=private.id,
+                route_table_id=routes.id,
+                opts=child,
+            )
+            self.public_subnet_ids.append(public.id)
+            self.private_subnet_ids.append(private.id)
+            private_route_table_ids.append(routes.id)
+        # Task logs and image layers go to S3; through NAT each gigabyte would cost.
+        aws.ec2.VpcEndpoint(
+            f"{name}-s3",
+            vpc_id=vpc.id,
+            service_name=pulumi.Output.format("com.amazonaws.{}.s3", vpc.region),
+            vpc_endpoint_type="Gateway",
+            route_table_ids=private_route_table_ids,
+            tags={"Name": f"{name}-s3"},
+            opts=child,
+        )
+        self.register_outputs({"vpc_id": self.vpc_id})

@@ -1,0 +1,48 @@
+"""Settings that every pod of this program shares: Pod Security `restricted`, and mounted scripts."""
+
+import hashlib
+from pathlib import Path
+
+from pulumi_kubernetes.core import v1 as core
+
+IN_POD = Path(__file__).parents[1] / "in_pod"  # programs that run in containers
+
+
+def pod_security(
+    *, user_id: int, group_id: int, owns_volume: bool = False
+) -> core.PodSecurityContextArgs:
+    """Security context of a pod under Pod Security `restricted`.
+
+    With `owns_volume`, Kubernetes gives the pod's volumes to the group.
+    """
+    return core.PodSecurityContextArgs(
+        run_as_non_root=True,
+        run_as_user=user_id,
+        run_as_group=group_id,
+        fs_group=group_id if owns_volume else None,
+        fs_group_change_policy="OnRootMismatch" if owns_volume else None,
+        seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+    )
+
+
+def container_security() -> core.SecurityContextArgs:
+    """Security context of a container under Pod Security `restricted`."""
+    return core.SecurityContextArgs(
+        allow_privilege_escalation=False, capabilities=core.CapabilitiesArgs(drop=["ALL"])
+    )
+
+
+def resources(memory_mb: int) -> core.ResourceRequirementsArgs:
+    """Resources of a small server: 50 millicores, and `memory_mb` MiB as request and limit."""
+    memory = f"{memory_mb}Mi"
+    return core.ResourceRequirementsArgs(
+        requests={"cpu": "50m", "memory": memory}, limits={"memory": memory}
+    )
+
+
+def script_checksum(*scripts: str) -> str:
+    """Value of a pod annotation that rolls the pod when one of its scripts changes.
+
+    A running process does not reload its script.
+    """
+    return hashlib.sha256("".join(scripts).encode()).hexdigest()

@@ -1,0 +1,41 @@
+"""`python -m ops <verb>`: the commands of ops/verbs.py."""
+
+import argparse
+import importlib
+import signal
+import sys
+
+import pulumi
+
+from ops.shell import OperationError
+from ops.stack_files import stack_names
+from ops.verbs import VERBS
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m ops")
+    stacks = ", ".join(stack_names())
+    commands = parser.add_subparsers(dest="verb", required=True)
+    for verb in VERBS:
+        command = commands.add_parser(verb.name, help=verb.help, description=verb.help)
+        command.add_argument("--stack", required=True, help=f"one of {stacks}")
+        for flag, options in verb.options.items():
+            command.add_argument(flag, **options)
+    arguments = vars(parser.parse_args())
+    name = arguments.pop("verb")
+    module, _, function = next(v.function for v in VERBS if v.name == name).partition(":")
+    run = getattr(importlib.import_module(module), function)
+    try:
+        return run(arguments.pop("stack"), **arguments)
+    except (OperationError, pulumi.RunError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: run the same command again to continue", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    # `make plan | head` ends without a traceback.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(main())

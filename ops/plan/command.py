@@ -1,0 +1,27 @@
+"""`make plan`: what a stack declares, without network, account, Pulumi CLI or cluster."""
+
+import json
+import sys
+from pathlib import Path
+
+import pulumi
+
+from ops import stack_files
+from ops.plan import report
+
+
+def plan(stack: str, as_json: bool = False, dags: Path | None = None) -> int:
+    """Print the plan of a stack. Returns 1 if the stack file is invalid or a rule is broken."""
+    try:
+        declaration, settings = stack_files.run_stack(stack)
+    except pulumi.RunError as error:
+        if as_json:
+            print(json.dumps({"stack": stack, "mistakes": str(error).splitlines()}))
+        print(error, file=sys.stderr)
+        return 1
+    made = report.make(stack, settings, declaration, dags)
+    if as_json:
+        print(json.dumps(report.as_json(made), indent=2, sort_keys=True, default=repr))
+    else:
+        print("\n".join(report.text(made)))
+    return 1 if made.verdict.broken else 0

@@ -1,0 +1,231 @@
+"""Runs a program on Pulumi's mock engine, and keeps everything that it declares.
+
+Pulumi's own mocks see neither options (`protect`, `parent`, `depends_on`) nor exports, and forget that
+some outputs are secret. The monitor below reads them from the requests instead.
+"""
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf import empty_pb2, json_format, struct_pb2
+from pulumi.runtime import mocks
+from pulumi.runtime import settings as runtime
+from pulumi.runtime.config import set_all_config
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_in_stack
+
+from ops.plan import fake_cloud
+
+STACK_TYPE = "pulumi:pulumi:Stack"
+# How secrets and resources travel: pulumi.runtime.rpc has the same marks, under private names.
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a mark, no secret
+RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret value: it prints as [secret], `value` is for tests."""
+
+    value: Any
+
+    def __repr__(self) -> str:
+        return "[secret]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """A resource as the program declares it. Secret `inputs` are `Secret`s."""
+
+    urn: str
+    type: str
+    name: str
+    parent: str
+    inputs: dict[str, Any]
+    protect: bool
+    provider: str
+    depends_on: frozenset[str]
+    delete_before_replace: bool
+
+
+@dataclass
+class Declaration:
+    """All that one run of a program declares."""
+
+    resources: dict[str, Declared] = field(default_factory=dict)
+    exports: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def all(self, type: str) -> list[Declared]:
+        return [r for r in self.resources.values() if r.type == type]
+
+    def one(self, type: str, name: str | None = None) -> Declared:
+        """The only resource of that type, or of that type and name."""
+        found = [r for r in self.all(type) if name in (None, r.name)]
+        if len(found) != 1:
+            raise LookupError(f"{len(found)} of {type} {name or ''}: {[r.name for r in found]}")
+        return found[0]
+
+    def children(self, urn: str) -> list[Declared]:
+        inside = [r for r in self.resources.values() if r.parent == urn]
+        return sorted(inside, key=lambda r: (r.type, r.name))
+
+    def waits_for(self, urn: str) -> set[str]:
+        """URNs that must be there first: dependencies, parents, providers, and what those wait for."""
+        seen: set[str] = set()
+        todo = [urn]
+        while todo:
+            resource = self.resources.get(todo.pop())
+            if resource is None:
+                continue
+            before = {resource.parent, resource.provider.rpartition("::")[0], *resource.depends_on}
+            todo += before - seen
+            seen |= before
+        return seen & self.resources.keys()
+
+
+class _Warnings(logging.Handler):
+    """Keeps what the program warns of; anything else that it logs is logged as ever."""
+
+    def __init__(self, declaration: Declaration) -> None:
+        super().__init__()
+        self.declaration = declaration
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.WARNING:
+            self.declaration.warnings.append(record.getMessage())
+        else:
+            logging.getLogger().handle(record)
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, declaration: Declaration) -> None:
+        nothing: Any = None  # what Pulumi's monitor would ask, this one answers
+        super().__init__(nothing)
+        self.declaration = declaration
+        self.lock = threading.Lock()
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == STACK_TYPE:
+            return resource_pb2.RegisterResourceResponse(urn=urn)
+        raw = json_format.MessageToDict(request.object)
+        with self.lock:
+            if urn in self.declaration.resources:
+                raise ValueError(f"two resources are named {urn}")
+            self.declaration.resources[urn] = Declared(
+                urn=urn,
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                inputs=_plain(raw),
+                protect=request.protect,
+                provider=request.provider,
+                depends_on=frozenset(request.dependencies) | _references(raw),
+                delete_before_replace=request.deleteBeforeReplace,
+            )
+        computed = fake_cloud.COMPUTED.get(request.type, lambda *_: {})
+        state = {**raw, **computed(request.name, _plain(raw))}
+        for name, (kind, outputs) in fake_cloud.CHILDREN.get(request.type, {}).items():
+            state[name] = self._child(urn, kind, request.name, outputs(request.name))
+        for name in request.additionalSecretOutputs:
+            if name in state:
+                state[name] = {SIGNATURE: SECRET, "value": state[name]}
+        id_ = f"{request.name}-id" if request.custom else ""
+        self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, id_, state)
+        return resource_pb2.RegisterResourceResponse(urn=urn, id=id_, object=_struct(state))
+
+    def Invoke(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        if request.tok == "pulumi:pulumi:getResource":
+            values = self.resources[request.args["urn"]]._asdict()
+        else:
+            values = fake_cloud.LOOKUPS[request.tok]
+        # `return` is a keyword of Python.
+        answer: dict[str, Any] = {"return": _struct(values)}
+        return resource_pb2.ResourceInvokeResponse(**answer)
+
+    def _child(self, parent: str, kind: str, name: str, outputs: dict[str, Any]) -> dict[str, str]:
+        urn = self.make_urn(parent, kind, name)
+        id_ = f"{name}-id"
+        self.resources[urn] = mocks.MockMonitor.ResourceRegistration(urn, id_, outputs)
+        return {SIGNATURE: RESOURCE, "urn": urn, "id": id_, "packageVersion": ""}
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        if request.urn.split("::")[2] == STACK_TYPE:
+            self.declaration.exports = _plain(json_format.MessageToDict(request.outputs))
+        return empty_pb2.Empty()
+
+
+def _struct(values: dict[str, Any]) -> struct_pb2.Struct:
+    return json_format.ParseDict(values, struct_pb2.Struct())
+
+
+def _plain(raw: Any) -> Any:
+    """Values as the program gave them: secrets masked, resources by URN, whole numbers whole."""
+    if isinstance(raw, dict):
+        if raw.get(SIGNATURE) == SECRET:
+            value = _plain(raw.get("value"))
+            # Of a secret map the keys are known: which Secret has which key is worth a test.
+            if isinstance(value, dict):
+                return {key: Secret(inner) for key, inner in value.items()}
+            return Secret(value)
+        if raw.get(SIGNATURE) == RESOURCE:
+            return raw["urn"]
+        return {key: _plain(value) for key, value in raw.items()}
+    if isinstance(raw, list):
+        return [_plain(value) for value in raw]
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
+def _references(raw: Any) -> frozenset[str]:
+    """Resources inside the inputs: those of a remote component are not among its dependencies."""
+    if isinstance(raw, dict):
+        if raw.get(SIGNATURE) == RESOURCE:
+            return frozenset({raw["urn"]})
+        return frozenset().union(*map(_references, raw.values()))
+    if isinstance(raw, list):
+        return frozenset().union(*map(_references, raw))
+    return frozenset()
+
+
+def run(
+    program: Callable[[], None],
+    *,
+    stack: str,
+    project: str,
+    config: dict[str, str] | None = None,
+    secret_keys: frozenset[str] = frozenset(),
+) -> Declaration:
+    """Run `program` to its end. Raises what it raises; `pulumi.RunError` is a mistake of the user."""
+    declaration = Declaration()
+    logger = logging.Logger(__name__)
+    logger.addHandler(_Warnings(declaration))
+
+    async def main() -> None:
+        # Both outlive a context, and a failed run would leave its futures to the next one.
+        outlives: Any = runtime.SETTINGS
+        outlives.outputs = set()
+        outlives.package_refs = {}
+        monitor = _Monitor(declaration)
+        pulumi.runtime.set_mocks(
+            monitor.mocks,
+            project=project,
+            stack=stack,
+            preview=False,
+            logger=logger,
+            monitor=monitor,
+        )
+        no_root: Any = None
+        runtime.set_root_resource(no_root)
+        set_all_config(config or {}, list(secret_keys))
+        await run_in_stack(program)
+
+    # Settings, configuration and the root resource of Pulumi are context variables.
+    contextvars.Context().run(lambda: asyncio.run(main()))
+    return declaration

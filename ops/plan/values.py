@@ -1,0 +1,15 @@
+"""Chart values of the plan, merged as Helm merges them."""
+
+from typing import Any
+
+from ops.plan.mock_engine import Declaration
+from policies import chart_values
+from policies.chart_values import RELEASE, merge
+from policies.view import at
+
+__all__ = ["RELEASE", "at", "merge", "of_airflow"]
+
+
+def of_airflow(declaration: Declaration) -> dict[str, Any]:
+    """All values of the release `airflow`."""
+    return chart_values.of(declaration.one(RELEASE, "airflow-release").inputs)

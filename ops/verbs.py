@@ -1,0 +1,112 @@
+"""The commands of `python -m ops`: the one table of make targets, help texts and documentation.
+
+Standard library only: `make help` reads it before there is an environment.
+"""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+QUEUE: Mapping[str, Any] = {
+    "default": "",
+    "help": "a queue of the stack file; `default` is `workers`",
+}
+JSON: Mapping[str, Any] = {"action": "store_true", "dest": "as_json", "help": "print JSON"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verb:
+    """A command. `function` is `module:name`; `options` are argparse's, by flag."""
+
+    name: str
+    help: str
+    function: str
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+
+
+VERBS = (
+    Verb(
+        name="plan",
+        help="Show what STACK declares: no network, account, Pulumi CLI or cluster (ARGS=--json)",
+        function="ops.plan.command:plan",
+        options={
+            "--json": JSON,
+            "--dags": {
+                "type": Path,
+                "help": "the DAG repository: compare its queues with the queues of the stack",
+            },
+        },
+    ),
+    Verb(
+        name="preview",
+        help="Show what `make up` would change",
+        function="ops.lifecycle:preview",
+    ),
+    Verb(
+        name="up",
+        help="Create or update STACK, wait until Airflow is healthy, print how to use it",
+        function="ops.lifecycle:up",
+    ),
+    Verb(
+        name="down",
+        help="Delete STACK, except protected resources",
+        function="ops.lifecycle:down",
+    ),
+    Verb(
+        name="repair",
+        help="Show the drift of STACK, and revert it",
+        function="ops.lifecycle:repair",
+    ),
+    Verb(
+        name="queues",
+        help="Show workers, running and queued tasks of each queue (ARGS=--json)",
+        function="ops.lifecycle:queues",
+        options={"--json": JSON},
+    ),
+    Verb(
+        name="scale",
+        help="Set MAX=10 and MIN=2 workers of QUEUE=etl in the stack file, then run `make up`",
+        function="ops.lifecycle:scale",
+        options={
+            "--queue": QUEUE,
+            "--max": {"type": int, "dest": "max_workers", "help": "maximum number of workers"},
+            "--min": {"type": int, "dest": "min_workers", "help": "minimum number of workers"},
+        },
+    ),
+    Verb(
+        name="drain",
+        help="Stop the workers of QUEUE=etl when their tasks have finished; new tasks wait",
+        function="ops.lifecycle:drain",
+        options={"--queue": QUEUE},
+    ),
+    Verb(
+        name="undrain",
+        help="Start the workers of QUEUE=etl again",
+        function="ops.lifecycle:undrain",
+        options={"--queue": QUEUE},
+    ),
+    Verb(
+        name="pause",
+        help="Stop scheduling and drain every queue, for maintenance",
+        function="ops.lifecycle:pause",
+    ),
+    Verb(
+        name="resume",
+        help="Start the schedulers, then the workers of every queue",
+        function="ops.lifecycle:resume",
+    ),
+)
+
+
+def main() -> None:
+    """`python -m ops.verbs [--help]`: names for the Makefile, or its lines of help."""
+    if "--help" in sys.argv:
+        print("\n".join(f"  make {verb.name:<16} {verb.help}" for verb in VERBS))
+    else:
+        print(" ".join(verb.name for verb in VERBS))
+
+
+if __name__ == "__main__":
+    main()

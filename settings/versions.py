@@ -1,0 +1,37 @@
+"""Every pinned version of what a stack installs. Python packages: requirements.lock."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A Helm chart. `repository` is the repository of the project that publishes it."""
+
+    name: str
+    version: str
+    repository: str
+
+    @property
+    def archive(self) -> str:
+        return f"{self.name}-{self.version}.tgz"
+
+
+AIRFLOW = "3.2.2"
+# The chart supports 3.0 and later (https://airflow.apache.org/docs/helm-chart/1.22.0/); values/ needs 3.2.
+AIRFLOW_MINORS = ("3.2", "3.3")
+KUBERNETES = "1.35"
+POSTGRES = "16"  # major version on RDS
+
+AIRFLOW_CHART = Chart(
+    name="airflow",
+    version="1.22.0",  # renovate: datasource=helm depName=airflow
+    repository="https://airflow.apache.org",
+)
+KEDA_CHART = Chart(
+    name="keda",
+    version="2.17.2",  # renovate: datasource=helm depName=keda
+    repository="https://kedacore.github.io/charts",
+)
+GIT_SYNC_IMAGE = "registry.k8s.io/git-sync/git-sync:v4.4.2"  # renovate: datasource=docker
+POSTGRES_IMAGE = "postgres:16"  # renovate: datasource=docker
+REDIS_IMAGE = "redis:7.2-bookworm"  # renovate: datasource=docker

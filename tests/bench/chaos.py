@@ -1,0 +1,388 @@
+"""What a fault costs the tasks that run meanwhile: lost, done twice, late. One fault after the other.
+
+Each comes when the first wave of a load runs on the stack local. Late is the time between the end of the
+fault and the end of the load, without that which an undisturbed load would still have needed.
+"""
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from components.in_pod.task_keeper.reconcile import CLEAR_BEFORE
+from components.kubernetes.namespace import PODS_OF_AIRFLOW
+from components.kubernetes.redis import PORT
+from tests.bench import load
+from tests.bench.figures import show_one, step
+from tests.bench.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, Run
+from tests.harness.cluster import Api, Cluster, cordoned, is_ready
+
+WORKER_COUNT, CONCURRENCY = 2, 4
+SLOTS = WORKER_COUNT * CONCURRENCY
+TASKS, TASK_SECONDS = 12, 15
+WAVES = math.ceil(TASKS / SLOTS)
+WORKER_MB = 1536
+SETTINGS: dict[str, Any] = {
+    "workers": {
+        "min": 1,
+        "max": WORKER_COUNT,
+        "concurrency": CONCURRENCY,
+        "cpu": 0.25,
+        "memory_mb": WORKER_MB,
+        # A worker that is asked to go can finish its tasks, before those are cleared that run too long.
+        "grace_seconds": 2 * TASK_SECONDS + round(CLEAR_BEFORE.total_seconds()),
+        "scaling": "fixed",
+    },
+    "airflow": {"replicas": {"scheduler": 2}},
+}
+AWAY_SECONDS = 60
+BURST = 500
+TARGET_SECONDS = 60
+# Airflow misses a task that is silent for 300 s, and tries again 300 s after a failure.
+STUCK_SECONDS = 1500
+HEALTHY = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+APISERVER = ("CHAOS_APISERVER_DOWN", "CHAOS_APISERVER_UP")
+# The lowest child of process 1, which is the init of the container: kill -9 does nothing to that one.
+MAIN = "$(grep -sl '^PPid:[[:space:]]*1$' /proc/[0-9]*/status | cut -d/ -f3 | sort -n | head -n 1)"
+REACH_REDIS = f"import socket; socket.create_connection(('redis', {PORT}), 3); print('open')"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """`inject` returns when the fault is over. The runs that it gives must end, too; those of `DOOMED` fail.
+
+    `before` prepares it, ahead of the load.
+    """
+
+    inject: Callable[[Cluster], Sequence[Run] | None]
+    before: Callable[[Cluster], None] = lambda _: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    lost: int
+    doubled: int
+    late: float
+    stuck: int
+
+    @property
+    def bad(self) -> bool:
+        return bool(self.lost or self.stuck)
+
+
+DOOMED = (POISON, HUNGRY)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--charts", type=Path, required=True, help="directory with airflow-*.tgz")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=FAULTS,
+        metavar="FAULT",
+        help=f"faults to try, of {', '.join(FAULTS)}; all of them if not given",
+    )
+    parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
+    arguments = parser.parse_args()
+    names: Sequence[str] = arguments.only or (SHORT if arguments.short else list(FAULTS))
+    bad: list[str] = []
+
+    with load.stack(arguments.charts.resolve(), **SETTINGS) as (_, cluster):
+        _settle(cluster)
+        run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
+        load.wait_ended(cluster, [run], STUCK_SECONDS)
+        calm = load.spent(load.bodies(cluster, [run]))
+        show_one(f"{TASKS} tasks of {TASK_SECONDS} s over {SLOTS} slots, undisturbed", calm)
+        print(
+            f"| {'fault':34} | tasks lost | tasks doubled | seconds to recover (limit {TARGET_SECONDS}) |"
+        )
+        print(f"|{'-' * 36}|---|---|---|", flush=True)
+        for name in names:
+            reason = _left_out(name)
+            if reason:
+                _say(name, reason)
+                continue
+            try:
+                cost = _suffer(cluster, FAULTS[name], calm)
+            except load.AWAY as error:
+                _say(name, f"failed: {error}")
+                bad.append(name)
+                continue
+            late = f"stuck: {cost.stuck} run(s)" if cost.stuck else f"{cost.late:.0f}"
+            _say(name, str(cost.lost), str(cost.doubled), late)
+            if cost.bad:
+                bad.append(name)
+    for name in bad:
+        print(f"lost, stuck or not tried: {name}", flush=True)
+    return 1 if bad else 0
+
+
+def _say(*cells: str) -> None:
+    print("| " + " | ".join([f"{cells[0]:34}", *cells[1:]]) + " |", flush=True)
+
+
+def _left_out(name: str) -> str | None:
+    """Why a fault is not tried; None: it is."""
+    missing = [variable for variable in APISERVER if variable not in os.environ]
+    if name == "kubernetes-down" and missing:
+        return (
+            f"left out: {' and '.join(missing)} should be a command that takes it down, or up again"
+        )
+    return None
+
+
+def _suffer(cluster: Cluster, fault: Fault, calm: float) -> Cost:
+    _settle(cluster)
+    fault.before(cluster)
+    run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
+    load.patient("the first wave", lambda: load.running(cluster, run) == SLOTS, 120, every=1)
+    begun = time.time()
+    beside = list(fault.inject(cluster) or ())
+    over = time.time()
+    runs = [run, *beside]
+    try:
+        load.wait_ended(cluster, runs, STUCK_SECONDS)
+    except TimeoutError:
+        step(f"not ended after {STUCK_SECONDS} s")
+    stuck = load.patient("the database", lambda: (load.unfinished(cluster, runs),))[0]
+    if stuck:
+        load.stop(cluster, stuck)
+    counted = [one for one in runs if one.dag not in DOOMED]
+    became = load.outcome_of(cluster, counted, TASKS + len(counted) - 1)
+    done = load.bodies(cluster, [run])
+    left = sum(not (task.state == "success" and (task.ended or 0) <= over) for task in done)
+    return Cost(
+        lost=became.lost,
+        doubled=became.doubled,
+        stuck=len(stuck),
+        late=math.inf
+        if stuck
+        else seconds_to_recover(
+            started=load.first_queued(done),
+            begun=begun,
+            over=over,
+            ended=load.last_ended(done),
+            left=left,
+            calm=calm,
+        ),
+    )
+
+
+def seconds_to_recover(
+    *, started: float, begun: float, over: float, ended: float, left: int, calm: float
+) -> float:
+    """Seconds from the end of a fault to the end of a load, without those that it needed anyway.
+
+    `started` and `ended`: the load; `begun` and `over`: the fault; `left`: tasks not ended when it was over.
+    """
+    needed = min(calm - (begun - started), math.ceil(left / SLOTS) * calm / WAVES)
+    return max(0.0, ended - over - needed)
+
+
+def _settle(cluster: Cluster) -> None:
+    """Wait until nothing is left of the fault before: pods ready, Airflow healthy, all workers at work."""
+
+    def well() -> bool:
+        with Api.open(cluster) as api:
+            health = api.get("monitor/health")
+        return (
+            len(cluster.pods("worker")) == WORKER_COUNT
+            and all(map(is_ready, cluster.pods().values()))
+            and all(
+                is_ready(pod) for pod in (_pod(cluster, "redis-0"), _pod(cluster, "database-0"))
+            )
+            and all(health[part]["status"] == "healthy" for part in HEALTHY)
+            and load.all_work(cluster, WORKER_COUNT, SLOTS)
+        )
+
+    load.patient("a stack that is well", well, STUCK_SECONDS, every=3)
+
+
+def _pod(cluster: Cluster, name: str) -> dict[str, Any]:
+    return json.loads(cluster.kubectl("-n", NAMESPACE, "get", "pod", name, "-o", "json"))
+
+
+# The faults.
+
+
+def _kill(cluster: Cluster, component: str, number: int = 1) -> None:
+    _delete(cluster, *list(cluster.pods(component))[:number], words=["--grace-period=0", "--force"])
+
+
+def _delete(cluster: Cluster, *pods: str, words: Sequence[str] = ()) -> None:
+    cluster.kubectl("-n", NAMESPACE, "delete", "pod", *pods, "--wait=false", *words)
+
+
+def _kill_process(cluster: Cluster) -> None:
+    worker = next(iter(cluster.pods("worker")))
+    before = _restarts(cluster, worker)
+    kill_container(cluster, worker)
+    load.patient("the container to start anew", lambda: _restarts(cluster, worker) > before, 120)
+
+
+def kill_container(cluster: Cluster, worker: str) -> None:
+    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", f"kill -9 {MAIN}"]
+    # It ends with its container, whatever kubectl makes of that.
+    cluster.kubectl("-n", NAMESPACE, *inside, check=False)
+
+
+def _restarts(cluster: Cluster, pod: str) -> int:
+    statuses = _pod(cluster, pod)["status"]["containerStatuses"]
+    return sum(one["restartCount"] for one in statuses if one["name"] == "worker")
+
+
+def _evict(cluster: Cluster, pod: str | None = None) -> None:
+    name = pod or next(iter(cluster.pods("worker")))
+    eviction = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+    }
+    path = f"/api/v1/namespaces/{NAMESPACE}/pods/{name}/eviction"
+    create = partial(
+        cluster.kubectl, "create", "--raw", path, "-f", "-", stdin=json.dumps(eviction)
+    )
+    # Refused while the disruption budget of the workers has no room.
+    load.patient(f"the eviction of {name}", lambda: (create(),), 300, every=1)
+
+
+def _drain(cluster: Cluster) -> None:
+    """What a drain does to the workers. The only node comes back after the first: nowhere else is room."""
+    workers = list(cluster.pods("worker"))
+    node = _pod(cluster, workers[0])["spec"]["nodeName"]
+    with cordoned(cluster, node):
+        _evict(cluster, workers[0])
+    for worker in workers[1:]:
+        _evict(cluster, worker)
+
+
+def _roll(cluster: Cluster) -> None:
+    """As a new image does it."""
+    rollout = partial(cluster.kubectl, "-n", NAMESPACE, "rollout")
+    rollout("restart", "deployment/airflow-worker")
+    rollout("status", "deployment/airflow-worker", "--timeout=280s")
+
+
+def _fill_redis(cluster: Cluster) -> None:
+    limit = _redis(cluster, "CONFIG", "GET", "maxmemory").split()[-1]
+    try:
+        _redis(cluster, "CONFIG", "SET", "maxmemory", "1")
+        time.sleep(AWAY_SECONDS)
+    finally:
+        _redis(cluster, "CONFIG", "SET", "maxmemory", limit)
+
+
+def _redis(cluster: Cluster, *words: str) -> str:
+    inside = ["exec", "redis-0", "-c", "redis", "--", "redis-cli", *words]
+    return cluster.kubectl("-n", NAMESPACE, *inside)
+
+
+def _take_database_away(cluster: Cluster) -> None:
+    scale = partial(cluster.kubectl, "-n", NAMESPACE, "scale", "statefulset/database")
+    try:
+        scale("--replicas=0")
+        time.sleep(AWAY_SECONDS)
+    finally:
+        scale("--replicas=1")
+
+
+def _cut_redis(cluster: Cluster) -> None:
+    """Workers do not reach Redis. A policy alone leaves connections that are there; Redis ends those."""
+    worker = next(iter(cluster.pods("worker")))
+    found = cluster.kubectl("-n", NAMESPACE, "get", "networkpolicy", "redis", "-o", "json")
+    before = json.loads(found)["spec"]["ingress"]
+    no_workers = [{"key": "component", "operator": "NotIn", "values": ["worker"]}]
+    others = {"matchLabels": PODS_OF_AIRFLOW, "matchExpressions": no_workers}
+    ports = [{"port": PORT, "protocol": "TCP"}]
+    try:
+        _admit(cluster, [{"from": [{"podSelector": others}], "ports": ports}])
+        load.patient("workers without Redis", lambda: not _reaches_redis(cluster, worker), 60)
+        for kind in ("normal", "pubsub"):
+            _redis(cluster, "CLIENT", "KILL", "TYPE", kind)
+        time.sleep(AWAY_SECONDS)
+    finally:
+        _admit(cluster, before)
+
+
+def _admit(cluster: Cluster, ingress: Any) -> None:
+    patch = [{"op": "replace", "path": "/spec/ingress", "value": ingress}]
+    words = ["patch", "networkpolicy", "redis", "--type=json", "-p", json.dumps(patch)]
+    cluster.kubectl("-n", NAMESPACE, *words)
+
+
+def _reaches_redis(cluster: Cluster, worker: str) -> bool:
+    inside = ["exec", worker, "-c", "worker", "--", "python", "-c", REACH_REDIS]
+    return cluster.kubectl("-n", NAMESPACE, *inside, check=False).startswith("open")
+
+
+def _take_kubernetes_down(cluster: Cluster) -> None:
+    down, up = (os.environ[variable] for variable in APISERVER)
+    try:
+        subprocess.run(["sh", "-c", down], check=True, timeout=120)
+        time.sleep(AWAY_SECONDS)
+    finally:
+        subprocess.run(["sh", "-c", up], check=True, timeout=120)
+    load.patient("Kubernetes", lambda: cluster.kubectl("get", "--raw", "/readyz"), 300)
+
+
+def _poison(cluster: Cluster) -> list[Run]:
+    return [load.start(cluster, POISON)]
+
+
+def _starve(cluster: Cluster) -> list[Run]:
+    return [load.start(cluster, HUNGRY, mb=2 * WORKER_MB)]
+
+
+def _hold(cluster: Cluster) -> None:
+    with Api.open(cluster) as api:
+        api.switch(NO_OP, on=False)
+        for _ in range(BURST):
+            api.trigger(NO_OP)
+
+
+def _let_go(cluster: Cluster) -> list[Run]:
+    waiting = f"SELECT run_id FROM dag_run WHERE dag_id = '{NO_OP}' AND state = 'queued'"  # noqa: S608
+    runs = [Run(dag=NO_OP, id=line) for line in load.query(cluster, waiting).splitlines()]
+    with Api.open(cluster) as api:
+        api.switch(NO_OP, on=True)
+    return runs
+
+
+FAULTS: dict[str, Fault] = {
+    "worker-killed": Fault(inject=lambda c: _kill(c, "worker")),
+    "worker-process-killed": Fault(inject=_kill_process),
+    "worker-evicted": Fault(inject=_evict),
+    "node-drained": Fault(inject=_drain),
+    "workers-rolled": Fault(inject=_roll),
+    "worker-out-of-memory": Fault(inject=_starve),
+    "poison-task": Fault(inject=_poison),
+    "redis-killed": Fault(
+        inject=lambda c: _delete(c, "redis-0", words=["--grace-period=0", "--force"])
+    ),
+    "redis-deleted": Fault(inject=lambda c: _delete(c, "redis-0")),
+    "redis-full": Fault(inject=_fill_redis),
+    "redis-cut-off": Fault(inject=_cut_redis),
+    "database-restarted": Fault(inject=lambda c: _delete(c, "database-0")),
+    "database-away": Fault(inject=_take_database_away),
+    "scheduler-killed": Fault(inject=lambda c: _kill(c, "scheduler")),
+    "schedulers-killed": Fault(inject=lambda c: _kill(c, "scheduler", 2)),
+    "dag-processor-killed": Fault(inject=lambda c: _kill(c, "dag-processor")),
+    "triggerer-killed": Fault(inject=lambda c: _kill(c, "triggerer")),
+    "api-server-killed": Fault(inject=lambda c: _kill(c, "api-server")),
+    "kubernetes-down": Fault(inject=_take_kubernetes_down),
+    "burst": Fault(inject=_let_go, before=_hold),
+}
+SHORT = ("worker-evicted", "redis-killed", "scheduler-killed")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,431 @@
+"""Work for the stack local, and what became of it: its DAGs, Airflow's own tables, and a tally of the tasks.
+
+The tally is a Redis of its own: what is broken on purpose must not keep the books.
+"""
+
+import http.client
+import json
+import shlex
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.aws import database
+from components.kubernetes import redis
+from components.kubernetes.namespace import NAME as NAMESPACE
+from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
+from ops import stack_files
+from settings.versions import REDIS_IMAGE
+from tests.bench.dags import author
+from tests.bench.figures import step
+from tests.harness.cluster import Api, Checkout, Cluster, wait_for
+
+LOAD, NO_OP, CHAIN, POISON, HUNGRY = (
+    f"bench_{what}" for what in ("load", "no_op", "chain", "poison", "hungry")
+)
+HOPS = 20
+# The task of a run that counts. Those before it only prepare.
+BODY = "body"
+TALLY, KEY = "bench-tally", "bench"
+ENDED = ("success", "failed")
+# While parts of the stack are away, questions to it end in one of these.
+AWAY = (AssertionError, OSError, subprocess.SubprocessError, http.client.HTTPException)
+
+# Retries, timeouts and queues are those of the platform: they are what is measured.
+DAGS = f"""
+import os
+import signal
+import time
+
+from airflow.sdk import chain, dag, get_current_context, task
+
+SETTINGS = dict(
+    schedule=None,
+    catchup=False,
+    is_paused_upon_creation=False,
+    max_active_tasks=1000,
+    max_active_runs=1000,
+)
+
+
+def note(what):
+    import redis
+
+    ti = get_current_context()["ti"]
+    words = [what, ti.run_id, ti.map_index, ti.try_number, time.time()]
+    with redis.Redis("{TALLY}") as tally:
+        tally.rpush("{KEY}", " ".join(map(str, words)))
+
+
+def conf(key):
+    return get_current_context()["dag_run"].conf[key]
+
+
+@dag(**SETTINGS)
+def {LOAD}():
+    @task
+    def durations():
+        return conf("seconds")
+
+    @task
+    def {BODY}(seconds):
+        note("begin")
+        time.sleep(seconds)
+        note("end")
+
+    {BODY}.expand(seconds=durations())
+
+
+@dag(**SETTINGS)
+def {NO_OP}():
+    @task
+    def {BODY}():
+        note("begin")
+        note("end")
+
+    {BODY}()
+
+
+@dag(**SETTINGS)
+def {CHAIN}():
+    @task
+    def hop():
+        pass
+
+    chain(*[hop.override(task_id="hop_%02d" % index)() for index in range({HOPS})])
+
+
+@dag(**SETTINGS)
+def {POISON}():
+    @task
+    def {BODY}():
+        note("begin")
+        # A task is the child of a process of Celery's pool, and that one of the worker.
+        with open("/proc/%d/status" % os.getppid()) as status:
+            worker = int(status.read().split("PPid:")[1].split()[0])
+        os.kill(worker, signal.SIGKILL)
+        time.sleep(60)
+
+    {BODY}()
+
+
+@dag(**SETTINGS)
+def {HUNGRY}():
+    @task
+    def {BODY}():
+        note("begin")
+        eaten = []
+        for _ in range(conf("mb") // 64):
+            eaten.append(b"x" * 2**26)
+        time.sleep(60)
+
+    {BODY}()
+
+
+for make in ({", ".join((LOAD, NO_OP, CHAIN, POISON, HUNGRY))}):
+    make()
+"""
+
+_LABELS = {"app.kubernetes.io/name": TALLY, **PART_OF}
+_METADATA = {"name": TALLY, "namespace": NAMESPACE, "labels": _LABELS}
+_PORT = {"port": redis.PORT, "protocol": "TCP"}
+_SELECTOR = {"app.kubernetes.io/name": TALLY}
+TALLY_OBJECTS: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "List",
+    "items": [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": _METADATA,
+            "spec": {"selector": _SELECTOR, "ports": [_PORT]},
+        },
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": _METADATA,
+            "spec": {
+                "podSelector": {"matchLabels": _SELECTOR},
+                "policyTypes": ["Ingress"],
+                "ingress": [
+                    {"from": [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}], "ports": [_PORT]}
+                ],
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": _METADATA,
+            "spec": {
+                "automountServiceAccountToken": False,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": redis.USER_ID,
+                    "runAsGroup": redis.USER_ID,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [
+                    {
+                        "name": TALLY,
+                        "image": REDIS_IMAGE,
+                        "imagePullPolicy": "IfNotPresent",
+                        "args": shlex.split(
+                            'redis-server --save "" --appendonly no --protected-mode no'
+                        ),
+                        "resources": {
+                            "requests": {"cpu": "10m", "memory": "64Mi"},
+                            "limits": {"memory": "128Mi"},
+                        },
+                        "securityContext": {
+                            "allowPrivilegeEscalation": False,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                    }
+                ],
+            },
+        },
+    ],
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    dag: str
+    id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A task instance as Airflow's database has it: its last try. Times are seconds since 1970."""
+
+    run: str
+    name: str
+    index: int
+    tries: int
+    state: str
+    host: str
+    queued: float | None
+    started: float | None
+    ended: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """What a body wrote into the tally: that a try of it begins, or that it ends."""
+
+    what: str
+    run: str
+    index: int
+    try_number: int
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """`lost`: bodies that did not end in success; `doubled`: those that ran to their end more than once;
+    `killed`: tries that began and never came to their end.
+    """
+
+    lost: int
+    doubled: int
+    killed: int
+
+    def __str__(self) -> str:
+        return f"lost {self.lost}, doubled {self.doubled}, killed {self.killed}"
+
+
+@contextmanager
+def stack(charts: Path, **settings: Any) -> Generator[tuple[Checkout, Cluster]]:
+    """The stack local with the DAGs and the tally. `settings` are sections of its stack file."""
+    declaration, _ = stack_files.run_stack("local")
+    cluster = Cluster(context=declaration.one("pulumi:providers:kubernetes").inputs["context"])
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Checkout.copy(Path(folder), charts)
+        checkout.change("local", **settings)
+        step("make up")
+        try:
+            checkout.up()
+            _install(cluster)
+            yield checkout, cluster
+        finally:
+            step("make down")
+            status, said = checkout.make("down")
+            if status:
+                print(said, flush=True)
+    if status:
+        raise RuntimeError("make down failed; what it said stands above")
+
+
+def _install(cluster: Cluster) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(TALLY_OBJECTS))
+    ready = ["wait", "--for=condition=Ready", f"pod/{TALLY}", "--timeout=120s"]
+    cluster.kubectl("-n", NAMESPACE, *ready)
+    with author(cluster) as somebody:
+        (somebody.folder / "dags" / "bench.py").write_text(DAGS)
+        somebody.push()
+        for name in (LOAD, NO_OP, CHAIN, POISON, HUNGRY):
+            wait_for(f"the DAG {name}", lambda name=name: somebody.api.live(name), 120)
+
+
+def patient(
+    what: str, condition: Callable[[], Any], seconds: float = 600, *, every: float = 2
+) -> Any:
+    """Like `wait_for`, while parts of the stack may be away; and it looks seldom: a look costs CPU."""
+    away: list[str] = []
+
+    def look() -> Any:
+        time.sleep(every)
+        away.clear()
+        try:
+            return condition()
+        except AWAY as error:
+            away.append(f"{type(error).__name__}: {error}")
+            return None
+
+    try:
+        return wait_for(what, look, seconds)
+    except TimeoutError as error:
+        raise TimeoutError("; ".join([str(error), *away])) from None
+
+
+def start(cluster: Cluster, dag: str, **conf: Any) -> Run:
+    with Api.open(cluster) as api:
+        return Run(dag=dag, id=api.start(dag, **conf))
+
+
+def stop(cluster: Cluster, runs: Sequence[Run]) -> None:
+    with Api.open(cluster) as api:
+        for run in runs:
+            api.stop(run.dag, run.id)
+
+
+def unfinished(cluster: Cluster, runs: Sequence[Run]) -> list[Run]:
+    said = query(cluster, f"SELECT run_id, state FROM dag_run WHERE run_id IN ({_listed(runs)})")  # noqa: S608
+    states = dict(line.split("|") for line in said.splitlines())
+    return [run for run in runs if states.get(run.id) not in ENDED]
+
+
+def wait_ended(cluster: Cluster, runs: Sequence[Run], seconds: float) -> None:
+    patient(f"the end of {len(runs)} run(s)", lambda: not unfinished(cluster, runs), seconds)
+
+
+def tasks(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
+    return parse_tasks(
+        query(
+            cluster,
+            "SELECT run_id, task_id, map_index, try_number, state, hostname, "  # noqa: S608
+            "extract(epoch FROM queued_dttm), extract(epoch FROM start_date), extract(epoch FROM end_date) "
+            f"FROM task_instance WHERE run_id IN ({_listed(runs)}) ORDER BY run_id, task_id, map_index",
+        )
+    )
+
+
+def bodies(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
+    return [task for task in tasks(cluster, runs) if task.name == BODY]
+
+
+def running(cluster: Cluster, run: Run) -> int:
+    """How many bodies of a run are on a worker."""
+    return sum(task.state == "running" for task in bodies(cluster, [run]))
+
+
+def parse_tasks(said: str) -> list[Task]:
+    """The answer of `psql -At` to the query above."""
+    found: list[Task] = []
+    for line in said.splitlines():
+        run, name, index, tries, state, host, *times = line.split("|")
+        queued, started, ended = (float(text) if text else None for text in times)
+        found.append(
+            Task(
+                run=run,
+                name=name,
+                index=int(index),
+                tries=int(tries),
+                state=state,
+                host=host,
+                queued=queued,
+                started=started,
+                ended=ended,
+            )
+        )
+    return found
+
+
+def notes(cluster: Cluster) -> list[Note]:
+    """All that the tally has."""
+    return parse_notes(
+        cluster.kubectl("-n", NAMESPACE, "exec", TALLY, "--", "redis-cli", "LRANGE", KEY, "0", "-1")
+    )
+
+
+def parse_notes(said: str) -> list[Note]:
+    lines = (line.split() for line in said.splitlines() if line)
+    return [
+        Note(what=what, run=run, index=int(index), try_number=int(number), at=float(at))
+        for what, run, index, number, at in lines
+    ]
+
+
+def outcome(expected: int, tasks: Sequence[Task], notes: Sequence[Note]) -> Outcome:
+    """What became of the bodies in `tasks`, of which there should be `expected`."""
+    runs = {task.run for task in tasks}
+    of_these = [note for note in notes if note.run in runs]
+    ends = Counter((note.run, note.index) for note in of_these if note.what == "end")
+    begun = sum(note.what == "begin" for note in of_these)
+    return Outcome(
+        lost=expected - sum(task.state == "success" for task in tasks),
+        doubled=sum(number > 1 for number in ends.values()),
+        killed=begun - ends.total(),
+    )
+
+
+def outcome_of(cluster: Cluster, runs: Sequence[Run], expected: int) -> Outcome:
+    return outcome(expected, bodies(cluster, runs), notes(cluster))
+
+
+def waited(task: Task) -> float:
+    """Seconds that a task stood in the queue."""
+    if task.queued is None or task.started is None:
+        raise ValueError(f"{task} has not started")
+    return task.started - task.queued
+
+
+def first_queued(tasks: Sequence[Task]) -> float:
+    return min(task.queued for task in tasks if task.queued is not None)
+
+
+def last_ended(tasks: Sequence[Task]) -> float:
+    return max(task.ended for task in tasks if task.ended is not None)
+
+
+def spent(tasks: Sequence[Task]) -> float:
+    """Seconds from the first that is queued to the last that ends."""
+    return last_ended(tasks) - first_queued(tasks)
+
+
+def all_work(cluster: Cluster, workers: int, slots: int) -> bool:
+    """Whether that many workers take tasks: pods that are ready may not have their queue yet."""
+    run = start(cluster, LOAD, seconds=[8] * slots)
+    wait_ended(cluster, [run], 300)
+    done = bodies(cluster, [run])
+    return (
+        len({task.host for task in done}) == workers
+        and outcome(slots, done, notes(cluster)).lost == 0
+    )
+
+
+def query(cluster: Cluster, sql: str) -> str:
+    """Lines of columns with bars between them. Inside the pod nobody asks for a password."""
+    words = ["psql", "-U", database.USER, "-d", database.NAME, "-v", "ON_ERROR_STOP=1", "-At"]
+    inside = ["-n", NAMESPACE, "exec", "database-0", "-c", "database", "--", *words]
+    return cluster.kubectl(*inside, "-c", sql)
+
+
+def _listed(runs: Sequence[Run]) -> str:
+    return ", ".join(f"'{run.id}'" for run in runs)

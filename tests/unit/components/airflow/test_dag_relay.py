@@ -1,0 +1,399 @@
+import hashlib
+from dataclasses import fields
+
+import pulumi
+import pytest
+
+from components.airflow import dag_relay
+from components.airflow.dag_relay import DagRelay, DagRelayArgs
+from components.in_pod import dag_relay_webhook
+from ops.stack_files import ROOT
+from settings import Secrets
+from settings.dags import DagSettings
+from tests.unit.conftest import secret_data
+
+SERVER = "kubernetes:apps/v1:StatefulSet"
+CONFIG = "kubernetes:core/v1:ConfigMap"
+POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+SERVICE = "kubernetes:core/v1:Service"
+REPO = "https://github.com/example/dags.git"
+TOKEN = {"repo": REPO, "auth": {"kind": "token", "username": "bot"}}
+HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"
+SSH = {
+    "repo": "git@github.com:example/dags.git",
+    "auth": {"kind": "ssh", "known_hosts": HOST_KEY},
+}
+APP = {
+    "repo": REPO,
+    "auth": {"kind": "github_app", "client_id": "Iv23", "installation_id": 42},
+}
+LOGINS = {
+    "git_token": "the-token",
+    "git_ssh_key": "the-ssh-key",
+    "github_app_key": "the-app-key",
+}
+
+
+@pytest.fixture
+def relay(deploy):
+    def make(secrets=LOGINS, cidr=None, generation=1, **dags):
+        def program():
+            given = {f.name: None for f in fields(Secrets)}
+            given |= {key: pulumi.Output.secret(text) for key, text in secrets.items()}
+            args = DagRelayArgs(
+                namespace="airflow",
+                image="apache/airflow:3.2.2",
+                dags=DagSettings(**{"repo": REPO, **dags}),
+                secrets=Secrets(**given),
+                webhook_generation=generation,
+                load_balancer_cidr=cidr,
+            )
+            DagRelay("dag-relay", args)
+
+        return deploy(program)
+
+    return make
+
+
+def template(declaration):
+    return declaration.one(SERVER).inputs["spec"]["template"]
+
+
+def container(declaration, name):
+    (found,) = [c for c in template(declaration)["spec"]["containers"] if c["name"] == name]
+    return found
+
+
+def environment(declaration, name="git-sync"):
+    return {e["name"]: e["value"] for e in container(declaration, name)["env"]}
+
+
+def mounted(declaration, name):
+    """Volume sources by mount path."""
+    volumes = {v["name"]: v for v in template(declaration)["spec"]["volumes"]}
+    return {
+        m["mountPath"]: volumes[m["name"]] for m in container(declaration, name)["volumeMounts"]
+    }
+
+
+def test_one_pod_asks_the_git_host_as_often_as_the_settings_say(relay):
+    declaration = relay(poll_seconds=7)
+
+    assert declaration.one(SERVER).inputs["spec"]["replicas"] == 1
+    env = environment(declaration)
+    assert (env["GITSYNC_REPO"], env["GITSYNC_PERIOD"]) == (REPO, "7s")
+    assert container(declaration, "git-sync")["image"].startswith(
+        "registry.k8s.io/git-sync/git-sync:v4"
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "ref"),
+    [
+        ({}, "main"),
+        ({"branch": "release"}, "release"),
+        ({"tag": "v1.2"}, "v1.2"),
+        ({"commit": "a" * 40}, "a" * 40),
+    ],
+    ids=["unset", "branch", "tag", "commit"],
+)
+def test_it_follows_the_branch_the_tag_or_the_commit(relay, where, ref):
+    assert environment(relay(**where))["GITSYNC_REF"] == ref
+
+
+def test_a_git_host_that_is_down_is_asked_again_for_ever(relay):
+    assert environment(relay())["GITSYNC_MAX_FAILURES"] == "-1"
+
+
+def test_a_run_of_a_bundle_can_go_back_to_its_commit(relay):
+    assert environment(relay(mode="bundle"))["GITSYNC_DEPTH"] == "0", "all of the history"
+
+
+def test_it_publishes_with_the_script_beside_the_component(relay):
+    declaration = relay()
+
+    assert environment(declaration)["GITSYNC_EXECHOOK_COMMAND"] == "/relay/publish"
+    script = (ROOT / "components" / "in_pod" / "dag_relay_publish.sh").read_text()
+    config = declaration.one(CONFIG).inputs
+    assert config["data"]["publish"] == script
+    assert mounted(declaration, "git-sync")["/relay"]["configMap"] == {
+        "name": config["metadata"]["name"],
+        "defaultMode": 0o555,
+    }, "otherwise git-sync cannot execute it"
+
+
+def test_the_pods_of_airflow_find_their_hook_under_its_name(relay):
+    script = (ROOT / "components" / "in_pod" / "preserve_mtimes.sh").read_text()
+
+    assert relay().one(CONFIG).inputs["data"]["post-index-change"] == script
+
+
+@pytest.mark.parametrize(("folder", "passed"), [("team/dags", "team/dags"), ("", ".")])
+def test_the_script_knows_what_a_commit_must_have(relay, folder, passed):
+    env = environment(relay(sub_path=folder, max_mb=12))
+
+    assert (env["SUB_PATH"], env["MAX_MB"]) == (passed, "12")
+
+
+def test_it_serves_what_the_script_published_and_nothing_else(relay):
+    declaration = relay()
+
+    served = container(declaration, "dag-relay")
+    assert served["command"][:2] == ["git", "daemon"]
+    assert served["args"] == ["--port=9418", "--base-path=/git", "/git/dags.git"]
+    assert "receive-pack" not in str(served["command"] + served["args"]), "nobody pushes here"
+    assert environment(declaration)["PUBLISHED"] == "/git/dags.git"
+    assert environment(declaration)["GITSYNC_ROOT"] == "/git/sync", "git-sync empties its root"
+
+
+def test_it_is_ready_when_it_has_a_commit_to_serve(relay):
+    declaration = relay()
+
+    assert container(declaration, "dag-relay")["readinessProbe"]["exec"]["command"] == [
+        "git",
+        "ls-remote",
+        "--exit-code",
+        "git://127.0.0.1/dags.git",
+        "dags",
+    ]
+    assert environment(declaration)["BRANCH"] == "dags"
+
+
+def test_a_repository_that_cannot_be_fetched_fails_the_deployment_in_minutes(relay, wire):
+    relay()
+
+    timeouts = wire["dag-relay-server"].customTimeouts
+    assert (timeouts.create, timeouts.update) == ("10m", "10m")
+
+
+def test_a_first_clone_may_take_ten_minutes(relay):
+    assert environment(relay())["GITSYNC_SYNC_TIMEOUT"] == "600s"
+
+
+def test_its_service_forgets_it_before_it_stops(relay):
+    hooks = container(relay(), "dag-relay")["lifecycle"]
+
+    assert hooks == {"preStop": {"exec": {"command": ["sleep", "5"]}}}
+
+
+def test_the_last_good_commit_outlives_the_pod(relay):
+    declaration = relay(storage_gb=3)
+
+    claim = declaration.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
+    assert claim["resources"]["requests"]["storage"] == "3Gi"
+    for name in ("dag-relay", "git-sync"):
+        assert mounted(declaration, name)["/git"]["persistentVolumeClaim"], name
+
+
+def test_airflow_reads_it_and_monitoring_its_metrics(relay):
+    declaration = relay()
+
+    airflow, monitoring = declaration.one(POLICY).inputs["spec"]["ingress"]
+    assert airflow == {
+        "from": [{"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}],
+        "ports": [{"port": 9418, "protocol": "TCP"}],
+    }
+    assert monitoring == {
+        "from": [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+        ],
+        "ports": [{"port": 9090, "protocol": "TCP"}],
+    }
+    env = environment(declaration)
+    assert (env["GITSYNC_HTTP_BIND"], env["GITSYNC_HTTP_METRICS"]) == (":9090", "true")
+
+
+def test_a_public_repository_needs_no_login(relay):
+    declaration = relay()
+
+    assert declaration.all("kubernetes:core/v1:Secret") == []
+    assert "/etc/git-login" not in mounted(declaration, "git-sync")
+
+
+@pytest.mark.parametrize(
+    ("dags", "files", "env"),
+    [
+        (
+            TOKEN,
+            {"token": "the-token"},
+            {
+                "GITSYNC_USERNAME": "bot",
+                "GITSYNC_PASSWORD_FILE": "/etc/git-login/token",
+            },
+        ),
+        (
+            SSH,
+            {"key": "the-ssh-key", "known_hosts": HOST_KEY},
+            {
+                "GITSYNC_SSH_KEY_FILE": "/etc/git-login/key",
+                "GITSYNC_SSH_KNOWN_HOSTS_FILE": "/etc/git-login/known_hosts",
+            },
+        ),
+        (
+            APP,
+            {"key": "the-app-key"},
+            {
+                "GITSYNC_GITHUB_APP_CLIENT_ID": "Iv23",
+                "GITSYNC_GITHUB_APP_INSTALLATION_ID": "42",
+                "GITSYNC_GITHUB_APP_PRIVATE_KEY_FILE": "/etc/git-login/key",
+                "GITSYNC_GITHUB_BASE_URL": "https://api.github.com/",
+            },
+        ),
+    ],
+    ids=["token", "ssh", "github app"],
+)
+def test_it_logs_in_with_files_of_a_secret(relay, dags, files, env):
+    declaration = relay(**dags)
+
+    assert secret_data(declaration, "airflow-git") == files
+    assert env.items() <= environment(declaration).items()
+    assert mounted(declaration, "git-sync")["/etc/git-login"]["secret"] == {
+        "secretName": "airflow-git",
+        "defaultMode": 0o400,
+    }
+    assert "/etc/git-login" not in mounted(declaration, "dag-relay"), "it needs none to serve"
+    assert not set(files.values()) & set(environment(declaration).values())
+
+
+def test_a_new_login_restarts_the_relay(relay):
+    old, new = (
+        template(relay(secrets={"git_token": token}, **TOKEN))["metadata"]["annotations"]
+        for token in ("old", "new")
+    )
+
+    assert {key for key in new if new[key] != old[key]} == {"checksum/airflow-git"}
+
+
+def test_a_git_host_with_a_private_ca_is_verified_with_it(relay, tmp_path):
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    declaration = relay(ca_file=str(tmp_path / "ca.pem"))
+
+    assert declaration.one(CONFIG).inputs["data"]["ca.pem"] == "-----BEGIN CERTIFICATE-----"
+    env = environment(declaration)
+    assert env["GIT_SSL_CAINFO"] == env["SSL_CERT_FILE"] == "/relay/ca.pem"
+
+
+def test_without_a_private_ca_those_of_the_image_vouch(relay):
+    assert not {"GIT_SSL_CAINFO", "SSL_CERT_FILE"} & set(environment(relay()))
+
+
+@pytest.fixture
+def announced(relay):
+    """A relay that a Git host may call, through a load balancer."""
+    return relay(webhook=True, cidr="10.2.0.0/16")
+
+
+def test_nobody_calls_a_relay_that_is_not_asked_to_listen(relay):
+    declaration = relay(cidr="10.2.0.0/16")
+
+    assert [c["name"] for c in template(declaration)["spec"]["containers"]] == [
+        "dag-relay",
+        "git-sync",
+    ]
+    assert declaration.all("random:index/randomPassword:RandomPassword") == []
+    assert "webhook" not in declaration.one(CONFIG).inputs["data"]
+    assert [s.name for s in declaration.all(SERVICE)] == ["dag-relay-service"]
+    assert len(declaration.one(POLICY).inputs["spec"]["ingress"]) == 2
+    assert not {"GITSYNC_SYNC_ON_SIGNAL", "ANNOUNCED"} & set(environment(declaration))
+
+
+def test_the_webhook_runs_the_script_beside_the_component(announced):
+    script = dag_relay.WEBHOOK.read_text()
+
+    assert announced.one(CONFIG).inputs["data"]["webhook"] == script
+    webhook = container(announced, "webhook")
+    assert webhook["image"] == "apache/airflow:3.2.2", "it has Python"
+    assert webhook["command"] == ["python", "-I", "/relay/webhook"]
+    assert mounted(announced, "webhook")["/relay"]["configMap"]["name"] == "dag-relay"
+    assert environment(announced, "webhook")["PORT"] == "8080"
+
+
+def test_a_new_script_restarts_the_webhook(announced):
+    script = dag_relay.WEBHOOK.read_bytes()
+
+    annotations = template(announced)["metadata"]["annotations"]
+    assert annotations["checksum/webhook-script"] == hashlib.sha256(script).hexdigest()
+
+
+def test_git_sync_starts_through_the_script_that_removes_stale_locks(relay):
+    script = (ROOT / "components" / "in_pod" / "dag_relay_fetch.sh").read_text()
+    declaration = relay()
+
+    assert declaration.one(CONFIG).inputs["data"]["fetch"] == script
+    git_sync = container(declaration, "git-sync")
+    assert (git_sync["command"], git_sync["args"]) == (["/relay/fetch"], ["/git-sync"])
+
+
+def test_git_sync_fetches_when_the_webhook_writes_into_their_pipe(announced):
+    assert environment(announced)["GITSYNC_SYNC_ON_SIGNAL"] == "SIGHUP"
+    pipe = environment(announced)["ANNOUNCED"]
+    assert environment(announced, "webhook")["ANNOUNCED"] == pipe
+    assert pipe.startswith("/git/"), "the volume that both have"
+    assert not pipe.startswith((environment(announced)["GITSYNC_ROOT"], "/git/dags.git"))
+
+
+def test_the_relay_still_asks_the_git_host_itself(relay):
+    assert environment(relay(webhook=True, poll_seconds=7))["GITSYNC_PERIOD"] == "7s"
+
+
+def test_who_breaks_into_the_webhook_gets_no_login_and_changes_no_dag(relay):
+    declaration = relay(webhook=True, **TOKEN)
+
+    assert set(mounted(declaration, "webhook")) == {"/git", "/relay", "/etc/webhook"}
+    mounts = container(declaration, "webhook")["volumeMounts"]
+    assert all(mount["readOnly"] for mount in mounts)
+    spec = template(declaration)["spec"]
+    assert "shareProcessNamespace" not in spec, "/proc/PID/root of git-sync has its login"
+
+
+@pytest.mark.parametrize("secrets", [{}, {"git_webhook_secret": "agreed"}], ids=["made", "ours"])
+def test_the_webhook_reads_its_secret_from_a_file(relay, secrets):
+    declaration = relay(secrets=secrets, webhook=True)
+
+    (secret,) = secret_data(declaration, "dag-relay-webhook").values()
+    assert secret == secrets.get("git_webhook_secret", "dag-relay-webhook-key-1")
+    assert mounted(declaration, "webhook")["/etc/webhook"]["secret"] == {
+        "secretName": "dag-relay-webhook",
+        "defaultMode": 0o400,
+    }
+    assert environment(declaration, "webhook")["SECRET_FILE"] == "/etc/webhook/secret"
+    assert secret not in str(template(declaration))
+
+
+def test_a_new_secret_restarts_the_relay(relay):
+    old, new = (
+        template(relay(webhook=True, generation=generation))["metadata"]["annotations"]
+        for generation in (1, 2)
+    )
+
+    assert {key for key in new if new[key] != old[key]} == {"checksum/dag-relay-webhook"}
+
+
+def test_the_load_balancer_reaches_the_webhook_and_nothing_else(announced):
+    _, _, rule = announced.one(POLICY).inputs["spec"]["ingress"]
+
+    assert rule == {
+        "from": [{"ipBlock": {"cidr": "10.2.0.0/16"}}],
+        "ports": [{"port": 8080, "protocol": "TCP"}],
+    }
+
+
+def test_without_a_load_balancer_nobody_reaches_the_webhook(relay):
+    rules = relay(webhook=True).one(POLICY).inputs["spec"]["ingress"]
+
+    ports = [port["port"] for rule in rules for port in rule["ports"]]
+    assert ports == [9418, 9090], "a rule without a source would admit everybody"
+
+
+def test_the_load_balancer_finds_the_webhook_and_asks_it_for_its_health(announced):
+    service = announced.one(SERVICE, "dag-relay-webhook").inputs
+
+    assert service["metadata"]["name"] == "dag-relay-webhook"
+    assert service["spec"] == {
+        "selector": {"app.kubernetes.io/name": "dag-relay"},
+        "ports": [{"port": 8080}],
+    }
+    path = service["metadata"]["annotations"]["alb.ingress.kubernetes.io/healthcheck-path"]
+    assert path == dag_relay.WEBHOOK_HEALTH == dag_relay_webhook.HEALTH, (
+        "the Ingress has the path of the API server"
+    )

@@ -1,0 +1,186 @@
+from dataclasses import replace
+
+import pulumi
+import pytest
+
+from components.aws.database import Database, DatabaseArgs
+from settings.database import RdsSettings
+
+INSTANCE = "aws:rds/instance:Instance"
+FIREWALL = "aws:ec2/securityGroup:SecurityGroup"
+INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+PARAMETERS = "aws:rds/parameterGroup:ParameterGroup"
+GENERATED = "random:index/randomPassword:RandomPassword"
+ARGS = DatabaseArgs(
+    vpc_id="vpc-1",
+    subnet_ids=["subnet-a", "subnet-b"],
+    client_security_group_id="sg-nodes",
+    password=None,
+    password_generation=1,
+    settings=RdsSettings(kind="rds"),
+)
+
+
+@pytest.fixture
+def database(deploy):
+    return lambda **settings: deploy(
+        lambda: Database("db", replace(ARGS, settings=RdsSettings(kind="rds", **settings)))
+    )
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_protected_database_outlives_a_destroy(database, protect):
+    instance = database(protect=protect).one(INSTANCE)
+
+    assert instance.protect is protect
+    assert instance.inputs["deletionProtection"] is protect
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_deleted_database_leaves_a_snapshot_also_after_it_was_unprotected(
+    database, protect, keep
+):
+    instance = database(protect=protect, final_snapshot=keep).one(INSTANCE)
+
+    assert instance.inputs["skipFinalSnapshot"] is not keep
+    assert ("finalSnapshotIdentifier" in instance.inputs) is keep
+
+
+def test_a_snapshot_is_left_unless_the_stack_file_says_otherwise(database):
+    assert database().one(INSTANCE).inputs["skipFinalSnapshot"] is False
+
+
+def test_the_next_final_snapshot_has_another_name(database):
+    declaration = database()
+
+    name = declaration.one(INSTANCE).inputs["finalSnapshotIdentifier"]
+    assert name == "test-db-final-0a1b2c3d", "stack, database, and a part that is never used again"
+    assert declaration.one("random:index/randomId:RandomId").inputs["byteLength"] == 4
+
+
+def test_only_the_nodes_reach_postgres(database):
+    declaration = database()
+
+    rule = declaration.one(INGRESS).inputs
+    assert rule == {
+        "securityGroupId": "db-firewall-id",
+        "referencedSecurityGroupId": "sg-nodes",
+        "ipProtocol": "tcp",
+        "fromPort": 5432,
+        "toPort": 5432,
+        "tags": {"Name": "db-from-clients"},
+    }, "no address range, no other port"
+    firewall = declaration.one(FIREWALL).inputs
+    assert firewall["vpcId"] == "vpc-1"
+    assert "ingress" not in firewall
+    assert declaration.one(INSTANCE).inputs["vpcSecurityGroupIds"] == ["db-firewall-id"]
+
+
+def test_the_database_has_no_public_address(database):
+    declaration = database()
+
+    assert declaration.one(INSTANCE).inputs["publiclyAccessible"] is False
+    assert declaration.one(INSTANCE).inputs["dbSubnetGroupName"] == "db-subnets"
+    subnets = declaration.one("aws:rds/subnetGroup:SubnetGroup", "db-subnets")
+    assert subnets.inputs["subnetIds"] == ["subnet-a", "subnet-b"]
+
+
+def test_storage_is_encrypted(database):
+    assert database().one(INSTANCE).inputs["storageEncrypted"] is True
+
+
+def test_the_database_refuses_connections_without_tls(database):
+    declaration = database()
+
+    parameters = declaration.one(PARAMETERS, "db-parameters").inputs["parameters"]
+    assert {"name": "rds.force_ssl", "value": "1"} in parameters
+    assert declaration.one(INSTANCE).inputs["parameterGroupName"] == "db-parameters"
+
+
+def test_slow_statements_are_logged(database):
+    declaration = database()
+
+    parameters = declaration.one(PARAMETERS).inputs["parameters"]
+    assert {"name": "log_min_duration_statement", "value": "1000"} in parameters
+    assert declaration.one(INSTANCE).inputs["enabledCloudwatchLogsExports"] == [
+        "postgresql",
+        "upgrade",
+    ]
+    assert declaration.one(INSTANCE).inputs["performanceInsightsEnabled"] is True
+
+
+@pytest.mark.parametrize(("size", "limit"), [("db.t4g.medium", "405"), ("db.m7g.large", "811")])
+def test_the_server_takes_as_many_connections_as_the_settings_count_on(database, size, limit):
+    parameters = database(instance_class=size).one(PARAMETERS).inputs["parameters"]
+
+    (found,) = [p for p in parameters if p["name"] == "max_connections"]
+    assert found["value"] == limit
+    assert found["applyMethod"] == "pending-reboot", "AWS refuses to set it at once"
+
+
+def test_the_settings_size_the_instance(database):
+    instance = database(
+        instance_class="db.m7g.large",
+        storage_gb=200,
+        max_storage_gb=900,
+        multi_az=True,
+        backup_days=21,
+    ).one(INSTANCE)
+
+    wanted = {
+        "storageType": "gp3",
+        "instanceClass": "db.m7g.large",
+        "allocatedStorage": 200,
+        "maxAllocatedStorage": 900,
+        "multiAz": True,
+        "backupRetentionPeriod": 21,
+    }
+    assert {key: instance.inputs[key] for key in wanted} == wanted
+
+
+def test_the_engine_is_postgresql_16_and_patches_itself(database):
+    declaration = database()
+
+    instance = declaration.one(INSTANCE).inputs
+    assert (instance["engine"], instance["engineVersion"]) == ("postgres", "16")
+    assert instance["autoMinorVersionUpgrade"] is True
+    assert declaration.one(PARAMETERS).inputs["family"] == "postgres16"
+
+
+def test_the_database_is_the_one_that_connection_strings_name(database):
+    instance = database().one(INSTANCE).inputs
+
+    assert (instance["dbName"], instance["username"]) == ("airflow", "airflow")
+
+
+def test_snapshots_are_tagged_like_their_database(database):
+    assert database().one(INSTANCE).inputs["copyTagsToSnapshot"] is True
+
+
+@pytest.mark.parametrize("generation", [1, 2])
+def test_a_new_generation_gives_a_new_password(deploy, generation):
+    args = replace(ARGS, password_generation=generation)
+    instance = deploy(lambda: Database("db", args)).one(INSTANCE)
+
+    assert instance.inputs["password"].value == f"db-password-{generation}"
+
+
+def test_a_configured_password_is_the_one_of_the_server(deploy):
+    def program():
+        Database("db", replace(ARGS, password=pulumi.Output.secret("configured")))
+
+    declaration = deploy(program)
+    assert declaration.one(INSTANCE).inputs["password"].value == "configured"
+    assert not declaration.all(GENERATED)
+
+
+def test_others_learn_the_address_and_the_password(deploy):
+    def program():
+        database = Database("db", ARGS)
+        pulumi.export("host", database.host)
+        pulumi.export("password", database.password)
+
+    exports = deploy(program).exports
+    assert exports["host"] == "db-instance.rds.example"
+    assert exports["password"].value == "db-password-1"

@@ -1,0 +1,171 @@
+import json
+
+import pulumi
+import pytest
+import yaml
+
+from components.aws.logs import Logs, LogsArgs
+from ops.stack_files import ROOT
+from settings.logs import LogSettings
+from settings.workers import WorkerSettings
+
+BUCKET = "aws:s3/bucket:Bucket"
+BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
+ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+ARN = "arn:aws:s3:::logs-bucket"
+
+
+@pytest.fixture
+def logs(deploy):
+    return lambda queues={}, **settings: deploy(
+        lambda: Logs(
+            "logs",
+            LogsArgs(
+                cluster_name="k8s",
+                namespace="airflow",
+                queues={"default": WorkerSettings(), **queues},
+                settings=LogSettings(**settings),
+            ),
+        )
+    )
+
+
+def statements(policy):
+    document = json.loads(policy)
+    assert document["Version"] == "2012-10-17", "without it AWS takes the language of 2008"
+    return document["Statement"]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_protected_bucket_outlives_a_destroy(logs, protect):
+    bucket = logs(protect=protect).one(BUCKET)
+
+    assert bucket.protect is protect
+    assert bucket.inputs["forceDestroy"] is not protect, "a full bucket could not be deleted"
+
+
+@pytest.mark.parametrize(
+    "way_in", ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"]
+)
+def test_the_bucket_cannot_be_made_public(logs, way_in):
+    block = logs().one(BLOCK).inputs
+
+    assert block["bucket"] == "logs-bucket"
+    assert block[way_in] is True
+
+
+def test_logs_are_encrypted(logs):
+    encryption = logs().one(
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    )
+
+    assert encryption.inputs["bucket"] == "logs-bucket"
+    (rule,) = encryption.inputs["rules"]
+    assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "AES256"}
+
+
+def test_nobody_reads_or_writes_logs_without_tls(logs):
+    policy = logs().one("aws:s3/bucketPolicy:BucketPolicy").inputs
+
+    assert policy["bucket"] == "logs-bucket"
+    assert statements(policy["policy"]) == [
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [ARN, f"{ARN}/*"],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+
+
+def test_old_logs_go(logs):
+    retention = logs(retention_days=90).one(
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+    )
+
+    assert retention.inputs["bucket"] == "logs-bucket"
+    (rule,) = retention.inputs["rules"]
+    assert rule["status"] == "Enabled"
+    assert rule["filter"] == {"prefix": ""}, "every log, whatever its name"
+    assert rule["expiration"] == {"days": 90}
+    assert rule["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 1}
+
+
+@pytest.mark.parametrize(
+    ("account", "actions"),
+    [
+        ("airflow-worker", ["s3:GetObject", "s3:PutObject"]),
+        ("airflow-triggerer", ["s3:GetObject", "s3:PutObject"]),
+        ("airflow-api-server", ["s3:GetObject"]),
+    ],
+)
+def test_each_component_may_do_its_part_on_this_bucket_only(logs, account, actions):
+    declaration = logs()
+
+    policy = declaration.one(ROLE_POLICY, f"logs-{account}").inputs
+    assert statements(policy["policy"]) == [
+        {"Effect": "Allow", "Action": actions, "Resource": f"{ARN}/*"},
+        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": ARN},
+    ]
+    assert declaration.one(ASSOCIATION, f"logs-{account}").inputs == {
+        "clusterName": "k8s",
+        "namespace": "airflow",
+        "serviceAccount": account,
+        "roleArn": f"arn:aws:iam::111122223333:role/{policy['role']}",
+    }
+
+
+def test_only_pods_of_eks_take_these_roles(logs):
+    roles = logs().all("aws:iam/role:Role")
+
+    assert len(roles) == 3
+    for role in roles:
+        assert statements(role.inputs["assumeRolePolicy"]) == [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "pods.eks.amazonaws.com"},
+                "Action": ["sts:AssumeRole", "sts:TagSession"],
+            }
+        ]
+
+
+def test_nobody_else_has_rights(logs):
+    declaration = logs()
+
+    assert len(declaration.all(ROLE_POLICY)) == len(declaration.all(ASSOCIATION)) == 3
+
+
+def test_the_rights_go_to_service_accounts_of_the_chart(logs):
+    values = yaml.safe_load((ROOT / "values" / "airflow.yaml").read_text())
+    prefix = values["fullnameOverride"]
+
+    accounts = {a.inputs["serviceAccount"] for a in logs().all(ASSOCIATION)}
+    assert values["useStandardNaming"] is True
+    assert accounts == {f"{prefix}-{part}" for part in ("worker", "triggerer", "api-server")}
+
+
+def test_the_workers_of_every_queue_have_a_role_and_only_it_may_do_what_their_tasks_may(logs):
+    policy = "arn:aws:iam::111122223333:policy/etl"
+    declaration = logs({"etl": WorkerSettings(iam_policy_arn=policy), "ml": WorkerSettings()})
+
+    accounts = {a.inputs["serviceAccount"] for a in declaration.all(ASSOCIATION)}
+    assert accounts == {
+        *("airflow-worker", "airflow-worker-etl", "airflow-worker-ml"),
+        *("airflow-triggerer", "airflow-api-server"),
+    }
+    for queue in ("etl", "ml"):
+        rights = declaration.one(ROLE_POLICY, f"logs-airflow-worker-{queue}").inputs["policy"]
+        assert statements(rights)[0]["Action"] == ["s3:GetObject", "s3:PutObject"]
+    (attached,) = declaration.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
+
+
+def test_others_learn_the_bucket_and_its_region(deploy):
+    def program():
+        args = LogsArgs(cluster_name="k8s", namespace="airflow", queues={}, settings=LogSettings())
+        logs = Logs("logs", args)
+        pulumi.export("place", [logs.bucket, logs.region])
+
+    assert deploy(program).exports["place"] == ["logs-bucket", "eu-west-1"]

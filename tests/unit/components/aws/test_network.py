@@ -1,0 +1,149 @@
+import ipaddress
+
+import pytest
+
+from components.aws.network import Network, NetworkArgs, zone_subnets
+from settings.network import NetworkSettings
+
+ROUTE = "aws:ec2/route:Route"
+NAT = "aws:ec2/natGateway:NatGateway"
+SUBNET = "aws:ec2/subnet:Subnet"
+
+
+@pytest.fixture
+def network(deploy):
+    return lambda **settings: deploy(
+        lambda: Network("net", NetworkArgs(settings=NetworkSettings(**settings)))
+    )
+
+
+def test_each_zone_gets_a_small_public_block_and_a_large_private_one():
+    assert zone_subnets("10.0.0.0/16", 2) == [
+        ("10.0.0.0/24", "10.0.16.0/20"),
+        ("10.0.1.0/24", "10.0.32.0/20"),
+    ]
+
+
+@pytest.mark.parametrize("cidr", ["10.0.0.0/16", "10.9.0.0/17", "172.16.64.0/18"])
+def test_subnets_lie_in_the_vpc_and_never_overlap(cidr):
+    blocks = [ipaddress.IPv4Network(b) for zone in zone_subnets(cidr, 3) for b in zone]
+
+    assert len(blocks) == 6
+    assert all(b.subnet_of(ipaddress.IPv4Network(cidr)) for b in blocks)
+    assert not any(a.overlaps(b) for a in blocks for b in blocks if a is not b)
+
+
+def test_the_vpc_has_the_range_of_the_settings_and_names_that_resolve(network):
+    vpc = network(cidr="10.7.0.0/16").one("aws:ec2/vpc:Vpc").inputs
+
+    assert vpc["cidrBlock"] == "10.7.0.0/16"
+    assert vpc["enableDnsSupport"] is vpc["enableDnsHostnames"] is True
+
+
+def test_each_zone_has_its_own_subnets_from_the_plan(network):
+    subnets = {s.name: s.inputs for s in network(az_count=3).all(SUBNET)}
+
+    placed = {name: (s["availabilityZone"], s["cidrBlock"]) for name, s in subnets.items()}
+    assert placed == {
+        "net-public-0": ("eu-west-1a", "10.0.0.0/24"),
+        "net-public-1": ("eu-west-1b", "10.0.1.0/24"),
+        "net-public-2": ("eu-west-1c", "10.0.2.0/24"),
+        "net-private-0": ("eu-west-1a", "10.0.16.0/20"),
+        "net-private-1": ("eu-west-1b", "10.0.32.0/20"),
+        "net-private-2": ("eu-west-1c", "10.0.48.0/20"),
+    }
+    assert {s["vpcId"] for s in subnets.values()} == {"net-vpc-id"}
+
+
+def test_only_ordinary_zones_are_used(network, wire):
+    network()
+
+    lookup = wire["aws:index/getAvailabilityZones:getAvailabilityZones"].args
+    assert lookup["state"] == "available"
+    assert [(f["name"], list(f["values"])) for f in lookup["filters"]] == [
+        ("opt-in-status", ["opt-in-not-required"])
+    ], "Local and Wavelength zones have neither EKS nor NAT"
+
+
+@pytest.mark.parametrize(
+    ("subnets", "role"), [("public", "elb"), ("private", "internal-elb")], ids=lambda v: v
+)
+def test_load_balancers_find_their_subnets(network, subnets, role):
+    found = [s.inputs for s in network().all(SUBNET) if s.name.startswith(f"net-{subnets}")]
+
+    assert [s["tags"].get(f"kubernetes.io/role/{role}") for s in found] == ["1", "1"]
+
+
+def test_no_subnet_hands_out_public_addresses(network):
+    assert not any(s.inputs.get("mapPublicIpOnLaunch") for s in network().all(SUBNET))
+
+
+def test_the_default_security_group_admits_nobody(network):
+    (group,) = network().all("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup")
+
+    assert group.inputs == {"vpcId": "net-vpc-id"}, "AWS makes it open inside itself"
+
+
+def test_public_subnets_reach_the_internet_by_the_gateway(network):
+    declaration = network()
+
+    route = declaration.one(ROUTE, "net-public").inputs
+    assert route["destinationCidrBlock"] == "0.0.0.0/0"
+    assert (route["routeTableId"], route["gatewayId"]) == ("net-public-id", "net-gateway-id")
+    assert declaration.one("aws:ec2/internetGateway:InternetGateway").inputs["vpcId"]
+
+
+@pytest.mark.parametrize(
+    ("nat", "ways_out"),
+    [
+        ("single", ["net-nat-0-id", "net-nat-0-id", "net-nat-0-id"]),
+        ("per_az", ["net-nat-0-id", "net-nat-1-id", "net-nat-2-id"]),
+    ],
+)
+def test_private_subnets_go_out_through_nat_only(network, nat, ways_out):
+    declaration = network(az_count=3, nat=nat)
+    routes = [declaration.one(ROUTE, f"net-private-{zone}").inputs for zone in range(3)]
+
+    assert [r["natGatewayId"] for r in routes] == ways_out
+    assert {r["destinationCidrBlock"] for r in routes} == {"0.0.0.0/0"}
+    assert not any("gatewayId" in r for r in routes), "a private subnet would be a public one"
+    assert len(declaration.all(NAT)) == len(set(ways_out)), "each NAT gateway costs"
+
+
+def test_each_nat_gateway_stands_in_the_public_subnet_of_its_zone(network):
+    declaration = network(nat="per_az")
+
+    for zone in range(2):
+        nat = declaration.one(NAT, f"net-nat-{zone}")
+        assert nat.inputs["subnetId"] == f"net-public-{zone}-id"
+        assert nat.inputs["allocationId"] == f"net-nat-{zone}-id"
+        assert any(urn.endswith("::net-gateway") for urn in nat.depends_on), "no way out without it"
+        address = declaration.one("aws:ec2/eip:Eip", f"net-nat-{zone}").inputs
+        assert address == {"domain": "vpc", "tags": {"Name": f"net-nat-{zone}"}}
+
+
+def test_each_subnet_uses_the_routes_made_for_it(network):
+    tables = network().all("aws:ec2/routeTableAssociation:RouteTableAssociation")
+
+    assert {t.inputs["subnetId"]: t.inputs["routeTableId"] for t in tables} == {
+        "net-public-0-id": "net-public-id",
+        "net-public-1-id": "net-public-id",
+        "net-private-0-id": "net-private-0-id",
+        "net-private-1-id": "net-private-1-id",
+    }
+
+
+def test_logs_and_images_go_to_s3_without_nat(network):
+    endpoint = network().one("aws:ec2/vpcEndpoint:VpcEndpoint").inputs
+
+    assert endpoint["serviceName"] == "com.amazonaws.eu-west-1.s3"
+    assert endpoint["vpcEndpointType"] == "Gateway"
+    assert endpoint["routeTableIds"] == ["net-private-0-id", "net-private-1-id"]
+
+
+def test_others_get_the_subnets_by_kind(deploy):
+    made = []
+    deploy(lambda: made.append(Network("net", NetworkArgs(settings=NetworkSettings()))))
+
+    (network,) = made
+    assert len(network.public_subnet_ids) == len(network.private_subnet_ids) == 2

@@ -1,0 +1,61 @@
+import pytest
+
+from components.airflow.values import ingress
+from components.kubernetes.load_balancer import LoadBalancer, LoadBalancerArgs
+from settings.airflow import IngressSettings
+
+PARAMETERS = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
+CLASS = "kubernetes:networking.k8s.io/v1:IngressClass"
+CERTIFICATE = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
+
+
+def settings(**more):
+    return IngressSettings(
+        host="airflow.example.com",
+        certificate_arn=CERTIFICATE,
+        allowed_cidrs=("10.0.0.0/8",),
+        **more,
+    )
+
+
+@pytest.fixture
+def load_balancer(deploy):
+    return lambda **more: deploy(
+        lambda: LoadBalancer("lb", LoadBalancerArgs(settings=settings(**more)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "scheme"),
+    [({}, "internal"), ({"scheme": "internet-facing"}, "internet-facing")],
+    ids=["unasked", "asked"],
+)
+def test_the_ui_is_on_the_internet_only_when_asked(load_balancer, chosen, scheme):
+    assert load_balancer(**chosen).one(PARAMETERS).inputs["spec"]["scheme"] == scheme
+
+
+def test_it_shows_the_certificate_of_the_settings(load_balancer):
+    assert load_balancer().one(PARAMETERS).inputs["spec"]["certificateARNs"] == [CERTIFICATE]
+
+
+def test_the_ingress_of_airflow_leads_to_it(load_balancer):
+    declaration = load_balancer()
+
+    found = declaration.one(CLASS)
+    assert (
+        found.inputs["metadata"]["name"] == ingress(settings(), webhook=False)["ingressClassName"]
+    )
+    assert found.inputs["spec"] == {
+        "controller": "eks.amazonaws.com/alb",
+        "parameters": {
+            "apiGroup": "eks.amazonaws.com",
+            "kind": "IngressClassParams",
+            "name": declaration.one(PARAMETERS).inputs["metadata"]["name"],
+        },
+    }
+
+
+def test_the_class_waits_for_its_parameters(load_balancer):
+    declaration = load_balancer()
+
+    assert declaration.one(PARAMETERS).urn in declaration.one(CLASS).depends_on

@@ -1,0 +1,156 @@
+from dataclasses import replace
+
+import pulumi
+import pytest
+
+from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
+from settings.database import ContainerDatabaseSettings
+from tests.unit.conftest import secret_data
+
+SERVER = "kubernetes:apps/v1:StatefulSet"
+ARGS = DatabaseContainerArgs(
+    namespace="airflow",
+    password=None,
+    password_generation=1,
+    keda_namespace=None,
+    settings=ContainerDatabaseSettings(kind="container", storage_gb=9),
+)
+
+
+@pytest.fixture
+def database(deploy):
+    return lambda **args: deploy(lambda: DatabaseContainer("db", replace(ARGS, **args)))
+
+
+def pod(declaration):
+    return declaration.one(SERVER).inputs["spec"]["template"]
+
+
+def container(declaration):
+    (only,) = pod(declaration)["spec"]["containers"]
+    return only
+
+
+def environment(declaration):
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container(declaration)["env"]}
+
+
+def test_user_and_database_are_those_that_connection_strings_name(database):
+    env = environment(database())
+
+    assert (env["POSTGRES_USER"], env["POSTGRES_DB"]) == ("airflow", "airflow")
+
+
+def test_the_password_is_in_no_text_of_the_pod(database):
+    declaration = database()
+
+    assert secret_data(declaration, "db-password") == {"password": "db-password-1"}
+    assert environment(declaration)["POSTGRES_PASSWORD"] == {
+        "secretKeyRef": {"name": "db-password", "key": "password"}
+    }
+    assert "db-password-1" not in str(declaration.one(SERVER).inputs)
+    assert "[secret]" not in str(declaration.one(SERVER).inputs)
+
+
+def test_the_network_needs_the_password(database):
+    declaration = database()
+
+    rules = declaration.one("kubernetes:core/v1:ConfigMap").inputs["data"]["pg_hba.conf"]
+    assert [line.split() for line in rules.splitlines()] == [
+        ["local", "all", "all", "trust"],
+        ["host", "all", "all", "all", "scram-sha-256"],
+    ]
+
+
+def test_postgres_reads_those_rules_and_takes_enough_connections(database):
+    declaration = database()
+
+    assert container(declaration)["args"] == [
+        "-c",
+        "max_connections=200",
+        "-c",
+        "hba_file=/etc/postgres/pg_hba.conf",
+    ]
+    (mount,) = [
+        m for m in container(declaration)["volumeMounts"] if m["mountPath"] == "/etc/postgres"
+    ]
+    (rules,) = [v for v in pod(declaration)["spec"]["volumes"] if v["name"] == mount["name"]]
+    assert rules["configMap"] == {"name": "db-access"}
+    metadata = declaration.one("kubernetes:core/v1:ConfigMap").inputs["metadata"]
+    assert metadata == {"name": "db-access", "namespace": "airflow"}
+
+
+def test_a_new_password_takes_effect_at_the_next_start(database):
+    command = container(database())["lifecycle"]["postStart"]["exec"]["command"]
+
+    assert command[:2] == ["bash", "-c"]
+    wait, _, change = command[2].partition("done\n")
+    assert "until pg_isready -q -h 127.0.0.1" in wait, "TCP is open only after the first start"
+    assert r"\getenv password POSTGRES_PASSWORD" in change
+    assert """ALTER ROLE :"user" PASSWORD :'password';""" in change
+    assert "ON_ERROR_STOP=1" in change
+
+
+def test_a_new_password_restarts_postgres(database):
+    old, new = (pod(database(password_generation=g))["metadata"]["annotations"] for g in (1, 2))
+
+    assert {key for key in new if new[key] != old.get(key)} == {"checksum/db-password"}
+
+
+def test_a_configured_password_is_the_one_of_the_server(deploy):
+    def program():
+        args = replace(ARGS, password=pulumi.Output.secret("configured"))
+        database = DatabaseContainer("db", args)
+        pulumi.export("password", database.password)
+        pulumi.export("host", database.host)
+
+    declaration = deploy(program)
+    assert secret_data(declaration, "db-password") == {"password": "configured"}
+    assert declaration.exports["password"].value == "configured"
+    assert declaration.exports["host"] == "db.airflow", "KEDA asks from another namespace"
+    assert not declaration.all("random:index/randomPassword:RandomPassword")
+
+
+def test_the_data_is_on_the_volume(database):
+    declaration = database()
+
+    claim = declaration.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
+    assert claim["resources"]["requests"]["storage"] == "9Gi"
+    data = "/var/lib/postgresql/data"
+    assert {"name": "data", "mountPath": data} in container(declaration)["volumeMounts"]
+    inside = environment(declaration)["PGDATA"]
+    assert inside.startswith(f"{data}/"), "the root of a volume holds lost+found"
+
+
+AIRFLOW = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
+KEDA = {
+    "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "keda-system"}},
+    "podSelector": {"matchLabels": {"app": "keda-operator"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "clients"), [(None, [AIRFLOW]), ("keda-system", [AIRFLOW, KEDA])]
+)
+def test_only_airflow_and_keda_where_it_scales_reach_postgres(database, namespace, clients):
+    policy = database(keda_namespace=namespace).one("kubernetes:networking.k8s.io/v1:NetworkPolicy")
+
+    (rule,) = policy.inputs["spec"]["ingress"]
+    assert rule["from"] == clients
+    assert rule["ports"] == [{"port": 5432, "protocol": "TCP"}]
+
+
+def test_postgres_is_ready_when_it_listens(database):
+    declaration = database()
+
+    ready = container(declaration)["readinessProbe"]["exec"]["command"]
+    assert ready == ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "airflow"]
+
+
+def test_postgres_is_the_same_as_on_rds_and_runs_as_the_user_of_its_image(database):
+    declaration = database()
+
+    assert container(declaration)["image"] == "postgres:16"
+    assert container(declaration)["resources"]["limits"]["memory"] == "512Mi"
+    security = pod(declaration)["spec"]["securityContext"]
+    assert (security["runAsUser"], security["fsGroup"]) == (999, 999)

@@ -1,0 +1,156 @@
+import shlex
+from dataclasses import replace
+
+import pulumi
+import pytest
+
+from components.kubernetes.redis import Redis, RedisArgs
+from settings.redis import RedisSettings
+from tests.unit.conftest import secret_data
+
+SERVER = "kubernetes:apps/v1:StatefulSet"
+CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
+ARGS = RedisArgs(
+    namespace="airflow", password=None, password_generation=1, settings=RedisSettings()
+)
+
+
+@pytest.fixture
+def redis(deploy):
+    def make(generation=1, **settings):
+        args = replace(ARGS, password_generation=generation, settings=RedisSettings(**settings))
+        return deploy(lambda: Redis("redis", args))
+
+    return make
+
+
+def pod(declaration):
+    return declaration.one(SERVER).inputs["spec"]["template"]
+
+
+def container(declaration):
+    (only,) = pod(declaration)["spec"]["containers"]
+    return only
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("appendonly", "yes", "the queue survives its pod"),
+        ("appendfsync", "everysec", "at most a second of it is lost"),
+        ("maxmemory-policy", "noeviction", "an evicted message is a lost task"),
+        ("maxmemory", "300mb", "more than the limit, and the kernel kills it"),
+        ("dir", "/data", "that is where the volume is"),
+        ("requirepass", "redis-password-1", "anybody could queue tasks"),
+    ],
+)
+def test_redis_is_configured_as_a_queue(redis, option, value, why):
+    text = secret_data(redis(memory_mb=300), "redis-config")["redis.conf"]
+
+    assert dict(map(shlex.split, text.splitlines()))[option] == value, why
+
+
+@pytest.mark.parametrize("password", ["two words", 'quo"te', "it's", "#"])
+def test_redis_understands_any_configured_password(deploy, password):
+    def program():
+        Redis("redis", replace(ARGS, password=pulumi.Output.secret(password)))
+
+    text = secret_data(deploy(program), "redis-config")["redis.conf"]
+    (line,) = [line for line in text.splitlines() if line.startswith("requirepass ")]
+    assert shlex.split(line) == ["requirepass", password], "Redis would not start"
+
+
+def test_redis_reads_that_configuration(redis):
+    declaration = redis()
+
+    assert container(declaration)["args"] == ["redis-server", "/etc/redis/redis.conf"]
+    assert {"name": "files-0", "mountPath": "/etc/redis", "readOnly": True} in container(
+        declaration
+    )["volumeMounts"]
+    (files,) = [v for v in pod(declaration)["spec"]["volumes"] if v["name"] == "files-0"]
+    assert files["secret"] == {
+        "secretName": "redis-config",
+        "items": [{"key": "redis.conf", "path": "redis.conf"}],
+    }
+
+
+def test_the_password_is_in_no_text_of_the_pod(redis):
+    declaration = redis()
+
+    password = secret_data(declaration, "redis-config")["password"]
+    assert password == "redis-password-1"
+    assert password not in str(declaration.one(SERVER).inputs)
+    assert "[secret]" not in str(declaration.one(SERVER).inputs)
+    assert container(declaration)["env"] == [
+        {
+            "name": "REDISCLI_AUTH",
+            "valueFrom": {"secretKeyRef": {"name": "redis-config", "key": "password"}},
+        }
+    ]
+
+
+def test_redis_may_fork_to_rewrite_its_log(redis):
+    memory = container(redis(memory_mb=300))["resources"]["limits"]["memory"]
+
+    assert memory == "664Mi", "twice maxmemory, and the server itself"
+
+
+def test_redis_is_ready_when_it_has_read_its_log_back(redis):
+    (shell, option, script) = container(redis())["readinessProbe"]["exec"]["command"]
+
+    assert (shell, option) == ("sh", "-c")
+    assert script == "redis-cli ping | grep -q PONG", "while it loads, ping says LOADING"
+
+
+def test_only_airflow_and_its_exporter_reach_redis(redis):
+    policy = redis().one("kubernetes:networking.k8s.io/v1:NetworkPolicy").inputs["spec"]
+
+    (rule,) = policy["ingress"]
+    assert rule["ports"] == [{"port": 6379, "protocol": "TCP"}]
+    assert rule["from"] == [
+        {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}},
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}},
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "prometheus-redis-exporter"}},
+        },
+    ]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_protected_queue_outlives_a_destroy(redis, protect):
+    assert redis(protect=protect).one(CLAIM).protect is protect
+
+
+def test_the_settings_size_the_volume(redis):
+    claim = redis(storage_gb=7).one(CLAIM).inputs
+
+    assert claim["spec"]["resources"]["requests"]["storage"] == "7Gi"
+
+
+def test_the_volume_belongs_to_the_user_of_the_image(redis):
+    declaration = redis()
+
+    security = pod(declaration)["spec"]["securityContext"]
+    assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == (999, 999, 999)
+    assert container(declaration)["image"].startswith("redis:7.2-")
+    assert {"name": "data", "mountPath": "/data"} in container(declaration)["volumeMounts"]
+
+
+def test_a_new_password_restarts_redis(redis):
+    old, new = (pod(redis(generation=g))["metadata"]["annotations"] for g in (1, 2))
+
+    changed = {key for key in new if new[key] != old.get(key)}
+    assert changed == {"checksum/redis-config"}
+
+
+def test_a_configured_password_is_the_one_of_the_server(deploy):
+    def program():
+        redis = Redis("redis", replace(ARGS, password=pulumi.Output.secret("configured")))
+        pulumi.export("password", redis.password)
+        pulumi.export("host", redis.host)
+
+    declaration = deploy(program)
+    assert secret_data(declaration, "redis-config")["password"] == "configured"
+    assert declaration.exports["password"].value == "configured"
+    assert declaration.exports["host"] == "redis"
+    assert not declaration.all("random:index/randomPassword:RandomPassword")

@@ -1,0 +1,279 @@
+from dataclasses import replace
+
+import pytest
+
+from components.kubernetes.stateful_server import Sidecar, StatefulServer, StatefulServerArgs
+
+CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
+SERVICE = "kubernetes:core/v1:Service"
+POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+SERVER = "kubernetes:apps/v1:StatefulSet"
+ARGS = StatefulServerArgs(
+    namespace="airflow",
+    image="example/server:1",
+    command=["serve"],
+    args=["--quiet"],
+    env=[{"name": "MODE", "value": "test"}],
+    port=1234,
+    user_id=70,
+    group_id=71,
+    data_path="/data",
+    storage_gb=3,
+    memory_mb=100,
+    ready=["is", "ready"],
+    files={"/etc/server": {"config_map": {"name": "server-config"}}},
+    annotations={"checksum/server-config": "abc"},
+    clients=[{"pod_selector": {"match_labels": {"may": "connect"}}}],
+)
+
+
+@pytest.fixture
+def server(deploy):
+    return lambda **args: deploy(lambda: StatefulServer("server", replace(ARGS, **args)))
+
+
+def template(declaration):
+    return declaration.one(SERVER).inputs["spec"]["template"]
+
+
+def container(declaration):
+    (only,) = template(declaration)["spec"]["containers"]
+    return only
+
+
+def test_only_its_clients_reach_it_and_only_on_its_port(server):
+    spec = server().one(POLICY).inputs["spec"]
+
+    assert spec["policyTypes"] == ["Ingress"]
+    assert spec["ingress"] == [
+        {
+            "from": [{"podSelector": {"matchLabels": {"may": "connect"}}}],
+            "ports": [{"port": 1234, "protocol": "TCP"}],
+        }
+    ]
+
+
+def test_service_and_policy_mean_its_pod_and_no_other(server):
+    declaration = server()
+
+    own = {"app.kubernetes.io/name": "server"}
+    assert declaration.one(SERVICE).inputs["spec"]["selector"] == own
+    assert declaration.one(POLICY).inputs["spec"]["podSelector"] == {"matchLabels": own}
+    assert declaration.one(SERVER).inputs["spec"]["selector"] == {"matchLabels": own}
+    assert own.items() <= template(declaration)["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("kind", [CLAIM, SERVICE, POLICY, SERVER])
+def test_everything_has_its_name_in_its_namespace(server, kind):
+    metadata = server().one(kind).inputs["metadata"]
+
+    assert (metadata["name"], metadata["namespace"]) == ("server", "airflow")
+    assert metadata["labels"] == {
+        "app.kubernetes.io/name": "server",
+        "app.kubernetes.io/part-of": "airflow-platform",
+    }
+
+
+def test_it_answers_under_its_name(server):
+    declaration = server()
+
+    assert declaration.one(SERVICE).inputs["spec"]["ports"] == [{"port": 1234}]
+    assert declaration.one(SERVER).inputs["spec"]["serviceName"] == "server"
+    assert container(declaration)["ports"] == [{"containerPort": 1234}]
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_a_protected_volume_outlives_a_destroy(server, protect):
+    assert server(protect=protect).one(CLAIM).protect is protect
+
+
+def test_its_data_is_on_the_volume(server):
+    declaration = server()
+
+    claim = declaration.one(CLAIM).inputs
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "3Gi"}},
+    }
+    (data,) = [v for v in template(declaration)["spec"]["volumes"] if v["name"] == "data"]
+    assert data["persistentVolumeClaim"] == {"claimName": "server"}
+    assert {"name": "data", "mountPath": "/data"} in container(declaration)["volumeMounts"]
+    assert declaration.one(CLAIM).urn in declaration.one(SERVER).depends_on
+
+
+def test_nobody_waits_for_a_volume_that_waits_for_its_pod(server):
+    annotations = server().one(CLAIM).inputs["metadata"]["annotations"]
+
+    assert annotations == {"pulumi.com/skipAwait": "true"}
+
+
+def test_two_pods_never_share_the_volume(server):
+    assert server().one(SERVER).inputs["spec"]["replicas"] == 1
+
+
+def test_the_pod_meets_pod_security_restricted(server):
+    assert template(server())["spec"]["securityContext"] == {
+        "runAsNonRoot": True,
+        "runAsUser": 70,
+        "runAsGroup": 71,
+        "fsGroup": 71,
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def test_the_container_cannot_gain_privileges(server):
+    assert container(server())["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_the_pod_knows_nothing_of_the_cluster(server):
+    spec = template(server())["spec"]
+
+    assert spec["automountServiceAccountToken"] is False
+    assert spec["enableServiceLinks"] is False
+
+
+def test_it_gets_the_memory_that_it_may_use(server):
+    assert container(server())["resources"] == {
+        "requests": {"cpu": "50m", "memory": "100Mi"},
+        "limits": {"memory": "100Mi"},
+    }
+
+
+def test_it_runs_what_it_is_told(server):
+    wanted = {
+        "name": "server",
+        "image": "example/server:1",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["serve"],
+        "args": ["--quiet"],
+        "env": [{"name": "MODE", "value": "test"}],
+    }
+
+    found = container(server())
+    assert {key: found[key] for key in wanted} == wanted
+
+
+def test_it_is_ready_when_it_says_so(server):
+    probe = container(server())["readinessProbe"]
+
+    assert probe["exec"] == {"command": ["is", "ready"]}
+    assert (probe["periodSeconds"], probe["timeoutSeconds"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("after_start", "lifecycle"),
+    [(["sh", "-c", "x"], {"postStart": {"exec": {"command": ["sh", "-c", "x"]}}}), (None, None)],
+    ids=["asked", "unasked"],
+)
+def test_a_command_runs_after_each_start_when_asked(server, after_start, lifecycle):
+    assert container(server(after_start=after_start)).get("lifecycle") == lifecycle
+
+
+def test_files_are_mounted_where_they_are_asked_for_read_only(server):
+    files = {
+        "/one": {"config_map": {"name": "first"}},
+        "/two": {"secret": {"secret_name": "second"}},
+    }
+    declaration = server(files=files)
+
+    volumes = {v.pop("name"): v for v in template(declaration)["spec"]["volumes"]}
+    mounts = {m["mountPath"]: m for m in container(declaration)["volumeMounts"]}
+    assert volumes[mounts["/one"]["name"]] == {"configMap": {"name": "first"}}
+    assert volumes[mounts["/two"]["name"]] == {"secret": {"secretName": "second"}}
+    assert mounts["/one"]["readOnly"] is mounts["/two"]["readOnly"] is True
+
+
+def test_it_restarts_with_its_secrets_and_is_not_moved_to_save_a_node(server):
+    assert template(server())["metadata"]["annotations"] == {
+        "checksum/server-config": "abc",
+        "karpenter.sh/do-not-disrupt": "true",
+    }
+
+
+SIDECAR = Sidecar(
+    name="sync",
+    image="example/sync:2",
+    command=["sync"],
+    args=["--often"],
+    env=[{"name": "FROM", "value": "there"}],
+    port=4321,
+    memory_mb=50,
+    files={"/etc/sync": {"secret": {"secret_name": "login"}}},
+    clients=[{"pod_selector": {"match_labels": {"may": "measure"}}}],
+)
+
+
+@pytest.fixture
+def with_sidecar(server):
+    declaration = server(sidecars=[SIDECAR])
+    first, second = template(declaration)["spec"]["containers"]
+    return declaration, first, second
+
+
+def test_a_sidecar_runs_what_it_is_told_beside_the_server(with_sidecar):
+    _, first, second = with_sidecar
+
+    assert first["name"] == "server"
+    wanted = {
+        "name": "sync",
+        "image": "example/sync:2",
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sync"],
+        "args": ["--often"],
+        "env": [{"name": "FROM", "value": "there"}],
+        "ports": [{"containerPort": 4321}],
+    }
+    assert {key: second[key] for key in wanted} == wanted
+    assert second["resources"]["limits"] == {"memory": "50Mi"}
+    assert second["securityContext"] == first["securityContext"]
+
+
+def test_a_sidecar_shares_the_volume_and_keeps_its_own_files(with_sidecar):
+    declaration, first, second = with_sidecar
+
+    assert {"name": "data", "mountPath": "/data"} in second["volumeMounts"]
+    volumes = {v.pop("name"): v for v in template(declaration)["spec"]["volumes"]}
+    (mount,) = [m for m in second["volumeMounts"] if m["mountPath"] == "/etc/sync"]
+    assert volumes[mount["name"]] == {"secret": {"secretName": "login"}}
+    assert mount["readOnly"] is True
+    assert "/etc/sync" not in [m["mountPath"] for m in first["volumeMounts"]]
+    assert "/etc/server" not in [m["mountPath"] for m in second["volumeMounts"]]
+
+
+@pytest.mark.parametrize(("read_only", "mounted"), [(False, None), (True, True)])
+def test_a_sidecar_that_only_reads_cannot_write_to_the_volume(server, read_only, mounted):
+    declaration = server(sidecars=[replace(SIDECAR, read_only=read_only)])
+
+    volumes = [
+        [m.get("readOnly") for m in c["volumeMounts"] if m["name"] == "data"]
+        for c in template(declaration)["spec"]["containers"]
+    ]
+    assert volumes == [[None], [mounted]]
+
+
+def test_a_port_without_clients_is_closed(server):
+    declaration = server(sidecars=[replace(SIDECAR, clients=[])])
+
+    (rule,) = declaration.one(POLICY).inputs["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 1234, "protocol": "TCP"}], "no source would mean every source"
+
+
+def test_each_port_has_clients_of_its_own(with_sidecar):
+    first, second = with_sidecar[0].one(POLICY).inputs["spec"]["ingress"]
+
+    assert first["ports"] == [{"port": 1234, "protocol": "TCP"}]
+    assert second == {
+        "from": [{"podSelector": {"matchLabels": {"may": "measure"}}}],
+        "ports": [{"port": 4321, "protocol": "TCP"}],
+    }
+
+
+def test_a_deployment_waits_for_the_pod_as_long_as_it_is_told(server, wire):
+    server(ready_minutes=7)
+
+    timeouts = wire["server-server"].customTimeouts
+    assert (timeouts.create, timeouts.update) == ("7m", "7m")

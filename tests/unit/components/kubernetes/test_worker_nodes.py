@@ -1,0 +1,102 @@
+import pytest
+import yaml
+
+from components.airflow.values import worker_sets
+from components.kubernetes.worker_nodes import WorkerNodes, WorkerNodesArgs
+from ops.stack_files import ROOT
+from settings.workers import WorkerSettings
+
+POOL = "kubernetes:karpenter.sh/v1:NodePool"
+TAINT = {"key": "airflow-platform/nodes", "value": "workers", "effect": "NoSchedule"}
+
+
+@pytest.fixture
+def pool(deploy):
+    def make(**settings):
+        args = WorkerNodesArgs(queues={"default": WorkerSettings(**settings)})
+        return deploy(lambda: WorkerNodes("nodes", args)).one(POOL).inputs["spec"]
+
+    return make
+
+
+def requirement(pool, key):
+    (found,) = [r for r in pool["template"]["spec"]["requirements"] if r["key"] == key]
+    assert found["operator"] == "In"
+    return found["values"]
+
+
+@pytest.mark.parametrize(
+    ("spot", "capacity"), [(True, ["spot", "on-demand"]), (False, ["on-demand"])]
+)
+def test_spot_nodes_come_only_when_asked_and_never_alone(pool, spot, capacity):
+    assert requirement(pool(spot=spot), "karpenter.sh/capacity-type") == capacity
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_nodes_have_the_processor_that_the_queue_asks_for(pool, architecture):
+    assert requirement(pool(architecture=architecture), "kubernetes.io/arch") == [architecture]
+
+
+def test_every_queue_has_nodes_that_no_other_queue_uses(deploy):
+    queues = {
+        "default": WorkerSettings(),
+        "etl": WorkerSettings(spot=True, architecture="arm64", grace_seconds=60),
+    }
+    declaration = deploy(lambda: WorkerNodes("nodes", WorkerNodesArgs(queues=queues)))
+    sets = {each["queue"]: each for each in worker_sets(queues, own_nodes=True)}
+
+    pools = {r.name: r.inputs for r in declaration.all(POOL)}
+    assert list(pools) == ["nodes-pool", "nodes-pool-etl"]
+    default, etl = (p["spec"] for p in pools.values())
+    assert pools["nodes-pool-etl"]["metadata"]["name"] == "airflow-workers-etl"
+    assert requirement(default, "karpenter.sh/capacity-type") == ["on-demand"]
+    assert requirement(etl, "karpenter.sh/capacity-type") == ["spot", "on-demand"]
+    assert requirement(etl, "kubernetes.io/arch") == ["arm64"]
+    assert etl["template"]["spec"]["terminationGracePeriod"] == "360s"
+    for spec, queue in ((default, "default"), (etl, "etl")):
+        assert spec["template"]["spec"]["taints"] == sets[queue]["tolerations"]
+        assert spec["template"]["metadata"]["labels"] == sets[queue]["nodeSelector"]
+    assert sets["default"]["tolerations"] != sets["etl"]["tolerations"]
+
+
+def test_nodes_run_the_image_and_have_no_odd_size(pool):
+    assert requirement(pool(), "kubernetes.io/arch") == ["amd64"]
+    assert requirement(pool(), "eks.amazonaws.com/instance-category") == ["c", "m", "r"]
+
+
+@pytest.mark.parametrize(("grace_seconds", "node"), [(30, "330s"), (7200, "7500s")])
+def test_a_node_waits_for_the_tasks_on_it(pool, grace_seconds, node):
+    spec = pool(grace_seconds=grace_seconds)["template"]["spec"]
+
+    assert spec["terminationGracePeriod"] == node, "longer than its workers take"
+
+
+def test_workers_and_only_workers_go_to_these_nodes(pool):
+    template = pool()["template"]
+    values = yaml.safe_load((ROOT / "values" / "aws.yaml").read_text())
+    (workers,) = worker_sets({"default": WorkerSettings()}, own_nodes=True)
+
+    assert template["spec"]["taints"] == [TAINT] == workers["tolerations"]
+    assert template["metadata"]["labels"] == workers["nodeSelector"]
+    others = [p for p in values.values() if isinstance(p, dict) and "tolerations" in p]
+    assert others == []
+
+
+def test_empty_nodes_go(pool):
+    assert pool()["disruption"] == {
+        "consolidationPolicy": "WhenEmptyOrUnderutilized",
+        "consolidateAfter": "60s",
+    }
+
+
+def test_eks_makes_the_nodes(deploy):
+    args = WorkerNodesArgs(queues={"default": WorkerSettings()})
+    inputs = deploy(lambda: WorkerNodes("nodes", args)).one(POOL).inputs
+
+    assert inputs["metadata"]["name"] == "airflow-workers"
+    assert inputs["metadata"]["labels"] == {"app.kubernetes.io/part-of": "airflow-platform"}
+    assert inputs["spec"]["template"]["spec"]["nodeClassRef"] == {
+        "group": "eks.amazonaws.com",
+        "kind": "NodeClass",
+        "name": "default",
+    }

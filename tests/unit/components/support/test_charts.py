@@ -1,0 +1,40 @@
+import pytest
+
+from components.support.charts import chart_reference
+from settings.versions import Chart
+
+CHART = Chart(name="keda", version="2.17.2", repository="https://kedacore.github.io/charts")
+
+
+def reference(source):
+    found = chart_reference(CHART, source)
+    options = found.pop("repository_opts", None)
+    return {**found, "repo": options and options.repo}
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        (
+            None,
+            {
+                "chart": "keda",
+                "version": "2.17.2",
+                "repo": "https://kedacore.github.io/charts",
+            },
+        ),
+        (
+            "https://mirror.example/helm",
+            {"chart": "keda", "version": "2.17.2", "repo": "https://mirror.example/helm"},
+        ),
+        (
+            "oci://registry.example/charts/",
+            {"chart": "oci://registry.example/charts/keda", "version": "2.17.2", "repo": None},
+        ),
+        ("charts", {"chart": "charts/keda-2.17.2.tgz", "repo": None}),
+        ("/srv/charts/", {"chart": "/srv/charts/keda-2.17.2.tgz", "repo": None}),
+    ],
+    ids=["its project", "mirror", "registry", "directory", "directory with a slash"],
+)
+def test_a_chart_comes_from_where_the_settings_say_at_its_pinned_version(source, wanted):
+    assert reference(source) == wanted

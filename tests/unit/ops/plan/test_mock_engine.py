@@ -1,0 +1,287 @@
+import json
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_eks as eks
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+import pytest
+from pulumi.runtime.config import is_config_secret
+
+from ops.plan.mock_engine import Secret
+
+VPC = "aws:ec2/vpc:Vpc"
+GATEWAY = "aws:ec2/internetGateway:InternetGateway"
+CONFIG = "kubernetes:core/v1:ConfigMap"
+PROVIDER = "pulumi:providers:kubernetes"
+BOX = "test:index:Box"
+REGION = "aws:index/getRegion:getRegion"
+
+
+class Box(pulumi.ComponentResource):
+    def __init__(self, name, opts=None):
+        super().__init__(BOX, name, None, opts)
+
+
+def generated(name="login"):
+    return random.RandomPassword(name, length=32, keepers={"generation": "1"}).result
+
+
+def test_a_generated_password_is_secret_and_known_to_tests(deploy):
+    exports = deploy(lambda: pulumi.export("password", generated())).exports
+
+    assert exports == {"password": Secret("login-1")}
+
+
+@pytest.mark.parametrize(
+    ("derive", "value"),
+    [
+        (lambda word: pulumi.Output.concat("redis://:", word), "redis://:login-1"),
+        (lambda word: pulumi.Output.format("{}!", word), "login-1!"),
+        (lambda word: word.apply(lambda known: known.upper()), "LOGIN-1"),
+        (lambda word: pulumi.Output.all("a", word).apply(",".join), "a,login-1"),
+    ],
+)
+def test_what_is_made_of_a_secret_is_secret(deploy, derive, value):
+    def program():
+        k8s.core.v1.ConfigMap("config", data={"open": "yes", "word": derive(generated())})
+
+    data = deploy(program).one(CONFIG).inputs["data"]
+    assert data["word"] == Secret(value)
+
+
+def test_a_configured_secret_stays_secret(deploy):
+    def program():
+        config = pulumi.Config()
+        pulumi.export("token", config.require_secret("token"))
+        pulumi.export("region", config.require("region"))
+        pulumi.export("marked", [is_config_secret(key) for key in given])
+
+    given = {"airflow-platform:token": "hunter2", "airflow-platform:region": "eu-west-1"}
+    exports = deploy(program, config=given, secret_keys=["airflow-platform:token"]).exports
+    assert exports == {
+        "token": Secret("hunter2"),
+        "region": "eu-west-1",
+        "marked": [True, False],
+    }
+
+
+def test_a_secret_prints_as_a_mark_however_deep_it_lies():
+    assert repr({"data": [Secret("hunter2")]}) == "{'data': [[secret]]}"
+    assert f"{Secret('hunter2')}" == "[secret]"
+
+
+def test_of_a_secret_map_the_keys_are_known_and_the_values_are_not(deploy):
+    secret = deploy(lambda: k8s.core.v1.Secret("s", string_data={"password": "hunter2"})).one(
+        "kubernetes:core/v1:Secret"
+    )
+
+    assert secret.inputs["stringData"] == {"password": Secret("hunter2")}
+
+
+def test_inputs_are_recorded_as_the_program_gave_them(deploy):
+    def program():
+        k8s.apiextensions.CustomResource(
+            "custom",
+            api_version="example.com/v1",
+            kind="Custom",
+            spec={"whole": 3, "half": 0.5, "on": True, "list": [1, {"deep": 2}], "text": "3"},
+        )
+
+    spec = deploy(program).one("kubernetes:example.com/v1:Custom").inputs["spec"]
+    assert spec == {"whole": 3, "half": 0.5, "on": True, "list": [1, {"deep": 2}], "text": "3"}
+    assert json.dumps(spec["whole"]) == "3", "3.0 replicas would puzzle a reader"
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_protection_is_recorded(deploy, keep):
+    opts = pulumi.ResourceOptions(protect=keep, delete_before_replace=keep)
+    vpc = deploy(lambda: aws.ec2.Vpc("vpc", opts=opts)).one(VPC)
+
+    assert vpc.protect is keep
+    assert vpc.delete_before_replace is keep
+
+
+def test_the_parent_is_recorded_and_knows_its_children(deploy):
+    def program():
+        inside = pulumi.ResourceOptions(parent=Box("box"))
+        for name in ("b", "c", "a"):
+            aws.ec2.Vpc(name, opts=inside)
+        aws.ec2.Vpc("outside")
+
+    declaration = deploy(program)
+    box = declaration.one(BOX)
+    assert [child.name for child in declaration.children(box.urn)] == ["a", "b", "c"]
+    assert declaration.one(VPC, "a").parent == box.urn
+    assert declaration.one(VPC, "outside").parent == box.parent, "both stand in the stack"
+
+
+def test_the_provider_is_recorded_and_children_inherit_it(deploy):
+    def program():
+        provider = k8s.Provider("way-in", context="kind-airflow")
+        box = Box("box", pulumi.ResourceOptions(provider=provider))
+        k8s.core.v1.ConfigMap("inside", data={}, opts=pulumi.ResourceOptions(parent=box))
+        k8s.core.v1.ConfigMap("stray", data={})
+
+    declaration = deploy(program)
+    way_in = declaration.one(PROVIDER)
+    assert declaration.one(CONFIG, "inside").provider.startswith(f"{way_in.urn}::")
+    assert declaration.one(CONFIG, "stray").provider == ""
+
+
+def test_dependencies_are_recorded_whether_written_out_or_implied(deploy):
+    def program():
+        first = aws.ec2.Vpc("first")
+        second = aws.ec2.Vpc("second")
+        opts = pulumi.ResourceOptions(depends_on=[second])
+        aws.ec2.InternetGateway("gateway", vpc_id=first.id, opts=opts)
+
+    declaration = deploy(program)
+    gateway = declaration.one(GATEWAY)
+    assert gateway.depends_on == {
+        declaration.one(VPC, "first").urn,
+        declaration.one(VPC, "second").urn,
+    }
+    assert gateway.inputs["vpcId"] == "first-id"
+
+
+def test_a_resource_that_a_remote_component_is_given_is_a_dependency(deploy):
+    def program():
+        role = aws.iam.Role("role", assume_role_policy="{}")
+        eks.Cluster("eks", service_role=role)
+
+    declaration = deploy(program)
+    role = declaration.one("aws:iam/role:Role").urn
+    assert role in declaration.one("eks:index:Cluster").depends_on
+
+
+def test_waiting_follows_parents_providers_and_dependencies_to_their_end(deploy):
+    def program():
+        kms = aws.kms.Key("key")
+        box = Box("box", pulumi.ResourceOptions(depends_on=[kms]))
+        in_box = pulumi.ResourceOptions(parent=box)
+        vpc = aws.ec2.Vpc("vpc")
+        gateway = aws.ec2.InternetGateway("gateway", vpc_id=vpc.id)
+        provider = k8s.Provider("way-in", context=gateway.id, opts=in_box)
+        inside = pulumi.ResourceOptions(provider=provider)
+        config = k8s.core.v1.ConfigMap("config", data={}, opts=inside)
+        last = pulumi.ResourceOptions(parent=Box("other"), depends_on=[config])
+        k8s.core.v1.ConfigMap("last", data={}, opts=last)
+        aws.ec2.Vpc("unrelated")
+
+    declaration = deploy(program)
+
+    def waits_for(name):
+        urns = declaration.waits_for(declaration.one(CONFIG, name).urn)
+        return {declaration.resources[urn].name for urn in urns}
+
+    before_config = {"way-in", "gateway", "vpc", "box", "key"}
+    assert waits_for("config") == before_config
+    assert waits_for("last") == {"other", "config"} | before_config
+
+
+def test_exports_are_recorded_and_the_last_run_has_only_its_own(deploy):
+    deploy(lambda: pulumi.export("old", "1"))
+    exports = deploy(lambda: pulumi.export("new", {"deep": [1, generated()]})).exports
+
+    assert exports == {"new": {"deep": [1, Secret("login-1")]}}
+
+
+def test_an_eks_cluster_hands_out_the_cluster_that_it_makes(deploy):
+    def program():
+        cluster = eks.Cluster("eks")
+        group = cluster.eks_cluster.vpc_config.cluster_security_group_id
+        aws.eks.Addon("addon", cluster_name=cluster.eks_cluster.name, addon_name="metrics-server")
+        pulumi.export("group", group)
+
+    declaration = deploy(program)
+    addon = declaration.one("aws:eks/addon:Addon")
+    assert addon.inputs["clusterName"] == "eks"
+    assert declaration.exports == {"group": "eks-cluster-security-group"}
+    assert declaration.one("eks:index:Cluster").urn in declaration.waits_for(addon.urn)
+
+
+def test_a_look_up_that_was_foreseen_is_answered(deploy):
+    def program():
+        zones = aws.get_availability_zones_output(state="available")
+        aws.ec2.Subnet("subnet", vpc_id="vpc-1", availability_zone=zones.names[1])
+
+    subnet = deploy(program).one("aws:ec2/subnet:Subnet")
+    assert subnet.inputs["availabilityZone"] == "eu-west-1b"
+
+
+@pytest.mark.parametrize(
+    "look_up", [aws.get_region, lambda: pulumi.export("region", aws.get_region_output().name)]
+)
+def test_a_look_up_that_nobody_foresaw_fails_by_name(deploy, look_up):
+    with pytest.raises(KeyError, match=REGION):
+        deploy(lambda: look_up() and None)
+
+
+def test_two_resources_of_one_type_and_name_fail(deploy):
+    with pytest.raises(ValueError, match=r"two resources are named urn:.*:Vpc::vpc$"):
+        deploy(lambda: aws.ec2.Vpc("vpc") and aws.ec2.Vpc("vpc") and None)
+
+
+def test_one_name_may_stand_for_two_types(deploy):
+    declaration = deploy(lambda: aws.ec2.Vpc("x") and aws.ec2.InternetGateway("x") and None)
+
+    assert {r.type for r in declaration.resources.values()} == {VPC, GATEWAY}
+
+
+def test_a_run_leaves_the_stack_of_its_caller_alone(deploy):
+    before = pulumi.get_stack()
+    deploy(lambda: pulumi.export("stack", pulumi.get_stack()), stack="inside")
+
+    assert pulumi.get_stack() == before != "inside"
+
+
+def fail_while_declaring():
+    aws.ec2.Vpc("left-over")
+    raise LookupError("boom")
+
+
+def fail_in_an_apply():
+    aws.ec2.Vpc("left-over").id.apply(lambda _: {}["boom"])
+
+
+def fail_by_a_mistake_of_the_user():
+    aws.ec2.Vpc("left-over")
+    pulumi.export("left-over", pulumi.Config().require("boom"))
+
+
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [
+        (fail_while_declaring, LookupError),
+        (fail_in_an_apply, KeyError),
+        (fail_by_a_mistake_of_the_user, pulumi.RunError),
+    ],
+)
+def test_a_program_that_fails_raises_and_leaves_nothing_behind(deploy, program, error):
+    with pytest.raises(error, match="boom"):
+        deploy(program, stack="broken", config={"airflow-platform:other": "1"})
+
+    def sound():
+        aws.ec2.Vpc("vpc")
+        pulumi.export("stack", pulumi.get_stack())
+        pulumi.export("other", pulumi.Config().get("other") or "gone")
+
+    declaration = deploy(sound, stack="sound")
+    assert [r.name for r in declaration.resources.values()] == ["vpc"]
+    assert declaration.exports == {"stack": "sound", "other": "gone"}
+
+
+@pytest.mark.parametrize(("names", "count"), [([], 0), (["a", "b"], 2)])
+def test_asking_for_the_only_resource_fails_unless_there_is_one(deploy, names, count):
+    declaration = deploy(lambda: [aws.ec2.Vpc(name) for name in names] and None)
+
+    with pytest.raises(LookupError, match=f"^{count} of {VPC}"):
+        declaration.one(VPC)
+
+
+def test_one_of_many_is_found_by_its_name(deploy):
+    declaration = deploy(lambda: [aws.ec2.Vpc(name) for name in "abc"] and None)
+
+    assert declaration.one(VPC, "b").name == "b"
+    assert {r.name for r in declaration.all(VPC)} == {"a", "b", "c"}

@@ -1,0 +1,616 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pulumi
+import pytest
+import yaml
+
+from ops import stack_files
+from ops.__main__ import main
+from ops.plan import fake_cloud, report, values
+
+ROOT = Path(__file__).parents[4]
+SETTINGS = "airflow-platform:settings"
+
+
+@pytest.fixture
+def plan(monkeypatch, capsys):
+    """Run the command: its exit code, and what it prints."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ops", "plan", *arguments])
+        code = main()
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def committed_plan(plan, stack, monkeypatch):
+    """The same for a committed stack, whose program other tests have run already."""
+
+    def run(name, *form):
+        made = stack(name)
+        monkeypatch.setattr(stack_files, "run_stack", {name: made}.__getitem__)
+        return plan("--stack", name, *form)
+
+    return run
+
+
+@pytest.fixture
+def stack_file(monkeypatch, tmp_path):
+    """A checkout that has one stack of its own, `mine`; returns what writes its file."""
+    for name in ("Pulumi.yaml", "__main__.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    monkeypatch.setattr(stack_files, "ROOT", tmp_path)
+    path = tmp_path / "Pulumi.mine.yaml"
+
+    def write(given):
+        if isinstance(given, bytes):
+            path.write_bytes(given)
+        else:
+            path.write_text(given if isinstance(given, str) else yaml.safe_dump(given))
+        return path
+
+    return write
+
+
+def config_of(stack):
+    return yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+
+
+FACTS = {
+    "local": [
+        "kubernetes cluster-kubernetes  context kind-airflow",
+        "StatefulSet database-server  image postgres:16, replicas 1",
+        "StatefulSet git-server-server  image apache/airflow:3.2.2, replicas 1",
+        "dags.gitSync.repo: git://dag-relay:9418/dags.git",
+        "StatefulSet dag-relay-server  image apache/airflow:3.2.2, replicas 1",
+        "default: 1 to 3 workers by CPU, each 4 tasks, 0.5 CPU, 2048 MiB; at most 12 slots, 1.5 CPU, "
+        "6 GiB, 15 database connections; nodes of the cluster; 30 s to finish",
+        "config.celery.worker_concurrency: 4",
+        "worker slots: 12 of 12 (3 workers x 4 tasks; parallelism 12 x 1 scheduler(s))",
+        "database connections: 90 of 200 (every pool full; about 25 when every slot has a task; "
+        "max_connections of the database)",
+    ],
+    "dev": [
+        "endpointPublicAccess yes, publicAccessCidrs [203.0.113.0/24]",
+        "instanceClass db.t4g.medium",
+        "multiAz no, storageEncrypted yes, publiclyAccessible no",
+        "Bucket logs-bucket  forceDestroy yes",
+        "default: 1 to 4 workers by waiting tasks, each 8 tasks",
+        "own nodes, spot or on-demand, amd64, 1 or more for 4.08 CPU and 12.375 GiB with sidecars; "
+        "120 s to finish",
+        "Job airflow-keda-role-job  image apache/airflow:3.2.2",
+        "Warnings: none",
+        "worker slots: 32 of 32 (4 workers x 8 tasks; parallelism 32 x 1 scheduler(s))",
+        "database connections: 113 of 405 (",
+    ],
+    "staging": [
+        "publicAccessCidrs [203.0.113.0/24]",
+        "multiAz yes, storageEncrypted yes, publiclyAccessible no",
+        "worker slots: 64 of 64 (8 workers x 8 tasks; parallelism 64 x 1 scheduler(s))",
+        "database connections: 149 of 811 (",
+    ],
+    "prod": [
+        "Instance database-instance [protected]  ",
+        "Key cluster-secrets [protected]  ",
+        "Cluster cluster-eks [protected]  version 1.35, authenticationMode API, "
+        "endpointPublicAccess no, enabledClusterLogTypes",
+        "Bucket logs-bucket [protected]  forceDestroy no",
+        "PersistentVolumeClaim redis-data [protected]  storage 10Gi",
+        "backupRetentionPeriod 14, deletionProtection yes",
+        "IngressClassParams load-balancer-parameters  scheme internal",
+        "Secret redis-config  name redis-config, stringData {",
+        "Release airflow-release  chart airflow, version 1.22.0, namespace airflow",
+        "executor: CeleryExecutor",
+        "dags.gitSync.subPath: dags",
+        "at most 160 slots, 40 CPU, 120 GiB, 180 database connections; own nodes, on-demand, amd64, "
+        "1 or more for 40.4 CPU and 121.875 GiB with sidecars; 7200 s to finish",
+        "scheduler.replicas: 2",
+        "config.api.base_url: https://airflow.example.com",
+        "config.logging.remote_base_log_folder: s3://logs-bucket",
+        "worker slots: 160 of 320 (20 workers x 8 tasks; parallelism 160 x 2 scheduler(s))",
+        "database connections: 317 of 811 (",
+    ],
+}
+PROTECTED = {
+    "local": set(),
+    "dev": set(),
+    "staging": set(),
+    "prod": {"database-instance", "cluster-eks", "cluster-secrets", "logs-bucket", "redis-data"},
+}
+
+
+def test_every_committed_stack_has_facts_to_check():
+    assert list(FACTS) == list(PROTECTED) == ["local", "dev", "staging", "prod"]
+    assert sorted(FACTS) == stack_files.stack_names()
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_the_plan_of_a_committed_stack_shows_what_a_person_asks_about(committed_plan, name):
+    code, out, err = committed_plan(name)
+
+    assert (code, err) == (0, "")
+    assert [fact for fact in FACTS[name] if fact not in out] == []
+    assert "Broken rules: none" in out.splitlines()
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_the_plan_shows_every_resource_once_and_marks_what_is_protected(stack, name):
+    declaration, settings = stack(name)
+
+    first, *lines = report.text(report.make(name, settings, declaration))
+    tree = [line.split("  ") for line in lines[: lines.index("")]]
+    shown = sorted(next(filter(None, line)).partition(" ")[2] for line in tree)
+    plain = sorted(r.name + " [protected]" * r.protect for r in declaration.resources.values())
+    assert first == f"{name}: {len(declaration.resources)} resources"
+    assert shown == plain
+    assert {r.name for r in declaration.resources.values() if r.protect} == PROTECTED[name]
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_the_plan_for_machines_is_json_with_the_same_facts(committed_plan, name):
+    def no_json(constant):
+        pytest.fail(f"{constant} is no JSON")
+
+    code, out, err = committed_plan(name, "--json")
+    made = json.loads(out, parse_constant=no_json)
+
+    assert (code, err) == (0, "")
+    assert (made["stack"], made["broken_rules"]) == (name, [])
+    assert {r["name"] for r in made["resources"] if r["protect"]} == PROTECTED[name]
+    assert made["chart_values"]["executor"] == "CeleryExecutor"
+    assert made["exports"]["dagsRepository"] == config_of(name)[SETTINGS]["dags"]["repo"]
+    for limit in made["limits"]:
+        fact = f"{limit['name']}: {limit['needed']} of {limit['available']} ("
+        assert any(line.startswith(fact) for line in FACTS[name])
+
+
+def test_machines_see_what_a_resource_waits_for_and_where_it_stands(committed_plan):
+    _, out, _ = committed_plan("prod", "--json")
+    resources = {r["urn"]: r for r in json.loads(out)["resources"]}
+    (release,) = [r for r in resources.values() if r["name"] == "airflow-release"]
+
+    assert resources[release["parent"]]["name"] == "airflow"
+    assert release["type"] == "kubernetes:helm.sh/v3:Release"
+    assert "airflow-secrets-metadata" in {resources[urn]["name"] for urn in release["depends_on"]}
+    assert release["inputs"]["version"] == "1.22.0"
+
+
+TWICE = """
+import sys
+from ops.__main__ import main
+for form in ([], ["--json"]):
+    sys.argv = ["ops", "plan", "--stack", "prod", *form]
+    main()
+    print(chr(0))
+"""
+
+
+@pytest.fixture(scope="module")
+def two_runs():
+    """The plan of prod, as text and as JSON, from two processes that hash texts differently."""
+    runs = [
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", TWICE],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    return [run.communicate()[0].split(chr(0)) for run in runs]
+
+
+@pytest.mark.parametrize(("form", "length"), [(0, 5_000), (1, 50_000)], ids=["text", "json"])
+def test_two_runs_print_the_same(two_runs, form, length):
+    first, second = (run[form] for run in two_runs)
+
+    assert len(first) > length, "the plan was printed"
+    assert first == second, "a diff of two plans must show what changed, and nothing else"
+
+
+SECRET_NAMES = [
+    *("fernet_key", "api_secret_key", "jwt_secret", "admin_password"),
+    *("database_password", "redis_password", "git_token", "git_ssh_key"),
+]
+TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"}}
+SSH = {
+    "repo": "git@github.com:example/dags.git",
+    "auth": {"kind": "ssh", "known_hosts": "github.com ssh-ed25519 AAAA"},
+}
+
+
+@pytest.fixture
+def printed(plan, monkeypatch):
+    """All that both forms of a plan print, and what the Kubernetes Secrets of that plan hold."""
+
+    def run(stack):
+        monkeypatch.setattr(stack_files, "run_stack", cache(stack_files.run_stack))
+        out = "".join(plan("--stack", stack, *form)[1] for form in ([], ["--json"]))
+        declaration, _ = stack_files.run_stack(stack)
+        secrets = declaration.all("kubernetes:core/v1:Secret")
+        return out, str([kept.value for s in secrets for kept in s.inputs["stringData"].values()])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("base", "dags"), [("local", SSH), ("prod", TOKEN)], ids=["local-ssh", "prod-token"]
+)
+def test_the_plan_shows_no_configured_secret(printed, stack_file, base, dags):
+    config = config_of(base)
+    config[SETTINGS]["dags"] = dags
+    for name in SECRET_NAMES:
+        config[f"airflow-platform:{name}"] = {"secure": "v1:cipher"}
+    stack_file({"config": config})
+
+    out, hidden = printed("mine")
+
+    assert "decrypted-" in hidden, "the secrets went into the program"
+    assert "decrypted-" not in out
+    assert out.count("[secret]") > 10
+
+
+@pytest.mark.parametrize("stack", ["local", "prod"])
+def test_the_plan_shows_no_generated_secret(printed, monkeypatch, stack):
+    kind = "random:index/randomPassword:RandomPassword"
+    monkeypatch.setitem(fake_cloud.COMPUTED, kind, lambda *_: {"result": "canary"})
+
+    out, hidden = printed(stack)
+
+    assert hidden.count("canary") > 5, "the secrets went into the program"
+    assert "canary" not in out
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_a_broken_rule_is_listed_and_fails_the_command(plan, stack_file, form):
+    config = config_of("prod")
+    config["aws:defaultTags"]["tags"]["stack"] = "mine"
+    program = stack_file({"config": config}).with_name("__main__.py")
+    stray = 'import pulumi_kubernetes as k8s\nk8s.core.v1.ConfigMap("stray", data={})\n'
+    program.write_text(program.read_text() + stray)
+
+    code, out, err = plan("--stack", "mine", *form)
+
+    assert (code, err) == (1, "")
+    assert (
+        "kubernetes-has-one-way-in: stray: provider is the ambient one. It would go wherever" in out
+    )
+    if not form:
+        assert "Broken rules: 1" in out.splitlines()
+
+
+WORKERS = f"config: {{{SETTINGS}: {{workers: %s}}}}"
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ("config: [", "Pulumi.mine.yaml: is not YAML"),
+        (
+            f"config:\n  {SETTINGS}:\n    queues:\n      etl: {{max: 1}}\n      etl: {{max: 2}}\n",
+            f"  {SETTINGS}.queues.etl: stands in line 4 and in line 5; keep one",
+        ),
+        (
+            "config: {a: 1}\nconfig: {}",
+            "Pulumi.mine.yaml:\n  config: stands in line 1 and in line 2",
+        ),
+        ("\tconfig:", "Pulumi.mine.yaml: is not YAML"),
+        ("config: !!python/object:os.system {}", "Pulumi.mine.yaml: is not YAML"),
+        ("", f"Pulumi.mine.yaml:\n  {SETTINGS}.cluster: is required"),
+        ("config:", f"{SETTINGS}.dags: is required"),
+        (f"config: {{{SETTINGS}: [1]}}", SETTINGS),
+        (f"config: {{{SETTINGS}: text}}", SETTINGS),
+        (f"config: {{{SETTINGS}: {{secure: v1:cipher}}}}", SETTINGS),
+        (WORKERS % "{maks: 3}", f"  {SETTINGS}.workers.maks: is not a known setting"),
+        (WORKERS % "{1: 3}", f"{SETTINGS}.workers.1: is not a known setting"),
+        (WORKERS % "{max: .inf}", f"{SETTINGS}.workers.max: Input should be a valid integer"),
+        (WORKERS % "[]", f"{SETTINGS}.workers: Input should be a valid dictionary"),
+        (WORKERS % "{max: 2024-01-01}", "Pulumi.mine.yaml"),
+        ("config: {airflow-platform:admin_pasword: x}", "admin_pasword: is not a known key"),
+        ("text", "Pulumi.mine.yaml"),
+        ("[1]", "Pulumi.mine.yaml"),
+        ("config: text", "Pulumi.mine.yaml"),
+        ("config: [1]", "Pulumi.mine.yaml"),
+        ("config: {a: ä}".encode("latin-1"), "Pulumi.mine.yaml"),
+    ],
+)
+def test_a_broken_stack_file_is_one_message_for_its_author(plan, stack_file, given, complaint):
+    stack_file(given)
+
+    code, out, err = plan("--stack", "mine")
+    assert (code, out) == (1, "")
+    assert complaint in err
+    assert "Traceback" not in err
+
+
+def test_a_mistake_between_sections_stops_the_plan_as_well(plan, stack_file):
+    config = config_of("prod")
+    config[SETTINGS]["workers"]["max"] = 500
+    stack_file({"config": config})
+
+    code, _, err = plan("--stack", "mine")
+    assert code == 1
+    assert f"{SETTINGS}.database: has room for 811 connections" in err
+
+
+def test_a_missing_secret_is_asked_for_by_name(plan, stack_file):
+    config = config_of("prod")
+    config[SETTINGS]["dags"] = TOKEN
+    stack_file({"config": config})
+
+    code, _, err = plan("--stack", "mine")
+    assert code == 1
+    assert "airflow-platform:git_token" in err
+
+
+def test_machines_get_the_mistakes_as_json(plan, stack_file):
+    stack_file(WORKERS % "{maks: 3}")
+
+    code, out, err = plan("--stack", "mine", "--json")
+    made = json.loads(out)
+    assert (code, made["stack"]) == (1, "mine")
+    assert made["mistakes"] == err.splitlines()
+    assert f"  {SETTINGS}.workers.maks: is not a known setting" in made["mistakes"]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "", "../prod", "*"])
+def test_a_stack_without_a_file_is_told_which_stacks_there_are(plan, name):
+    code, out, err = plan("--stack", name)
+
+    assert (code, out) == (1, "")
+    assert "no such stack file; there are dev, local, prod, staging" in err
+
+
+def test_the_command_ends_as_a_command_should():
+    ended = subprocess.run(
+        [sys.executable, "-m", "ops", "plan", "--stack", "nowhere"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "Pulumi.nowhere.yaml: no such stack file; there are dev, local, prod, staging\n"
+    )
+
+
+def test_the_command_says_which_stacks_it_knows(plan, capsys):
+    with pytest.raises(SystemExit) as ended:
+        plan("--help")
+
+    assert ended.value.code == 0
+    assert "one of dev, local, prod, staging" in capsys.readouterr().out
+
+
+def test_a_mistake_of_the_program_is_not_taken_for_one_of_the_user(plan, stack_file):
+    program = stack_file({"config": config_of("local")}).with_name("__main__.py")
+    program.write_text("raise ValueError('a bug')")
+
+    with pytest.raises(ValueError, match="a bug"):
+        plan("--stack", "mine")
+
+
+def test_a_stack_file_is_read_as_the_pulumi_command_reads_it(stack_file):
+    given = {"a:text": "x", "a:map": {"b": [1]}, "a:number": 3, "a:on": True}
+    stack_file({"config": {**given, "a:secret": {"secure": "v1:cipher"}}})
+
+    assert sorted(stack_files.read_stack("mine")) == [
+        ("a:map", '{"b": [1]}', False),
+        ("a:number", "3", False),
+        ("a:on", "true", False),
+        ("a:secret", "decrypted-a:secret", True),
+        ("a:text", "x", False),
+    ]
+
+
+def test_chart_values_are_merged_as_helm_does():
+    base = {"keep": 1, "map": {"a": 1, "b": {"c": 1}}, "list": [1, 2], "map-to-text": {"a": 1}}
+    over = {"map": {"b": {"d": 2}}, "list": [3], "map-to-text": "x", "new": {}}
+
+    assert values.merge(base, over) == {
+        "keep": 1,
+        "map": {"a": 1, "b": {"c": 1, "d": 2}},
+        "list": [3],
+        "map-to-text": "x",
+        "new": {},
+    }
+    assert base["map"] == {"a": 1, "b": {"c": 1}}, "the files stay as they were read"
+
+
+def test_chart_values_are_the_files_with_the_wired_values_on_top(stack):
+    declaration, _ = stack("prod")
+    merged = values.of_airflow(declaration)
+
+    assert values.at(merged, "executor") == "CeleryExecutor", "values/airflow.yaml"
+    assert values.at(merged, "apiServer.podDisruptionBudget.enabled") is True, "values/aws.yaml"
+    assert values.at(merged, "apiServer.replicas") == 2, "the settings"
+    assert values.at(merged, "apiServer.no.such.value") is None
+
+
+def test_a_stack_that_could_not_be_read_leaves_the_next_plan_alone(plan, stack_file):
+    stack_file(WORKERS % "{maks: 3}")
+    plan("--stack", "mine")
+    stack_file({"config": config_of("local")})
+
+    code, out, _ = plan("--stack", "mine")
+    assert code == 0
+    assert pulumi.runtime.get_root_resource() is None
+    assert "Broken rules: none" in out
+
+
+IMPORT_ALL = """
+import importlib, json, os, sys
+from pathlib import Path
+import pulumi, pulumi_aws, pulumi_eks, pulumi_kubernetes, pulumi_random, pydantic, yaml
+root, seen, names = Path.cwd(), [], []
+OUTSIDE = (
+    "socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto",
+    "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork",
+)
+def watch(event, args):
+    if event in OUTSIDE:
+        seen.append(event)
+    if event == "open" and isinstance(args[0], (str, os.PathLike)):
+        path = Path(args[0])
+        ours = path.is_relative_to(root) and not path.is_relative_to(root / ".venv")
+        if args[2] & (os.O_WRONLY | os.O_RDWR) or ours and path.suffix not in (".py", ".pyc"):
+            seen.append(f"open {path}")
+sys.addaudithook(watch)
+for path in sorted(root.glob("*.py")) + [
+    path
+    for folder in ("settings", "components", "policies", "ops")
+    for path in sorted(root.glob(f"{folder}/**/*.py"))
+]:
+    if path.name != "__main__.py":
+        names.append(".".join(path.relative_to(root).with_suffix("").parts))
+        importlib.import_module(names[-1].removesuffix(".__init__"))
+print(json.dumps([names, seen]))
+"""
+
+
+def test_importing_a_module_does_nothing_but_import():
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-B", "-c", IMPORT_ALL],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    names, seen = json.loads(ended.stdout)
+    assert {
+        "settings.loading",
+        "components.platforms",
+        "components.airflow.release",
+        "ops.lifecycle",
+    } <= set(names)
+    assert seen == [], "no network, no process, no file: a test or an editor may import anything"
+
+
+ETL = {"min": 0, "max": 6, "concurrency": 2, "memory_mb": 8192, "spot": True}
+
+
+@pytest.fixture
+def with_queues(stack_file):
+    """Writes Pulumi.mine.yaml: a committed stack with some queues."""
+
+    def write(stack, queues):
+        config = config_of(stack)
+        config[SETTINGS]["queues"] = queues
+        if "aws:defaultTags" in config:
+            config["aws:defaultTags"]["tags"]["stack"] = "mine"
+        stack_file({"config": config})
+
+    return write
+
+
+def test_every_queue_has_its_line_in_the_plan_and_its_part_of_the_limits(plan, with_queues):
+    with_queues(
+        "dev", {"etl": ETL, "slow": {"max": 2, "scaling": "fixed", "architecture": "arm64"}}
+    )
+
+    code, out, err = plan("--stack", "mine")
+
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    queues = lines[lines.index("Queues") + 1 :][:3]
+    assert [line.split(":")[0] for line in queues] == ["  default", "  etl", "  slow"]
+    assert queues[1] == (
+        "  etl: 0 to 6 workers by waiting tasks, each 2 tasks, 1 CPU, 8192 MiB; at most 12 slots, 6 CPU, "
+        "48 GiB, 18 database connections; own nodes, spot or on-demand, amd64, 1 or more for 6.12 CPU and "
+        "48.5625 GiB with sidecars; 600 s to finish"
+    )
+    assert "slow: 2 workers, each 8 tasks" in queues[2]
+    assert "own nodes, on-demand, arm64" in queues[2]
+    assert (
+        "  worker slots: 60 of 60 (4 workers x 8 tasks + 6 workers x 2 tasks + 2 workers x 8 tasks; "
+        "parallelism 60 x 1 scheduler(s))"
+    ) in lines
+    assert any(line.startswith("  database connections: 151 of 405 (") for line in lines)
+
+
+def test_machines_see_the_queues_too(plan, with_queues):
+    with_queues("prod", {"etl": ETL})
+
+    made = json.loads(plan("--stack", "mine", "--json")[1])
+
+    default, etl = made["queues"]
+    assert (default["name"], default["slots"], default["connections"]) == ("default", 160, 180)
+    assert etl.items() >= ETL.items()
+    assert (etl["slots"], etl["connections"]) == (12, 18)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
+def test_what_the_program_warns_of_is_in_the_plan_and_stops_nothing(plan, with_queues, form):
+    with_queues("prod", {"etl": ETL})
+
+    code, out, err = plan("--stack", "mine", *form)
+
+    assert (code, err) == (0, ""), "once, and where the other warnings are"
+    assert out.count(f"{SETTINGS}.queues.etl.spot: a spot node goes 120 seconds") == 1
+    if not form:
+        assert "Warnings: 1" in out.splitlines()
+
+
+@pytest.fixture
+def dags(tmp_path):
+    def write(text):
+        folder = tmp_path / "flows"
+        (folder / "dags").mkdir(parents=True)
+        (folder / "platform.yaml").write_text(text)
+        return folder
+
+    return write
+
+
+def test_a_queue_that_dags_may_use_and_nobody_serves_is_told(plan, with_queues, dags):
+    with_queues("prod", {"etl": ETL})
+    flows = dags("queues: [default, etl, gpu]")
+
+    code, out, _ = plan("--stack", "mine", "--dags", str(flows))
+
+    assert code == 0
+    assert (
+        f"  {flows}/platform.yaml: queues: has 'gpu', and no worker of mine takes tasks from it: they would "
+        "wait for ever. Add queues.gpu to Pulumi.mine.yaml, or take it out there"
+    ) in out.splitlines()
+    assert "'etl'" not in out
+
+
+def test_a_queue_that_is_served_and_that_authors_are_not_told_of_is_told(plan, with_queues, dags):
+    with_queues("prod", {"etl": ETL | {"spot": False}})
+    flows = dags("queues: [default]")
+
+    _, out, _ = plan("--stack", "mine", "--dags", str(flows))
+
+    assert f"{flows}/platform.yaml: queues: lacks 'etl', which mine serves" in out
+    assert "Warnings: 1" in out.splitlines()
+
+
+def test_the_git_server_of_a_stack_is_compared_with_what_it_starts_with(plan, with_queues):
+    with_queues("local", {"etl": {}})
+
+    _, out, _ = plan("--stack", "mine")
+
+    assert "dags-repo-example/platform.yaml: queues: lacks 'etl', which mine serves" in out
+
+
+@pytest.mark.parametrize("text", ["queues: [", "queues: etl", "[]", "", "queues: {a: 1}"])
+def test_a_broken_file_of_dag_authors_is_theirs_to_mend(plan, dags, text):
+    code, out, err = plan("--stack", "prod", "--dags", str(dags(text)))
+
+    assert (code, err) == (0, "")
+    assert "Warnings: none" in out.splitlines()

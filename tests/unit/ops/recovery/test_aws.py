@@ -1,0 +1,327 @@
+"""Finding what a killed command was creating in AWS, with a pretended AWS CLI."""
+
+import json
+
+import pytest
+
+from ops import stack_files
+from ops.recovery.aws import EC2, FINDERS, Aws
+from ops.shell import OperationError
+
+TAGS = {"project": "airflow-platform", "stack": "dev"}
+NAMED = {"Name": "network-vpc"}
+
+
+@pytest.fixture
+def aws(tmp_path, monkeypatch):
+    """An AWS CLI that answers what a test gives it, by the first words of the command; and the CLI's log."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    log = tmp_path / "calls"
+    log.touch()
+
+    def make(answers):
+        cases = "".join(f"  '{words}'*) {script} ;;\n" for words, script in answers.items())
+        cases += '  *) echo unforeseen: "$*" >&2; exit 9 ;;\n'
+        (folder / "aws").write_text(f'#!/bin/sh\necho "$*" >> {log}\ncase "$*" in\n{cases}esac\n')
+        (folder / "aws").chmod(0o755)
+        return Aws(region="eu-west-1", tags=TAGS)
+
+    make.calls = lambda: log.read_text().splitlines()
+    return make
+
+
+def says(value):
+    return f"printf '%s' '{json.dumps(value)}'"
+
+
+NOTHING = "echo 'An error occurred (ResourceNotFoundException): no such thing' >&2; exit 254"
+DENIED = "echo 'An error occurred (AccessDenied): not for you' >&2; exit 254"
+
+
+def rows(id_, tags):
+    return [{"ResourceId": id_, "Key": key, "Value": value} for key, value in tags.items()]
+
+
+def described(**resources):
+    """Answers of `describe-tags`: all that have the name, then each one's own tags. All of them live."""
+    ids = {id_.replace("_", "-"): tags for id_, tags in resources.items()}
+    found = [row for id_, tags in ids.items() for row in rows(id_, tags)]
+    answers = {
+        f"ec2 describe-tags --filters Name=resource-id,Values={id_}": says(
+            {"Tags": rows(id_, tags)}
+        )
+        for id_, tags in ids.items()
+    }
+    living = {f"ec2 {' '.join(words)}": says({"Rows": [{}]}) for words in EC2.values()}
+    tags = {"ec2 describe-tags --filters Name=resource-type": says({"Tags": found})}
+    return answers | tags | living
+
+
+VPC = {"type": "aws:ec2/vpc:Vpc", "inputs": {"tags": NAMED}}
+
+
+def test_a_resource_of_ec2_is_found_by_its_name_and_the_tags_of_the_stack(aws):
+    account = aws(
+        described(
+            vpc_1={**TAGS, "stack": "staging", **NAMED},
+            vpc_2={**TAGS, **NAMED, "more": "of it"},
+        )
+    )
+
+    assert account.identify(VPC) == "vpc-2"
+    first, *_ = aws.calls()
+    assert "Name=resource-type,Values=vpc Name=value,Values=network-vpc" in first
+    assert first.endswith("--region eu-west-1 --output json")
+
+
+def test_a_resource_of_another_stack_is_never_taken_over(aws):
+    account = aws(described(vpc_1={**TAGS, "stack": "staging", **NAMED}))
+
+    assert account.identify(VPC) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "echo 'An error occurred (InvalidVpcID.NotFound)' >&2; exit 254",
+        says({"Vpcs": []}),
+        says({"Vpcs": [{"State": "deleted"}]}),
+        says({"Vpcs": [{"State": "Deleting"}]}),
+        says({"Vpcs": [{"State": "failed"}]}),
+    ],
+    ids=["gone", "none", "deleted", "deleting", "failed"],
+)
+def test_tags_of_what_was_deleted_lead_to_nothing(aws, answer):
+    answers = {
+        "ec2 describe-vpcs --vpc-ids vpc-1": answer,
+        **described(vpc_1={**TAGS, **NAMED}, vpc_2={**TAGS, **NAMED}),
+    }
+
+    assert aws(answers).identify(VPC) == "vpc-2"
+
+
+def test_a_key_that_is_being_deleted_is_not_taken_up_again(aws):
+    arns = [f"arn:aws:kms:eu-west-1:1:key/k-{number}" for number in (1, 2)]
+    keys = {"k-1": "PendingDeletion", "k-2": "Enabled"}
+    answers = {
+        "resourcegroupstaggingapi get-resources": says(
+            {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in arns]}
+        ),
+        **{
+            f"kms describe-key --key-id {arn}": says(
+                {"KeyMetadata": {"KeyId": id_, "KeyState": state}}
+            )
+            for arn, (id_, state) in zip(arns, keys.items(), strict=True)
+        },
+    }
+
+    found = aws(answers).identify({"type": "aws:kms/key:Key", "inputs": {"tags": {"Name": "k"}}})
+
+    assert found == "k-2"
+
+
+def test_without_a_name_nothing_is_guessed(aws):
+    assert aws({}).identify({"type": VPC["type"], "inputs": {}}) is None
+    assert aws.calls() == []
+
+
+def test_other_providers_are_not_asked_of_aws(aws):
+    assert aws({}).identify({"type": "random:index/randomId:RandomId", "inputs": {}}) is None
+
+
+def test_a_nat_gateway_is_waited_for(aws):
+    answers = described(nat_1={**TAGS, "Name": "nat"}) | {"ec2 wait nat-gateway-available": ":"}
+
+    found = aws(answers).identify(
+        {"type": "aws:ec2/natGateway:NatGateway", "inputs": {"tags": {"Name": "nat"}}}
+    )
+
+    assert found == "nat-1"
+    assert any("ec2 wait nat-gateway-available --nat-gateway-ids nat-1" in c for c in aws.calls())
+
+
+def test_credentials_that_aws_refuses_stop_a_command_before_it_starts(aws):
+    account = aws({"sts get-caller-identity": "echo 'ExpiredToken: log in' >&2; exit 254"})
+
+    with pytest.raises(
+        OperationError, match=r"(?s)nothing was changed.*ExpiredToken.*aws sso login"
+    ):
+        account.check_reachable()
+
+
+def test_credentials_that_aws_takes_are_enough(aws):
+    aws({"sts get-caller-identity": says({"Account": "1"})}).check_reachable()
+
+    assert aws.calls() == ["sts get-caller-identity --region eu-west-1 --output json"]
+
+
+TABLE = {
+    "Routes": [{"DestinationCidrBlock": "0.0.0.0/0"}],
+    "Associations": [{"SubnetId": "subnet-1", "RouteTableAssociationId": "rtbassoc-1"}],
+}
+POD = {"clusterName": "c", "namespace": "n", "serviceAccount": "s"}
+ARN = "arn:aws:kms:eu-west-1:1:key/k-1"
+# By type: its inputs, what AWS answers, and the ID.
+FOUND = {
+    "aws:ec2/route:Route": (
+        {"routeTableId": "rtb-1", "destinationCidrBlock": "0.0.0.0/0"},
+        {"ec2 describe-route-tables --route-table-ids rtb-1": says({"RouteTables": [TABLE]})},
+        "r-rtb-1-0.0.0.0/0",
+    ),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": (
+        {"subnetId": "subnet-1"},
+        {
+            "ec2 describe-route-tables --filters Name=association.subnet-id,Values=subnet-1": says(
+                {"RouteTables": [TABLE]}
+            )
+        },
+        "rtbassoc-1",
+    ),
+    "aws:kms/key:Key": (
+        {"tags": {"Name": "k"}},
+        {
+            "resourcegroupstaggingapi get-resources --resource-type-filters kms:key": says(
+                {"ResourceTagMappingList": [{"ResourceARN": ARN}]}
+            ),
+            f"kms describe-key --key-id {ARN}": says(
+                {"KeyMetadata": {"KeyId": "k-1", "KeyState": "Enabled"}}
+            ),
+        },
+        "k-1",
+    ),
+    "aws:eks/cluster:Cluster": (
+        {"name": "c"},
+        {
+            "eks describe-cluster --name c": says({"cluster": {}}),
+            "eks wait cluster-active --name c": ":",
+        },
+        "c",
+    ),
+    "aws:eks/addon:Addon": (
+        {"clusterName": "c", "addonName": "a"},
+        {
+            "eks describe-addon --cluster-name c --addon-name a": says({"addon": {}}),
+            "eks wait addon-active --cluster-name c --addon-name a": ":",
+        },
+        "c:a",
+    ),
+    "aws:eks/accessEntry:AccessEntry": (
+        {"clusterName": "c", "principalArn": "p"},
+        {
+            "eks describe-access-entry --cluster-name c --principal-arn p": says(
+                {"accessEntry": {"principalArn": "p"}}
+            )
+        },
+        "c:p",
+    ),
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": (
+        POD,
+        {
+            "eks list-pod-identity-associations --cluster-name c --namespace n --service-account s": says(
+                {"associations": [{"associationId": "a-1"}]}
+            )
+        },
+        "a-1",
+    ),
+    "aws:iam/role:Role": (
+        {"name": "r"},
+        {"iam get-role --role-name r": says({"Role": {"RoleName": "r"}})},
+        "r",
+    ),
+    "aws:rds/subnetGroup:SubnetGroup": (
+        {"name": "g"},
+        {"rds describe-db-subnet-groups --db-subnet-group-name g": says({"DBSubnetGroups": [{}]})},
+        "g",
+    ),
+    "aws:rds/parameterGroup:ParameterGroup": (
+        {"name": "g"},
+        {
+            "rds describe-db-parameter-groups --db-parameter-group-name g": says(
+                {"DBParameterGroups": [{}]}
+            )
+        },
+        "g",
+    ),
+    "aws:rds/instance:Instance": (
+        {"identifier": "i"},
+        {
+            "rds describe-db-instances --db-instance-identifier i": says(
+                {"DBInstances": [{"DbiResourceId": "db-1"}]}
+            ),
+            "rds wait db-instance-available --db-instance-identifier i": ":",
+        },
+        "db-1",
+    ),
+    "aws:s3/bucket:Bucket": (
+        {"bucket": "b"},
+        {"s3api get-bucket-location --bucket b": says({"LocationConstraint": "eu-west-1"})},
+        "b",
+    ),
+}
+EMPTY = {"RouteTables": [], "ResourceTagMappingList": [], "associations": []}
+BY_TAGS = {kind for kind in FINDERS if kind not in FOUND}
+
+
+@pytest.mark.parametrize("kind", FOUND)
+def test_what_is_there_gets_its_id_and_is_ready(aws, kind):
+    inputs, answers, id_ = FOUND[kind]
+
+    assert aws(answers).identify({"type": kind, "inputs": inputs}) == id_
+    asked = "\n".join(aws.calls())
+    assert all(words in asked for words in answers), "also what takes long is waited for"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FOUND if kind != "aws:ec2/route:Route"])
+def test_what_is_not_there_is_created_again(aws, kind):
+    inputs, answers, _ = FOUND[kind]
+    lists = any(word in key for key in answers for word in ("list-", "route-tables", "tagging"))
+    nothing = dict.fromkeys(answers, says(EMPTY) if lists else NOTHING)
+
+    assert aws(nothing).identify({"type": kind, "inputs": inputs}) is None
+
+
+def test_a_route_that_is_not_there_is_created_again(aws):
+    inputs, answers, _ = FOUND["aws:ec2/route:Route"]
+    other = says({"RouteTables": [{"Routes": [{"DestinationCidrBlock": "10.0.0.0/16"}]}]})
+
+    found = aws(dict.fromkeys(answers, other)).identify(
+        {"type": "aws:ec2/route:Route", "inputs": inputs}
+    )
+
+    assert found is None
+
+
+def test_what_aws_refuses_to_tell_is_a_problem_and_not_an_absence(aws):
+    account = aws({"eks describe-cluster": DENIED})
+
+    with pytest.raises(OperationError, match="AccessDenied"):
+        account.identify({"type": "aws:eks/cluster:Cluster", "inputs": {"name": "c"}})
+
+
+@pytest.mark.parametrize("kind", sorted(BY_TAGS))
+def test_every_other_type_that_is_found_has_a_name_in_the_stacks(stack, kind):
+    declared, _ = stack("prod")
+
+    for resource in declared.all(kind):
+        assert "Name" in resource.inputs["tags"], f"{resource.name}: nobody could find it"
+
+
+# Creating them once more changes nothing, says AWS: they only set what is to be.
+REPEATABLE = {
+    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+    "aws:iam/rolePolicy:RolePolicy",
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+    "aws:s3/bucketPolicy:BucketPolicy",
+}
+
+
+@pytest.mark.parametrize("name", [n for n in stack_files.stack_names() if n != "local"])
+def test_every_aws_resource_of_a_stack_can_be_found_or_made_again(stack, name):
+    declared, _ = stack(name)
+
+    types = {r.type for r in declared.resources.values() if r.type.startswith("aws:")}
+    assert types <= FINDERS.keys() | REPEATABLE
