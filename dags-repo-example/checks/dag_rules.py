@@ -111,8 +111,8 @@ def check_targets(dag: DAG, lines: Lines, platform: Platform) -> Iterable[tuple[
             value = getattr(task, name)
             if value not in known:
                 line = lines.argument(name, value) or lines.task(task.task_id)
-                yield (
-                    line or lines.dag(dag.dag_id),
-                    f"task {task.task_id} would never start, the platform has no such {name} (found "
-                    f"{value!r}; platform.yaml has {', '.join(known)}); use a {name} from platform.yaml",
+                text = (
+                    f"task {task.task_id} would never start, the platform has no such {name} "
+                    f"(found {value!r}; platform.yaml has {', '.join(known)}); use a listed {name}"
                 )
+                yield line or lines.dag(dag.dag_id), text

@@ -1,4 +1,4 @@
-"""Reads .env files and interpolates `${...}` as Docker Compose does, without the shell's variables."""
+"""Reads .env files and interpolates `${...}` as Docker Compose does, except shell variables."""
 
 import re
 from dataclasses import dataclass

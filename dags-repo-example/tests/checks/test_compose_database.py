@@ -67,7 +67,7 @@ def test_a_different_password_is_reported_but_not_shown(mistakes):
 @pytest.mark.parametrize(
     "password", ["half/word", "half@word", "half@word#x", "half[word", "half?word"]
 )
-def test_a_password_that_breaks_the_url_is_reported_but_not_shown(mistakes, password):
+def test_a_password_that_breaks_the_url_is_reported_not_shown(mistakes, password):
     lines = mistakes(env=f"POSTGRES_PASSWORD={password}\n")
     assert [line.split(": ")[0] for line in lines] == ["compose.yaml:5", "compose.yaml:6"]
     assert (
@@ -77,7 +77,7 @@ def test_a_password_that_breaks_the_url_is_reported_but_not_shown(mistakes, pass
     assert all("half" not in line and "word@" not in line for line in lines)
 
 
-def test_a_password_that_breaks_a_url_in_the_env_file_is_reported(mistakes):
+def test_a_password_that_breaks_an_env_file_url_is_reported(mistakes):
     url = "AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:a/b@db/airflow"
     (line,) = mistakes(text="", env=f"POSTGRES_USER=me\nPOSTGRES_PASSWORD=a/b\n{url}\n")
     assert line.startswith(".env:3: AIRFLOW__CELERY__RESULT_BACKEND is not a valid URL")
@@ -117,10 +117,10 @@ def test_only_postgresql_urls_of_a_service_are_compared(mistakes):
 
 
 def test_a_database_behind_another_service_is_not_compared(mistakes):
-    behind = "services:\n  pgbouncer:\n    image: pgbouncer\n"
+    pgbouncer = "services:\n  pgbouncer:\n    image: pgbouncer\n"
     changed = [
         ("airflow:${POSTGRES_PASSWORD}@postgres/", "x:y@pgbouncer/"),
-        ("services:\n", behind),
+        ("services:\n", pgbouncer),
     ]
     assert mistakes(*changed) == []
 
@@ -130,9 +130,9 @@ def test_a_database_without_a_service_is_not_compared(mistakes):
     assert mistakes((COMPOSE[begin:end], "")) == []
 
 
-def test_a_url_in_the_env_file_needs_postgres_user_to_be_compared(mistakes):
-    alone = f"AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:{PASSWORD}@db/airflow\n"
-    assert mistakes(text="", env=alone) == []
+def test_an_env_file_url_without_postgres_user_is_not_compared(mistakes):
+    env = f"AIRFLOW__CELERY__RESULT_BACKEND=db+postgresql://me:{PASSWORD}@db/airflow\n"
+    assert mistakes(text="", env=env) == []
 
 
 def test_connection_strings_of_the_env_file_are_compared(mistakes):

@@ -83,11 +83,11 @@ def test_a_missing_mount_source_is_reported_with_a_close_match(mistakes):
 
 def test_the_first_of_several_merged_mappings_wins(mistakes):
     more = f"x-more: &more\n  image: apache/airflow:3.3.2\n  user: {UNKNOWN_UID}\n\nservices:\n"
-    alone = (
+    merged = (
         "  scheduler:\n    <<: *airflow-common\n",
         "  scheduler:\n    <<: [*airflow-common, *more]\n",
     )
-    assert mistakes(("services:\n", more), alone) == []
+    assert mistakes(("services:\n", more), merged) == []
 
 
 def test_a_close_match_is_a_folder_not_a_file(mistakes, tmp_path):

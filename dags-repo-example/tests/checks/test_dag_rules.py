@@ -127,6 +127,6 @@ def output(faulty):
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_reported_with_file_line_and_fix(output, mistake):
+def test_a_rule_violation_is_reported_with_file_line_and_fix(output, mistake):
     path, _, pattern = MISTAKES[mistake]
     assert_reported(output, path, pattern)
