@@ -38,7 +38,7 @@ def start_forkserver() -> None:
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
     os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # the import of Airflow logs a lot
     os.environ["AIRFLOW__SECRETS__BACKEND"] = "checks.lookups.NoLookups"
-    CONTEXT.set_forkserver_preload(["checks.import_file"])
+    CONTEXT.set_forkserver_preload(["checks.default_sigint", "checks.import_file"])
     multiprocessing.forkserver.ensure_running()
 
 
