@@ -212,7 +212,7 @@ VALID_FILES = {
     "env/lib/other.py": "def other(\n",
     ".tool/other.py": "def other(\n",
     # Excluded by .airflowignore.
-    "dags/_helper.py": "x = 1\n",
+    "dags/_constants.py": "x = 1\n",
 }
 
 
