@@ -1,4 +1,4 @@
-"""What `make check` says about this repository before anybody else does."""
+"""Static and import checks of this repository: `make check` runs them."""
 
 from pathlib import Path
 

@@ -1,41 +1,50 @@
-"""`python -m checks`: every mistake in one line, all of them at once."""
+"""`python -m checks`: report all mistakes of the repository, one per line."""
 
 import os
 import sys
 
-from checks import ROOT, compose, dag_ids, folders, imports, local, platform, syntax
+from checks import (
+    ROOT,
+    compose_file,
+    compose_rules,
+    dag_ids,
+    folders,
+    imports,
+    platform_file,
+    syntax,
+)
 
 
 def main() -> int:
     os.chdir(ROOT)
-    imports.start()
-    offered, mistakes = platform.read(ROOT)
+    imports.start_forkserver()
+    platform, mistakes = platform_file.read(ROOT)
     found = set(mistakes)
-    sub_path = offered.sub_path if offered else "dags"
+    sub_path = platform.sub_path if platform else "dags"
 
-    machine, mistakes = compose.read(ROOT)
-    found |= {*mistakes, *local.check(ROOT, machine, offered)}
+    project, mistakes = compose_file.read(ROOT)
+    found |= {*mistakes, *compose_rules.check(ROOT, project, platform)}
 
     trees, mistakes = syntax.check(ROOT, folders.python_files(ROOT))
     found |= {*mistakes, *folders.check(ROOT, trees, sub_path)}
 
-    dags = imports.dag_files(ROOT / sub_path)
-    if not dags:
-        found.add(folders.nothing_found(ROOT, sub_path))
-    files = [file for file in [*dags, *sorted(ROOT.glob("plugins/*.py"))] if file in trees]
-    loaded = imports.load_all(ROOT, files, offered)
-    found |= {mistake for one in loaded for mistake in one.mistakes}
-    found |= set(dag_ids.check(loaded))
+    dag_files = imports.dag_files(ROOT / sub_path)
+    if not dag_files:
+        found.add(folders.no_dag_files(ROOT, sub_path))
+    files = [file for file in [*dag_files, *sorted(ROOT.glob("plugins/*.py"))] if file in trees]
+    results = imports.import_all(ROOT, files, platform)
+    found |= {mistake for result in results for mistake in result.mistakes}
+    found |= set(dag_ids.check(results))
 
     if found:
         print(*sorted(found), sep="\n")
         print(f"{len(found)} mistake{'s' * (len(found) > 1)} found.")
         return 1
-    count = sum(len(one.dags) for one in loaded)
-    slowest = max(loaded, key=lambda one: one.seconds)
+    count = sum(len(result.dags) for result in results)
+    slowest = max(results, key=lambda result: result.seconds)
     print(
-        f"All is well: {count} DAGs in {len(dags)} files, "
-        f"the slowest is {slowest.path} with {slowest.seconds:.2f} s."
+        f"No mistakes: {count} DAGs in {len(dag_files)} files, "
+        f"slowest import {slowest.path} ({slowest.seconds:.2f} s)."
     )
     return 0
 

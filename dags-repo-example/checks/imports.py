@@ -1,4 +1,4 @@
-"""Import every file of dags/ and plugins/, each in a process of its own, and gather what came of it."""
+"""Imports every file of dags/ and plugins/ in a process of its own and collects the results."""
 
 import multiprocessing
 import os
@@ -9,69 +9,68 @@ from pathlib import Path
 from typing import Any
 
 from checks.mistake import Mistake
-from checks.platform import Platform
+from checks.platform_file import Platform
 from checks.watch import LIMIT_SECONDS, SLOW_SECONDS
 
-# One process imports Airflow; those of the files are forked from it.
+# The fork server imports Airflow once; the process of each file is forked from it.
 CONTEXT = multiprocessing.get_context("forkserver")
-# For what comes beside the import of a file: that of Airflow, the rules, a busy machine.
+# Headroom for the import of Airflow, the DAG rules and a busy machine.
 MARGIN_SECONDS = 30
 
 
 @dataclass
-class Loaded:
-    """What came of one file."""
+class ImportResult:
+    """The DAGs and mistakes of one file."""
 
     path: str
     seconds: float = LIMIT_SECONDS
     mistakes: set[Mistake] = field(default_factory=set)
     dags: list[tuple[str, int]] = field(default_factory=list)
-    """Their ids, and the lines where they are defined."""
+    """DAG ids, with the lines of their definitions."""
 
 
-def start() -> None:
-    """Begin to import Airflow, in the background."""
-    # Airflow reads its settings once, on import. Those of the shell are not the author's business.
+def start_forkserver() -> None:
+    """Start to import Airflow in the background."""
+    # Airflow reads its configuration once, on import: drop the shell's.
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
     os.environ["AIRFLOW_HOME"] = str(Path.cwd() / ".airflow")
     os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
-    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # its import is talkative
+    os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"  # the import of Airflow logs a lot
     os.environ["AIRFLOW__SECRETS__BACKEND"] = "checks.lookups.NoLookups"
-    CONTEXT.set_forkserver_preload(["checks.load"])
+    CONTEXT.set_forkserver_preload(["checks.default_sigint", "checks.import_file"])
     multiprocessing.forkserver.ensure_running()
 
 
 def dag_files(folder: Path) -> list[Path]:
-    """Return the files in a folder that Airflow reads."""
-    return ask(_list_dag_files, folder) or []
+    """Return the files of a folder that Airflow parses."""
+    return call_in_process(_list_dag_files, folder) or []
 
 
-def load_all(root: Path, files: list[Path], platform: Platform | None) -> list[Loaded]:
-    """Return what came of every file."""
+def import_all(root: Path, files: list[Path], platform: Platform | None) -> list[ImportResult]:
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        loaded = list(pool.map(lambda file: load(root, file, platform), files))
-    # A machine that is busy for a moment is not the file's fault: once more, alone.
+        results = list(pool.map(lambda file: import_one(root, file, platform), files))
+    # A busy machine also makes imports slow: repeat the slow ones, one at a time.
     return [
-        load(root, file, platform) if one.seconds > SLOW_SECONDS else one
-        for file, one in zip(files, loaded, strict=True)
+        import_one(root, file, platform) if result.seconds > SLOW_SECONDS else result
+        for file, result in zip(files, results, strict=True)
     ]
 
 
-def load(root: Path, file: Path, platform: Platform | None) -> Loaded:
-    loaded = ask(_load, root, file, platform)
-    if loaded is None:
+def import_one(root: Path, file: Path, platform: Platform | None) -> ImportResult:
+    result = call_in_process(_import_file, root, file, platform)
+    if result is None:
         path = str(file.relative_to(root))
         text = (
-            "the process that imports this file ended or hung, without a word (found os._exit, a crash "
-            "or an endless call in C); move what does it into a task"
+            "the process that imports this file exited or hung without an exception (found os._exit, "
+            "a crash or an endless call in C); move the cause into a task"
         )
-        return Loaded(path, mistakes={Mistake(path, 1, text)})
-    return loaded
+        return ImportResult(path, mistakes={Mistake(path, 1, text)})
+    return result
 
 
-def ask(function: Any, *arguments: Any) -> Any:
-    """Return what a function sends, called in a new process; None if it sends nothing in time."""
+def call_in_process(function: Any, *arguments: Any) -> Any:
+    """Return what a function sends from a new process, or None if it sends nothing in time."""
     receiver, sender = CONTEXT.Pipe(duplex=False)
     process = CONTEXT.Process(target=function, args=(*arguments, sender), daemon=True)
     process.start()
@@ -86,14 +85,14 @@ def ask(function: Any, *arguments: Any) -> Any:
         receiver.close()
 
 
-# Only the new process needs what checks.load imports: all of Airflow.
-def _list_dag_files(folder: Path, answer: Connection) -> None:
-    from checks import load
+# checks.import_file imports all of Airflow: only the new process imports it.
+def _list_dag_files(folder: Path, sender: Connection) -> None:
+    from checks import import_file
 
-    load.list_dag_files(folder, answer)
+    import_file.list_dag_files(folder, sender)
 
 
-def _load(root: Path, file: Path, platform: Platform | None, answer: Connection) -> None:
-    from checks import load
+def _import_file(root: Path, file: Path, platform: Platform | None, sender: Connection) -> None:
+    from checks import import_file
 
-    load.load(root, file, platform, answer)
+    import_file.run(root, file, platform, sender)

@@ -1,4 +1,4 @@
-"""Stands where Airflow looks up variables and connections, and refuses: at import each is a request."""
+"""Secrets backend that refuses lookups: at import each would be a request to the API server."""
 
 from airflow.secrets import BaseSecretsBackend
 
@@ -6,10 +6,10 @@ from checks.watch import Watch
 
 
 class NoLookups(BaseSecretsBackend):
-    """A secrets backend, named in AIRFLOW__SECRETS__BACKEND."""
+    """Configured in AIRFLOW__SECRETS__BACKEND."""
 
     def get_variable(self, key: str, **_) -> None:
-        Watch.current.refuse(f"asks Airflow's database at import (found Variable {key!r})")
+        Watch.current.refuse(f"reads an Airflow Variable at import (found {key!r})")
 
     def get_connection(self, conn_id: str, **_) -> None:
-        Watch.current.refuse(f"asks Airflow's database at import (found Connection {conn_id!r})")
+        Watch.current.refuse(f"reads an Airflow Connection at import (found {conn_id!r})")

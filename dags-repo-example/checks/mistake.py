@@ -1,11 +1,11 @@
-"""A mistake, as its author reads it."""
+"""The output format of a mistake."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """Where it is, and in one sentence: what is wrong, what was found, what to do."""
+    """The text states what is wrong, what was found and what to do."""
 
     path: str
     line: int

@@ -1,25 +1,25 @@
-"""Does every Python file parse? And what is known of a file without running it."""
+"""Parses Python files, and reads line numbers and DAG definitions from their syntax trees."""
 
 import ast
 from pathlib import Path
 
 from checks.mistake import Mistake
 
-# What Python calls it, and what to do about it.
+# Text of Python's message, and what to do.
 FIXES = {
     "expected ':'": "add the colon `:` at the end of this line",
-    "was never closed": "close it",
-    "unexpected indent": "line it up with the line above",
+    "was never closed": "add the closing bracket",
+    "unexpected indent": "align it with the line above",
     "expected an indented block": "indent this line",
-    "unindent does not match": "line it up with the block it belongs to",
-    "unterminated string": "close the string",
+    "unindent does not match": "align it with its block",
+    "unterminated string": "add the closing quote",
     "inconsistent use of tabs": "indent with four spaces",
 }
-OTHERWISE = "correct this line, or the end of the line above it"
+DEFAULT_FIX = "correct this line, or the end of the line above it"
 
 
 def check(root: Path, files: list[Path]) -> tuple[dict[Path, ast.Module], list[Mistake]]:
-    """Return the syntax tree of every file that has one, and a mistake for every other."""
+    """Return the syntax trees of valid files, and the syntax errors of the others."""
     trees, mistakes = {}, []
     for file in files:
         try:
@@ -30,16 +30,16 @@ def check(root: Path, files: list[Path]) -> tuple[dict[Path, ast.Module], list[M
 
 
 def explain(path: str, error: SyntaxError | ValueError) -> Mistake:
-    said = error.msg if isinstance(error, SyntaxError) else str(error)
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
     line = getattr(error, "lineno", None) or 1
     source = (getattr(error, "text", None) or "").strip()
     found = f" (found `{source}`)" if source else ""
-    fix = next((fix for start, fix in FIXES.items() if start in said), OTHERWISE)
-    return Mistake(path, line, f"syntax error: {said}{found}; {fix}")
+    fix = next((fix for part, fix in FIXES.items() if part in message), DEFAULT_FIX)
+    return Mistake(path, line, f"syntax error: {message}{found}; {fix}")
 
 
 class Lines:
-    """Where a file says what: DAGs and tasks do not know their lines themselves."""
+    """Line numbers of DAGs, tasks and arguments, which the DAG objects do not store."""
 
     def __init__(self, tree: ast.Module) -> None:
         self._functions: dict[str, int] = {}
@@ -66,7 +66,7 @@ class Lines:
                 self._values.setdefault((keyword.arg, keyword.value.value), keyword.value.lineno)
 
     def argument(self, name: str, value: object) -> int | None:
-        """Return where `name=value` stands, in a call or a dict such as default_args."""
+        """Return the line of `name=value` in a call or in a dict such as default_args."""
         return self._values.get((name, value))
 
     def dag(self, dag_id: str) -> int:
@@ -79,7 +79,7 @@ class Lines:
 
 
 def defines_dag(tree: ast.Module) -> bool:
-    """Return whether a file, wherever it lies, is meant to be read as a DAG."""
+    """Return whether a file imports Airflow and uses `dag` or `DAG`."""
     nodes = list(ast.walk(tree))
     names = {getattr(node, "id", None) or getattr(node, "attr", None) for node in nodes}
     imports = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]

@@ -1,7 +1,4 @@
-"""The variables of a .env file, and `${...}` in compose.yaml, as Docker Compose reads them.
-
-Variables of the shell are left out: what they change is nobody's but the shell's.
-"""
+"""Reads .env files and interpolates `${...}` as Docker Compose does, except shell variables."""
 
 import re
 from dataclasses import dataclass
@@ -19,29 +16,29 @@ REFERENCE = re.compile(
 
 @dataclass(frozen=True)
 class Value:
-    """A text, and where it is to be corrected."""
+    """A text, and the place to correct it."""
 
     text: str
     path: str
     line: int
     origins: tuple["Value", ...] = ()
-    """The variables of .env that it is made of."""
+    """The .env variables in the text."""
 
 
 def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
-    """Return the variables of a file, none if it is not there."""
+    """Return the variables of a file, and its syntax errors; a missing file has neither."""
     variables: dict[str, Value] = {}
     mistakes = []
     if not path.is_file():
         return variables, mistakes
-    # Docker Compose takes any bytes, and none of them is shown.
+    # Docker Compose accepts any bytes; messages never show the content.
     with path.open(encoding="utf-8", errors="replace") as stream:
         for binding in parse_stream(stream):
-            text = binding.original.string
-            line = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+            source = binding.original.string
+            line = binding.original.line + source[: len(source) - len(source.lstrip())].count("\n")
             if binding.error:
-                what = "is not NAME=value; correct this line, or begin it with #"
-                mistakes.append(Mistake(path.name, line, what))
+                text = "is not NAME=value; correct this line, or comment it out with #"
+                mistakes.append(Mistake(path.name, line, text))
             elif binding.key and binding.value is not None:
                 value = resolve(binding.value, variables, path.name, line)
                 variables[binding.key] = Value(value.text, path.name, line)
@@ -49,7 +46,7 @@ def read(path: Path) -> tuple[dict[str, Value], list[Mistake]]:
 
 
 def resolve(text: str, variables: dict[str, Value], path: str, line: int) -> Value:
-    """Return a text of compose.yaml with its variables replaced."""
+    """Return a text with its variables interpolated."""
     origins: list[Value] = []
 
     def replace(match: re.Match) -> str:
@@ -58,10 +55,10 @@ def resolve(text: str, variables: dict[str, Value], path: str, line: int) -> Val
         name = match["plain"] or match["name"]
         operator, word = match["operator"] or "", match["word"] or ""
         value = variables.get(name)
-        given = value is not None and bool(value.text or not operator.startswith(":"))
+        is_set = value is not None and bool(value.text or not operator.startswith(":"))
         if operator.endswith("+"):
-            return word if given else ""
-        if given:
+            return word if is_set else ""
+        if is_set:
             origins.append(value)
             return value.text
         return word if operator.endswith("-") else ""

@@ -1,4 +1,4 @@
-"""What a file does while it is imported, and at which of its lines."""
+"""Reports forbidden calls, deprecations and slow lines of a file during its import."""
 
 import os
 import signal
@@ -16,15 +16,15 @@ LIMIT_SECONDS = 5.0
 NETWORK = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"}
 DATABASE = {"sqlite3.connect"}
 PROCESS = {"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork", "os.forkpty"}
-INSIDE_A_TASK = "move it into a task: this runs again at every parse and before each task"
+INTO_A_TASK = "move it into a task: module code runs at every parse and before each task"
 
 
 class RefusedError(ConnectionError):
-    """Raised in place of a call that no file may make while it is imported."""
+    """Raised instead of a call that is forbidden at import."""
 
 
 class Watch:
-    """Writes down the mistakes of one file while Python executes it."""
+    """Collects the mistakes of one file while Python executes it."""
 
     current: "Watch"
 
@@ -37,9 +37,9 @@ class Watch:
         self._watching = True
 
     def place(self, frame: FrameType | None) -> tuple[str, int]:
-        """Return the innermost line of this repository that led to the frame."""
+        """Return the innermost line of this repository in the frame's call stack."""
         while frame:
-            found = self._mine(frame.f_code.co_filename, frame.f_lineno)
+            found = self._own_place(frame.f_code.co_filename, frame.f_lineno)
             if found:
                 return found
             frame = frame.f_back
@@ -50,11 +50,11 @@ class Watch:
         found = str(self._file.relative_to(self._root)), 1
         while traceback:
             code = traceback.tb_frame.f_code
-            found = self._mine(code.co_filename, traceback.tb_lineno) or found
+            found = self._own_place(code.co_filename, traceback.tb_lineno) or found
             traceback = traceback.tb_next
         return found
 
-    def _mine(self, filename: str, line: int) -> tuple[str, int] | None:
+    def _own_place(self, filename: str, line: int) -> tuple[str, int] | None:
         path = Path(filename)
         if any(path.is_relative_to(folder) for folder in self._folders):
             return str(path.relative_to(self._root)), line
@@ -64,8 +64,8 @@ class Watch:
         self.mistakes.add(Mistake(*place, text))
 
     def refuse(self, what: str) -> None:
-        """Write down a call that belongs into a task, and stop it."""
-        self.add(self.place(sys._getframe(1)), f"{what}, outside of any task; {INSIDE_A_TASK}")
+        """Report a call that belongs in a task, and raise in its place."""
+        self.add(self.place(sys._getframe(1)), f"{what}; {INTO_A_TASK}")
         raise RefusedError(what)
 
     def audit(self, event: str, arguments: tuple) -> None:
@@ -73,42 +73,44 @@ class Watch:
             return
         if event in NETWORK:
             target = arguments[1] if event in ("socket.connect", "socket.sendto") else arguments[0]
-            self.refuse(f"calls the network at import (found {event} to {target!r})")
+            self.refuse(f"accesses the network at import (found {event} to {target!r})")
         elif event in DATABASE:
-            self.refuse(f"opens a database at import (found {event})")
+            self.refuse(f"opens a database connection at import (found {event})")
         elif event in PROCESS:
             self.refuse(f"starts a process at import (found {event})")
 
     def warn(self, message: Warning | str, category: type, filename: str, line: int, *_) -> None:
-        """Write down a deprecation that the author can do something about."""
+        """Report a deprecation in code of this repository."""
         if not issubclass(category, DeprecationWarning | PendingDeprecationWarning | FutureWarning):
             return
         if category.__module__.startswith("airflow"):
             place = self.place(sys._getframe(1))
         else:
-            place = self._mine(filename, line)
+            place = self._own_place(filename, line)
         if place:
-            said = " ".join(str(message).split()).rstrip(".")
-            self.add(place, f"deprecated: {said} (found {category.__name__}); use what it names")
+            text = " ".join(str(message).split()).rstrip(".")
+            self.add(
+                place, f"deprecated: {text} (found {category.__name__}); use the named replacement"
+            )
 
-    def start(self, give_up: Callable[[], None]) -> None:
-        """Watch from here on; call `give_up` once the time is over."""
+    def start(self, on_timeout: Callable[[], None]) -> None:
+        """Start to watch; after LIMIT_SECONDS call `on_timeout` and end the process."""
         Watch.current = self
-        # A hook stays until its process ends.
+        # Python has no way to remove an audit hook: stop() disables it.
         sys.addaudithook(self.audit)
         warnings.simplefilter("always")
         warnings.showwarning = self.warn
 
-        def too_long(_signal: int, frame: FrameType | None) -> None:
+        def timed_out(_signal: int, frame: FrameType | None) -> None:
             path, line = self.place(frame)
-            text = f"the import was not done after {LIMIT_SECONDS:.0f} s; {INSIDE_A_TASK}"
+            text = f"the import was still at this line after {LIMIT_SECONDS:.0f} s; {INTO_A_TASK}"
             self.add((path, line), text)
-            give_up()
+            on_timeout()
             os._exit(0)
 
         def slow(_signal: int, frame: FrameType | None) -> None:
             self.slow_place = self.place(frame)
-            signal.signal(signal.SIGALRM, too_long)
+            signal.signal(signal.SIGALRM, timed_out)
             signal.setitimer(signal.ITIMER_REAL, LIMIT_SECONDS - SLOW_SECONDS)
 
         signal.signal(signal.SIGALRM, slow)

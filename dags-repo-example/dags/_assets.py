@@ -1,4 +1,4 @@
-"""The assets by which DAGs follow each other: one home, so that both sides mean the same one."""
+"""Assets that DAGs produce and consume, defined once for both sides."""
 
 from airflow.sdk import Asset
 

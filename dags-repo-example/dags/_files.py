@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic file writes."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,9 @@ from tempfile import NamedTemporaryFile
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write a file in one step: whoever reads it sees the old text or the new one, never half of it."""
+    """Replace a file atomically: a reader sees either the old or the new content."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, because a file can be renamed in one step only within one file system.
+    # In the same folder: a rename is atomic only within one file system.
     with NamedTemporaryFile("w", dir=path.parent, encoding="utf-8", delete=False) as draft:
         try:
             draft.write(text)

@@ -1,10 +1,10 @@
 """Wait until the delivery window opens, then announce the day of the delivery.
 
-The wait is deferred: it needs no worker slot, only a line in the triggerer, however long it lasts. Trigger
-the DAG with `{"wait_seconds": 3600}` to see it wait for an hour.
+The wait is deferred: it occupies a trigger in the triggerer, but no worker slot. To wait for an
+hour, trigger the DAG with `{"wait_seconds": 3600}`.
 
-The day comes from the macro `working_days.after` of `plugins/working_days.py`. Where plugins are not
-loaded it is the next day, be it a Sunday.
+The delivery day comes from the macro `working_days.after` in `plugins/working_days.py`. If plugins
+are not loaded, it is the next calendar day.
 """
 
 import logging
@@ -15,9 +15,11 @@ from airflow.sdk import Param, dag, task
 
 log = logging.getLogger(__name__)
 
-# Counted from the run and not from the task: a retry waits for the same moment.
-OPENS = "{{ (dag_run.run_after + macros.timedelta(seconds=params.wait_seconds)).isoformat() }}"
-DAY = (
+# Relative to the run, not to the task: a retry waits for the same time.
+OPENING_TIME = (
+    "{{ (dag_run.run_after + macros.timedelta(seconds=params.wait_seconds)).isoformat() }}"
+)
+DELIVERY_DAY = (
     "{% set today = dag_run.run_after | ds %}"
     "{{ macros.working_days.after(today) if macros.working_days is defined"
     " else macros.ds_add(today, 1) }}"
@@ -36,13 +38,13 @@ def announce(day: str) -> str:
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    description="Waits without a worker, then announces a delivery",
+    description="Deferred wait without a worker slot, then an announcement",
     doc_md=__doc__,
     default_args={
         "owner": "warehouse",
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
-        # The wait counts: it has to be longer than the longest one.
+        # Includes the deferred time: longer than the maximum of wait_seconds.
         "execution_timeout": timedelta(hours=25),
     },
     params={
@@ -57,8 +59,8 @@ def announce(day: str) -> str:
     tags=["example", "deferred"],
 )
 def delivery_window():
-    wait = DateTimeSensorAsync(task_id="wait", target_time=OPENS)
-    wait >> announce(DAY)
+    wait = DateTimeSensorAsync(task_id="wait", target_time=OPENING_TIME)
+    wait >> announce(DELIVERY_DAY)
 
 
 delivery_window()

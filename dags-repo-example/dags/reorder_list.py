@@ -1,10 +1,9 @@
-"""List what has to be ordered again, whenever `stock_levels` has counted.
+"""List the products to reorder after every update of the asset `stock_levels`.
 
-It has no clock of its own: its schedule is the asset `stock_levels`, and the numbers come with the
-event that started the run. If the stock was counted several times since the last run, the latest
-count decides.
+The schedule is the asset, and the stock levels are in the asset event that triggered the run. If
+there are several events since the last run, the latest one is used.
 
-Started by hand it has no such event, and fails with a sentence that says so: trigger `stock_levels`.
+A manual run has no asset event and fails: trigger `stock_levels` instead.
 """
 
 import logging
@@ -16,26 +15,28 @@ from airflow.sdk.exceptions import AirflowFailException
 
 log = logging.getLogger(__name__)
 
-ENOUGH = 10
+TARGET_LEVEL = 10
 
 
 @task(multiple_outputs=False)
 def latest(triggering_asset_events) -> dict:
-    """Return what came with the latest event: an hour, and the levels that were counted then."""
+    """Return the extra of the latest event: the hour and its stock levels."""
     events = triggering_asset_events.get(STOCK_LEVELS, ())
     if not events:
-        # Not worth a retry: this run will never have an event.
-        raise AirflowFailException("no count of the stock started this run: trigger stock_levels")
+        # No retry: this run never gets an event.
+        raise AirflowFailException(
+            "no asset event triggered this run: trigger stock_levels instead"
+        )
     return max((event.extra for event in events), key=lambda extra: extra["hour"])
 
 
 @task(multiple_outputs=False)
 def choose(counted: dict) -> dict[str, int]:
-    """Return how much of each product is missing, those of which there is enough left out."""
+    """Return the quantity to reorder, for the products below TARGET_LEVEL."""
     levels = counted["levels"]
-    missing = {name: ENOUGH - level for name, level in levels.items() if level < ENOUGH}
+    missing = {name: TARGET_LEVEL - level for name, level in levels.items() if level < TARGET_LEVEL}
     lines = [f"{name:<10}{missing[name]:>4}" for name in sorted(missing)] or ["nothing"]
-    log.info("To order, by the count of %s:\n%s", counted["hour"], "\n".join(lines))
+    log.info("To reorder, by the stock levels of %s:\n%s", counted["hour"], "\n".join(lines))
     return missing
 
 
@@ -43,7 +44,7 @@ def choose(counted: dict) -> dict[str, int]:
     schedule=[STOCK_LEVELS],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    description="What to order, after every count of the stock",
+    description="Products to reorder, after every update of the stock levels",
     doc_md=__doc__,
     default_args={
         "owner": "warehouse",

@@ -3,11 +3,11 @@
 The report covers the day before the run. To report another day, trigger the DAG with
 `{"day": "2026-06-01"}`. The same day always gives the same report.
 
-Orders that make no sense (unknown product, quantity that is not a positive whole number, number
-seen before) are left out and listed. If more than one in ten is left out, the run fails instead
-of reporting a wrong total.
+Invalid orders (unknown product, quantity that is not a positive whole number, duplicate number)
+are rejected and listed in the report. If more than 10 % are rejected, the run fails instead of
+reporting a wrong total.
 
-The orders are made up from the date, so that the DAG needs no source system: replace the body of
+The orders are generated from the date, so the DAG needs no source system: replace the body of
 `extract` to read real ones.
 """
 
@@ -20,65 +20,65 @@ from airflow.sdk.exceptions import AirflowFailException
 
 log = logging.getLogger(__name__)
 
-# Whole cents: sums of floats would not add up.
+# Integer cents: sums of floats have rounding errors.
 PRICE_CENTS = {"coffee": 620, "cup": 990, "tea": 450}
-ORDERS_A_DAY = 40
+ORDERS_PER_DAY = 40
 MAX_REJECTED_SHARE = 0.1
 
 
 @task
 def choose_day(params, dag_run) -> str:
-    """Return the day that was asked for, else the day before the run."""
+    """Return the day in the params, by default the day before the run."""
     if params["day"]:
         return params["day"]
-    # A run that was triggered by hand has no logical date.
-    moment = dag_run.logical_date or dag_run.run_after
-    return (moment.date() - timedelta(days=1)).isoformat()
+    # A manual run has no logical date.
+    run_time = dag_run.logical_date or dag_run.run_after
+    return (run_time.date() - timedelta(days=1)).isoformat()
 
 
 @task
 def extract(day: str) -> list[dict]:
-    """Return the orders of a day; the last one is faulty, as some always are."""
-    # Seeded with the day, so that a retry reads what the first try read.
-    dice = random.Random(day)
+    """Return the orders of a day; the last one is invalid, as an example."""
+    # Seeded with the day: a retry reads the same orders.
+    rng = random.Random(day)
     orders = [
         {
             "number": f"{day}-{count:03}",
-            "product": dice.choice(sorted(PRICE_CENTS)),
-            "quantity": dice.randint(1, 5),
+            "product": rng.choice(sorted(PRICE_CENTS)),
+            "quantity": rng.randint(1, 5),
         }
-        for count in range(1, ORDERS_A_DAY + 1)
+        for count in range(1, ORDERS_PER_DAY + 1)
     ]
     orders[-1]["quantity"] = 0
     return orders
 
 
-# Two XComs, because each of the two lists goes to another task.
+# One XCom per list: each is the input of another task.
 @task(multiple_outputs=True)
 def validate(orders: list[dict]) -> dict[str, list]:
-    """Separate the orders that can be counted from those that cannot."""
+    """Split the orders into accepted ones and reasons for rejection."""
     accepted, rejected, seen = [], [], set()
     for order in orders:
-        reason = what_is_wrong_with(order, seen)
+        reason = rejection_reason(order, seen)
         if reason:
             rejected.append(f"{order.get('number', 'no number')}: {reason}")
         else:
             accepted.append(order)
             seen.add(order["number"])
     if len(rejected) > MAX_REJECTED_SHARE * len(orders):
-        # Not worth a retry: the same orders would be read again.
+        # No retry: it would read the same orders.
         raise AirflowFailException(
-            f"{len(rejected)} of {len(orders)} orders are unusable, first {rejected[0]}"
+            f"{len(rejected)} of {len(orders)} orders are invalid, first {rejected[0]}"
         )
     return {"accepted": accepted, "rejected": rejected}
 
 
-def what_is_wrong_with(order: dict, seen: set[str]) -> str | None:
+def rejection_reason(order: dict, seen: set[str]) -> str | None:
     missing = sorted({"number", "product", "quantity"} - order.keys())
     if missing:
         return f"no {', no '.join(missing)}"
     if order["number"] in seen:
-        return "number seen before"
+        return "duplicate number"
     if order["product"] not in PRICE_CENTS:
         return f"unknown product {order['product']!r}"
     if type(order["quantity"]) is not int or order["quantity"] < 1:
@@ -88,7 +88,7 @@ def what_is_wrong_with(order: dict, seen: set[str]) -> str | None:
 
 @task(multiple_outputs=False)
 def aggregate(orders: list[dict]) -> dict[str, dict]:
-    """Return quantity and revenue of every product that was sold."""
+    """Return quantity and revenue per product."""
     totals: dict[str, dict] = {}
     for order in sorted(orders, key=lambda order: order["product"]):
         total = totals.setdefault(order["product"], {"quantity": 0, "cents": 0})
@@ -105,7 +105,7 @@ def report(day: str, totals: dict[str, dict], rejected: list[str]) -> str:
         f"Sales of {day}",
         *(row(product, **total) for product, total in totals.items()),
         row("total", **overall),
-        *(f"left out: {reason}" for reason in rejected),
+        *(f"rejected: {reason}" for reason in rejected),
     ]
     text = "\n".join(lines)
     log.info(text)
@@ -127,7 +127,7 @@ def row(name: str, quantity: int, cents: int) -> str:
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
         "execution_timeout": timedelta(minutes=5),
-        # Orders name people sooner or later; logs are kept and widely read.
+        # Orders can contain personal data, which does not belong in task logs.
         "show_return_value_in_logs": False,
     },
     params={

@@ -1,13 +1,13 @@
-"""Count what is in stock, every hour, and tell the DAGs that wait for it.
+"""Write the stock levels of every hour to a file and update the asset `stock_levels`.
 
-Run it twice for the same hour, or let a retry repeat half of it: the hour names the file, the file is
-replaced in one step, so there is one file with the same numbers. That is what makes retries safe.
+The DAG is idempotent, so retries are safe: the file is named by the hour and replaced atomically. A
+second run for the same hour produces the same file.
 
-It updates the asset `stock_levels`; `reorder_list` follows it. The numbers travel with the asset's
-event, because the file stays on the worker that wrote it: set `FOLDER` to a place that all workers
-share before a task elsewhere reads the files.
+The asset `stock_levels` triggers `reorder_list`. The asset event carries the stock levels, because
+the file is stored on the worker that wrote it: set `FOLDER` to a shared volume before tasks on
+other workers read the files.
 
-The numbers are made up from the hour: replace the body of `count` to read real ones.
+The stock levels are generated from the hour: replace the body of `count` to read real ones.
 """
 
 import logging
@@ -28,25 +28,25 @@ FOLDER = Path(tempfile.gettempdir()) / "stock_levels"
 
 @task
 def choose_hour(dag_run) -> str:
-    """Return the hour that the run stands for: the begin of its data interval."""
-    # A run that was triggered by hand may have no data interval.
-    moment = dag_run.data_interval_start or dag_run.run_after
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H")
+    """Return the hour at which the run's data interval starts."""
+    # A manual run may have no data interval.
+    start = dag_run.data_interval_start or dag_run.run_after
+    return start.astimezone(UTC).strftime("%Y-%m-%dT%H")
 
 
-# queue= sends a task to the workers of one queue, such as those with more memory. It has to be one of
-# the queues in platform.yaml; `default` is where a task goes anyway.
+# queue= selects the worker queue, for example workers with more memory. It must be listed in
+# platform.yaml; without queue= a task runs in `default`.
 @task(queue="default", multiple_outputs=False)
 def count(hour: str) -> dict[str, int]:
-    """Return the stock of every product in an hour."""
-    # Seeded with the hour, so that a retry counts what the first try counted.
-    dice = random.Random(hour)
-    return {product: dice.randint(0, 20) for product in PRODUCTS}
+    """Return the stock level per product."""
+    # Seeded with the hour: a retry returns the same levels.
+    rng = random.Random(hour)
+    return {product: rng.randint(0, 20) for product in PRODUCTS}
 
 
 @task(outlets=[STOCK_LEVELS])
 def write(hour: str, levels: dict[str, int], outlet_events) -> str:
-    """Write the file of an hour, tell who waits for it, and return the file's path."""
+    """Write the file of an hour, add its levels to the asset event, and return the path."""
     path = FOLDER / f"{hour}.csv"
     rows = [f"{product},{level}" for product, level in sorted(levels.items())]
     replace_file(path, "\n".join(["product,level", *rows]) + "\n")
@@ -56,13 +56,13 @@ def write(hour: str, levels: dict[str, int], outlet_events) -> str:
 
 
 @dag(
-    # Unlike "@hourly", this gives a run the hour before it as its data interval.
+    # Unlike "@hourly", this timetable gives each run the preceding hour as its data interval.
     schedule=CronDataIntervalTimetable("@hourly", timezone="UTC"),
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    # Two runs at a time would make the order of the asset's events a matter of luck.
+    # Concurrent runs would emit their asset events in random order.
     max_active_runs=1,
-    description="What is in stock, hour by hour",
+    description="Stock levels per hour",
     doc_md=__doc__,
     default_args={
         "owner": "warehouse",

@@ -1,4 +1,4 @@
-"""The macro `{{ macros.working_days.after(ds) }}`: the first working day after a day."""
+"""Macro `{{ macros.working_days.after(ds) }}`: the first working day after a date."""
 
 from datetime import date, timedelta
 
@@ -8,7 +8,7 @@ SATURDAY = 5
 
 
 def after(day: str) -> str:
-    """Return the first day after `day` that is neither a Saturday nor a Sunday."""
+    """Return the first day after `day` that is not a Saturday or Sunday."""
     following = date.fromisoformat(day) + timedelta(days=1)
     while following.weekday() >= SATURDAY:
         following += timedelta(days=1)
@@ -16,7 +16,7 @@ def after(day: str) -> str:
 
 
 class WorkingDaysPlugin(AirflowPlugin):
-    """Its name is how templates address it."""
+    """Templates use the macros as `macros.<name>.<function>`."""
 
     name = "working_days"
     macros = (after,)

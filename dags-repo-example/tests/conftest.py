@@ -1,11 +1,11 @@
-"""Keep the tests away from any Airflow that the shell is set up for."""
+"""Isolates the tests from the Airflow configuration of the shell."""
 
 import os
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
-# Airflow reads its settings once, on import: this must come first.
+# Before any import of Airflow, which reads its configuration once.
 for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
     del os.environ[name]
 os.environ["AIRFLOW_HOME"] = str(ROOT / ".airflow")

@@ -1,8 +1,8 @@
-"""A compose.yaml that is good, its .env, and the platform that it stands for."""
+"""A correct compose.yaml, its .env and the matching platform."""
 
 from pathlib import Path
 
-from checks.platform import Platform
+from checks.platform_file import Platform
 
 COMPOSE = Path(__file__).with_name("compose.yaml").read_text()
 PASSWORD = "correct-horse"

@@ -1,4 +1,4 @@
-"""Copies of this repository, in which a test commits a mistake for real."""
+"""Copies of this repository, in which a test makes a mistake."""
 
 import os
 import shutil
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from checks import compose, local
+from checks import compose_file, compose_rules
 from tests.checks.compose_file import COMPOSE, ENV, PLATFORM
 
 ROOT = Path(__file__).parents[2]
-# What a clone has; not what this machine has made of it, such as .env and .venv.
+# The files of a clone, without generated ones such as .env and .venv.
 CLONED = ("checks", "dags", "include", "plugins", "platform.yaml", "requirements.in")
 
 
-def _clone(folder: Path) -> Path:
+def clone(folder: Path) -> Path:
     for name in CLONED:
         source, target = ROOT / name, folder / name
         if source.is_dir():
@@ -27,9 +27,9 @@ def _clone(folder: Path) -> Path:
     return folder
 
 
-def _check(folder: Path) -> tuple[int, list[str]]:
-    """Return what `python -m checks` says in a repository, and its exit status."""
-    ran = subprocess.run(
+def run_checks(folder: Path) -> tuple[int, list[str]]:
+    """Return exit code and output of `python -m checks` in a repository."""
+    process = subprocess.run(
         [sys.executable, "-m", "checks"],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
@@ -37,56 +37,51 @@ def _check(folder: Path) -> tuple[int, list[str]]:
         text=True,
         timeout=300,
     )
-    assert not ran.stderr, ran.stderr
-    return ran.returncode, ran.stdout.splitlines()
+    assert not process.stderr, process.stderr
+    return process.returncode, process.stdout.splitlines()
 
 
 @pytest.fixture(scope="session")
 def run() -> Callable[[Path], tuple[int, list[str]]]:
-    return _check
-
-
-@pytest.fixture(scope="session")
-def clone() -> Callable[[Path], Path]:
-    return _clone
+    return run_checks
 
 
 @pytest.fixture
 def repository(tmp_path) -> Path:
-    return _clone(tmp_path)
+    return clone(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def faulty(tmp_path_factory) -> Callable[..., list[str]]:
-    """Return what one run says about a copy in which all of these mistakes were made."""
+    """Return the output of one run in a copy with all of these mistakes."""
 
     def make(mistakes: dict, others: dict[str, str] | None = None) -> list[str]:
-        folder = _clone(tmp_path_factory.mktemp("faulty"))
+        folder = clone(tmp_path_factory.mktemp("faulty"))
         files = {path: text for path, text, _ in mistakes.values()} | (others or {})
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text)
-        status, lines = _check(folder)
-        assert status == 1
-        return lines
+        status, output = run_checks(folder)
+        assert status == 1, "expected mistakes: exit code 1"
+        return output
 
     return make
 
 
 @pytest.fixture
-def told(tmp_path):
-    """Return what is said about compose.yaml after some changes, and about .env."""
+def mistakes(tmp_path):
+    """Return the mistakes of compose.yaml after some changes, and of .env."""
     (tmp_path / "dags").mkdir()
 
     def check(*changes, env=ENV, name="compose.yaml", text=COMPOSE, platform=PLATFORM):
         for old, new in changes:
-            assert text.count(old) == 1, f"the change of {old!r} would change nothing"
+            assert text.count(old) == 1, f"{old!r} is not in the file once: correct the test"
             text = text.replace(old, new)
         if text:
             (tmp_path / name).write_text(text)
         if env is not None:
             (tmp_path / ".env").write_text(env)
-        found, mistakes = compose.read(tmp_path)
-        return [str(m) for m in sorted({*mistakes, *local.check(tmp_path, found, platform)})]
+        project, found = compose_file.read(tmp_path)
+        return [str(m) for m in sorted({*found, *compose_rules.check(tmp_path, project, platform)})]
 
     return check

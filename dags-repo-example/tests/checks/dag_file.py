@@ -1,4 +1,6 @@
-"""A DAG file that is good, or good but for one mistake."""
+"""DAG files for the tests: a correct one, and copies of it with one mistake."""
+
+import re
 
 GOOD = '''\
 """Documentation."""
@@ -18,7 +20,7 @@ def first() -> int:
     schedule=None,
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    description="a good DAG",
+    description="a correct DAG",
     doc_md=__doc__,
     default_args={{
         "owner": "team",
@@ -37,12 +39,18 @@ def {name}():
 
 
 def good(name, *changes, imports="time", end=""):
-    """Return a file whose DAG is good but for what is changed."""
+    """Return a correct DAG file after some changes."""
     text = GOOD.format(name=name, imports=imports)
     for old, new in changes:
-        assert text.count(old) == 1, f"the change of {old!r} would change nothing"
+        assert text.count(old) == 1, f"{old!r} is not in the file once: correct the test"
         text = text.replace(old, new)
     return text + end
+
+
+def assert_reported(output, path, pattern):
+    """Require a line `path:` that matches `line: message`."""
+    lines = [line for line in output if line.startswith(f"{path}:")]
+    assert any(re.match(f"{re.escape(path)}:{pattern}", line) for line in lines), lines or output
 
 
 CLASSIC = """\

@@ -22,17 +22,17 @@ VARIABLES = {"A": Value("1", ".env", 7), "EMPTY": Value("", ".env", 8)}
         ("100 $ and {A}", "100 $ and {A}"),
     ],
 )
-def test_a_variable_is_replaced_as_docker_compose_does(text, resolved):
+def test_variables_are_interpolated_like_docker_compose_does(text, resolved):
     assert resolve(text, VARIABLES, "compose.yaml", 3).text == resolved
 
 
-def test_a_value_knows_its_own_line_and_that_of_its_variables():
+def test_a_value_has_its_own_line_and_those_of_its_variables():
     value = resolve("${A}", VARIABLES, "compose.yaml", 3)
     assert (value.path, value.line) == ("compose.yaml", 3)
     assert value.origins == (VARIABLES["A"],)
 
 
-def test_every_variable_of_a_file_knows_its_line(tmp_path):
+def test_every_variable_of_a_file_has_its_line(tmp_path):
     path = tmp_path / ".env"
     path.write_text('# comment\n\nA=1\nWITHOUT_VALUE\n\n\nexport B="two words" # why\nC=${A}3\n')
     found, mistakes = read(path)
@@ -42,7 +42,3 @@ def test_every_variable_of_a_file_knows_its_line(tmp_path):
         "B": ("two words", 7),
         "C": ("13", 8),
     }
-
-
-def test_a_file_that_is_not_there_has_no_variables(tmp_path):
-    assert read(tmp_path / ".env") == ({}, [])

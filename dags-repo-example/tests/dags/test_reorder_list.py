@@ -16,29 +16,29 @@ def events(*hours):
     }
 
 
-def test_runs_when_the_stock_was_counted():
+def test_the_schedule_is_the_asset_stock_levels():
     assert list(DAG.schedule) == [STOCK_LEVELS]
 
 
-def test_goes_by_the_latest_count_in_whatever_order_they_come():
+def test_the_latest_event_is_used_in_any_order():
     found = reorder_list.latest.function(events("2026-03-01T10", "2026-03-01T11", "2026-03-01T09"))
     assert found["hour"] == "2026-03-01T11"
 
 
-def test_says_what_to_do_when_no_count_started_it():
+def test_a_run_without_asset_event_fails_with_instructions():
     with pytest.raises(AirflowFailException, match="trigger stock_levels"):
         reorder_list.latest.function({})
 
 
-def test_orders_what_is_short_up_to_enough_and_nothing_else(caplog):
+def test_only_products_below_the_target_level_are_reordered(caplog):
     counted = {"hour": "2026-03-01T09", "levels": {"tea": 3, "cup": 10, "coffee": 0}}
     assert reorder_list.choose.function(counted) == {"tea": 7, "coffee": 10}
     assert caplog.messages == [
-        "To order, by the count of 2026-03-01T09:\ncoffee      10\ntea          7"
+        "To reorder, by the stock levels of 2026-03-01T09:\ncoffee      10\ntea          7"
     ]
 
 
-def test_says_so_when_there_is_nothing_to_order(caplog):
+def test_an_empty_reorder_list_is_logged_as_nothing(caplog):
     counted = {"hour": "2026-03-01T09", "levels": {"tea": 30}}
     assert reorder_list.choose.function(counted) == {}
-    assert caplog.messages == ["To order, by the count of 2026-03-01T09:\nnothing"]
+    assert caplog.messages == ["To reorder, by the stock levels of 2026-03-01T09:\nnothing"]

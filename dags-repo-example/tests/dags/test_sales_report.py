@@ -21,14 +21,16 @@ def inputs(task_id):
     return [f"{argument.operator.task_id}.{argument.key}" for argument in arguments]
 
 
-def test_runs_daily():
+def test_the_schedule_is_daily():
     assert DAG.schedule == "@daily"
 
 
-def test_passes_good_orders_to_the_sums_and_bad_ones_to_the_report():
+def test_accepted_orders_are_aggregated_and_rejected_ones_listed():
     assert inputs("extract") == ["choose_day.return_value"]
     assert inputs("validate") == ["extract.return_value"]
-    assert DAG.get_task("validate").multiple_outputs, "neither list could be asked for by name"
+    assert DAG.get_task("validate").multiple_outputs, (
+        "set multiple_outputs=True: downstream tasks read each list by its key"
+    )
     assert inputs("aggregate") == ["validate.accepted"]
     assert inputs("report") == [
         "choose_day.return_value",
@@ -38,26 +40,26 @@ def test_passes_good_orders_to_the_sums_and_bad_ones_to_the_report():
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "logical_date", "day"),
+    ("param", "logical_date", "day"),
     [
         (None, datetime(2026, 3, 1, tzinfo=UTC), "2026-02-28"),
         (None, None, "2026-06-30"),
         ("2026-01-15", datetime(2026, 3, 1, tzinfo=UTC), "2026-01-15"),
     ],
-    ids=["scheduled", "by hand", "asked for"],
+    ids=["scheduled", "manual", "param"],
 )
-def test_covers_the_day_before_the_run_or_the_day_asked_for(asked_for, logical_date, day):
+def test_the_report_covers_the_day_before_the_run_or_the_param(param, logical_date, day):
     run = SimpleNamespace(logical_date=logical_date, run_after=datetime(2026, 7, 1, 9, tzinfo=UTC))
-    assert sales_report.choose_day.function({"day": asked_for}, run) == day
+    assert sales_report.choose_day.function({"day": param}, run) == day
 
 
 @pytest.mark.parametrize("day", ["2026-06-31", "yesterday", 20260601])
-def test_refuses_to_be_triggered_for_a_day_that_does_not_exist(day):
+def test_an_invalid_day_is_rejected(day):
     with pytest.raises(ParamValidationError):
         DAG.params["day"] = day
 
 
-def test_reads_the_same_orders_again_for_the_same_day_only():
+def test_only_the_same_day_has_the_same_orders():
     def products(day):
         return [order["product"] for order in sales_report.extract.function(day)]
 
@@ -66,39 +68,39 @@ def test_reads_the_same_orders_again_for_the_same_day_only():
 
 
 @pytest.mark.parametrize("day", ["2026-06-01", "2026-12-31"])
-def test_gets_through_a_day(day):
+def test_the_tasks_produce_the_report_of_a_day(day):
     orders = sales_report.extract.function(day)
     checked = validate(orders)
     totals = sales_report.aggregate.function(checked["accepted"])
     text = sales_report.report.function(day, totals, checked["rejected"])
     assert text.startswith(f"Sales of {day}\n")
-    assert text.endswith(f"left out: {day}-040: quantity 0 is not a positive whole number")
+    assert text.endswith(f"rejected: {day}-040: quantity 0 is not a positive whole number")
     assert sum(total["quantity"] for total in totals.values()) == sum(o["quantity"] for o in orders)
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
+    ("invalid", "reason"),
     [
         (order(product="gin"), "1: unknown product 'gin'"),
         (order(quantity=0), "1: quantity 0 is not a positive whole number"),
         (order(quantity="2"), "1: quantity '2' is not a positive whole number"),
         (order(quantity=True), "1: quantity True is not a positive whole number"),
         ({"product": "tea"}, "no number: no number, no quantity"),
-        (order(number="good-3"), "good-3: number seen before"),
+        (order(number="valid-3"), "valid-3: duplicate number"),
     ],
 )
-def test_leaves_out_a_bad_order_and_says_why(bad, reason):
-    good = [order(number=f"good-{count}") for count in range(9)]
-    assert validate([*good, bad]) == {"accepted": good, "rejected": [reason]}
+def test_an_invalid_order_is_rejected_with_a_reason(invalid, reason):
+    valid = [order(number=f"valid-{count}") for count in range(9)]
+    assert validate([*valid, invalid]) == {"accepted": valid, "rejected": [reason]}
 
 
-def test_fails_rather_than_report_when_more_than_one_order_in_ten_is_bad():
-    good = [order(number=f"good-{count}") for count in range(8)]
+def test_more_than_ten_percent_invalid_orders_fail_the_run():
+    valid = [order(number=f"valid-{count}") for count in range(8)]
     with pytest.raises(AirflowFailException, match=r"1 of 9 orders .* 1: unknown product 'gin'"):
-        validate([*good, order(product="gin")])
+        validate([*valid, order(product="gin")])
 
 
-def test_logs_and_returns_revenue_per_product_and_in_total(caplog):
+def test_revenue_per_product_and_total_is_logged_and_returned(caplog):
     orders = [
         order(product="tea", quantity=3),
         order(product="cup", quantity=1),
@@ -115,7 +117,7 @@ def test_logs_and_returns_revenue_per_product_and_in_total(caplog):
     ]
 
 
-def test_of_a_day_without_orders_is_zero():
+def test_the_report_of_a_day_without_orders_is_zero():
     checked = validate([])
     totals = sales_report.aggregate.function(checked["accepted"])
     assert sales_report.report.function("2026-06-01", totals, checked["rejected"]).splitlines() == [

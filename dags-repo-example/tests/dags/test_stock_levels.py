@@ -23,34 +23,34 @@ def write(hour, levels):
     return path, events[STOCK_LEVELS].extra
 
 
-def test_every_hour_has_a_run_with_that_hour_as_its_data_interval():
+def test_runs_are_hourly_with_a_data_interval():
     assert isinstance(DAG.timetable, CronDataIntervalTimetable)
     assert DAG.timetable.expression == "@hourly"
 
 
 @pytest.mark.parametrize(
-    ("begin", "hour"),
+    ("start", "hour"),
     [
         (datetime(2026, 3, 1, 9, tzinfo=UTC), "2026-03-01T09"),
         (None, "2026-07-01T23"),
     ],
-    ids=["scheduled", "by hand"],
+    ids=["scheduled", "manual"],
 )
-def test_names_the_hour_by_the_data_interval_or_by_the_time_of_the_run(begin, hour):
+def test_the_hour_is_the_data_interval_start_or_the_run_time(start, hour):
     run = SimpleNamespace(
-        data_interval_start=begin, run_after=datetime(2026, 7, 1, 23, 59, tzinfo=UTC)
+        data_interval_start=start, run_after=datetime(2026, 7, 1, 23, 59, tzinfo=UTC)
     )
     assert stock_levels.choose_hour.function(run) == hour
 
 
-def test_counts_the_same_again_for_the_same_hour_only():
+def test_only_the_same_hour_has_the_same_stock_levels():
     first = stock_levels.count.function("2026-03-01T09")
     assert first == stock_levels.count.function("2026-03-01T09")
     assert first != stock_levels.count.function("2026-03-01T10")
     assert sorted(first) == sorted(stock_levels.PRODUCTS)
 
 
-def test_a_second_run_of_an_hour_leaves_one_file_with_the_same_text(folder):
+def test_a_second_run_for_an_hour_produces_the_same_single_file(folder):
     levels = {"tea": 4, "cup": 12}
     path, _ = write("2026-03-01T09", levels)
     before = path.read_text()
@@ -63,27 +63,27 @@ def test_a_second_run_of_an_hour_leaves_one_file_with_the_same_text(folder):
     assert list(folder.iterdir()) == [path]
 
 
-def test_every_hour_has_a_file_of_its_own(folder):
+def test_every_hour_has_its_own_file(folder):
     for hour in ("2026-03-01T09", "2026-03-01T10"):
         write(hour, {"tea": 4})
     assert len(list(folder.iterdir())) == 2
 
 
-def test_a_write_that_is_cut_short_leaves_the_old_file_whole(folder, monkeypatch):
+def test_an_interrupted_write_keeps_the_old_file(folder, monkeypatch):
     path, _ = write("2026-03-01T09", {"tea": 4})
 
-    def cut_short(self, target):
-        raise OSError("the disk went away")
+    def interrupt(self, target):
+        raise OSError("disk failure")
 
-    monkeypatch.setattr(Path, "replace", cut_short)
-    with pytest.raises(OSError, match="the disk went away"):
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with pytest.raises(OSError, match="disk failure"):
         write("2026-03-01T09", {"tea": 5})
 
     assert path.read_text() == "product,level\ntea,4\n"
-    assert list(folder.iterdir()) == [path], "a draft stayed behind"
+    assert list(folder.iterdir()) == [path], "delete the temporary file when the write fails"
 
 
-def test_tells_those_who_wait_for_it_what_was_counted(folder):
+def test_the_asset_event_carries_the_stock_levels(folder):
     _, extra = write("2026-03-01T09", {"tea": 4})
     assert extra == {"hour": "2026-03-01T09", "levels": {"tea": 4}}
     assert DAG.get_task("write").outlets == [STOCK_LEVELS]

@@ -11,40 +11,40 @@ def texts(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_runs_only_when_triggered():
+def test_there_is_no_schedule():
     assert DAG.schedule is None
 
 
 @pytest.mark.parametrize("top", [0, "ten", None])
-def test_refuses_to_be_triggered_with_a_top_that_is_no_positive_number(top):
+def test_a_top_that_is_not_a_positive_integer_is_rejected(top):
     with pytest.raises(ParamValidationError):
         DAG.params["top"] = top
 
 
-def test_starts_one_task_per_text():
+def test_count_words_is_mapped_over_the_texts():
     assert DAG.get_task("count_words").is_mapped
     assert DAG.get_task("count_words").upstream_task_ids == {"find_texts"}
     assert DAG.get_task("print_top").upstream_task_ids == {"count_words"}
 
 
-def test_reads_every_text_of_this_repository():
+def test_every_text_of_this_repository_is_counted():
     names = word_count.find_texts.function()
     assert {"daffodils.txt", "sonnet_18.txt", "tyger.txt"} <= set(names)
     assert all(word_count.count_words.function(name) for name in names)
 
 
-def test_finds_texts_in_a_fixed_order_and_nothing_else(texts):
+def test_only_txt_files_are_found_in_alphabetical_order(texts):
     for name in ("b.txt", "a.txt", "notes.md"):
         (texts / name).touch()
     assert word_count.find_texts.function() == ["a.txt", "b.txt"]
 
 
-def test_fails_when_there_is_no_text(texts):
+def test_a_folder_without_texts_fails_the_task(texts):
     with pytest.raises(AirflowFailException, match=f"no .txt file in {texts}"):
         word_count.find_texts.function()
 
 
-def test_ignores_case_digits_and_punctuation(texts):
+def test_case_digits_and_punctuation_are_ignored(texts):
     (texts / "a.txt").write_text(
         "Größe, GRÖSSE -- it's 42_times 'its'! don\u2019t", encoding="utf-8"
     )
@@ -52,19 +52,19 @@ def test_ignores_case_digits_and_punctuation(texts):
     assert counts == {"grösse": 2, "it's": 1, "times": 1, "its": 1, "don\u2019t": 1}
 
 
-def test_takes_an_empty_text_for_no_words(texts):
+def test_an_empty_text_has_no_words(texts):
     (texts / "a.txt").touch()
     assert word_count.count_words.function("a.txt") == {}
 
 
-def test_names_the_text_that_is_not_utf_8(texts):
+def test_a_text_that_is_not_utf_8_is_named_in_the_error(texts):
     (texts / "a.txt").write_bytes("café".encode("latin-1"))
     with pytest.raises(AirflowFailException, match=r"a\.txt is not UTF-8"):
         word_count.count_words.function("a.txt")
 
 
-def test_adds_up_all_texts_then_logs_and_returns_the_top(caplog):
+def test_the_top_words_of_all_texts_are_logged_and_returned(caplog):
     counts = [{"tea": 1, "cup": 2}, {"tea": 2, "bun": 2}]
     top = word_count.print_top.function(counts, {"top": 2})
-    assert top == [["tea", 3], ["bun", 2]], "equally frequent words come in alphabetical order"
+    assert top == [["tea", 3], ["bun", 2]], "sort ties alphabetically"
     assert caplog.messages == ["Top 2 words\n    3  tea\n    2  bun"]

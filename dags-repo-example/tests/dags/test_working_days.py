@@ -12,5 +12,5 @@ from working_days import after
         ("2026-12-31", "2027-01-01"),
     ],
 )
-def test_the_day_after_is_no_saturday_and_no_sunday(day, following):
+def test_the_next_working_day_is_not_on_a_weekend(day, following):
     assert after(day) == following

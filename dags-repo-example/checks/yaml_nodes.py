@@ -1,4 +1,4 @@
-"""YAML whose values remember their lines."""
+"""Reads YAML as nodes, which carry their line numbers."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 def read(path: Path) -> tuple[yaml.Node | None, list[Mistake]]:
-    """Return the file as nodes, and what keeps it from being read."""
+    """Return the root mapping, or None and the syntax error."""
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        text = f"is not YAML: {error.problem}; correct this line or the one above it"
+        text = f"is not valid YAML: {error.problem}; correct this line or the line above it"
         return None, [Mistake(path.name, error.problem_mark.line + 1, text)]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        text = f"is not YAML: {str(error).splitlines()[0]}; save it as UTF-8 text"
+        text = f"is not valid YAML: {str(error).splitlines()[0]}; save it as UTF-8 text"
         return None, [Mistake(path.name, 1, text)]
     if not isinstance(node, yaml.MappingNode):
-        text = "is not a list of `key: value`; bring the file back from Git"
+        text = "is not a YAML mapping (`key: value`); restore the file from Git"
         return None, [Mistake(path.name, 1, text)]
     return node, []
 
@@ -30,7 +30,7 @@ def line(node: yaml.Node) -> int:
 
 
 def entries(node: yaml.Node | None) -> dict[str, yaml.Node]:
-    """Return the values of a mapping by key, those merged with `<<` included."""
+    """Return the values of a mapping by key, including those merged with `<<`."""
     if not isinstance(node, yaml.MappingNode):
         return {}
     merged: dict[str, yaml.Node] = {}
@@ -46,7 +46,7 @@ def entries(node: yaml.Node | None) -> dict[str, yaml.Node]:
 
 
 def items(node: yaml.Node | None) -> list[yaml.Node]:
-    """Return what a list holds; a single value counts as a list of one."""
+    """Return the items of a list; a scalar or mapping counts as a list of one."""
     if node is None:
         return []
     return node.value if isinstance(node, yaml.SequenceNode) else [node]

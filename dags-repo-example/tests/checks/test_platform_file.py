@@ -3,41 +3,41 @@ from pathlib import Path
 
 import pytest
 
-from checks import platform
+from checks import platform_file
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def told(tmp_path):
-    """Return what is said about platform.yaml after a change."""
+def read_changed(tmp_path):
+    """Read platform.yaml after a change; return the platform and its mistakes."""
 
-    def check(old="", new=""):
+    def read(old="", new=""):
         shutil.copy(ROOT / "platform.yaml", tmp_path)
         path = tmp_path / "platform.yaml"
-        assert old in path.read_text(), f"the change of {old!r} would change nothing"
+        assert old in path.read_text(), f"{old!r} is not in platform.yaml: correct the test"
         path.write_text(path.read_text().replace(old, new, 1))
-        found, mistakes = platform.read(tmp_path)
+        found, mistakes = platform_file.read(tmp_path)
         return found, [str(mistake) for mistake in mistakes]
 
-    return check
+    return read
 
 
-def test_the_committed_file_is_understood(told):
-    found, mistakes = told()
+def test_the_committed_platform_file_is_valid(read_changed):
+    found, mistakes = read_changed()
     assert mistakes == []
     assert (found.sub_path, found.queues, found.pools) == ("dags", ["default"], ["default_pool"])
 
 
-def test_a_missing_file_is_told(tmp_path):
-    _, (mistake,) = platform.read(tmp_path)
+def test_a_missing_platform_file_is_reported(tmp_path):
+    _, (mistake,) = platform_file.read(tmp_path)
     assert str(mistake) == (
-        "platform.yaml:1: is missing; bring it back from Git, or ask the platform team"
+        "platform.yaml:1: is missing; restore the file from Git, or ask the platform team"
     )
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         (
             "sub_path: dags",
@@ -56,24 +56,24 @@ def test_a_missing_file_is_told(tmp_path):
             "airflow: 3",
             "platform.yaml:4: airflow: Input should be a valid string (found 3)",
         ),
-        ("queues: [", "queues: ]", "platform.yaml:7: is not YAML: "),
+        ("queues: [", "queues: ]", "platform.yaml:7: is not valid YAML: "),
     ],
 )
-def test_a_mistake_names_the_line_and_the_key(told, old, new, said):
-    found, mistakes = told(old, new)
+def test_an_invalid_key_is_reported_with_its_line(read_changed, old, new, message):
+    found, mistakes = read_changed(old, new)
     assert found is None
-    assert any(mistake.startswith(said) for mistake in mistakes), mistakes
+    assert any(mistake.startswith(message) for mistake in mistakes), mistakes
 
 
-def test_another_airflow_than_the_one_of_the_tests_is_told(told):
-    _, mistakes = told("airflow: 3.2.2", "airflow: 3.3.2")
+def test_a_different_installed_airflow_version_is_reported(read_changed):
+    _, mistakes = read_changed("airflow: 3.2.2", "airflow: 3.3.2")
     assert mistakes == [
-        "platform.yaml:4: the platform runs Airflow 3.3.2, this repository tests with another (found 3.2.2 "
-        "in .venv); set apache-airflow==3.3.2 in requirements.in, `make lock`"
+        "platform.yaml:4: airflow: the platform runs 3.3.2, but `make check` uses another version (found "
+        "3.2.2 in .venv); set apache-airflow==3.3.2 in requirements.in and run `make lock`"
     ]
 
 
-def test_a_broken_file_does_not_hide_what_is_wrong_elsewhere(repository, run):
+def test_an_invalid_platform_file_hides_no_other_mistakes(repository, run):
     (repository / "platform.yaml").write_text("airflow: 3.2.2\n")
     (repository / "dags" / "word_count.py").write_text("x = 1\n")
 

@@ -1,4 +1,4 @@
-"""compose.yaml and .env, which a DAG author may have or not: what Docker Compose would start."""
+"""Reads compose.yaml and .env as Docker Compose does; both files are optional."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,16 +8,16 @@ import yaml
 from checks import variables
 from checks.mistake import Mistake
 from checks.variables import Value
-from checks.yaml_lines import entries, items, line
-from checks.yaml_lines import read as read_yaml
+from checks.yaml_nodes import entries, items, line
+from checks.yaml_nodes import read as read_yaml
 
-# As Docker Compose looks for them, in this order.
+# In Docker Compose's order of precedence.
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A folder of this machine, as a service sees it."""
+    """A bind mount of a service."""
 
     source: str
     target: str
@@ -26,7 +26,7 @@ class Mount:
 
 @dataclass
 class Service:
-    """What of a service matters here; lines are those of the file."""
+    """The keys of a service that the rules read."""
 
     name: str
     line: int
@@ -48,36 +48,36 @@ class Service:
 
 
 @dataclass
-class Local:
-    """What runs on this machine, if anything does."""
+class ComposeProject:
+    """The services of the Compose file and the variables of .env."""
 
     path: str = FILES[0]
     services: list[Service] = field(default_factory=list)
     variables: dict[str, Value] = field(default_factory=dict)
 
 
-def read(root: Path) -> tuple[Local, list[Mistake]]:
-    """Return what .env and compose.yaml say, and what is wrong with the files as such."""
-    found, mistakes = variables.read(root / ".env")
-    local = Local(variables=found)
+def read(root: Path) -> tuple[ComposeProject, list[Mistake]]:
+    """Return the project, and the syntax errors of its two files."""
+    env, mistakes = variables.read(root / ".env")
+    project = ComposeProject(variables=env)
     path = next((root / name for name in FILES if (root / name).is_file()), None)
     if path is None:
-        return local, mistakes
-    local.path = path.name
-    node, unreadable = read_yaml(path)
+        return project, mistakes
+    project.path = path.name
+    node, yaml_mistakes = read_yaml(path)
     services = entries(entries(node).get("services"))
-    reader = Reader(root, path.name, found)
-    local.services = [reader.service(name, service) for name, service in services.items()]
-    return local, [*mistakes, *unreadable]
+    reader = ServiceReader(root, path.name, env)
+    project.services = [reader.service(name, service) for name, service in services.items()]
+    return project, [*mistakes, *yaml_mistakes]
 
 
-class Reader:
-    """Reads services, with the variables of .env in their places."""
+class ServiceReader:
+    """Reads services and interpolates the variables of .env."""
 
-    def __init__(self, root: Path, path: str, found: dict[str, Value]) -> None:
+    def __init__(self, root: Path, path: str, env: dict[str, Value]) -> None:
         self._root = root
         self._path = path
-        self._variables = found
+        self._variables = env
 
     def service(self, name: str, node: yaml.Node) -> Service:
         keys = entries(node)
@@ -98,19 +98,19 @@ class Reader:
     def _environment(self, keys: dict[str, yaml.Node]) -> dict[str, Value]:
         result: dict[str, Value] = {}
         for item in items(keys.get("env_file")):
-            name = self._value(entries(item).get("path", item))
-            if name:
-                # What is wrong with the file itself is told where it is read as .env.
-                result |= variables.read(self._root / name.text)[0]
-        given = keys.get("environment")
-        if isinstance(given, yaml.SequenceNode):
-            pairs = [(self._value(item), item) for item in given.value]
-            for value, _ in pairs:
+            path = self._value(entries(item).get("path", item))
+            if path:
+                # Syntax errors are reported for .env only.
+                result |= variables.read(self._root / path.text)[0]
+        environment = keys.get("environment")
+        if isinstance(environment, yaml.SequenceNode):
+            for item in environment.value:
+                value = self._value(item)
                 if value and "=" in value.text:
                     name, _, text = value.text.partition("=")
                     result[name] = Value(text, value.path, value.line, value.origins)
             return result
-        for name, node in entries(given).items():
+        for name, node in entries(environment).items():
             value = self._value(node)
             if value and node.tag != "tag:yaml.org,2002:null":
                 result[name] = value
@@ -120,12 +120,16 @@ class Reader:
         if isinstance(node, yaml.MappingNode):
             keys = {key: self._value(value) for key, value in entries(node).items()}
             source, target = keys.get("source"), keys.get("target")
-            if source and target and source.text.startswith((".", "/", "~")):
+            if source and target and is_host_path(source.text):
                 return [Mount(source.text, target.text, line(node))]
             return []
         value = self._value(node)
         source, _, rest = value.text.partition(":") if value else ("", "", "")
-        # Anything else is a volume by name, which Docker keeps elsewhere.
-        if not rest or not source.startswith((".", "/", "~")):
+        if not rest or not is_host_path(source):
             return []
         return [Mount(source, rest.partition(":")[0], line(node))]
+
+
+def is_host_path(source: str) -> bool:
+    """Tell a bind mount from a named volume."""
+    return source.startswith((".", "/", "~"))

@@ -1,4 +1,4 @@
-"""Import one DAG file, as Airflow would, in a process of its own. Nothing else here imports DAGs."""
+"""Imports one DAG file or plugin as Airflow does, in a process of its own."""
 
 import importlib.machinery
 import importlib.util
@@ -13,57 +13,57 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.utils.file import get_unique_dag_module_name, list_py_file_paths
 
-from checks import rules
-from checks.imports import Loaded
-from checks.platform import Platform
+from checks import dag_rules
+from checks.imports import ImportResult
+from checks.platform_file import Platform
 from checks.watch import SLOW_SECONDS, Watch
 
 
-def list_dag_files(folder: Path, answer: Connection) -> None:
+def list_dag_files(folder: Path, sender: Connection) -> None:
     """Send the files that .airflowignore does not exclude."""
-    answer.send(sorted(map(Path, list_py_file_paths(folder, safe_mode=False))))
+    sender.send(sorted(map(Path, list_py_file_paths(folder, safe_mode=False))))
 
 
-def load(root: Path, file: Path, platform: Platform | None, answer: Connection) -> None:
-    """Send what came of one file of dags/ or plugins/."""
-    silence()
+def run(root: Path, file: Path, platform: Platform | None, sender: Connection) -> None:
+    """Import a file and send its ImportResult."""
+    silence_output()
     folder, plugins = root / (platform.sub_path if platform else "dags"), root / "plugins"
     # As on the platform: the rest of the repository is not on the import path.
     sys.path[:] = [entry for entry in sys.path if entry not in ("", str(root))]
     sys.path.append(str(plugins if file.is_relative_to(plugins) else folder))
-    loaded = Loaded(str(file.relative_to(root)))
+    result = ImportResult(str(file.relative_to(root)))
     watch = Watch(root, file, (folder, plugins))
 
     def send() -> None:
-        loaded.mistakes |= watch.mistakes
-        answer.send(loaded)
+        result.mistakes |= watch.mistakes
+        sender.send(result)
 
     begin = time.perf_counter()
-    watch.start(give_up=send)
+    watch.start(on_timeout=send)
     dags = execute(file, watch)
     watch.stop()
-    loaded.seconds = time.perf_counter() - begin
-    if loaded.seconds > SLOW_SECONDS:
+    result.seconds = time.perf_counter() - begin
+    if result.seconds > SLOW_SECONDS:
         text = (
-            f"the import takes too long (found {loaded.seconds:.1f} s, most of it about here; "
-            f"{SLOW_SECONDS:.0f} s are allowed); move the work into a task"
+            f"the import takes too long (found {result.seconds:.1f} s, most of it near this line; "
+            f"the limit is {SLOW_SECONDS:.0f} s); move the work into a task"
         )
         watch.add(watch.slow_place, text)
     if file.is_relative_to(folder) and dags is not None:
-        loaded.dags, mistakes = rules.check(loaded.path, file, dags, platform)
-        loaded.mistakes |= mistakes
+        result.dags, mistakes = dag_rules.check(result.path, file, dags, platform)
+        result.mistakes |= mistakes
     send()
 
 
-def silence() -> None:
-    """Keep what DAG files and Airflow print out of the list of mistakes."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+def silence_output() -> None:
+    """Discard the output of DAG files and of Airflow."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, 1)
+    os.dup2(devnull, 2)
 
 
 def execute(file: Path, watch: Watch) -> list[DAG] | None:
-    """Execute a file and return its DAGs, or None if it did not come to its end."""
+    """Execute a file and return its DAGs, or None if it raises."""
     name = get_unique_dag_module_name(str(file))
     loader = importlib.machinery.SourceFileLoader(name, str(file))
     spec = importlib.util.spec_from_loader(name, loader)
@@ -82,22 +82,23 @@ def execute(file: Path, watch: Watch) -> list[DAG] | None:
 
 
 def explain(error: BaseException, watch: Watch) -> None:
-    """Write down why the import of a file ended early, once."""
+    """Report why the import failed, unless that line already has a mistake."""
     path, line = watch.place_of(error.__traceback__)
     if isinstance(error, SyntaxError) or (path, line) in {(m.path, m.line) for m in watch.mistakes}:
         return
     source = linecache.getline(path, line).strip()
-    said = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
-    text = f"the import fails with {said} (found `{source}`); "
+    message = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
+    text = f"the import fails with {message} (found `{source}`); "
     if isinstance(error, SystemExit):
         text = (
-            f"ends Python at import (found `{source}`); take it out, it would end Airflow's process"
+            f"exits Python at import (found `{source}`); remove the call, it would stop "
+            "Airflow's process"
         )
     elif isinstance(error, ModuleNotFoundError):
         text += (
-            "only Airflow, its standard provider, Python itself and modules in dags/ are there; "
-            "ask the platform team for other packages"
+            "only Airflow, its standard provider, Python's standard library and modules in dags/ "
+            "are available; ask the platform team for other packages"
         )
     else:
-        text += f"correct it; `.venv/bin/python {path}` shows the whole traceback"
+        text += f"fix the error; `.venv/bin/python {path}` prints the full traceback"
     watch.add((path, line), text)
