@@ -22,26 +22,26 @@ BLOCK = ("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", "logs-private
 RELEASE = ("kubernetes:helm.sh/v3:Release", "airflow-release")
 GONE = object()
 POD = "spec.template.spec"
-DIGESTS = "images-have-a-digest"
+DIGESTS = "image-digest-pinned"
 REASON = "the registry is moved until March, the platform team decided"
 
 # What the program wires, one resource of prod each: input by dotted path, its value, the rule that notices.
 CHANGES = [
     (INSTANCE, "publiclyAccessible", True, "database-is-private"),
     (INSTANCE, "storageEncrypted", GONE, "database-is-encrypted"),
-    (INSTANCE, "parameterGroupName", GONE, "database-speaks-tls-only"),
-    (INSTANCE, "autoMinorVersionUpgrade", False, "database-takes-patches"),
-    (INSTANCE, "deletionProtection", GONE, "protection-is-whole"),
-    (INSTANCE, "skipFinalSnapshot", True, "last-snapshots-are-kept"),
-    (INSTANCE, "backupRetentionPeriod", 6, "backups-reach-back"),
-    (INSTANCE, "multiAz", False, "databases-survive-a-zone"),
-    (INSTANCE, "engineVersion", "13", "postgresql-is-supported"),
-    (INSTANCE, "password", "hunter2", "nothing-looks-secret"),
+    (INSTANCE, "parameterGroupName", GONE, "database-requires-tls"),
+    (INSTANCE, "autoMinorVersionUpgrade", False, "database-auto-minor-version-upgrade"),
+    (INSTANCE, "deletionProtection", GONE, "deletion-protection-consistent"),
+    (INSTANCE, "skipFinalSnapshot", True, "database-final-snapshot"),
+    (INSTANCE, "backupRetentionPeriod", 6, "database-backup-retention"),
+    (INSTANCE, "multiAz", False, "database-multi-az"),
+    (INSTANCE, "engineVersion", "13", "postgresql-version-supported"),
+    (INSTANCE, "password", "hunter2", "no-plaintext-secrets"),
     (
         ("aws:rds/parameterGroup:ParameterGroup", "database-parameters"),
         "parameters.0.value",
         "0",
-        "database-speaks-tls-only",
+        "database-requires-tls",
     ),
     (BLOCK, "blockPublicPolicy", GONE, "bucket-is-private"),
     (BLOCK, "bucket", "another-bucket", "bucket-is-private"),
@@ -58,13 +58,13 @@ CHANGES = [
         ("aws:s3/bucketPolicy:BucketPolicy", "logs-tls-only"),
         "policy",
         "{}",
-        "bucket-speaks-tls-only",
+        "bucket-requires-tls",
     ),
     (
         ("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration", "logs-retention"),
         "rules.0.status",
         "Disabled",
-        "bucket-forgets",
+        "bucket-has-lifecycle",
     ),
     (
         ("kubernetes:storage.k8s.io/v1:StorageClass", "cluster-storage"),
@@ -72,96 +72,96 @@ CHANGES = [
         "false",
         "volumes-are-encrypted",
     ),
-    (("aws:kms/key:Key", "cluster-secrets"), "enableKeyRotation", False, "keys-rotate"),
+    (("aws:kms/key:Key", "cluster-secrets"), "enableKeyRotation", False, "kms-key-rotation-enabled"),
     (
         ("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", "database-from-clients"),
         "cidrIpv4",
         "0.0.0.0/0",
-        "firewall-is-closed",
+        "no-public-ingress",
     ),
     (
         ("aws:ec2/securityGroup:SecurityGroup", "database-firewall"),
         "ingress",
         [{"self": True}],
-        "firewall-rules-stand-alone",
+        "no-inline-security-group-rules",
     ),
     (
         ("aws:iam/rolePolicy:RolePolicy", "logs-airflow-worker"),
         "policy",
         json.dumps({"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}),
-        "rights-are-narrow",
+        "iam-least-privilege",
     ),
     (
         ("aws:iam/role:Role", "logs-airflow-worker"),
         "assumeRolePolicy",
         json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*"}]}),
-        "trust-is-named",
+        "iam-trust-no-wildcard",
     ),
     (CLUSTER, "encryptionConfigKeyArn", GONE, "cluster-encrypts-secrets"),
-    (CLUSTER, "enabledClusterLogTypes", ["api"], "cluster-keeps-an-audit-log"),
-    (CLUSTER, "endpointPublicAccess", True, "cluster-endpoint-is-limited"),
-    (CLUSTER, "version", "1.31", "kubernetes-is-supported"),
-    (CLUSTER, "deletionProtection", False, "protection-is-whole"),
+    (CLUSTER, "enabledClusterLogTypes", ["api"], "cluster-audit-log-enabled"),
+    (CLUSTER, "endpointPublicAccess", True, "cluster-endpoint-access-restricted"),
+    (CLUSTER, "version", "1.31", "kubernetes-version-supported"),
+    (CLUSTER, "deletionProtection", False, "deletion-protection-consistent"),
     (
         ("kubernetes:karpenter.sh/v1:NodePool", "worker-nodes-pool"),
         "spec.template.spec",
         {"requirements": [{"key": "karpenter.sh/capacity-type", "values": ["spot"]}]},
-        "spot-is-for-workers",
+        "spot-only-for-workers",
     ),
     (
         SERVER,
         f"{POD}.tolerations",
         [{"key": "airflow-platform/nodes", "operator": "Exists"}],
-        "spot-is-for-workers",
+        "spot-only-for-workers",
     ),
     (
         RELEASE,
         "values.scheduler.tolerations",
         [{"key": "airflow-platform/nodes", "value": "workers"}],
-        "spot-is-for-workers",
+        "spot-only-for-workers",
     ),
     (SERVER, f"{POD}.containers.0.resources.limits", GONE, "containers-request-resources"),
     (RELEASE, "values.statsd", {"resources": None}, "containers-request-resources"),
-    (SERVER, f"{POD}.securityContext", GONE, "pods-are-restricted"),
+    (SERVER, f"{POD}.securityContext", GONE, "pod-security-context-restricted"),
     (
         ("kubernetes:core/v1:Namespace", "namespace-namespace"),
         "metadata.labels",
         GONE,
-        "namespaces-are-restricted",
+        "namespace-pod-security-restricted",
     ),
     (
         ("kubernetes:networking.k8s.io/v1:NetworkPolicy", "namespace-deny-ingress"),
         "spec.policyTypes",
         [],
-        "namespaces-admit-nobody",
+        "default-deny-network-policy",
     ),
     (SERVER, f"{POD}.containers.0.image", "redis@sha256:0", None),
-    (SERVER, f"{POD}.containers.0.image", "redis:latest", "images-have-a-version"),
+    (SERVER, f"{POD}.containers.0.image", "redis:latest", "image-tag-pinned"),
     (
         ("kubernetes:core/v1:Secret", "redis-config"),
         "stringData.password",
         "hunter2",
-        "secrets-are-marked",
+        "secrets-encrypted-in-state",
     ),
-    (RELEASE, "values.env", [{"name": "X", "value": Secret("hunter2")}], "releases-hold-no-secret"),
-    (RELEASE, "values.env", [{"name": "API_TOKEN", "value": "hunter2"}], "nothing-looks-secret"),
+    (RELEASE, "values.env", [{"name": "X", "value": Secret("hunter2")}], "no-secrets-in-helm-values"),
+    (RELEASE, "values.env", [{"name": "API_TOKEN", "value": "hunter2"}], "no-plaintext-secrets"),
     (
         ("aws:ec2/natGateway:NatGateway", "network-nat-1"),
         "subnetId",
         "network-public-0-id",
-        "every-zone-has-nat",
+        "nat-gateway-per-az",
     ),
     (
         RELEASE,
         "values.ingress.apiServer.annotations",
         {"alb.ingress.kubernetes.io/inbound-cidrs": "10.0.0.0/8"},
-        "ui-speaks-tls",
+        "ui-requires-tls",
     ),
     (
         ("kubernetes:eks.amazonaws.com/v1:IngressClassParams", "load-balancer-parameters"),
         "spec.certificateARNs",
         [],
-        "ui-speaks-tls",
+        "ui-requires-tls",
     ),
 ]
 
@@ -241,7 +241,7 @@ def test_production_protects_whatever_keeps_data(judged, resource):
 
     lines = judged("prod", change=unprotected).broken
     assert any(
-        line.startswith(f"data-is-protected: {resource[1]}: protect is false.") for line in lines
+        line.startswith(f"stateful-resources-protected: {resource[1]}: protect is false.") for line in lines
     )
 
 
@@ -249,23 +249,23 @@ def test_a_program_that_forgets_the_provider_is_told_which_resource_it_is(deploy
     declaration = deploy(lambda: k8s.core.v1.ConfigMap("stray", data={"a": "b"}))
 
     (broken,) = verdict.of("local", declaration, PolicySettings()).broken
-    assert broken.startswith("kubernetes-has-one-way-in: stray: provider is the ambient one.")
+    assert broken.startswith("explicit-kubernetes-provider: stray: provider is the ambient one.")
 
 
 def test_the_tags_come_from_the_stack_file(judged, monkeypatch):
     monkeypatch.setattr(engine, "read_stack", lambda stack: iter([]))
     lines = judged("dev").broken
-    assert [line.split(":")[0] for line in lines] == ["everything-is-tagged"] * 3
+    assert [line.split(":")[0] for line in lines] == ["default-tags-required"] * 3
 
 
 def test_rules_for_production_leave_other_stacks_alone(judged):
     strict = judged("dev", PolicySettings(level="production")).broken
     assert {line.partition(":")[0] for line in strict} == {
-        "data-is-protected",
-        "databases-survive-a-zone",
-        "every-zone-has-nat",
+        "stateful-resources-protected",
+        "database-multi-az",
+        "nat-gateway-per-az",
         DIGESTS,
-        "last-snapshots-are-kept",
+        "database-final-snapshot",
     }
     assert judged("dev", PolicySettings(level="development")).broken == []
 
@@ -284,24 +284,24 @@ def test_an_exception_excuses_its_rule_and_shows_its_reason(judged):
 
 
 def test_an_exception_that_excuses_nothing_is_a_breach(judged):
-    settings = PolicySettings(level="development", exceptions={"keys-rotate": REASON})
+    settings = PolicySettings(level="development", exceptions={"kms-key-rotation-enabled": REASON})
     assert judged("dev", settings).broken == [
-        "exceptions-are-needed: Pulumi.dev.yaml: policies.exceptions.keys-rotate excuses nothing. "
+        "no-unused-exceptions: Pulumi.dev.yaml: policies.exceptions.kms-key-rotation-enabled excuses nothing. "
         "An old excuse hides the next breach. Remove it."
     ]
 
 
 def test_an_exception_for_previews_cannot_be_judged_offline(judged):
-    settings = PolicySettings(level="development", exceptions={"stateful-resources-stay": REASON})
+    settings = PolicySettings(level="development", exceptions={"no-stateful-deletion": REASON})
     assert judged("dev", settings).broken == []
 
 
 def test_a_warning_stops_nothing_and_an_exception_silences_it(judged):
     ending = altered(("eks:index:Cluster", "cluster-eks"), "version", "1.34")
     (warning,) = judged("dev", change=ending).warnings
-    assert warning.startswith("kubernetes-is-supported: cluster-eks: version is 1.34")
+    assert warning.startswith("kubernetes-version-supported: cluster-eks: version is 1.34")
 
-    settings = PolicySettings(level="development", exceptions={"kubernetes-is-supported": REASON})
+    settings = PolicySettings(level="development", exceptions={"kubernetes-version-supported": REASON})
     found = judged("dev", settings, ending)
     assert (found.broken, found.warnings, len(found.excused)) == ([], [], 1)
 
@@ -318,13 +318,13 @@ KEY = "airflow-platform:settings"
             "database-is-private allows no exception",
         ),
         (
-            {"exceptions": {"keys-rotate": f"later{' ' * 30}"}},
-            "keys-rotate needs a reason of 30 characters at least: who decided, until when",
+            {"exceptions": {"kms-key-rotation-enabled": f"later{' ' * 30}"}},
+            "kms-key-rotation-enabled needs a reason of 30 characters at least: who decided, until when",
         ),
         (
-            {"exceptions": {"no-such": REASON, "keys-rotate": "later"}},
+            {"exceptions": {"no-such": REASON, "kms-key-rotation-enabled": "later"}},
             "no-such is no rule; docs/policies.md lists them; "
-            "keys-rotate needs a reason of 30 characters at least: who decided, until when",
+            "kms-key-rotation-enabled needs a reason of 30 characters at least: who decided, until when",
         ),
     ],
 )
@@ -348,45 +348,45 @@ def test_every_name_is_one_of_its_own_and_every_rule_says_why():
 
 def test_only_these_rules_allow_an_exception():
     assert {rule.name for rule in rules.RULES if rule.excusable} == {
-        "backups-reach-back",
-        "bucket-forgets",
-        "cluster-endpoint-is-limited",
+        "database-backup-retention",
+        "bucket-has-lifecycle",
+        "cluster-endpoint-access-restricted",
         "containers-request-resources",
-        "data-is-protected",
-        "database-takes-patches",
-        "databases-survive-a-zone",
-        "every-zone-has-nat",
-        "firewall-is-closed",
-        "images-have-a-digest",
-        "keys-rotate",
-        "kubernetes-is-supported",
-        "last-snapshots-are-kept",
-        "log-group-forgets",
-        "postgresql-is-supported",
-        "rights-are-narrow",
-        "stateful-resources-stay",
-        "ui-is-limited",
+        "stateful-resources-protected",
+        "database-auto-minor-version-upgrade",
+        "database-multi-az",
+        "nat-gateway-per-az",
+        "no-public-ingress",
+        "image-digest-pinned",
+        "kms-key-rotation-enabled",
+        "kubernetes-version-supported",
+        "database-final-snapshot",
+        "log-group-has-retention",
+        "postgresql-version-supported",
+        "iam-least-privilege",
+        "no-stateful-deletion",
+        "ui-access-restricted",
     }
 
 
 def test_these_rules_are_for_production_only():
     assert {rule.name for rule in rules.RULES if rule.level == "production"} == {
-        "backups-reach-back",
-        "data-is-protected",
-        "databases-survive-a-zone",
-        "every-zone-has-nat",
-        "images-have-a-digest",
-        "last-snapshots-are-kept",
+        "database-backup-retention",
+        "stateful-resources-protected",
+        "database-multi-az",
+        "nat-gateway-per-az",
+        "image-digest-pinned",
+        "database-final-snapshot",
     }
 
 
 def test_the_pack_leaves_out_only_what_it_cannot_see():
     assert {rule.name: rule.seen_by for rule in rules.RULES if rule.seen_by != "plan and pack"} == {
-        "firewall-rules-stand-alone": "plan",
-        "nothing-looks-secret": "plan",
-        "releases-hold-no-secret": "plan",
-        "secrets-are-marked": "plan",
-        "stateful-resources-stay": "preview",
+        "no-inline-security-group-rules": "plan",
+        "no-plaintext-secrets": "plan",
+        "no-secrets-in-helm-values": "plan",
+        "secrets-encrypted-in-state": "plan",
+        "no-stateful-deletion": "preview",
     }
 
 

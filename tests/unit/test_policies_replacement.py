@@ -7,7 +7,7 @@ from policies.replacement import lost
 DATABASE = "urn:pulumi:prod::p::airflow:aws:Database$aws:rds/instance:Instance::database-instance"
 VOLUME = "urn:pulumi:prod::p::a:b:C$kubernetes:core/v1:PersistentVolumeClaim::redis-data"
 TAIL = (
-    "if it is meant, save the data first and say so in policies.exceptions.stateful-resources-stay."
+    "if it is meant, save the data first and say so in policies.exceptions.no-stateful-deletion."
 )
 WHY = "Making it anew loses what the old one kept."
 
@@ -30,7 +30,7 @@ def test_a_replacement_is_one_line_with_the_properties_that_force_it():
         step("delete-replaced"),
     ]
     assert lost({"steps": steps}) == [
-        "stateful-resources-stay: database-instance: would be replaced because of dbName, kmsKeyId, "
+        "no-stateful-deletion: database-instance: would be replaced because of dbName, kmsKeyId, "
         "username, and with it the database, its backups and its address. "
         f"{WHY} Take that change back; {TAIL}"
     ]
@@ -44,7 +44,7 @@ def test_each_step_of_a_replacement_counts(op):
 
 def test_a_deletion_is_found_too():
     assert lost({"steps": [step("delete", VOLUME)]}) == [
-        "stateful-resources-stay: redis-data: would be deleted, and with it the volume and its data. "
+        "no-stateful-deletion: redis-data: would be deleted, and with it the volume and its data. "
         f"{WHY} Put it back into the program; {TAIL}"
     ]
 
@@ -83,8 +83,8 @@ def test_the_type_is_read_from_the_urn_if_there_is_no_state(type):
 
 
 def test_a_stack_may_be_excused():
-    assert lost({"steps": [step("replace")]}, {"stateful-resources-stay": "a reason"}) == []
-    assert len(lost({"steps": [step("replace")]}, {"keys-rotate": "a reason"})) == 1
+    assert lost({"steps": [step("replace")]}, {"no-stateful-deletion": "a reason"}) == []
+    assert len(lost({"steps": [step("replace")]}, {"kms-key-rotation-enabled": "a reason"})) == 1
 
 
 def test_a_preview_without_steps_loses_nothing():

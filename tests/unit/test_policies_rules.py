@@ -227,28 +227,28 @@ BROKEN = [
     ),
     ("database-is-encrypted", [database()], "db", "storageEncrypted is missing", COPY),
     (
-        "database-speaks-tls-only",
+        "database-requires-tls",
         [res(PARAMETERS, parameters=[{"name": "rds.force_ssl", "value": "0"}])],
         "it",
         'rds.force_ssl is "0"',
         'Set it to "1"',
     ),
     (
-        "database-speaks-tls-only",
+        "database-requires-tls",
         [res(PARAMETERS)],
         "it",
         "rds.force_ssl is missing",
         'Set it to "1"',
     ),
     (
-        "database-speaks-tls-only",
+        "database-requires-tls",
         [database(parameterGroupName="default.postgres16")],
         "db",
         'parameterGroupName is "default.postgres16"',
         "Give it a parameter group of this stack, with rds.force_ssl",
     ),
     (
-        "database-takes-patches",
+        "database-auto-minor-version-upgrade",
         [database(autoMinorVersionUpgrade=False)],
         "db",
         "autoMinorVersionUpgrade is false",
@@ -280,7 +280,7 @@ BROKEN = [
         "Declare a default encryption: AES256 or aws:kms",
     ),
     *(
-        ("bucket-speaks-tls-only", bucket, "logs", "part.policy admits plain HTTP", DENY)
+        ("bucket-requires-tls", bucket, "logs", "part.policy admits plain HTTP", DENY)
         for bucket in (
             with_bucket(BUCKET_POLICY, policy=tls_only(effect="Allow")),
             with_bucket(BUCKET_POLICY, policy=tls_only(Principal={"AWS": "111122223333"})),
@@ -290,7 +290,7 @@ BROKEN = [
     ),
     *(
         (
-            "bucket-forgets",
+            "bucket-has-lifecycle",
             bucket,
             "logs",
             "part.rules let nothing expire",
@@ -300,7 +300,7 @@ BROKEN = [
     ),
     *(
         (
-            "log-group-forgets",
+            "log-group-has-retention",
             [res(LOG_GROUP, **given)],
             "it",
             f"retentionInDays is {said}",
@@ -342,9 +342,9 @@ BROKEN = [
         "blockDeviceMappings[1].ebs.encrypted is missing",
         "Set it to true",
     ),
-    ("keys-rotate", [res(KEY)], "it", "enableKeyRotation is missing", "Set it to true"),
+    ("kms-key-rotation-enabled", [res(KEY)], "it", "enableKeyRotation is missing", "Set it to true"),
     *(
-        ("firewall-is-closed", [resource], "it", what, CLOSED)
+        ("no-public-ingress", [resource], "it", what, CLOSED)
         for resource, what in (
             (res(INGRESS, cidrIpv4=ANYWHERE), f'cidrIpv4 is "{ANYWHERE}"'),
             (res(INGRESS, cidrIpv6="::/0"), 'cidrIpv6 is "::/0"'),
@@ -368,7 +368,7 @@ BROKEN = [
     ),
     *(
         (
-            "firewall-rules-stand-alone",
+            "no-inline-security-group-rules",
             [res(type, ingress=[{"self": True}])],
             "it",
             'ingress is [{"self": true}]',
@@ -378,7 +378,7 @@ BROKEN = [
     ),
     *(
         (
-            "ui-speaks-tls",
+            "ui-requires-tls",
             [ui(**{"listen-ports": ports})],
             "airflow-release",
             f"alb.ingress.kubernetes.io/listen-ports is {said}",
@@ -391,7 +391,7 @@ BROKEN = [
     ),
     *(
         (
-            "ui-speaks-tls",
+            "ui-requires-tls",
             [ui(**{"ssl-policy": given})],
             "airflow-release",
             f"alb.ingress.kubernetes.io/ssl-policy is {said}",
@@ -403,7 +403,7 @@ BROKEN = [
         )
     ),
     (
-        "ui-speaks-tls",
+        "ui-requires-tls",
         [res(PARAMS, spec={"certificateARNs": []})],
         "it",
         "spec.certificateARNs is []",
@@ -411,7 +411,7 @@ BROKEN = [
     ),
     *(
         (
-            "ui-is-limited",
+            "ui-access-restricted",
             [ui(**{"inbound-cidrs": given})],
             "airflow-release",
             f"{INBOUND} is {said}",
@@ -424,7 +424,7 @@ BROKEN = [
     ),
     *(
         (
-            "rights-are-narrow",
+            "iam-least-privilege",
             [resource],
             "it",
             f"policy allows {what} on every resource",
@@ -451,7 +451,7 @@ BROKEN = [
     ),
     *(
         (
-            "nobody-is-almighty",
+            "iam-no-admin",
             [res(type, policyArn=f"arn:aws:iam::aws:policy/{name}")],
             "it",
             f'policyArn is "arn:aws:iam::aws:policy/{name}"',
@@ -465,7 +465,7 @@ BROKEN = [
     ),
     *(
         (
-            "trust-is-named",
+            "iam-trust-no-wildcard",
             [res(ROLE, assumeRolePolicy=policy(Principal=trusted))],
             "it",
             f"assumeRolePolicy trusts {trusted!r}",
@@ -488,35 +488,35 @@ BROKEN = [
         "Set encryptionConfigKeyArn",
     ),
     (
-        "cluster-keeps-an-audit-log",
+        "cluster-audit-log-enabled",
         [res(COMPONENT, enabledClusterLogTypes=["api"])],
         "it",
         'enabledClusterLogTypes is ["api"]',
         "Add audit",
     ),
     (
-        "cluster-keeps-an-audit-log",
+        "cluster-audit-log-enabled",
         [res(CLUSTER)],
         "it",
         "enabledClusterLogTypes is missing",
         "Add audit",
     ),
     (
-        "cluster-endpoint-is-limited",
+        "cluster-endpoint-access-restricted",
         [res(COMPONENT)],
         "it",
         "publicAccessCidrs is missing",
         WAY_OUT,
     ),
     (
-        "cluster-endpoint-is-limited",
+        "cluster-endpoint-access-restricted",
         [res(COMPONENT, endpointPublicAccess=True, publicAccessCidrs=["192.0.2.0/24", ANYWHERE])],
         "it",
         f'publicAccessCidrs is ["192.0.2.0/24", "{ANYWHERE}"]',
         WAY_OUT,
     ),
     (
-        "cluster-endpoint-is-limited",
+        "cluster-endpoint-access-restricted",
         [res(CLUSTER, vpcConfig={"publicAccessCidrs": [ANYWHERE]})],
         "it",
         f'publicAccessCidrs is ["{ANYWHERE}"]',
@@ -524,7 +524,7 @@ BROKEN = [
     ),
     *(
         (
-            "kubernetes-has-one-way-in",
+            "explicit-kubernetes-provider",
             [res(CONFIG_MAP, provider=provider)],
             "it",
             "provider is the ambient one",
@@ -534,7 +534,7 @@ BROKEN = [
     ),
     *(
         (
-            "metadata-needs-a-token",
+            "imdsv2-required",
             [res(type, metadataOptions={"httpTokens": "optional"})],
             "it",
             'metadataOptions.httpTokens is "optional"',
@@ -543,28 +543,28 @@ BROKEN = [
         for type in (TEMPLATE, MACHINE, "aws:ec2/launchConfiguration:LaunchConfiguration")
     ),
     (
-        "metadata-needs-a-token",
+        "imdsv2-required",
         [res(NODE_GROUP)],
         "it",
         "launchTemplate is missing",
         "Give it a launch template with httpTokens: required",
     ),
     (
-        "spot-is-for-workers",
+        "spot-only-for-workers",
         [pool(["spot", "on-demand"])],
         "pool",
         "has spot nodes and no taint",
         SPOT,
     ),
     (
-        "spot-is-for-workers",
+        "spot-only-for-workers",
         [pool(["spot"], [{**TAINT, "effect": "PreferNoSchedule"}])],
         "pool",
         "has spot nodes and no taint",
         SPOT,
     ),
     (
-        "spot-is-for-workers",
+        "spot-only-for-workers",
         [res(NODE_GROUP, capacityType="SPOT")],
         "it",
         "has spot nodes and no taint",
@@ -572,7 +572,7 @@ BROKEN = [
     ),
     *(
         (
-            "spot-is-for-workers",
+            "spot-only-for-workers",
             [pool(taints=[TAINT]), server(tolerations=[toleration])],
             "redis",
             "tolerations tolerate the taint nodes of pool",
@@ -586,7 +586,7 @@ BROKEN = [
         )
     ),
     (
-        "spot-is-for-workers",
+        "spot-only-for-workers",
         [
             res(NODE_GROUP, taints=[{**TAINT, "effect": "NO_EXECUTE"}]),
             server(tolerations=[TOLERATION]),
@@ -597,7 +597,7 @@ BROKEN = [
     ),
     *(
         (
-            "spot-is-for-workers",
+            "spot-only-for-workers",
             [pool(taints=[TAINT]), airflow(**{part: {"tolerations": [TOLERATION]}})],
             "airflow-release",
             f"{part}.tolerations tolerate the taint nodes of pool",
@@ -616,7 +616,7 @@ BROKEN = [
         )
     ),
     (
-        "spot-is-for-workers",
+        "spot-only-for-workers",
         [pool(taints=[TAINT]), airflow(tolerations=[TOLERATION])],
         "airflow-release",
         "tolerations tolerate the taint nodes of pool",
@@ -645,7 +645,7 @@ BROKEN = [
     ),
     *(
         (
-            "pods-are-restricted",
+            "pod-security-context-restricted",
             [server(**spec)],
             "redis",
             "securityContext.runAsNonRoot is " + said,
@@ -657,7 +657,7 @@ BROKEN = [
         )
     ),
     (
-        "pods-are-restricted",
+        "pod-security-context-restricted",
         [server(container(), initContainers=[container(name="first", securityContext={})])],
         "redis",
         "first: securityContext.allowPrivilegeEscalation is missing",
@@ -665,7 +665,7 @@ BROKEN = [
     ),
     *(
         (
-            "namespaces-are-restricted",
+            "namespace-pod-security-restricted",
             [res(NAMESPACE, metadata={"labels": labels})],
             "it",
             f"pod-security.kubernetes.io/enforce is {said}",
@@ -678,7 +678,7 @@ BROKEN = [
     ),
     *(
         (
-            "namespaces-admit-nobody",
+            "default-deny-network-policy",
             [server(), rule],
             "redis",
             "namespace airflow has no NetworkPolicy that admits nobody",
@@ -693,7 +693,7 @@ BROKEN = [
     ),
     *(
         (
-            "images-have-a-version",
+            "image-tag-pinned",
             [resource],
             name,
             f"{where} is {json.dumps(image)}",
@@ -728,7 +728,7 @@ BROKEN = [
     ),
     *(
         (
-            "images-have-a-digest",
+            "image-digest-pinned",
             [resource],
             name,
             f"{where} is {json.dumps(image)}",
@@ -754,7 +754,7 @@ BROKEN = [
     ),
     *(
         (
-            "secrets-are-marked",
+            "secrets-encrypted-in-state",
             [res(SECRET, **{kind: {"user": Secret(), "password": "hunter2"}})],
             "it",
             f"{kind}.password is not marked as secret",
@@ -763,7 +763,7 @@ BROKEN = [
         for kind in ("data", "stringData")
     ),
     (
-        "releases-hold-no-secret",
+        "no-secrets-in-helm-values",
         [
             res(
                 RELEASE,
@@ -776,7 +776,7 @@ BROKEN = [
     ),
     *(
         (
-            "nothing-looks-secret",
+            "no-plaintext-secrets",
             [res(type, **inputs)],
             "it",
             f"{path} looks like {what}",
@@ -815,7 +815,7 @@ BROKEN = [
     ),
     *(
         (
-            "protection-is-whole",
+            "deletion-protection-consistent",
             [res(type, protect=protect, deletionProtection=deletion)],
             "it",
             f"protect is {json.dumps(protect)}, but deletionProtection is {json.dumps(bool(deletion))}",
@@ -825,7 +825,7 @@ BROKEN = [
         for protect, deletion in ((True, None), (False, True))
     ),
     *(
-        ("data-is-protected", [res(*kind)], res(*kind).name, "protect is false", fix)
+        ("stateful-resources-protected", [res(*kind)], res(*kind).name, "protect is false", fix)
         for kind, fix in (
             ([INSTANCE], "Set database.protect to true"),
             ([COMPONENT], "Set cluster.protect to true"),
@@ -838,7 +838,7 @@ BROKEN = [
     ),
     *(
         (
-            "last-snapshots-are-kept",
+            "database-final-snapshot",
             [database(**given)],
             "db",
             f"skipFinalSnapshot is {said}",
@@ -848,7 +848,7 @@ BROKEN = [
     ),
     *(
         (
-            "backups-reach-back",
+            "database-backup-retention",
             [database(**given)],
             "db",
             f"backupRetentionPeriod is {said}",
@@ -857,42 +857,42 @@ BROKEN = [
         for given, said in (({"backupRetentionPeriod": 6}, "6"), ({}, "missing"))
     ),
     (
-        "databases-survive-a-zone",
+        "database-multi-az",
         [database(multiAz=False)],
         "db",
         "multiAz is false",
         "Set database.multi_az to true",
     ),
     (
-        "every-zone-has-nat",
+        "nat-gateway-per-az",
         [*ZONES, res(NAT, subnetId="public-a-id")],
         "public-b",
         "zone b has no NAT gateway",
         "Set network.nat to per_az",
     ),
     (
-        "kubernetes-is-supported",
+        "kubernetes-version-supported",
         [res(COMPONENT, version="1.33")],
         "it",
         "version is 1.33, whose standard support ended on 2026-07-29",
         f"Raise cluster.version, one minor version at a time ({EKS_SOURCE})",
     ),
     (
-        "kubernetes-is-supported",
+        "kubernetes-version-supported",
         [res(CLUSTER, version="1.99")],
         "it",
         "version is 1.99, and policies/versions.py knows 1.31, 1.32, 1.33, 1.34, 1.35, 1.36",
         f"Take one of those, or add it with its date from {EKS_SOURCE}",
     ),
     (
-        "postgresql-is-supported",
+        "postgresql-version-supported",
         [database(engineVersion="9.6")],
         "db",
         "engineVersion is 9, and policies/versions.py knows 13, 14, 15, 16, 17",
         f"Take one of those, or add it with its date from {RDS_SOURCE}",
     ),
     (
-        "postgresql-is-supported",
+        "postgresql-version-supported",
         [database(engineVersion="13.20")],
         "db",
         "engineVersion is 13, whose standard support ended on 2026-02-28",
@@ -906,27 +906,27 @@ GOOD = [
     ("database-is-private", [database(publiclyAccessible=UNKNOWN)]),
     ("database-is-encrypted", [database(storageEncrypted=True)]),
     (
-        "database-speaks-tls-only",
+        "database-requires-tls",
         [
             res(PARAMETERS, "group", parameters=[{"name": "rds.force_ssl", "value": "1"}]),
             database(parameterGroupName="group"),
         ],
     ),
-    ("database-speaks-tls-only", [res(PARAMETERS, parameters=UNKNOWN)]),
-    ("database-takes-patches", [database(autoMinorVersionUpgrade=True)]),
+    ("database-requires-tls", [res(PARAMETERS, parameters=UNKNOWN)]),
+    ("database-auto-minor-version-upgrade", [database(autoMinorVersionUpgrade=True)]),
     ("bucket-is-private", block()),
     ("bucket-is-encrypted", sse("AES256")),
     ("bucket-is-encrypted", sse("aws:kms")),
     ("bucket-is-encrypted", sse("aws:kms:dsse")),
     ("bucket-is-encrypted", sse(UNKNOWN)),
-    ("bucket-speaks-tls-only", with_bucket(BUCKET_POLICY, policy=tls_only())),
-    ("bucket-speaks-tls-only", with_bucket(BUCKET_POLICY, policy=tls_only(Principal={"AWS": "*"}))),
-    ("bucket-speaks-tls-only", with_bucket(BUCKET_POLICY, policy=tls_only(action=["s3:*"]))),
-    ("bucket-speaks-tls-only", with_bucket(BUCKET_POLICY, policy=UNKNOWN)),
-    ("bucket-forgets", lifecycle(expiration={"days": 30})),
-    ("bucket-forgets", with_bucket(LIFECYCLE, rules=UNKNOWN)),
-    ("log-group-forgets", [res(LOG_GROUP, retentionInDays=30)]),
-    ("log-group-forgets", [res(LOG_GROUP, retentionInDays=UNKNOWN)]),
+    ("bucket-requires-tls", with_bucket(BUCKET_POLICY, policy=tls_only())),
+    ("bucket-requires-tls", with_bucket(BUCKET_POLICY, policy=tls_only(Principal={"AWS": "*"}))),
+    ("bucket-requires-tls", with_bucket(BUCKET_POLICY, policy=tls_only(action=["s3:*"]))),
+    ("bucket-requires-tls", with_bucket(BUCKET_POLICY, policy=UNKNOWN)),
+    ("bucket-has-lifecycle", lifecycle(expiration={"days": 30})),
+    ("bucket-has-lifecycle", with_bucket(LIFECYCLE, rules=UNKNOWN)),
+    ("log-group-has-retention", [res(LOG_GROUP, retentionInDays=30)]),
+    ("log-group-has-retention", [res(LOG_GROUP, retentionInDays=UNKNOWN)]),
     (
         "volumes-are-encrypted",
         [
@@ -941,41 +941,41 @@ GOOD = [
             res(TEMPLATE, blockDeviceMappings=[{"ebs": {"encrypted": "true"}}, {"noDevice": ""}]),
         ],
     ),
-    ("keys-rotate", [res(KEY, enableKeyRotation=True)]),
-    ("firewall-is-closed", [res(INGRESS, cidrIpv4="10.0.0.0/8"), res(GROUP), res(DEFAULT_GROUP)]),
-    ("firewall-is-closed", [res(OLD_INGRESS, type="egress", cidrBlocks=[ANYWHERE])]),
-    ("firewall-rules-stand-alone", [res(GROUP), res(DEFAULT_GROUP, ingress=[])]),
-    ("ui-speaks-tls", [ui(), res(PARAMS, spec={"certificateARNs": ["arn"]})]),
-    ("ui-speaks-tls", [airflow(ingress={"apiServer": {"enabled": False}})]),
-    ("ui-is-limited", [ui()]),
-    ("rights-are-narrow", [res(ROLE_POLICY, policy=policy(action="s3:*"))]),
-    ("rights-are-narrow", [res(ROLE_POLICY, policy=policy(resource="*"))]),
-    ("rights-are-narrow", [res(ROLE_POLICY, policy=policy("Deny", "*", "*"))]),
-    ("rights-are-narrow", [res(ROLE_POLICY, policy=UNKNOWN)]),
+    ("kms-key-rotation-enabled", [res(KEY, enableKeyRotation=True)]),
+    ("no-public-ingress", [res(INGRESS, cidrIpv4="10.0.0.0/8"), res(GROUP), res(DEFAULT_GROUP)]),
+    ("no-public-ingress", [res(OLD_INGRESS, type="egress", cidrBlocks=[ANYWHERE])]),
+    ("no-inline-security-group-rules", [res(GROUP), res(DEFAULT_GROUP, ingress=[])]),
+    ("ui-requires-tls", [ui(), res(PARAMS, spec={"certificateARNs": ["arn"]})]),
+    ("ui-requires-tls", [airflow(ingress={"apiServer": {"enabled": False}})]),
+    ("ui-access-restricted", [ui()]),
+    ("iam-least-privilege", [res(ROLE_POLICY, policy=policy(action="s3:*"))]),
+    ("iam-least-privilege", [res(ROLE_POLICY, policy=policy(resource="*"))]),
+    ("iam-least-privilege", [res(ROLE_POLICY, policy=policy("Deny", "*", "*"))]),
+    ("iam-least-privilege", [res(ROLE_POLICY, policy=UNKNOWN)]),
     (
-        "nobody-is-almighty",
+        "iam-no-admin",
         [res(ATTACHMENT, policyArn="arn:aws:iam::aws:policy/AmazonEKSClusterPolicy")],
     ),
     (
-        "trust-is-named",
+        "iam-trust-no-wildcard",
         [res(ROLE, assumeRolePolicy=policy(Principal={"Service": "eks.amazonaws.com"}))],
     ),
-    ("trust-is-named", [res(ROLE, assumeRolePolicy=policy(Principal="*", Condition={"a": {}}))]),
-    ("trust-is-named", [res(ROLE, assumeRolePolicy=policy("Deny", Principal="*"))]),
+    ("iam-trust-no-wildcard", [res(ROLE, assumeRolePolicy=policy(Principal="*", Condition={"a": {}}))]),
+    ("iam-trust-no-wildcard", [res(ROLE, assumeRolePolicy=policy("Deny", Principal="*"))]),
     ("cluster-encrypts-secrets", [res(COMPONENT, encryptionConfigKeyArn="arn")]),
     ("cluster-encrypts-secrets", [res(CLUSTER, encryptionConfig=KMS)]),
     ("cluster-encrypts-secrets", [res(COMPONENT), res(CLUSTER, parent=REAL, encryptionConfig=KMS)]),
     ("cluster-encrypts-secrets", [res(COMPONENT, encryptionConfigKeyArn=UNKNOWN)]),
-    ("cluster-keeps-an-audit-log", [res(COMPONENT, enabledClusterLogTypes=["api", "audit"])]),
-    ("cluster-keeps-an-audit-log", [res(COMPONENT, enabledClusterLogTypes=UNKNOWN)]),
-    ("cluster-endpoint-is-limited", [res(COMPONENT, endpointPublicAccess=False)]),
-    ("cluster-endpoint-is-limited", [res(COMPONENT, publicAccessCidrs=["192.0.2.0/24"])]),
-    ("cluster-endpoint-is-limited", [res(CLUSTER, vpcConfig={"endpointPublicAccess": False})]),
-    ("kubernetes-has-one-way-in", [res(CONFIG_MAP, provider=PROVIDER), res(KEY)]),
-    ("metadata-needs-a-token", [res(TEMPLATE, metadataOptions={"httpTokens": "required"})]),
-    ("metadata-needs-a-token", [res(NODE_GROUP, launchTemplate={"id": "lt-1"})]),
+    ("cluster-audit-log-enabled", [res(COMPONENT, enabledClusterLogTypes=["api", "audit"])]),
+    ("cluster-audit-log-enabled", [res(COMPONENT, enabledClusterLogTypes=UNKNOWN)]),
+    ("cluster-endpoint-access-restricted", [res(COMPONENT, endpointPublicAccess=False)]),
+    ("cluster-endpoint-access-restricted", [res(COMPONENT, publicAccessCidrs=["192.0.2.0/24"])]),
+    ("cluster-endpoint-access-restricted", [res(CLUSTER, vpcConfig={"endpointPublicAccess": False})]),
+    ("explicit-kubernetes-provider", [res(CONFIG_MAP, provider=PROVIDER), res(KEY)]),
+    ("imdsv2-required", [res(TEMPLATE, metadataOptions={"httpTokens": "required"})]),
+    ("imdsv2-required", [res(NODE_GROUP, launchTemplate={"id": "lt-1"})]),
     (
-        "spot-is-for-workers",
+        "spot-only-for-workers",
         [
             pool(["spot"], [TAINT]),
             airflow(workers={"celery": {"tolerations": [TOLERATION]}}),
@@ -987,25 +987,25 @@ GOOD = [
             ),
         ],
     ),
-    ("spot-is-for-workers", [pool(), server(tolerations=[{"operator": "Exists"}])]),
+    ("spot-only-for-workers", [pool(), server(tolerations=[{"operator": "Exists"}])]),
     ("containers-request-resources", [server(), airflow(**chart_resources())]),
-    ("pods-are-restricted", [server()]),
+    ("pod-security-context-restricted", [server()]),
     (
-        "namespaces-are-restricted",
+        "namespace-pod-security-restricted",
         [res(NAMESPACE, metadata={"labels": {"pod-security.kubernetes.io/enforce": "restricted"}})],
     ),
-    ("namespaces-are-restricted", [res(NAMESPACE, metadata={"labels": UNKNOWN})]),
-    ("namespaces-admit-nobody", [server(), closed()]),
-    ("namespaces-admit-nobody", [server(namespace=UNKNOWN)]),
+    ("namespace-pod-security-restricted", [res(NAMESPACE, metadata={"labels": UNKNOWN})]),
+    ("default-deny-network-policy", [server(), closed()]),
+    ("default-deny-network-policy", [server(namespace=UNKNOWN)]),
     (
-        "images-have-a-version",
+        "image-tag-pinned",
         [
             server(container(image=f"redis@{DIGEST}"), container(image="host:5000/redis:7.2")),
             airflow(defaultAirflowRepository="a/b", defaultAirflowTag="3.2.2"),
         ],
     ),
     (
-        "images-have-a-digest",
+        "image-digest-pinned",
         [
             server(container(image=f"redis:7@{DIGEST}")),
             airflow(
@@ -1014,13 +1014,13 @@ GOOD = [
             res(RELEASE, "keda", values={"image": {"keda": {"repository": "k", "digest": DIGEST}}}),
         ],
     ),
-    ("secrets-are-marked", [res(SECRET, stringData={"a": Secret()}, data=Secret())]),
+    ("secrets-encrypted-in-state", [res(SECRET, stringData={"a": Secret()}, data=Secret())]),
     (
-        "releases-hold-no-secret",
+        "no-secrets-in-helm-values",
         [res(RELEASE, values={"a": "b"}), res(INSTANCE, password=Secret())],
     ),
     (
-        "nothing-looks-secret",
+        "no-plaintext-secrets",
         [
             res(INSTANCE, password=Secret(), username="airflow", masterUserSecretName=""),
             airflow(
@@ -1038,25 +1038,25 @@ GOOD = [
             res(SECRET, stringData={"password": "another rule says it"}),
         ],
     ),
-    ("protection-is-whole", [res(INSTANCE, protect=True, deletionProtection=True), res(COMPONENT)]),
+    ("deletion-protection-consistent", [res(INSTANCE, protect=True, deletionProtection=True), res(COMPONENT)]),
     (
-        "data-is-protected",
+        "stateful-resources-protected",
         [res(t, protect=True) for t in (INSTANCE, COMPONENT, KEY, BUCKET, CLAIM)],
     ),
-    ("last-snapshots-are-kept", [database(skipFinalSnapshot=False)]),
-    ("backups-reach-back", [database(backupRetentionPeriod=7)]),
-    ("backups-reach-back", [database(backupRetentionPeriod=UNKNOWN)]),
-    ("databases-survive-a-zone", [database(multiAz=True)]),
+    ("database-final-snapshot", [database(skipFinalSnapshot=False)]),
+    ("database-backup-retention", [database(backupRetentionPeriod=7)]),
+    ("database-backup-retention", [database(backupRetentionPeriod=UNKNOWN)]),
+    ("database-multi-az", [database(multiAz=True)]),
     (
-        "every-zone-has-nat",
+        "nat-gateway-per-az",
         [
             *ZONES,
             res(NAT, "nat-a", subnetId="public-a-id"),
             res(NAT, "nat-b", subnetId=UNKNOWN, depends_on=[ZONES[2].urn]),
         ],
     ),
-    ("kubernetes-is-supported", [res(COMPONENT, version="1.35"), res(CLUSTER, version=UNKNOWN)]),
-    ("postgresql-is-supported", [database(engineVersion="16"), database(engineVersion=UNKNOWN)]),
+    ("kubernetes-version-supported", [res(COMPONENT, version="1.35"), res(CLUSTER, version=UNKNOWN)]),
+    ("postgresql-version-supported", [database(engineVersion="16"), database(engineVersion=UNKNOWN)]),
 ]
 
 
@@ -1116,7 +1116,7 @@ def test_pods_are_checked_whatever_makes_them(type, path):
     inputs = {"containers": [container(image="redis:latest")]}
     for key in reversed(path.split(".")):
         inputs = {key: inputs}
-    assert [f.what for f in found("images-have-a-version", res(type, **inputs))] == [
+    assert [f.what for f in found("image-tag-pinned", res(type, **inputs))] == [
         'main: image is "redis:latest"'
     ]
 
@@ -1125,7 +1125,7 @@ def test_pods_are_checked_whatever_makes_them(type, path):
 def test_every_aws_resource_gets_the_tags_that_costs_go_by(tag):
     fix = "Set it to mine" if tag == "stack" else "Set it"
     without = {key: value for key, value in TAGS.items() if key != tag}
-    (breach,) = found("everything-is-tagged", res(KEY), tags=without)
+    (breach,) = found("default-tags-required", res(KEY), tags=without)
 
     assert breach.resource == "Pulumi.mine.yaml"
     assert breach.what == f"aws:defaultTags.tags.{tag} is missing"
@@ -1133,13 +1133,13 @@ def test_every_aws_resource_gets_the_tags_that_costs_go_by(tag):
 
 
 def test_a_copied_stack_tag_is_found():
-    (breach,) = found("everything-is-tagged", res(KEY), tags={**TAGS, "stack": "prod"})
+    (breach,) = found("default-tags-required", res(KEY), tags={**TAGS, "stack": "prod"})
     assert (breach.what, breach.fix) == ('aws:defaultTags.tags.stack is "prod"', "Set it to mine")
 
 
 def test_a_stack_without_aws_needs_no_tags():
-    assert found("everything-is-tagged", res(CONFIG_MAP), tags={}) == []
-    assert found("everything-is-tagged", res(KEY)) == []
+    assert found("default-tags-required", res(CONFIG_MAP), tags={}) == []
+    assert found("default-tags-required", res(KEY)) == []
 
 
 @pytest.mark.parametrize(
@@ -1152,7 +1152,7 @@ def test_a_stack_without_aws_needs_no_tags():
     ],
 )
 def test_support_that_ends_soon_warns_and_one_that_ended_stops(today, warning, said):
-    findings = found("kubernetes-is-supported", res(COMPONENT, version="1.34"), today=today)
+    findings = found("kubernetes-version-supported", res(COMPONENT, version="1.34"), today=today)
     expected = [] if said is None else [(f"version is 1.34, {said}", warning)]
     assert [(f.what, f.warning) for f in findings] == expected
 
@@ -1163,14 +1163,14 @@ def test_files_of_chart_values_are_read_and_the_wired_values_win(tmp_path):
     wired = {"auth": {"password": "in-secret-db"}}
     release = res(RELEASE, valueYamlFiles=files, values=wired)
 
-    whats = [f.what for f in found("nothing-looks-secret", release)]
+    whats = [f.what for f in found("no-plaintext-secrets", release)]
     assert whats == ["values.auth.token looks like a secret by its name"]
     unknown = res(RELEASE, valueYamlFiles=files, values=UNKNOWN)
-    assert len(found("nothing-looks-secret", unknown)) == 2
+    assert len(found("no-plaintext-secrets", unknown)) == 2
 
 
 def test_every_rule_has_a_case_that_breaks_it_and_one_that_does_not():
-    elsewhere = {"everything-is-tagged", "stateful-resources-stay"}
+    elsewhere = {"default-tags-required", "no-stateful-deletion"}
     assert {case[0] for case in BROKEN} == set(BY_NAME) - elsewhere
     assert {case[0] for case in GOOD} == set(BY_NAME) - elsewhere
 
