@@ -34,7 +34,7 @@ from sections.policies import PolicySettings  # noqa: E402
 
 
 def plain(value: Any) -> Any:
-    """Properties in the form of the offline plan: UNKNOWN, maps for assets, int for whole numbers."""
+    """Properties as in the offline plan: UNKNOWN, maps for assets, int for whole numbers."""
     if isinstance(value, Mapping):
         return {key: _known(value, key) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str):

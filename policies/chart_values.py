@@ -23,7 +23,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _read(path: str) -> dict[str, Any]:
-    """Cached: parsing YAML dominates the run time of the rules. Callers must not modify the result."""
+    """Cached: parsing YAML dominates the run time of the rules. The result is read-only."""
     return yaml.safe_load(Path(ROOT, path).read_text())
 
 

@@ -9,7 +9,7 @@ from policies.view import Stack
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One breach: the resource, what was found, how to fix it. A `warning` does not fail the stack."""
+    """A breach: the resource, what was found, how to fix it. A `warning` does not fail the stack."""
 
     resource: str
     what: str
@@ -25,7 +25,7 @@ class Rule:
     `excusable`: `policies.exceptions` may name the rule. `former_name`: the name before the last
     rename; `policies.exceptions` accepts it for one release, with a warning.
 
-    `seen_by`: rules of the `plan` run in `make plan` only, because the engine passes values to a
+    `seen_by`: `plan` rules run in `make plan` only, because the engine passes values to a
     policy pack without their secret marks, or with defaults that the cloud filled in. A `preview`
     rule needs Pulumi's comparison with the deployed resources.
     """
