@@ -210,7 +210,7 @@ def _running(name: str) -> tuple[Kubernetes, Settings]:
 def _checked(name: str) -> Settings:
     """Settings of the stack. Mistakes in the file, and broken rules, stop here."""
     declaration, settings = stack_files.run_stack(name)
-    found = policy_report.of(name, declaration, settings.policies)
+    found = policy_report.evaluate(name, declaration, settings.policies)
     if found.broken:
         raise OperationError("\n".join([f"Pulumi.{name}.yaml breaks rules:", *found.broken]))
     for warning in found.warnings:

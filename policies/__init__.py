@@ -1,4 +1,4 @@
-"""What no stack may declare: rules over all of its resources, for `make plan` and as a Pulumi policy pack.
+"""Policy rules over all resources of a stack, for `make plan` and as a Pulumi policy pack.
 
-Nothing in here imports the program or `pulumi_policy`, except `__main__.py`, which is the pack.
+Only `__main__.py`, the policy pack, imports `pulumi_policy`. No module imports the program.
 """

@@ -1,9 +1,9 @@
-"""The Pulumi policy pack: `pulumi preview --policy-pack policies` runs the rules inside the engine.
+"""The Pulumi policy pack: `pulumi preview --policy-pack policies` checks the rules in the engine.
 
-The engine hands the configuration of the stack to a pack (in PULUMI_CONFIG), so level and exceptions come
-from where the program has them: `settings.policies` of Pulumi.<stack>.yaml. It hands over values without
-their secret marks, and properties as the cloud completed them: the rules that need more stay with
-`make plan`, and so does the complaint about an exception that excuses nothing.
+The engine passes the stack configuration to the pack (PULUMI_CONFIG), so level and exceptions come
+from `settings.policies` of Pulumi.<stack>.yaml, as in the program. It passes values without their
+secret marks, and with defaults that the cloud filled in. Therefore only `make plan` checks the
+rules that are `seen_by="plan"`, and only `make plan` reports unused and renamed exceptions.
 """
 
 import sys
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-# Python looks for modules beside this file; they are the package `policies` of the folder above.
+# Python adds this folder to sys.path; the modules are the package `policies` of the parent folder.
 sys.path[:] = [str(HERE.parent), *(p for p in sys.path if Path(p or ".").resolve() != HERE)]
 
-import pulumi  # noqa: E402 - the path had to be right
+import pulumi  # noqa: E402 - after the change of sys.path
 from pulumi_policy import (  # noqa: E402
     EnforcementLevel,
     PolicyPack,
@@ -34,7 +34,7 @@ from settings.policies import PolicySettings  # noqa: E402
 
 
 def plain(value: Any) -> Any:
-    """Properties as the rules know them: unknown values marked, assets as maps, whole numbers whole."""
+    """Properties as in the offline plan: UNKNOWN, maps for assets, int for whole numbers."""
     if isinstance(value, Mapping):
         return {key: _known(value, key) for key in value}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -79,10 +79,13 @@ def _settings() -> PolicySettings:
     return PolicySettings.model_validate(settings.get("policies", {}))
 
 
+def _applies(rule: Rule, settings: PolicySettings) -> bool:
+    return rule in in_force(settings.level) and rule.exception_key(settings.exceptions) is None
+
+
 def _breaches(rule: Rule) -> Callable[[StackValidationArgs, ReportViolation], None]:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        settings = _settings()
-        if rule in in_force(settings.level) and rule.name not in settings.exceptions:
+        if _applies(rule, _settings()):
             for finding in rule.check(_stack(args)):
                 if not finding.warning:
                     report(rule.explain(finding), finding.urn or None)
@@ -93,24 +96,27 @@ def _breaches(rule: Rule) -> Callable[[StackValidationArgs, ReportViolation], No
 def _warnings(args: StackValidationArgs, report: ReportViolation) -> None:
     settings = _settings()
     stack = _stack(args)
-    for rule in SEEN_HERE:
-        if rule in in_force(settings.level) and rule.name not in settings.exceptions:
+    for rule in PACK_RULES:
+        if _applies(rule, settings):
             for finding in rule.check(stack):
                 if finding.warning:
                     report(rule.explain(finding), finding.urn or None)
 
 
-SEEN_HERE = [rule for rule in RULES if rule.seen_by == "plan and pack"]
+PACK_RULES = [rule for rule in RULES if rule.seen_by == "plan and pack"]
 
 if __name__ == "__main__":
     PolicyPack(
         name="airflow-platform",
         enforcement_level=EnforcementLevel.MANDATORY,
         policies=[
-            *(StackValidationPolicy(rule.name, rule.reason, _breaches(rule)) for rule in SEEN_HERE),
+            *(
+                StackValidationPolicy(rule.name, rule.reason, _breaches(rule))
+                for rule in PACK_RULES
+            ),
             StackValidationPolicy(
-                "soon-broken",
-                "Rules that time will break",
+                "warnings",
+                "Findings that do not fail the update yet, such as the end of support of a version",
                 _warnings,
                 enforcement_level=EnforcementLevel.ADVISORY,
             ),

@@ -1,4 +1,4 @@
-"""Chart values as Helm will see them: the files in order, then the wired values on top."""
+"""Chart values as Helm merges them: the value files in order, then `values`."""
 
 from functools import cache
 from pathlib import Path
@@ -6,14 +6,14 @@ from typing import Any
 
 import yaml
 
-from policies.view import UNKNOWN, Resource, Secret, Stack, at, items
+from policies.view import UNKNOWN, Resource, Secret, Stack, as_list, at
 
 ROOT = Path(__file__).parents[1]
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Helm's merge: maps deeply, everything else replaces."""
+    """Merge like Helm: maps recursively; other values are replaced."""
     merged = dict(base)
     for key, value in over.items():
         both_maps = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -23,7 +23,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 @cache
 def _read(path: str) -> dict[str, Any]:
-    """Several rules ask, and reading YAML is what takes them time. Nobody changes the answer."""
+    """Cached: parsing YAML dominates the run time of the rules. The result is read-only."""
     return yaml.safe_load(Path(ROOT, path).read_text())
 
 
@@ -32,23 +32,25 @@ def of(inputs: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for asset in inputs.get("valueYamlFiles") or []:
         values = merge(values, _read(asset["path"]))
-    wired = inputs.get("values")
-    return values if wired in (None, UNKNOWN) or isinstance(wired, Secret) else merge(values, wired)
+    inline = inputs.get("values")
+    if inline in (None, UNKNOWN) or isinstance(inline, Secret):
+        return values
+    return merge(values, inline)
 
 
 def worker_sets(values: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Celery workers of the Airflow chart: where the values of a set stand, and what they come to."""
+    """The Celery worker sets of the Airflow chart: path and effective values."""
     given = at(values, "workers.celery")
     common: dict[str, Any] = given if isinstance(given, dict) else {}
     sets = [
         (f"workers.celery.sets.{each['name']}", {**common, **each})
-        for each in items(common.get("sets"))
+        for each in as_list(common.get("sets"))
     ]
     return [("workers.celery", common), *sets] if common.get("enableDefault", True) else sets
 
 
 def of_airflow(stack: Stack) -> list[tuple[Resource, dict[str, Any]]]:
-    """The release of Airflow and its values, if the stack has one."""
+    """The Airflow release and its values, if the stack has one."""
     return [
         (release, of(release.inputs))
         for release in stack.all(RELEASE)

@@ -1,4 +1,4 @@
-"""Rules for the Kubernetes cluster and the way into it."""
+"""Rules for the EKS cluster and its Kubernetes provider."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from policies.network import ANYWHERE
 from policies.rule import Finding, Rule
-from policies.view import UNKNOWN, Resource, Stack, at, differs, is_, items
+from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe, differs
 
 COMPONENT = "eks:index:Cluster"
 CLUSTER = "aws:eks/cluster:Cluster"
@@ -14,7 +14,7 @@ CLUSTER = "aws:eks/cluster:Cluster"
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """A cluster, from the component (offline) or from what the component makes (in the engine)."""
+    """A cluster, from the inputs of the component (offline) or of its child (in the engine)."""
 
     resource: Resource
     key: Any
@@ -23,24 +23,24 @@ class Facts:
 
 
 def clusters(stack: Stack) -> list[Resource]:
-    """Each cluster once. In the engine the component is only the parent of the real one."""
+    """Each cluster once. In the engine, the component is only the parent of the EKS cluster."""
     components = stack.all(COMPONENT)
-    hollow = {parent.urn for parent in components if list(stack.inside(parent, CLUSTER))}
-    return [*stack.all(CLUSTER), *(parent for parent in components if parent.urn not in hollow)]
+    with_child = {parent.urn for parent in components if list(stack.descendants(parent, CLUSTER))}
+    return [*stack.all(CLUSTER), *(parent for parent in components if parent.urn not in with_child)]
 
 
 def facts(cluster: Resource) -> Facts:
     if cluster.type == COMPONENT:
         key = cluster.inputs.get("encryptionConfigKeyArn")
-        reach = cluster.inputs
+        access = cluster.inputs
     else:
         key = at(cluster.inputs, "encryptionConfig.provider.keyArn")
-        reach = cluster.inputs.get("vpcConfig") or {}
+        access = cluster.inputs.get("vpcConfig") or {}
     return Facts(
         resource=cluster,
         key=key,
-        public=at(reach, "endpointPublicAccess"),
-        cidrs=at(reach, "publicAccessCidrs"),
+        public=at(access, "endpointPublicAccess"),
+        cidrs=at(access, "publicAccessCidrs"),
     )
 
 
@@ -50,68 +50,71 @@ def _encrypts_secrets(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=cluster.resource.name,
                 urn=cluster.resource.urn,
-                what=is_("KMS key for Secrets", cluster.key),
+                what=describe("KMS key for Secrets", cluster.key),
                 fix="Set encryptionConfigKeyArn",
             )
 
 
-def _keeps_an_audit_log(stack: Stack) -> Iterator[Finding]:
+def _audit_log_is_enabled(stack: Stack) -> Iterator[Finding]:
     for cluster in clusters(stack):
         value = cluster.inputs.get("enabledClusterLogTypes")
-        if value is not UNKNOWN and "audit" not in items(value):
+        if value is not UNKNOWN and "audit" not in as_list(value):
             yield Finding(
                 resource=cluster.name,
                 urn=cluster.urn,
-                what=is_("enabledClusterLogTypes", value),
+                what=describe("enabledClusterLogTypes", value),
                 fix="Add audit",
             )
 
 
-def _endpoint_is_limited(stack: Stack) -> Iterator[Finding]:
+def _endpoint_access_is_restricted(stack: Stack) -> Iterator[Finding]:
     for cluster in map(facts, clusters(stack)):
-        # AWS opens the endpoint to everybody unless it is told otherwise.
-        open_to_all = cluster.cidrs is None or bool(ANYWHERE & set(items(cluster.cidrs)))
+        # Without publicAccessCidrs, EKS allows 0.0.0.0/0.
+        open_to_all = cluster.cidrs is None or bool(ANYWHERE & set(as_list(cluster.cidrs)))
         if differs(cluster.public, False) and open_to_all:
             yield Finding(
                 resource=cluster.resource.name,
                 urn=cluster.resource.urn,
-                what=is_("publicAccessCidrs", cluster.cidrs),
-                fix="List your networks in cluster.public_access_cidrs, or set cluster.private_endpoint",
+                what=describe("publicAccessCidrs", cluster.cidrs),
+                fix="Restrict cluster.public_access_cidrs, or set cluster.private_endpoint",
             )
 
 
-def _one_way_in(stack: Stack) -> Iterator[Finding]:
+def _explicit_provider(stack: Stack) -> Iterator[Finding]:
     for resource in stack.resources:
-        ambient = not resource.provider or "::default" in resource.provider
-        if resource.type.startswith("kubernetes:") and ambient:
+        is_default = not resource.provider or "::default" in resource.provider
+        if resource.type.startswith("kubernetes:") and is_default:
             yield Finding(
                 resource=resource.name,
                 urn=resource.urn,
-                what="provider is the ambient one",
-                fix="Pass the provider of the cluster in its options",
+                what="the resource uses the default Kubernetes provider",
+                fix="Pass the provider of the cluster in its resource options",
             )
 
 
 RULES = (
     Rule(
         name="cluster-encrypts-secrets",
-        reason="Backups of etcd hold every Kubernetes Secret",
+        reason="etcd and its backups contain every Kubernetes Secret",
         check=_encrypts_secrets,
     ),
     Rule(
-        name="cluster-keeps-an-audit-log",
-        reason="Without it nobody can tell who read a Secret or started a pod",
-        check=_keeps_an_audit_log,
+        name="cluster-audit-log-enabled",
+        former_name="cluster-keeps-an-audit-log",
+        reason="Without the audit log, reads of Secrets and pod creations cannot be traced",
+        check=_audit_log_is_enabled,
     ),
     Rule(
-        name="cluster-endpoint-is-limited",
-        reason="A stolen token is worth less where only your networks reach the API",
-        check=_endpoint_is_limited,
+        name="cluster-endpoint-access-restricted",
+        former_name="cluster-endpoint-is-limited",
+        reason="A stolen token works from every network that can reach the API",
+        check=_endpoint_access_is_restricted,
         excusable=True,
     ),
     Rule(
-        name="kubernetes-has-one-way-in",
-        reason="It would go wherever kubectl points at",
-        check=_one_way_in,
+        name="explicit-kubernetes-provider",
+        former_name="kubernetes-has-one-way-in",
+        reason="The default provider deploys to the current kubectl context",
+        check=_explicit_provider,
     ),
 )

@@ -1,4 +1,4 @@
-"""Rules that keep secrets out of plain text. They need the secret marks, which only the plan has."""
+"""Rules against secrets in plain text. They need the secret marks, which only the plan has."""
 
 import re
 from collections.abc import Iterator
@@ -8,22 +8,22 @@ from policies import chart_values
 from policies.rule import Finding, Rule
 from policies.view import Secret, Stack
 
-# What a secret looks like, wherever it stands.
-LOOKS = {
+# Values that are secrets.
+PATTERNS = {
     "an AWS access key": re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    # Not a placeholder, as code and compose.yaml have it.
+    # Not a placeholder such as `${PASSWORD}` in code and compose.yaml.
     "a URL with a password": re.compile(r"://[^/\s:@]*:[^/\s:@${}]+@"),
-    "a token of a Git host": re.compile(r"\b(gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{16,}"),
+    "a Git host token": re.compile(r"\b(gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{16,}"),
     "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
 }
-# Names whose value is a secret.
+# Properties and environment variables whose value is a secret.
 NAMES = re.compile(r"(password|passwd|token|secret|private_?key|access_?key|fernet_?key)$", re.I)
-# Where a chart wants a value that it does not use, values/ says in which Secret it really is.
+# In values/, for a value that a chart requires but reads from a Secret: the name of the Secret.
 PLACEHOLDER = "in-secret-"
 
 
-def _secrets_are_marked(stack: Stack) -> Iterator[Finding]:
+def _encrypted_in_state(stack: Stack) -> Iterator[Finding]:
     for secret in stack.all("kubernetes:core/v1:Secret"):
         for kind in ("data", "stringData"):
             content = secret.inputs.get(kind) or {}
@@ -38,7 +38,7 @@ def _secrets_are_marked(stack: Stack) -> Iterator[Finding]:
                     )
 
 
-def _releases_hold_no_secret(stack: Stack) -> Iterator[Finding]:
+def _no_secrets_in_values(stack: Stack) -> Iterator[Finding]:
     for release in stack.all(chart_values.RELEASE):
         for path, value in _leaves(release.inputs.get("values"), "values"):
             if isinstance(value, Secret):
@@ -46,13 +46,13 @@ def _releases_hold_no_secret(stack: Stack) -> Iterator[Finding]:
                     resource=release.name,
                     urn=release.urn,
                     what=f"{path} is a secret",
-                    fix="Put it into a Kubernetes Secret and name that",
+                    fix="Store it in a Kubernetes Secret and reference the Secret",
                 )
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
-        # An entry of `env`: the name of the variable is what tells.
+        # An entry of `env`: the variable name is part of the path.
         if isinstance(value.get("name"), str) and "value" in value:
             yield f"{path}.{value['name']}", value["value"]
         else:
@@ -65,49 +65,52 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _looks_like(path: str, text: str) -> str | None:
+def _secret_kind(path: str, text: str) -> str | None:
     checksum = "checksum/" in path  # of a Secret, to restart pods: components/named_secret.py
     if NAMES.search(path) and text and not (checksum or text.startswith(PLACEHOLDER)):
         return "a secret by its name"
-    return next((what for what, look in LOOKS.items() if look.search(text)), None)
+    return next((kind for kind, pattern in PATTERNS.items() if pattern.search(text)), None)
 
 
-def _nothing_looks_secret(stack: Stack) -> Iterator[Finding]:
+def _no_plaintext_secrets(stack: Stack) -> Iterator[Finding]:
     for resource in stack.resources:
         inputs = resource.inputs
         if resource.type == chart_values.RELEASE:
             inputs = {**inputs, "values": chart_values.of(inputs)}
-        # The rule for Secrets has said it better already.
+        # _encrypted_in_state checks Kubernetes Secrets.
         if resource.type == "kubernetes:core/v1:Secret":
             continue
         for path, value in _leaves(inputs, ""):
-            what = _looks_like(path, value) if isinstance(value, str) else None
-            if what:
+            kind = _secret_kind(path, value) if isinstance(value, str) else None
+            if kind:
                 yield Finding(
                     resource=resource.name,
                     urn=resource.urn,
-                    what=f"{path} looks like {what}",
-                    fix="`pulumi config set --secret` it, and hand it over in a Kubernetes Secret",
+                    what=f"{path} looks like {kind}",
+                    fix="Store it with `pulumi config set --secret` and pass it in a Kubernetes Secret",
                 )
 
 
 RULES = (
     Rule(
-        name="secrets-are-marked",
-        reason="What is not marked stands in plain text in the state",
-        check=_secrets_are_marked,
+        name="secrets-encrypted-in-state",
+        former_name="secrets-are-marked",
+        reason="Pulumi stores values that are not marked as secret in plain text in the state",
+        check=_encrypted_in_state,
         seen_by="plan",
     ),
     Rule(
-        name="releases-hold-no-secret",
-        reason="Helm keeps values in plain text in every revision",
-        check=_releases_hold_no_secret,
+        name="no-secrets-in-helm-values",
+        former_name="releases-hold-no-secret",
+        reason="Helm stores values in plain text in every release revision",
+        check=_no_secrets_in_values,
         seen_by="plan",
     ),
     Rule(
-        name="nothing-looks-secret",
-        reason="Whoever reads the code, the state or the pods could read it",
-        check=_nothing_looks_secret,
+        name="no-plaintext-secrets",
+        former_name="nothing-looks-secret",
+        reason="Secrets in plain text are readable in the code, the state and the pods",
+        check=_no_plaintext_secrets,
         seen_by="plan",
     ),
 )

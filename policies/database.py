@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from policies.rule import Finding, Rule
-from policies.view import UNKNOWN, Resource, Stack, differs, is_, items
+from policies.view import UNKNOWN, Resource, Stack, as_list, describe, differs
 
 INSTANCE = "aws:rds/instance:Instance"
 PARAMETERS = "aws:rds/parameterGroup:ParameterGroup"
@@ -13,29 +13,33 @@ def _each_has(stack: Stack, key: str, wanted: object, fix: str) -> Iterator[Find
     for instance in stack.all(INSTANCE):
         value = instance.inputs.get(key)
         if differs(value, wanted):
-            yield Finding(resource=instance.name, urn=instance.urn, what=is_(key, value), fix=fix)
+            yield Finding(
+                resource=instance.name, urn=instance.urn, what=describe(key, value), fix=fix
+            )
 
 
 def _is_private(stack: Stack) -> Iterator[Finding]:
-    fix = "Set it to false: whoever needs the database comes through the VPC"
+    fix = "Set it to false: clients connect from inside the VPC"
     yield from _each_has(stack, "publiclyAccessible", False, fix)
 
 
 def _is_encrypted(stack: Stack) -> Iterator[Finding]:
-    fix = "Set it to true; an existing instance is encrypted by restoring a copy of its snapshot"
+    fix = (
+        "Set it to true; to encrypt an existing instance, restore an encrypted copy of its snapshot"
+    )
     yield from _each_has(stack, "storageEncrypted", True, fix)
 
 
-def _takes_patches(stack: Stack) -> Iterator[Finding]:
+def _upgrades_minor_versions(stack: Stack) -> Iterator[Finding]:
     yield from _each_has(stack, "autoMinorVersionUpgrade", True, "Set it to true")
 
 
 def _forces_tls(group: Resource) -> object:
-    listed = {p["name"]: p["value"] for p in items(group.inputs.get("parameters"))}
+    listed = {p["name"]: p["value"] for p in as_list(group.inputs.get("parameters"))}
     return UNKNOWN if group.inputs.get("parameters") is UNKNOWN else listed.get("rds.force_ssl")
 
 
-def _speaks_tls_only(stack: Stack) -> Iterator[Finding]:
+def _requires_tls(stack: Stack) -> Iterator[Finding]:
     groups = stack.all(PARAMETERS)
     for group in groups:
         value = _forces_tls(group)
@@ -43,7 +47,7 @@ def _speaks_tls_only(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=group.name,
                 urn=group.urn,
-                what=is_("rds.force_ssl", value),
+                what=describe("rds.force_ssl", value),
                 fix='Set it to "1"',
             )
     for instance in stack.all(INSTANCE):
@@ -52,31 +56,33 @@ def _speaks_tls_only(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=instance.name,
                 urn=instance.urn,
-                what=is_("parameterGroupName", value),
-                fix="Give it a parameter group of this stack, with rds.force_ssl",
+                what=describe("parameterGroupName", value),
+                fix="Use a parameter group of this stack that sets rds.force_ssl",
             )
 
 
 RULES = (
     Rule(
         name="database-is-private",
-        reason="The metadata database holds every connection that Airflow knows",
+        reason="The metadata database stores every Airflow connection",
         check=_is_private,
     ),
     Rule(
         name="database-is-encrypted",
-        reason="Snapshots of the database leave the account more easily than the database does",
+        reason="Snapshots of an unencrypted instance are unencrypted and can be shared with other accounts",
         check=_is_encrypted,
     ),
     Rule(
-        name="database-speaks-tls-only",
-        reason="Passwords and connections would cross the network in the clear",
-        check=_speaks_tls_only,
+        name="database-requires-tls",
+        former_name="database-speaks-tls-only",
+        reason="Without TLS, passwords and Airflow connections cross the network in plain text",
+        check=_requires_tls,
     ),
     Rule(
-        name="database-takes-patches",
-        reason="Security fixes of PostgreSQL come as minor versions",
-        check=_takes_patches,
+        name="database-auto-minor-version-upgrade",
+        former_name="database-takes-patches",
+        reason="PostgreSQL releases security fixes as minor versions",
+        check=_upgrades_minor_versions,
         excusable=True,
     ),
 )

@@ -1,11 +1,11 @@
-"""Rules for rights in AWS, and for the tags that say whose a resource is."""
+"""Rules for IAM permissions and cost allocation tags."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from policies.rule import Finding, Rule
 from policies.storage import statements
-from policies.view import Resource, Stack, is_, items
+from policies.view import Resource, Stack, as_list, describe
 
 ROLE = "aws:iam/role:Role"
 POLICIES = (
@@ -20,7 +20,7 @@ ATTACHMENTS = (
     "aws:iam/groupPolicyAttachment:GroupPolicyAttachment",
 )
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_job-functions.html
-ALMIGHTY = ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess")
+ADMIN_POLICIES = ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess")
 TAGS = ("project", "stack", "managed-by")
 
 
@@ -28,57 +28,59 @@ def _policies(stack: Stack) -> Iterator[tuple[Resource, Any]]:
     for resource in stack.all(*POLICIES):
         yield resource, resource.inputs.get("policy")
     for role in stack.all(ROLE):
-        for inline in items(role.inputs.get("inlinePolicies")):
+        for inline in as_list(role.inputs.get("inlinePolicies")):
             yield role, inline.get("policy")
 
 
-def _rights_are_narrow(stack: Stack) -> Iterator[Finding]:
+def _least_privilege(stack: Stack) -> Iterator[Finding]:
     for resource, policy in _policies(stack):
         for statement in statements(policy):
-            if statement.get("Effect") != "Allow" or "*" not in items(statement.get("Resource")):
+            if statement.get("Effect") != "Allow" or "*" not in as_list(statement.get("Resource")):
                 continue
-            broad = [action for action in items(statement.get("Action")) if action.endswith("*")]
-            broad += [f"everything but {action}" for action in items(statement.get("NotAction"))]
+            broad = [action for action in as_list(statement.get("Action")) if action.endswith("*")]
+            broad += [
+                f"all actions except {action}" for action in as_list(statement.get("NotAction"))
+            ]
             if broad:
                 yield Finding(
                     resource=resource.name,
                     urn=resource.urn,
-                    what=f"policy allows {', '.join(broad)} on every resource",
-                    fix="Name the actions, or name the resources",
+                    what=f"policy allows {', '.join(broad)} on all resources",
+                    fix="List specific actions or specific resources",
                 )
 
 
-def _nobody_is_almighty(stack: Stack) -> Iterator[Finding]:
+def _no_admin(stack: Stack) -> Iterator[Finding]:
     for attachment in stack.all(*ATTACHMENTS):
         value = str(attachment.inputs.get("policyArn"))
-        if value.rpartition("/")[2] in ALMIGHTY:
+        if value.rpartition("/")[2] in ADMIN_POLICIES:
             yield Finding(
                 resource=attachment.name,
                 urn=attachment.urn,
-                what=is_("policyArn", value),
-                fix="Write a policy with the rights that are used",
+                what=describe("policyArn", value),
+                fix="Attach a policy with only the required permissions",
             )
 
 
-def _trust_is_named(stack: Stack) -> Iterator[Finding]:
+def _trust_has_no_wildcard(stack: Stack) -> Iterator[Finding]:
     for role in stack.all(ROLE):
         for statement in statements(role.inputs.get("assumeRolePolicy")):
             trusted = statement.get("Principal")
-            everybody = trusted == "*" or (isinstance(trusted, dict) and "*" in _flat(trusted))
-            if statement.get("Effect") == "Allow" and everybody and not statement.get("Condition"):
+            anyone = trusted == "*" or (isinstance(trusted, dict) and "*" in _flat(trusted))
+            if statement.get("Effect") == "Allow" and anyone and not statement.get("Condition"):
                 yield Finding(
                     resource=role.name,
                     urn=role.urn,
                     what=f"assumeRolePolicy trusts {trusted!r}",
-                    fix="Name the service or the account",
+                    fix="Set the principal to a service or an account",
                 )
 
 
 def _flat(trusted: dict[str, Any]) -> list[Any]:
-    return [who for listed in trusted.values() for who in items(listed)]
+    return [principal for listed in trusted.values() for principal in as_list(listed)]
 
 
-def _everything_is_tagged(stack: Stack) -> Iterator[Finding]:
+def _default_tags(stack: Stack) -> Iterator[Finding]:
     if not any(resource.type.startswith("aws:") for resource in stack.resources):
         return
     wanted = {"stack": stack.name}
@@ -87,31 +89,35 @@ def _everything_is_tagged(stack: Stack) -> Iterator[Finding]:
         if not value or value != wanted.get(tag, value):
             yield Finding(
                 resource=f"Pulumi.{stack.name}.yaml",
-                what=is_(f"aws:defaultTags.tags.{tag}", value),
+                what=describe(f"aws:defaultTags.tags.{tag}", value),
                 fix=f"Set it to {wanted[tag]}" if tag in wanted else "Set it",
             )
 
 
 RULES = (
     Rule(
-        name="rights-are-narrow",
-        reason="Every task of every DAG could use these rights",
-        check=_rights_are_narrow,
+        name="iam-least-privilege",
+        former_name="rights-are-narrow",
+        reason="Every task of every DAG can use these permissions",
+        check=_least_privilege,
         excusable=True,
     ),
     Rule(
-        name="nobody-is-almighty",
-        reason="A pod with these rights is the whole account",
-        check=_nobody_is_almighty,
+        name="iam-no-admin",
+        former_name="nobody-is-almighty",
+        reason="A compromised pod with this policy controls the account",
+        check=_no_admin,
     ),
     Rule(
-        name="trust-is-named",
-        reason="Any AWS account could take the role",
-        check=_trust_is_named,
+        name="iam-trust-no-wildcard",
+        former_name="trust-is-named",
+        reason="Any AWS account can assume the role",
+        check=_trust_has_no_wildcard,
     ),
     Rule(
-        name="everything-is-tagged",
-        reason="Costs and clean-up go by tags",
-        check=_everything_is_tagged,
+        name="default-tags-required",
+        former_name="everything-is-tagged",
+        reason="Cost allocation and cleanup depend on these tags",
+        check=_default_tags,
     ),
 )

@@ -1,6 +1,6 @@
 """Rules for container images.
 
-Images that only a chart's own values name are those of its pinned version; they are not looked at.
+Images in the default values of a chart are not checked: the chart version is pinned.
 """
 
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 from policies import chart_values, pods
 from policies.rule import Finding, Rule
-from policies.view import Resource, Stack, is_
+from policies.view import Resource, Stack, describe
 
 
 class Image(NamedTuple):
-    """Where an image is named, and how: `repository:tag@digest`, as far as it is known."""
+    """The path of an image, and its reference: `repository:tag@digest`."""
 
     resource: Resource
     where: str
@@ -20,7 +20,7 @@ class Image(NamedTuple):
 
 
 def _in_values(values: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Maps such as {repository: redis, tag: "7.2"}, wherever a chart has them."""
+    """Images in chart values: maps such as {repository: redis, tag: "7.2"}."""
     if not isinstance(values, dict):
         return
     tag, digest = values.get("tag"), values.get("digest")
@@ -42,13 +42,13 @@ def _images(stack: Stack) -> Iterator[Image]:
         for container in pods.containers(pod):
             yield Image(pod.resource, f"{container.get('name')}: image", str(container["image"]))
     for release, values in chart_values.of_airflow(stack):
-        yield Image(release, "Airflow's image", _airflow(values))
+        yield Image(release, "Airflow image", _airflow(values))
     for release in stack.all(chart_values.RELEASE):
         for path, reference in _in_values(chart_values.of(release.inputs), ""):
             yield Image(release, path, reference)
 
 
-def _images_have_a_version(stack: Stack) -> Iterator[Finding]:
+def _tags_are_pinned(stack: Stack) -> Iterator[Finding]:
     for image in _images(stack):
         name, _, digest = image.reference.partition("@")
         tag = name.rpartition("/")[2].partition(":")[2]
@@ -56,35 +56,35 @@ def _images_have_a_version(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=image.resource.name,
                 urn=image.resource.urn,
-                what=is_(image.where, image.reference),
-                fix="Name a version",
+                what=describe(image.where, image.reference),
+                fix="Specify a version tag",
             )
 
 
-def _images_have_a_digest(stack: Stack) -> Iterator[Finding]:
+def _digests_are_pinned(stack: Stack) -> Iterator[Finding]:
     for image in _images(stack):
         if "@sha256:" not in image.reference:
-            ours = (
-                "set airflow.digest" if image.where == "Airflow's image" else "append @sha256:..."
-            )
+            ours = "set airflow.digest" if image.where == "Airflow image" else "append @sha256:..."
             yield Finding(
                 resource=image.resource.name,
                 urn=image.resource.urn,
-                what=is_(image.where, image.reference),
+                what=describe(image.where, image.reference),
                 fix=f"`docker buildx imagetools inspect` prints the digest: {ours}",
             )
 
 
 RULES = (
     Rule(
-        name="images-have-a-version",
-        reason="What `latest` is changes under a running stack, and no roll-back brings it back",
-        check=_images_have_a_version,
+        name="image-tag-pinned",
+        former_name="images-have-a-version",
+        reason="The `latest` tag changes under a running stack, and a rollback does not restore the image",
+        check=_tags_are_pinned,
     ),
     Rule(
-        name="images-have-a-digest",
-        reason="A tag can be moved to another image after it was tested",
-        check=_images_have_a_digest,
+        name="image-digest-pinned",
+        former_name="images-have-a-digest",
+        reason="A tag can be moved to another image after testing",
+        check=_digests_are_pinned,
         level="production",
         excusable=True,
     ),

@@ -1,4 +1,4 @@
-"""Rules for who may reach what."""
+"""Rules for network access."""
 
 import json
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from typing import Any
 
 from policies import chart_values
 from policies.rule import Finding, Rule
-from policies.view import Resource, Stack, at, is_, items
+from policies.view import Resource, Stack, as_list, at, describe
 
 ANYWHERE = {"0.0.0.0/0", "::/0"}
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
@@ -15,7 +15,7 @@ RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 OLD_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
 ANNOTATIONS = "ingress.apiServer.annotations"
 LOAD_BALANCER = "alb.ingress.kubernetes.io"
-CLOSED = "Admit a security group or the networks that need it"
+ALLOWED_SOURCES = "Allow a security group or specific CIDR blocks instead"
 
 
 def _sources(stack: Stack) -> Iterator[tuple[Resource, str, Any]]:
@@ -27,27 +27,30 @@ def _sources(stack: Stack) -> Iterator[tuple[Resource, str, Any]]:
             for key in ("cidrBlocks", "ipv6CidrBlocks"):
                 yield rule, key, rule.inputs.get(key)
     for group in stack.all(GROUP, DEFAULT_GROUP):
-        for index, rule in enumerate(items(group.inputs.get("ingress"))):
+        for index, rule in enumerate(as_list(group.inputs.get("ingress"))):
             for key in ("cidrBlocks", "ipv6CidrBlocks"):
                 yield group, f"ingress[{index}].{key}", at(rule, key)
 
 
-def _firewall_is_closed(stack: Stack) -> Iterator[Finding]:
+def _no_public_ingress(stack: Stack) -> Iterator[Finding]:
     for resource, key, value in _sources(stack):
-        if ANYWHERE & {str(cidr) for cidr in items(value)}:
+        if ANYWHERE & {str(cidr) for cidr in as_list(value)}:
             yield Finding(
-                resource=resource.name, urn=resource.urn, what=is_(key, value), fix=CLOSED
+                resource=resource.name,
+                urn=resource.urn,
+                what=describe(key, value),
+                fix=ALLOWED_SOURCES,
             )
 
 
-def _firewall_rules_stand_alone(stack: Stack) -> Iterator[Finding]:
+def _no_inline_rules(stack: Stack) -> Iterator[Finding]:
     for group in stack.all(GROUP, DEFAULT_GROUP):
         if group.inputs.get("ingress"):
             yield Finding(
                 resource=group.name,
                 urn=group.urn,
-                what=is_("ingress", group.inputs["ingress"]),
-                fix="Declare a SecurityGroupIngressRule for each",
+                what=describe("ingress", group.inputs["ingress"]),
+                fix="Add an aws.vpc.SecurityGroupIngressRule for each rule",
             )
 
 
@@ -57,23 +60,23 @@ def _annotations(stack: Stack) -> Iterator[tuple[Resource, dict[str, Any]]]:
             yield release, at(values, ANNOTATIONS) or {}
 
 
-def _ui_speaks_tls(stack: Stack) -> Iterator[Finding]:
+def _ui_requires_tls(stack: Stack) -> Iterator[Finding]:
     for release, annotations in _annotations(stack):
         ports = annotations.get(f"{LOAD_BALANCER}/listen-ports")
         if ports is None or any("HTTPS" not in listener for listener in json.loads(ports)):
             yield Finding(
                 resource=release.name,
                 urn=release.urn,
-                what=is_(f"{LOAD_BALANCER}/listen-ports", ports),
-                fix="Listen on HTTPS only",
+                what=describe(f"{LOAD_BALANCER}/listen-ports", ports),
+                fix="Configure only HTTPS listeners",
             )
         policy = annotations.get(f"{LOAD_BALANCER}/ssl-policy")
         if "TLS13" not in (policy or ""):
             yield Finding(
                 resource=release.name,
                 urn=release.urn,
-                what=is_(f"{LOAD_BALANCER}/ssl-policy", policy),
-                fix="Take an ELBSecurityPolicy-TLS13 policy",
+                what=describe(f"{LOAD_BALANCER}/ssl-policy", policy),
+                fix="Use an ELBSecurityPolicy-TLS13 policy",
             )
     for parameters in stack.all("kubernetes:eks.amazonaws.com/v1:IngressClassParams"):
         value = parameters.get("spec.certificateARNs")
@@ -81,12 +84,12 @@ def _ui_speaks_tls(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=parameters.name,
                 urn=parameters.urn,
-                what=is_("spec.certificateARNs", value),
+                what=describe("spec.certificateARNs", value),
                 fix="Set airflow.ingress.certificate_arn",
             )
 
 
-def _ui_is_limited(stack: Stack) -> Iterator[Finding]:
+def _ui_access_is_restricted(stack: Stack) -> Iterator[Finding]:
     for release, annotations in _annotations(stack):
         key = f"{LOAD_BALANCER}/inbound-cidrs"
         value = annotations.get(key)
@@ -94,33 +97,37 @@ def _ui_is_limited(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=release.name,
                 urn=release.urn,
-                what=is_(key, value),
-                fix="List your networks in airflow.ingress.allowed_cidrs",
+                what=describe(key, value),
+                fix="Restrict airflow.ingress.allowed_cidrs to the networks of the users",
             )
 
 
 RULES = (
     Rule(
-        name="firewall-is-closed",
-        reason="What the whole Internet can reach, the whole Internet tries to log in to",
-        check=_firewall_is_closed,
+        name="no-public-ingress",
+        former_name="firewall-is-closed",
+        reason="Ports open to the internet receive brute-force logins and exploits",
+        check=_no_public_ingress,
         excusable=True,
     ),
     Rule(
-        name="firewall-rules-stand-alone",
-        reason="AWS lets rules inside a group and beside it overwrite each other",
-        check=_firewall_rules_stand_alone,
+        name="no-inline-security-group-rules",
+        former_name="firewall-rules-stand-alone",
+        reason="Inline rules and SecurityGroupIngressRule resources overwrite each other",
+        check=_no_inline_rules,
         seen_by="plan",
     ),
     Rule(
-        name="ui-speaks-tls",
-        reason="Sessions and passwords of the UI would cross the network in the clear",
-        check=_ui_speaks_tls,
+        name="ui-requires-tls",
+        former_name="ui-speaks-tls",
+        reason="Without TLS, UI sessions and passwords cross the network in plain text",
+        check=_ui_requires_tls,
     ),
     Rule(
-        name="ui-is-limited",
-        reason="Whoever reaches the UI may try passwords, and any flaw of it",
-        check=_ui_is_limited,
+        name="ui-access-restricted",
+        former_name="ui-is-limited",
+        reason="A UI open to the internet receives brute-force logins and exploits",
+        check=_ui_access_is_restricted,
         excusable=True,
     ),
 )

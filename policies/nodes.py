@@ -1,16 +1,16 @@
-"""Rules for the machines that pods run on."""
+"""Rules for nodes."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from policies import chart_values, pods
 from policies.rule import Finding, Rule
-from policies.view import Resource, Stack, at, differs, is_, items
+from policies.view import Resource, Stack, as_list, at, describe, differs
 
 POOL = "kubernetes:karpenter.sh/v1:NodePool"
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 WORKERS = "workers.celery"
-# Where the Airflow chart takes tolerations from; the first is for all of its pods.
+# Tolerations in the values of the Airflow chart; the first applies to all of its pods.
 TOLERATIONS = (
     "tolerations",
     "scheduler.tolerations",
@@ -25,7 +25,7 @@ TOLERATIONS = (
 )
 
 
-def _metadata_needs_a_token(stack: Stack) -> Iterator[Finding]:
+def _imdsv2_is_required(stack: Stack) -> Iterator[Finding]:
     for machine in stack.all(
         "aws:ec2/launchTemplate:LaunchTemplate",
         "aws:ec2/instance:Instance",
@@ -36,7 +36,7 @@ def _metadata_needs_a_token(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=machine.name,
                 urn=machine.urn,
-                what=is_("metadataOptions.httpTokens", value),
+                what=describe("metadataOptions.httpTokens", value),
                 fix="Set it to required",
             )
     for group in stack.all(NODE_GROUP):
@@ -44,35 +44,39 @@ def _metadata_needs_a_token(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=group.name,
                 urn=group.urn,
-                what=is_("launchTemplate", None),
-                fix="Give it a launch template with httpTokens: required",
+                what=describe("launchTemplate", None),
+                fix="Use a launch template with metadataOptions.httpTokens: required",
             )
 
 
 def _is_spot(pool: Resource) -> bool:
     return any(
         requirement.get("key") == "karpenter.sh/capacity-type" and "spot" in requirement["values"]
-        for requirement in items(pool.get("spec.template.spec.requirements"))
+        for requirement in as_list(pool.get("spec.template.spec.requirements"))
     )
 
 
-def _repels(taints: Any) -> list[dict[str, Any]]:
-    """Taints that keep pods away."""
+def _excluding(taints: Any) -> list[dict[str, Any]]:
+    """The taints with effect NoSchedule or NoExecute."""
     effects = ("NoSchedule", "NoExecute", "NO_SCHEDULE", "NO_EXECUTE")
-    return [taint for taint in items(taints) if taint.get("effect") in effects]
+    return [taint for taint in as_list(taints) if taint.get("effect") in effects]
 
 
 def _pools(stack: Stack) -> Iterator[tuple[Resource, bool, list[dict[str, Any]]]]:
-    """Nodes that come and go: the resource, whether it is spot, the taints that keep pods away."""
+    """Node pools and node groups: the resource, whether it has spot nodes, its taints."""
     for pool in stack.all(POOL):
-        yield pool, _is_spot(pool), _repels(pool.get("spec.template.spec.taints"))
+        yield pool, _is_spot(pool), _excluding(pool.get("spec.template.spec.taints"))
     for group in stack.all(NODE_GROUP):
-        yield group, group.inputs.get("capacityType") == "SPOT", _repels(group.inputs.get("taints"))
+        yield (
+            group,
+            group.inputs.get("capacityType") == "SPOT",
+            _excluding(group.inputs.get("taints")),
+        )
 
 
 def _tolerates(tolerations: Any, taint: dict[str, Any]) -> bool:
     """https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/"""
-    for toleration in items(tolerations):
+    for toleration in as_list(tolerations):
         key, exists = toleration.get("key"), toleration.get("operator") == "Exists"
         if exists and key in (None, "", taint["key"]):
             return True
@@ -82,7 +86,7 @@ def _tolerates(tolerations: Any, taint: dict[str, Any]) -> bool:
 
 
 def _tolerations(stack: Stack) -> Iterator[tuple[Resource, str, Any]]:
-    """Of every pod but the Celery workers."""
+    """Tolerations of all pods except the Celery workers."""
     for pod in pods.pods(stack):
         yield pod.resource, "tolerations", pod.spec.get("tolerations")
     for release in stack.all(chart_values.RELEASE):
@@ -91,14 +95,14 @@ def _tolerations(stack: Stack) -> Iterator[tuple[Resource, str, Any]]:
             yield release, path, at(values, path)
 
 
-def _spot_is_for_workers(stack: Stack) -> Iterator[Finding]:
+def _spot_only_for_workers(stack: Stack) -> Iterator[Finding]:
     for pool, spot, taints in _pools(stack):
         if spot and not taints:
             yield Finding(
                 resource=pool.name,
                 urn=pool.urn,
-                what="has spot nodes and no taint",
-                fix=f"Taint it with NoSchedule, and give {WORKERS} the toleration",
+                what="the spot nodes have no NoSchedule or NoExecute taint",
+                fix=f"Add a NoSchedule taint, and a matching toleration to {WORKERS}",
             )
         for taint in taints:
             for resource, path, tolerations in _tolerations(stack):
@@ -107,19 +111,21 @@ def _spot_is_for_workers(stack: Stack) -> Iterator[Finding]:
                         resource=resource.name,
                         urn=resource.urn,
                         what=f"{path} tolerate the taint {taint['key']} of {pool.name}",
-                        fix=f"Take the toleration away: only {WORKERS} has it",
+                        fix=f"Remove the toleration: only {WORKERS} may have it",
                     )
 
 
 RULES = (
     Rule(
-        name="metadata-needs-a-token",
-        reason="Without IMDSv2 a task that fetches URLs can be made to fetch the credentials of its node",
-        check=_metadata_needs_a_token,
+        name="imdsv2-required",
+        former_name="metadata-needs-a-token",
+        reason="With IMDSv1, a server-side request forgery in a task exposes the credentials of the node",
+        check=_imdsv2_is_required,
     ),
     Rule(
-        name="spot-is-for-workers",
-        reason="AWS takes spot nodes away within two minutes: a worker's tasks are retried, a queue is lost",
-        check=_spot_is_for_workers,
+        name="spot-only-for-workers",
+        former_name="spot-is-for-workers",
+        reason="AWS interrupts spot nodes with two minutes' notice, and only Celery tasks are retried",
+        check=_spot_only_for_workers,
     ),
 )

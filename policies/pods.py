@@ -1,13 +1,13 @@
-"""Rules for pods: those that the program declares, and those that chart values describe."""
+"""Rules for the pods of the program and of the Helm charts."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from policies import chart_values
 from policies.rule import Finding, Rule
-from policies.view import UNKNOWN, Resource, Stack, at, differs, is_, items
+from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe, differs
 
-# Kinds with a pod template, and where it is.
+# Resource types with a pod spec, and its path.
 TEMPLATES = {
     "kubernetes:apps/v1:StatefulSet": "spec.template.spec",
     "kubernetes:apps/v1:Deployment": "spec.template.spec",
@@ -18,9 +18,9 @@ TEMPLATES = {
 }
 NAMESPACE = "kubernetes:core/v1:Namespace"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-LABEL = "pod-security.kubernetes.io/enforce"
-# Parts of the Airflow chart that have containers, and the values that say whether they are there. Workers
-# come on top.
+ENFORCE = "pod-security.kubernetes.io/enforce"
+# Parts of the Airflow chart with containers, and the value that enables each. Workers: see
+# chart_values.worker_sets.
 CHART_CONTAINERS: dict[str, str | None] = {
     "scheduler": None,
     "scheduler.logGroomerSidecar": None,
@@ -35,11 +35,11 @@ CHART_CONTAINERS: dict[str, str | None] = {
     "createUserJob": None,
     "databaseCleanup": "databaseCleanup.enabled",
 }
-NEEDED = ("requests.cpu", "requests.memory", "limits.memory")
+REQUIRED = ("requests.cpu", "requests.memory", "limits.memory")
 
 
 class Pod(NamedTuple):
-    """A resource that makes pods, and their specification."""
+    """A resource that creates pods, and their spec."""
 
     resource: Resource
     spec: dict[str, Any]
@@ -53,11 +53,11 @@ def pods(stack: Stack) -> Iterator[Pod]:
 
 
 def containers(pod: Pod) -> list[dict[str, Any]]:
-    return [*items(pod.spec.get("containers")), *items(pod.spec.get("initContainers"))]
+    return [*as_list(pod.spec.get("containers")), *as_list(pod.spec.get("initContainers"))]
 
 
 def _chart_containers(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Where the values of a container stand, and what they are."""
+    """The path and the values of each container."""
     for part, switch in CHART_CONTAINERS.items():
         if switch is None or at(values, switch):
             yield part, at(values, part)
@@ -69,34 +69,34 @@ def _chart_containers(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 def _containers_request_resources(stack: Stack) -> Iterator[Finding]:
     for pod in pods(stack):
         for container in containers(pod):
-            for path in NEEDED:
+            for path in REQUIRED:
                 if not at(container, f"resources.{path}"):
                     yield Finding(
                         resource=pod.resource.name,
                         urn=pod.resource.urn,
-                        what=is_(f"{container.get('name')}: resources.{path}", None),
-                        fix="Measure it and set it",
+                        what=describe(f"{container.get('name')}: resources.{path}", None),
+                        fix="Measure the usage and set it",
                     )
     for release, values in chart_values.of_airflow(stack):
         for part, given in _chart_containers(values):
-            for path in NEEDED:
+            for path in REQUIRED:
                 if not at(given, f"resources.{path}"):
                     yield Finding(
                         resource=release.name,
                         urn=release.urn,
-                        what=is_(f"{part}.resources.{path}", None),
+                        what=describe(f"{part}.resources.{path}", None),
                         fix="Set it in values/",
                     )
 
 
-def _pods_are_restricted(stack: Stack) -> Iterator[Finding]:
+def _pods_are_unprivileged(stack: Stack) -> Iterator[Finding]:
     for pod in pods(stack):
         value = at(pod.spec, "securityContext.runAsNonRoot")
         if differs(value, True):
             yield Finding(
                 resource=pod.resource.name,
                 urn=pod.resource.urn,
-                what=is_("securityContext.runAsNonRoot", value),
+                what=describe("securityContext.runAsNonRoot", value),
                 fix="Set it to true",
             )
         for container in containers(pod):
@@ -106,64 +106,69 @@ def _pods_are_restricted(stack: Stack) -> Iterator[Finding]:
                 yield Finding(
                     resource=pod.resource.name,
                     urn=pod.resource.urn,
-                    what=is_(name, value),
+                    what=describe(name, value),
                     fix="Set it to false",
                 )
 
 
-def _namespaces_are_restricted(stack: Stack) -> Iterator[Finding]:
+def _namespaces_enforce_restricted(stack: Stack) -> Iterator[Finding]:
     for namespace in stack.all(NAMESPACE):
         labels = namespace.get("metadata.labels")
-        value = UNKNOWN if labels is UNKNOWN else (labels or {}).get(LABEL)
+        value = UNKNOWN if labels is UNKNOWN else (labels or {}).get(ENFORCE)
         if differs(value, "restricted"):
             yield Finding(
                 resource=namespace.name,
                 urn=namespace.urn,
-                what=is_(LABEL, value),
+                what=describe(ENFORCE, value),
                 fix="Set the label to restricted",
             )
 
 
-def _closes(policy: Resource) -> bool:
-    """Whether a NetworkPolicy is for every pod of its namespace, and admits nobody."""
+def _is_default_deny(policy: Resource) -> bool:
+    """Whether a NetworkPolicy selects every pod of its namespace and allows no ingress."""
     selector = policy.get("spec.podSelector")
-    types = items(policy.get("spec.policyTypes"))
+    types = as_list(policy.get("spec.policyTypes"))
     return selector == {} and "Ingress" in types and not policy.get("spec.ingress")
 
 
-def _namespaces_admit_nobody(stack: Stack) -> Iterator[Finding]:
-    closed = [policy.get("metadata.namespace") for policy in stack.all(POLICY) if _closes(policy)]
+def _default_deny(stack: Stack) -> Iterator[Finding]:
+    denied = [
+        policy.get("metadata.namespace") for policy in stack.all(POLICY) if _is_default_deny(policy)
+    ]
     for pod in pods(stack):
         namespace = pod.resource.get("metadata.namespace")
-        if namespace is not UNKNOWN and namespace not in closed:
+        if namespace is not UNKNOWN and namespace not in denied:
             yield Finding(
                 resource=pod.resource.name,
                 urn=pod.resource.urn,
-                what=f"namespace {namespace} has no NetworkPolicy that admits nobody",
-                fix="Declare one with an empty podSelector; each server then names its clients",
+                what=f"namespace {namespace} has no NetworkPolicy that denies all ingress",
+                fix="Add a NetworkPolicy with podSelector {} and no ingress rules; then allow the clients",
             )
 
 
 RULES = (
     Rule(
         name="containers-request-resources",
-        reason="Without requests a node is overbooked, without a limit one leak takes its neighbours along",
+        reason="Without requests a node is overcommitted; without a limit a memory leak affects other pods",
         check=_containers_request_resources,
         excusable=True,
     ),
     Rule(
-        name="pods-are-restricted",
-        reason="A flaw in a process that is root reaches further",
-        check=_pods_are_restricted,
+        name="pod-security-context-restricted",
+        former_name="pods-are-restricted",
+        reason="Processes that run as root or gain privileges make container escapes easier",
+        check=_pods_are_unprivileged,
     ),
     Rule(
-        name="namespaces-are-restricted",
-        reason="Kubernetes itself then refuses privileged pods, whoever starts them",
-        check=_namespaces_are_restricted,
+        name="namespace-pod-security-restricted",
+        former_name="namespaces-are-restricted",
+        reason="Kubernetes rejects privileged pods only in namespaces with this label",
+        check=_namespaces_enforce_restricted,
     ),
     Rule(
-        name="namespaces-admit-nobody",
-        reason="Redis and PostgreSQL would be open to every pod of the cluster",
-        check=_namespaces_admit_nobody,
+        name="default-deny-network-policy",
+        former_name="namespaces-admit-nobody",
+        reason="Without the policy, every pod of the cluster can connect to Redis and PostgreSQL",
+        check=_default_deny,
     ),
 )

@@ -1,20 +1,20 @@
-"""Rules for stacks whose `policies.level` is production: what must survive a zone, and a mistake."""
+"""Rules for deletion protection, backups and availability; most apply to production only."""
 
 from collections.abc import Iterator
 
 from policies import cluster, database, storage
 from policies.rule import Finding, Rule
-from policies.view import UNKNOWN, Resource, Stack, differs, is_
+from policies.view import UNKNOWN, Resource, Stack, describe, differs
 
 SUBNET = "aws:ec2/subnet:Subnet"
 NAT = "aws:ec2/natGateway:NatGateway"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 REDIS = "redis-data"
-COPIES = {"dag-relay-data"}  # whoever loses it fetches it again
+RESTORABLE = {"dag-relay-data"}  # restored from Git by the DAG relay
 MIN_BACKUP_DAYS = 7
 
 
-def _every_zone_has_nat(stack: Stack) -> Iterator[Finding]:
+def _nat_gateway_per_az(stack: Stack) -> Iterator[Finding]:
     subnets = stack.all(SUBNET)
     gateways = stack.all(NAT)
     served = {
@@ -33,114 +33,120 @@ def _every_zone_has_nat(stack: Stack) -> Iterator[Finding]:
         )
 
 
-def _databases_survive_a_zone(stack: Stack) -> Iterator[Finding]:
+def _database_multi_az(stack: Stack) -> Iterator[Finding]:
     for instance in stack.all(database.INSTANCE):
         value = instance.inputs.get("multiAz")
         if differs(value, True):
             yield Finding(
                 resource=instance.name,
                 urn=instance.urn,
-                what=is_("multiAz", value),
+                what=describe("multiAz", value),
                 fix="Set database.multi_az to true",
             )
 
 
-def _backups_reach_back(stack: Stack) -> Iterator[Finding]:
+def _backup_retention(stack: Stack) -> Iterator[Finding]:
     for instance in stack.all(database.INSTANCE):
         value = instance.inputs.get("backupRetentionPeriod")
         if value is not UNKNOWN and (value or 0) < MIN_BACKUP_DAYS:
             yield Finding(
                 resource=instance.name,
                 urn=instance.urn,
-                what=is_("backupRetentionPeriod", value),
+                what=describe("backupRetentionPeriod", value),
                 fix=f"Set database.backup_days to {MIN_BACKUP_DAYS} or more",
             )
 
 
-def _last_snapshots_are_kept(stack: Stack) -> Iterator[Finding]:
+def _final_snapshot(stack: Stack) -> Iterator[Finding]:
     for instance in stack.all(database.INSTANCE):
         value = instance.inputs.get("skipFinalSnapshot")
         if differs(value, False):
             yield Finding(
                 resource=instance.name,
                 urn=instance.urn,
-                what=is_("skipFinalSnapshot", value),
+                what=describe("skipFinalSnapshot", value),
                 fix="Set database.final_snapshot to true",
             )
 
 
-def _data_is_protected(stack: Stack) -> Iterator[Finding]:
+def _stateful_resources_are_protected(stack: Stack) -> Iterator[Finding]:
     claims = stack.all(CLAIM)
-    keeps: dict[str, list[Resource]] = {
+    by_fix: dict[str, list[Resource]] = {
         "Set cluster.protect to true": [*cluster.clusters(stack), *stack.all(storage.KEY)],
         "Set database.protect to true": stack.all(database.INSTANCE),
         "Set logs.protect to true": stack.all(storage.BUCKET),
         "Set redis.protect to true": [claim for claim in claims if claim.name == REDIS],
-        "Keep this data outside the cluster: RDS, a Git host": [
-            claim for claim in claims if claim.name not in {REDIS, *COPIES}
+        "Store this data outside the cluster, in RDS or on a Git host": [
+            claim for claim in claims if claim.name not in {REDIS, *RESTORABLE}
         ],
     }
-    for fix, resources in keeps.items():
+    for fix, resources in by_fix.items():
         for resource in resources:
             if not resource.protect:
                 yield Finding(
                     resource=resource.name,
                     urn=resource.urn,
-                    what=is_("protect", False),
+                    what=describe("protect", False),
                     fix=fix,
                 )
 
 
-def _protection_is_whole(stack: Stack) -> Iterator[Finding]:
+def _deletion_protection_is_consistent(stack: Stack) -> Iterator[Finding]:
     for resource in [*stack.all(database.INSTANCE), *cluster.clusters(stack)]:
         value = resource.inputs.get("deletionProtection") or False
         if differs(value, resource.protect):
             yield Finding(
                 resource=resource.name,
                 urn=resource.urn,
-                what=f"{is_('protect', resource.protect)}, but {is_('deletionProtection', value)}",
-                fix="Let one setting decide both",
+                what=f"{describe('protect', resource.protect)}, but {describe('deletionProtection', value)}",
+                fix="Set both from one setting",
             )
 
 
 RULES = (
     Rule(
-        name="protection-is-whole",
-        reason="One of the two alone looks like protection: the other door is open",
-        check=_protection_is_whole,
+        name="deletion-protection-consistent",
+        former_name="protection-is-whole",
+        reason="`protect` blocks deletion by Pulumi, deletionProtection by any other client",
+        check=_deletion_protection_is_consistent,
     ),
     Rule(
-        name="data-is-protected",
-        reason="One wrong `make down` would delete it",
-        check=_data_is_protected,
+        name="stateful-resources-protected",
+        former_name="data-is-protected",
+        reason="A single `make down` would delete the data",
+        check=_stateful_resources_are_protected,
         level="production",
         excusable=True,
     ),
     Rule(
-        name="last-snapshots-are-kept",
-        reason="Backups of an instance are deleted with it",
-        check=_last_snapshots_are_kept,
+        name="database-final-snapshot",
+        former_name="last-snapshots-are-kept",
+        reason="RDS deletes automated backups together with the instance",
+        check=_final_snapshot,
         level="production",
         excusable=True,
     ),
     Rule(
-        name="backups-reach-back",
-        reason="A mistake of Friday is found on Monday, and its cause later",
-        check=_backups_reach_back,
+        name="database-backup-retention",
+        former_name="backups-reach-back",
+        reason="Data loss on a Friday is found on Monday, and its cause days later",
+        check=_backup_retention,
         level="production",
         excusable=True,
     ),
     Rule(
-        name="databases-survive-a-zone",
-        reason="Airflow stands still without its database, and a restore takes an hour",
-        check=_databases_survive_a_zone,
+        name="database-multi-az",
+        former_name="databases-survive-a-zone",
+        reason="If its zone fails, Airflow is down until the database is restored, about one hour",
+        check=_database_multi_az,
         level="production",
         excusable=True,
     ),
     Rule(
-        name="every-zone-has-nat",
-        reason="When the zone of the only NAT gateway fails, no other zone reaches Git or pulls images",
-        check=_every_zone_has_nat,
+        name="nat-gateway-per-az",
+        former_name="every-zone-has-nat",
+        reason="If the zone of a shared NAT gateway fails, no zone can reach Git or pull images",
+        check=_nat_gateway_per_az,
         level="production",
         excusable=True,
     ),

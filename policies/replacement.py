@@ -1,4 +1,4 @@
-"""A rule for previews: nothing that keeps data is deleted or made anew by surprise."""
+"""The rule for previews: no unintended deletion or replacement of a stateful resource."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -7,40 +7,41 @@ from policies.rule import Finding, Rule
 from policies.view import Stack
 
 STATEFUL = {
-    "aws:rds/instance:Instance": "the database, its backups and its address",
-    "aws:eks/cluster:Cluster": "the cluster and everything that runs on it",
-    "eks:index:Cluster": "the cluster and everything that runs on it",
-    "aws:s3/bucket:Bucket": "every task log",
-    "aws:kms/key:Key": "everything that is encrypted with it",
-    "kubernetes:apps/v1:StatefulSet": "a running server",
-    "kubernetes:core/v1:PersistentVolumeClaim": "the volume and its data",
-    "kubernetes:core/v1:Namespace": "everything in it, volumes too",
+    "aws:rds/instance:Instance": "the data, the automated backups and the endpoint",
+    "aws:eks/cluster:Cluster": "all workloads of the cluster",
+    "eks:index:Cluster": "all workloads of the cluster",
+    "aws:s3/bucket:Bucket": "all task logs",
+    "aws:kms/key:Key": "all data encrypted with it",
+    "kubernetes:apps/v1:StatefulSet": "its running pods",
+    "kubernetes:core/v1:PersistentVolumeClaim": "the data of the volume",
+    "kubernetes:core/v1:Namespace": "all resources in it, including volumes",
 }
 REPLACES = ("replace", "create-replacement", "delete-replaced")
 DELETES = ("delete",)
 
 
-def _nothing(stack: Stack) -> Iterator[Finding]:
-    """A declaration says nothing about what is there already."""
+def _nothing_offline(stack: Stack) -> Iterator[Finding]:
+    """Only a preview compares with the deployed resources: see `lost`."""
     del stack
     yield from ()
 
 
 RULE = Rule(
-    name="stateful-resources-stay",
-    reason="Making it anew loses what the old one kept",
-    check=_nothing,
+    name="no-stateful-deletion",
+    former_name="stateful-resources-stay",
+    reason="Deleting a stateful resource deletes its data, and a replacement starts empty",
+    check=_nothing_offline,
     excusable=True,
     seen_by="preview",
 )
 
 
 def lost(preview: Mapping[str, Any], exceptions: Collection[str] = ()) -> list[str]:
-    """One line for each resource that an update would lose.
+    """One line for each stateful resource that the update would delete or replace.
 
-    `preview` is what `pulumi preview --json` prints; `exceptions` are rules that the stack excuses.
+    `preview` is the output of `pulumi preview --json`; `exceptions` are `policies.exceptions`.
     """
-    if RULE.name in exceptions:
+    if RULE.exception_key(exceptions) is not None:
         return []
     found: dict[str, dict[str, Any]] = {}
     for step in preview.get("steps", []):
@@ -60,7 +61,7 @@ def _type(step: Mapping[str, Any]) -> str:
 
 
 def _forcing(step: Mapping[str, Any]) -> set[str]:
-    """The properties that cannot change in place."""
+    """The properties that force a replacement."""
     detailed = step.get("detailedDiff") or {}
     forced = {
         path for path, change in detailed.items() if str(change.get("kind")).endswith("replace")
@@ -69,16 +70,16 @@ def _forcing(step: Mapping[str, Any]) -> set[str]:
 
 
 def _finding(urn: str, known: Mapping[str, Any]) -> Finding:
-    name, keeps = urn.rpartition("::")[2], STATEFUL[known["type"]]
+    name, loss = urn.rpartition("::")[2], STATEFUL[known["type"]]
     if known["op"] == "delete":
-        what, fix = "would be deleted", "Put it back into the program"
+        what, fix = "would be deleted", "Restore it in the program"
     else:
         properties = ", ".join(sorted(known["properties"])) or "its provider"
         what = f"would be replaced because of {properties}"
-        fix = "Take that change back"
+        fix = "Revert the change"
     return Finding(
         resource=name,
         urn=urn,
-        what=f"{what}, and with it {keeps}",
-        fix=f"{fix}; if it is meant, save the data first and say so in policies.exceptions.{RULE.name}",
+        what=f"{what}, together with {loss}",
+        fix=f"{fix}; if intended, back up the data and add policies.exceptions.{RULE.name}",
     )

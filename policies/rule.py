@@ -1,6 +1,6 @@
-"""What a rule is, and what it says when it is broken."""
+"""A policy rule and its findings."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +9,7 @@ from policies.view import Stack
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One breach: which resource, what was found there, what to do. A `warning` stops nothing."""
+    """A breach: the resource, what was found, how to fix it. A `warning` does not fail the stack."""
 
     resource: str
     what: str
@@ -20,19 +20,31 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """`reason` is why anybody should care; `excusable`: a stack may have a good reason to differ.
+    """A check of all resources; `reason` states the risk.
 
-    Not everything can be seen everywhere. `plan`: only by `make plan`, because the engine hands values to
-    policies without their secret marks, or as the cloud has completed them. `preview`: only when Pulumi
-    compares with what is there.
+    `excusable`: `policies.exceptions` may name the rule. `former_name`: the name before the last
+    rename; `policies.exceptions` accepts it for one release, with a warning.
+
+    `seen_by`: `plan` rules run in `make plan` only, because the engine passes values to a
+    policy pack without their secret marks, or with defaults that the cloud filled in. A `preview`
+    rule needs Pulumi's comparison with the deployed resources.
     """
 
     name: str
     reason: str
     check: Callable[[Stack], Iterator[Finding]]
+    former_name: str | None = None
     level: Literal["every stack", "production"] = "every stack"
     excusable: bool = False
     seen_by: Literal["plan and pack", "plan", "preview"] = "plan and pack"
 
     def explain(self, finding: Finding) -> str:
         return f"{self.name}: {finding.resource}: {finding.what}. {self.reason}. {finding.fix}."
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (self.name,) if self.former_name is None else (self.name, self.former_name)
+
+    def exception_key(self, exceptions: Collection[str]) -> str | None:
+        """The key under which `exceptions` excuse this rule: its name or its former name."""
+        return next((key for key in self.names if key in exceptions), None)

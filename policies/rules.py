@@ -1,4 +1,4 @@
-"""All rules, and the verdict on a stack."""
+"""All rules, and the evaluation of a stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -34,11 +34,12 @@ RULES: tuple[Rule, ...] = (
     *versions.RULES,
     replacement.RULE,
 )
+NEW_NAMES = {rule.former_name: rule.name for rule in RULES if rule.former_name}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """Lines for a person: what stops the stack, what soon will, and what it is excused from."""
+class PolicyReport:
+    """The findings of a stack, one line each. Lines in `broken` fail the stack."""
 
     broken: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
@@ -46,28 +47,33 @@ class Verdict:
 
 
 def in_force(level: str) -> list[Rule]:
-    """The rules for stacks of that `policies.level`."""
+    """The rules that apply to stacks with this `policies.level`."""
     return [rule for rule in RULES if rule.level in ("every stack", level)]
 
 
-def judge(stack: Stack, *, level: str, exceptions: Mapping[str, str]) -> Verdict:
-    """Apply every rule of that level. An exception that excuses nothing is a breach, too."""
-    verdict = Verdict()
-    needed = {rule.name for rule in RULES if rule.seen_by == "preview"}
+def evaluate(stack: Stack, *, level: str, exceptions: Mapping[str, str]) -> PolicyReport:
+    """Check every rule of the level. An unused exception is a breach, too."""
+    report = PolicyReport()
+    used = {rule.exception_key(exceptions) for rule in RULES if rule.seen_by == "preview"}
     for rule in in_force(level):
+        key = rule.exception_key(exceptions)
         for finding in rule.check(stack):
             line = rule.explain(finding)
-            if rule.name in exceptions:
-                needed.add(rule.name)
-                verdict.excused.append(f"{line} Excused: {exceptions[rule.name]}")
+            if key is not None:
+                used.add(key)
+                report.excused.append(f"{line} Excused: {exceptions[key]}")
             elif finding.warning:
-                verdict.warnings.append(line)
+                report.warnings.append(line)
             else:
-                verdict.broken.append(line)
-    verdict.broken.extend(
-        f"exceptions-are-needed: Pulumi.{stack.name}.yaml: policies.exceptions.{name} excuses nothing. "
-        "An old excuse hides the next breach. Remove it."
-        for name in exceptions
-        if name not in needed
-    )
-    return verdict
+                report.broken.append(line)
+    for key in exceptions:
+        if key not in used:
+            report.broken.append(
+                f"no-unused-exceptions: Pulumi.{stack.name}.yaml: policies.exceptions.{key} is unused. "
+                "An unused exception hides the next breach. Remove it."
+            )
+        elif key in NEW_NAMES:
+            report.warnings.append(
+                f"policies.exceptions.{key}: the rule is now named {NEW_NAMES[key]}; rename this key"
+            )
+    return report

@@ -1,11 +1,11 @@
-"""Rules for what keeps data: buckets, log groups, volumes, keys."""
+"""Rules for buckets, log groups, volumes and KMS keys."""
 
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from policies.rule import Finding, Rule
-from policies.view import UNKNOWN, Resource, Stack, at, differs, is_, items
+from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe, differs
 
 BUCKET = "aws:s3/bucket:Bucket"
 BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
@@ -19,87 +19,93 @@ BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictP
 
 
 def _each_bucket_has(
-    stack: Stack, type: str, missing: Callable[[Resource], str | None], fix: str
+    stack: Stack, type: str, flaw: Callable[[Resource], str | None], fix: str
 ) -> Iterator[Finding]:
-    """`missing` says what a companion of the bucket lacks; None: it is as it should be."""
+    """`flaw` describes what is wrong with a resource of `type` for a bucket, or returns None."""
     kind = type.rpartition(":")[2]
     for bucket in stack.all(BUCKET):
-        companions = [part for part in stack.all(type) if part.refers("bucket", bucket)]
-        wrong = [missing(part) for part in companions] or [f"{kind} is missing"]
-        if None not in wrong:
-            yield Finding(resource=bucket.name, urn=bucket.urn, what=str(wrong[0]), fix=fix)
+        settings = [each for each in stack.all(type) if each.refers("bucket", bucket)]
+        flaws = [flaw(each) for each in settings] or [f"the bucket has no {kind}"]
+        if None not in flaws:
+            yield Finding(resource=bucket.name, urn=bucket.urn, what=str(flaws[0]), fix=fix)
 
 
-def _open(block: Resource) -> str | None:
+def _is_public(block: Resource) -> str | None:
     for key in BLOCKS:
         value = block.inputs.get(key)
         if differs(value, True):
-            return is_(f"{block.name}.{key}", value)
+            return describe(f"{block.name}.{key}", value)
     return None
 
 
 def _is_private(stack: Stack) -> Iterator[Finding]:
-    yield from _each_bucket_has(stack, BLOCK, _open, f"Set {', '.join(BLOCKS)} to true")
+    fix = f"Add an aws.s3.BucketPublicAccessBlock that sets {', '.join(BLOCKS)} to true"
+    yield from _each_bucket_has(stack, BLOCK, _is_public, fix)
 
 
 def _no_algorithm(encryption: Resource) -> str | None:
-    for rule in items(encryption.inputs.get("rules")):
+    for rule in as_list(encryption.inputs.get("rules")):
         value = at(rule, "applyServerSideEncryptionByDefault.sseAlgorithm")
         if value in ("AES256", "aws:kms", "aws:kms:dsse", UNKNOWN):
             return None
-    return f"{encryption.name}.rules name no algorithm"
+    return f"{encryption.name}.rules set no sseAlgorithm"
 
 
 def _is_encrypted(stack: Stack) -> Iterator[Finding]:
-    fix = "Declare a default encryption: AES256 or aws:kms"
+    fix = (
+        "Add an aws.s3.BucketServerSideEncryptionConfiguration with sseAlgorithm AES256 or aws:kms"
+    )
     yield from _each_bucket_has(stack, ENCRYPTION, _no_algorithm, fix)
 
 
 def statements(policy: Any) -> list[dict[str, Any]]:
-    """The statements of an IAM policy, which may be JSON; none if it is not known yet."""
+    """The statements of an IAM policy, as JSON or as a map; none of an unknown policy."""
     if isinstance(policy, str):
         policy = json.loads(policy)
-    return items(at(policy, "Statement"))
+    return as_list(at(policy, "Statement"))
 
 
-def _admits_http(policy: Resource) -> str | None:
+def _allows_http(policy: Resource) -> str | None:
     text = policy.inputs.get("policy")
-    refused = any(
+    denied = any(
         statement.get("Effect") == "Deny"
         and statement.get("Principal") in ("*", {"AWS": "*"})
         and statement.get("Action") in ("s3:*", ["s3:*"])
         and at(statement, "Condition.Bool") == {"aws:SecureTransport": "false"}
         for statement in statements(text)
     )
-    return None if refused or text is UNKNOWN else f"{policy.name}.policy admits plain HTTP"
+    return None if denied or text is UNKNOWN else f"{policy.name}.policy allows plain HTTP"
 
 
-def _speaks_tls_only(stack: Stack) -> Iterator[Finding]:
-    fix = "Deny s3:* to everybody where aws:SecureTransport is false"
-    yield from _each_bucket_has(stack, BUCKET_POLICY, _admits_http, fix)
+def _requires_tls(stack: Stack) -> Iterator[Finding]:
+    fix = "Add an aws.s3.BucketPolicy that denies s3:* to all principals if aws:SecureTransport is false"
+    yield from _each_bucket_has(stack, BUCKET_POLICY, _allows_http, fix)
 
 
-def _keeps_for_ever(lifecycle: Resource) -> str | None:
+def _never_expires(lifecycle: Resource) -> str | None:
     rules = lifecycle.inputs.get("rules")
-    forgets = any(
-        rule.get("status") == "Enabled" and at(rule, "expiration.days") for rule in items(rules)
+    expires = any(
+        rule.get("status") == "Enabled" and at(rule, "expiration.days") for rule in as_list(rules)
     )
-    return None if forgets or rules is UNKNOWN else f"{lifecycle.name}.rules let nothing expire"
+    if expires or rules is UNKNOWN:
+        return None
+    return f"{lifecycle.name}.rules have no enabled rule with expiration.days"
 
 
-def _forgets(stack: Stack) -> Iterator[Finding]:
-    yield from _each_bucket_has(stack, LIFECYCLE, _keeps_for_ever, "Set logs.retention_days")
+def _has_lifecycle(stack: Stack) -> Iterator[Finding]:
+    fix = "Set logs.retention_days, or add an aws.s3.BucketLifecycleConfiguration with expiration.days"
+    yield from _each_bucket_has(stack, LIFECYCLE, _never_expires, fix)
 
 
-def _log_groups_forget(stack: Stack) -> Iterator[Finding]:
+def _log_groups_have_retention(stack: Stack) -> Iterator[Finding]:
     for group in stack.all("aws:cloudwatch/logGroup:LogGroup"):
         value = group.inputs.get("retentionInDays")
         if value is not UNKNOWN and not value:
             yield Finding(
                 resource=group.name,
                 urn=group.urn,
-                what=is_("retentionInDays", value),
-                fix="Set the number of days; 0 keeps logs for ever",
+                what=describe("retentionInDays", value),
+                fix="Set a number of days; 0 means that log events never expire",
             )
 
 
@@ -110,7 +116,7 @@ def _volumes(stack: Stack) -> Iterator[tuple[Resource, str, Any]]:
     for resource in stack.all("aws:ebs/volume:Volume", "aws:efs/fileSystem:FileSystem"):
         yield resource, "encrypted", resource.inputs.get("encrypted")
     for resource in stack.all("aws:ec2/launchTemplate:LaunchTemplate"):
-        for index, device in enumerate(items(resource.inputs.get("blockDeviceMappings"))):
+        for index, device in enumerate(as_list(resource.inputs.get("blockDeviceMappings"))):
             if at(device, "ebs") is not None:
                 yield (
                     resource,
@@ -125,7 +131,7 @@ def _volumes_are_encrypted(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=resource.name,
                 urn=resource.urn,
-                what=is_(path, value),
+                what=describe(path, value),
                 fix="Set it to true",
             )
 
@@ -137,7 +143,7 @@ def _keys_rotate(stack: Stack) -> Iterator[Finding]:
             yield Finding(
                 resource=key.name,
                 urn=key.urn,
-                what=is_("enableKeyRotation", value),
+                what=describe("enableKeyRotation", value),
                 fix="Set it to true",
             )
 
@@ -145,39 +151,43 @@ def _keys_rotate(stack: Stack) -> Iterator[Finding]:
 RULES = (
     Rule(
         name="bucket-is-private",
-        reason="Task logs quote data, and one wrong ACL would publish them",
+        reason="Task logs contain data, and a single ACL or policy can make a bucket public",
         check=_is_private,
     ),
     Rule(
         name="bucket-is-encrypted",
-        reason="What encrypts the logs should stand in the code, not in an account's defaults",
+        reason="The program, not an account default, must define how logs are encrypted",
         check=_is_encrypted,
     ),
     Rule(
-        name="bucket-speaks-tls-only",
-        reason="S3 answers plain HTTP unless a policy denies it",
-        check=_speaks_tls_only,
+        name="bucket-requires-tls",
+        former_name="bucket-speaks-tls-only",
+        reason="S3 accepts plain HTTP unless the bucket policy denies it",
+        check=_requires_tls,
     ),
     Rule(
-        name="bucket-forgets",
-        reason="Logs that nobody deletes cost more every month and keep personal data too long",
-        check=_forgets,
+        name="bucket-has-lifecycle",
+        former_name="bucket-forgets",
+        reason="Without expiration, storage costs grow every month and personal data is retained too long",
+        check=_has_lifecycle,
         excusable=True,
     ),
     Rule(
-        name="log-group-forgets",
-        reason="CloudWatch keeps logs for ever unless it is told otherwise",
-        check=_log_groups_forget,
+        name="log-group-has-retention",
+        former_name="log-group-forgets",
+        reason="By default, log events in CloudWatch Logs never expire",
+        check=_log_groups_have_retention,
         excusable=True,
     ),
     Rule(
         name="volumes-are-encrypted",
-        reason="Redis and Airflow write to disks that are snapshotted and thrown away",
+        reason="Snapshots and discarded disks of unencrypted volumes expose the data of Redis and Airflow",
         check=_volumes_are_encrypted,
     ),
     Rule(
-        name="keys-rotate",
-        reason="A key that never changes opens everything that was ever encrypted",
+        name="kms-key-rotation-enabled",
+        former_name="keys-rotate",
+        reason="Without rotation, one key version decrypts all data ever encrypted with the key",
         check=_keys_rotate,
         excusable=True,
     ),

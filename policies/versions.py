@@ -1,4 +1,4 @@
-"""Rules for versions that their makers still repair, with the dates at which AWS stops."""
+"""Rules for supported versions, with the end-of-support dates of AWS."""
 
 from collections.abc import Iterator, Mapping
 from datetime import date
@@ -48,21 +48,21 @@ def _supported(
         yield Finding(
             resource=resource.name,
             urn=resource.urn,
-            what=f"{key} is {version}, and policies/versions.py knows {known}",
-            fix=f"Take one of those, or add it with its date from {source}",
+            what=f"{key} is {version}, but policies/versions.py lists only {known}",
+            fix=f"Use a listed version, or add this one with its date from {source}",
         )
     elif today >= end:
         yield Finding(
             resource=resource.name,
             urn=resource.urn,
-            what=f"{key} is {version}, whose standard support ended on {end}",
+            what=f"{key} is {version}, and its standard support ended on {end}",
             fix=f"{fix} ({source})",
         )
     elif (end - today).days < WARNING_DAYS:
         yield Finding(
             resource=resource.name,
             urn=resource.urn,
-            what=f"{key} is {version}, whose standard support ends on {end}, "
+            what=f"{key} is {version}, and its standard support ends on {end}, "
             f"in {(end - today).days} days",
             fix=f"{fix} ({source})",
             warning=True,
@@ -80,7 +80,7 @@ def _kubernetes_is_supported(stack: Stack) -> Iterator[Finding]:
                 ends=KUBERNETES,
                 today=stack.today,
                 source=KUBERNETES_SOURCE,
-                fix="Raise cluster.version, one minor version at a time",
+                fix="Upgrade cluster.version one minor version at a time",
             )
 
 
@@ -95,20 +95,22 @@ def _postgresql_is_supported(stack: Stack) -> Iterator[Finding]:
                 ends=POSTGRESQL,
                 today=stack.today,
                 source=POSTGRESQL_SOURCE,
-                fix="Raise ENGINE_VERSION in components/database.py",
+                fix="Upgrade POSTGRES in settings/versions.py",
             )
 
 
 RULES = (
     Rule(
-        name="kubernetes-is-supported",
-        reason="Extended support costs six times as much for each hour of the cluster",
+        name="kubernetes-version-supported",
+        former_name="kubernetes-is-supported",
+        reason="EKS extended support costs six times as much per cluster hour",
         check=_kubernetes_is_supported,
         excusable=True,
     ),
     Rule(
-        name="postgresql-is-supported",
-        reason="Extended support is billed for each core, and at its end AWS moves the version by itself",
+        name="postgresql-version-supported",
+        former_name="postgresql-is-supported",
+        reason="RDS extended support is billed per vCPU hour, and at its end AWS upgrades the instance",
         check=_postgresql_is_supported,
         excusable=True,
     ),

@@ -1,4 +1,4 @@
-"""A stack as the rules see it, whether it comes from the offline plan or from the Pulumi engine."""
+"""The resources of a stack as rules see them, from the offline plan or from the Pulumi engine."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,8 +7,11 @@ from datetime import date
 from typing import Any
 
 
+@dataclass(frozen=True)
 class Secret:
-    """In place of a value that is marked as secret."""
+    """A value that is marked as secret. Rules never read `value`; it is for tests."""
+
+    value: Any = None
 
     def __repr__(self) -> str:
         return "[secret]"
@@ -16,16 +19,19 @@ class Secret:
 
 class _Unknown:
     def __repr__(self) -> str:
-        return "unknown before the update"
+        return "unknown until the update"
 
 
-# In place of a value that only the update will tell. No rule holds it against a resource.
+# In place of a value that only the update computes. Rules accept it.
 UNKNOWN = _Unknown()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """`provider` is the URN of the provider, empty for the ambient one."""
+    """A registered resource. Secret inputs are `Secret`s.
+
+    `provider` is the URN of the provider, empty for the default provider.
+    """
 
     urn: str
     type: str
@@ -35,6 +41,7 @@ class Resource:
     protect: bool = False
     provider: str = ""
     depends_on: frozenset[str] = frozenset()
+    delete_before_replace: bool = False
 
     def get(self, path: str) -> Any:
         return at(self.inputs, path)
@@ -44,7 +51,7 @@ class Resource:
         value = self.inputs.get(key)
         if value is UNKNOWN:
             return target.urn in self.depends_on
-        # `<name>-id` is the id that the mock engine gives.
+        # The mock engine assigns the id `<name>-id`.
         names = {target.name, f"{target.name}-id", target.urn}
         names |= {
             str(target.inputs[key]) for key in ("id", "bucket", "name") if key in target.inputs
@@ -54,7 +61,7 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """All that a rule may know. `default_tags` are those that the AWS provider puts on everything."""
+    """The input of a rule. `default_tags` are those of the AWS provider."""
 
     name: str
     resources: tuple[Resource, ...]
@@ -64,8 +71,8 @@ class Stack:
     def all(self, *types: str) -> list[Resource]:
         return [resource for resource in self.resources if resource.type in types]
 
-    def inside(self, ancestor: Resource, type: str) -> Iterator[Resource]:
-        """Resources of a type that `ancestor` made."""
+    def descendants(self, ancestor: Resource, type: str) -> Iterator[Resource]:
+        """Resources of a type below `ancestor` in the resource tree."""
         parents = {resource.urn: resource.parent for resource in self.resources}
         for resource in self.all(type):
             urn = resource.parent
@@ -76,7 +83,7 @@ class Stack:
 
 
 def at(values: Any, path: str) -> Any:
-    """The value at a dotted path; None if it is not there."""
+    """The value at a dotted path, or None."""
     for key in path.split("."):
         if values is UNKNOWN:
             return UNKNOWN
@@ -84,8 +91,8 @@ def at(values: Any, path: str) -> Any:
     return values
 
 
-def items(value: Any) -> list[Any]:
-    """A list, whatever stands for it: one value, nothing, or something unknown."""
+def as_list(value: Any) -> list[Any]:
+    """A list of the given values: a single value is wrapped; None and UNKNOWN are empty."""
     if value is None or value is UNKNOWN:
         return []
     return value if isinstance(value, list) else [value]
@@ -95,8 +102,8 @@ def differs(value: Any, wanted: Any) -> bool:
     return value is not UNKNOWN and value != wanted
 
 
-def is_(name: str, value: Any) -> str:
-    """What a message says of a property: its name, and what was found."""
+def describe(name: str, value: Any) -> str:
+    """A property and its value, for a finding."""
     if value is None:
-        return f"{name} is missing"
+        return f"{name} is not set"
     return f"{name} is {json.dumps(value, default=repr)}"

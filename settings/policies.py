@@ -1,4 +1,4 @@
-"""The section about rules: how strict they are, and what a stack is excused from."""
+"""The section `policies`: which rules apply, and the exceptions of a stack."""
 
 from typing import Literal
 
@@ -13,32 +13,38 @@ MIN_REASON = 30
 class PolicySettings(Section):
     level: Literal["production", "development"] = Field(
         default="production",
-        description="Which rules hold: all of them, or those for every stack (docs/policies.md)",
+        description="Which rules apply: all, or only the rules for every stack (docs/policies.md)",
     )
     exceptions: dict[str, str] = Field(
         default={},
-        description=f"Rules that this stack may break: `rule: reason`, {MIN_REASON} characters at least",
+        description=f"Rules that this stack may break: `rule: reason`, at least {MIN_REASON} characters",
     )
 
     @field_validator("exceptions")
     @classmethod
-    def _exceptions_are_legitimate(cls, exceptions: dict[str, str]) -> dict[str, str]:
-        rules = {rule.name: rule for rule in RULES}
-        unknown = [
-            f"{name} is no rule; docs/policies.md lists them"
-            for name in exceptions
-            if name not in rules
+    def _exceptions_are_valid(cls, exceptions: dict[str, str]) -> dict[str, str]:
+        rules = {key: rule for rule in RULES for key in rule.names if key in exceptions}
+        excusable = ", ".join(sorted(rule.name for rule in RULES if rule.excusable))
+        errors = [
+            f"{key} is not a rule; rules that allow an exception: {excusable}"
+            for key in exceptions
+            if key not in rules
         ]
-        refused = [
-            f"{name} allows no exception"
-            for name in exceptions
-            if name in rules and not rules[name].excusable
+        errors += [
+            f"{key} does not allow an exception"
+            for key in exceptions
+            if key in rules and not rules[key].excusable
         ]
-        short = [
-            f"{name} needs a reason of {MIN_REASON} characters at least: who decided, until when"
-            for name, reason in exceptions.items()
+        errors += [
+            f"{key} is the former name of {rule.name}; remove {key}"
+            for key, rule in rules.items()
+            if key == rule.former_name and rule.name in exceptions
+        ]
+        errors += [
+            f"{key} needs a reason of at least {MIN_REASON} characters: who decided, until when"
+            for key, reason in exceptions.items()
             if len(reason.strip()) < MIN_REASON
         ]
-        if unknown or refused or short:
-            raise ValueError("; ".join(unknown + refused + short))
+        if errors:
+            raise ValueError("; ".join(errors))
         return exceptions

@@ -1,21 +1,24 @@
 """The rules of policies/ as a Markdown page."""
 
 from ops.docs.settings_table import table
+from policies.rule import Rule
 from policies.rules import RULES
 
 PAGE = """\
-# Rules
+# Policy rules
 
-What no stack may declare. `make plan` applies them offline, and `make up` refuses to start when one is
-broken. `pulumi preview --policy-pack policies` applies them in the engine; `make policy-pack` makes its
-environment first.
+Rules that every stack must follow. `make plan` checks them offline, and `make up` does not start
+while a rule is broken. The engine checks them with `pulumi preview --policy-pack policies`; run
+`make policy-pack` first to create the environment of the policy pack.
 
-`policies.level` of `Pulumi.<stack>.yaml` says whether the rules for production hold, too. Where an exception
-is legitimate, `policies.exceptions` takes the name of the rule and a reason; one that excuses nothing any
-more is itself a breach.
+`policies.level` in `Pulumi.<stack>.yaml` selects whether the production rules apply. To excuse a
+stack from a rule that allows an exception, add the rule and a reason to `policies.exceptions`. An
+unused exception is a breach, too. The former name of a rule is accepted for one release, with a
+warning.
 
-*plan*: the engine hands values over without their secret marks, or completed by the cloud, so only
-`make plan` can see it. *preview*: only a comparison with what is there shows it.
+*plan*: only `make plan` checks the rule, because the engine passes values to a policy pack without
+their secret marks, or with defaults that the cloud filled in. *preview*: the rule needs a
+comparison with the deployed resources.
 
 """
 
@@ -23,13 +26,11 @@ more is itself a breach.
 def page() -> str:
     """Every rule, in the order of policies/rules.py."""
     lines = (
-        (
-            f"`{rule.name}`",
-            rule.reason,
-            rule.level,
-            "yes" if rule.excusable else "no",
-            rule.seen_by,
-        )
+        (_name(rule), rule.reason, rule.level, "yes" if rule.excusable else "no", rule.seen_by)
         for rule in RULES
     )
-    return PAGE + table(("Rule", "Because", "Holds for", "Exception", "Seen by"), lines) + "\n"
+    return PAGE + table(("Rule", "Reason", "Applies to", "Exception", "Checked by"), lines) + "\n"
+
+
+def _name(rule: Rule) -> str:
+    return f"`{rule.name}`" + (f" (was `{rule.former_name}`)" if rule.former_name else "")

@@ -24,4 +24,4 @@ def plan(stack: str, as_json: bool = False, dags: Path | None = None) -> int:
         print(json.dumps(report.as_json(made), indent=2, sort_keys=True, default=repr))
     else:
         print("\n".join(report.text(made)))
-    return 1 if made.verdict.broken else 0
+    return 1 if made.policy_report.broken else 0

@@ -21,6 +21,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.stack import run_in_stack
 
 from ops.plan import fake_cloud
+from policies.view import Resource, Secret
 
 STACK_TYPE = "pulumi:pulumi:Stack"
 # How secrets and resources travel: pulumi.runtime.rpc has the same marks, under private names.
@@ -29,50 +30,25 @@ SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a mark, no secret
 RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A secret value: it prints as [secret], `value` is for tests."""
-
-    value: Any
-
-    def __repr__(self) -> str:
-        return "[secret]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Declared:
-    """A resource as the program declares it. Secret `inputs` are `Secret`s."""
-
-    urn: str
-    type: str
-    name: str
-    parent: str
-    inputs: dict[str, Any]
-    protect: bool
-    provider: str
-    depends_on: frozenset[str]
-    delete_before_replace: bool
-
-
 @dataclass
 class Declaration:
     """All that one run of a program declares."""
 
-    resources: dict[str, Declared] = field(default_factory=dict)
+    resources: dict[str, Resource] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
-    def all(self, type: str) -> list[Declared]:
+    def all(self, type: str) -> list[Resource]:
         return [r for r in self.resources.values() if r.type == type]
 
-    def one(self, type: str, name: str | None = None) -> Declared:
+    def one(self, type: str, name: str | None = None) -> Resource:
         """The only resource of that type, or of that type and name."""
         found = [r for r in self.all(type) if name in (None, r.name)]
         if len(found) != 1:
             raise LookupError(f"{len(found)} of {type} {name or ''}: {[r.name for r in found]}")
         return found[0]
 
-    def children(self, urn: str) -> list[Declared]:
+    def children(self, urn: str) -> list[Resource]:
         inside = [r for r in self.resources.values() if r.parent == urn]
         return sorted(inside, key=lambda r: (r.type, r.name))
 
@@ -119,7 +95,7 @@ class _Monitor(mocks.MockMonitor):
         with self.lock:
             if urn in self.declaration.resources:
                 raise ValueError(f"two resources are named {urn}")
-            self.declaration.resources[urn] = Declared(
+            self.declaration.resources[urn] = Resource(
                 urn=urn,
                 type=request.type,
                 name=request.name,

@@ -3,39 +3,25 @@
 import json
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
 from ops import stack_files
-from ops.plan import mock_engine
 from ops.plan.mock_engine import Declaration
 from policies import rules, view
 from settings.policies import PolicySettings
 
 
-def of(stack: str, declaration: Declaration, policies: PolicySettings) -> rules.Verdict:
-    """What breaks a rule, what soon will, and what the stack is excused from."""
+def evaluate(stack: str, declaration: Declaration, policies: PolicySettings) -> rules.PolicyReport:
+    """Broken rules, rules that will be broken soon, and exceptions of a stack."""
     seen = view_of(stack, declaration)
-    return rules.judge(seen, level=policies.level, exceptions=policies.exceptions)
+    return rules.evaluate(seen, level=policies.level, exceptions=policies.exceptions)
 
 
 def view_of(stack: str, declaration: Declaration) -> view.Stack:
     """The declaration as the rules see it, today."""
     return view.Stack(
         name=stack,
-        resources=tuple(
-            view.Resource(
-                urn=declared.urn,
-                type=declared.type,
-                name=declared.name,
-                parent=declared.parent,
-                inputs=_masked(declared.inputs),
-                protect=declared.protect,
-                provider=declared.provider,
-                depends_on=declared.depends_on,
-            )
-            # A program declares in parallel: their order is another one each time.
-            for declared in sorted(declaration.resources.values(), key=lambda r: r.urn)
-        ),
+        # A program registers resources in parallel, in another order each time.
+        resources=tuple(sorted(declaration.resources.values(), key=lambda r: r.urn)),
         default_tags=_default_tags(stack),
         today=date.today(),
     )
@@ -44,14 +30,3 @@ def view_of(stack: str, declaration: Declaration) -> view.Stack:
 def _default_tags(stack: str) -> Mapping[str, str]:
     config = {key: text for key, text, _ in stack_files.read_stack(stack)}
     return json.loads(config.get("aws:defaultTags", "{}")).get("tags", {})
-
-
-def _masked(value: Any) -> Any:
-    """The rules see where a secret is, never what it is."""
-    if isinstance(value, mock_engine.Secret):
-        return view.Secret()
-    if isinstance(value, dict):
-        return {key: _masked(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_masked(inner) for inner in value]
-    return value

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ops.plan import dag_queues, policy_report, values
-from ops.plan.mock_engine import Declaration, Declared
+from ops.plan.mock_engine import Declaration
 from ops.plan.values import at
-from policies.rules import Verdict
+from policies.rules import PolicyReport
+from policies.view import Resource
 from settings import Settings, sizing
 from settings.workers import WorkerSettings
 
@@ -164,7 +165,7 @@ class Report:
     queues: list[Queue]
     limits: list[Limit]
     warnings: list[str]
-    verdict: Verdict
+    policy_report: PolicyReport
 
 
 def make(
@@ -174,7 +175,7 @@ def make(
     if dags is None and settings.git_server is not None:
         dags = Path(settings.git_server.seed)
     own_nodes = settings.cluster.kind == "eks"
-    judged = policy_report.of(stack, declaration, settings.policies)
+    judged = policy_report.evaluate(stack, declaration, settings.policies)
     told = dag_queues.differences(dags, stack, settings.all_queues) if dags else ()
     return Report(
         stack=stack,
@@ -186,7 +187,7 @@ def make(
         ],
         limits=limits(settings),
         warnings=[*declaration.warnings, *told, *judged.warnings],
-        verdict=judged,
+        policy_report=judged,
     )
 
 
@@ -220,7 +221,7 @@ def limits(settings: Settings) -> list[Limit]:
     ]
 
 
-def facts(resource: Declared) -> dict[str, Any]:
+def facts(resource: Resource) -> dict[str, Any]:
     """The inputs of a resource that are worth reading."""
     chosen: dict[str, Any] = {}
     for path in FACTS.get(resource.type, ()):
@@ -251,9 +252,9 @@ def text(report: Report) -> Iterator[str]:
         yield f"  {limit}"
     yield ""
     yield f"Exports: {_inline(tree.exports)}"
-    yield from _listed("Excused from rules", report.verdict.excused)
+    yield from _listed("Excused from rules", report.policy_report.excused)
     yield from _listed("Warnings", report.warnings)
-    yield from _listed("Broken rules", report.verdict.broken)
+    yield from _listed("Broken rules", report.policy_report.broken)
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -284,9 +285,9 @@ def as_json(report: Report) -> dict[str, Any]:
         ],
         "limits": [vars(limit) for limit in report.limits],
         "exports": report.declaration.exports,
-        "broken_rules": report.verdict.broken,
+        "broken_rules": report.policy_report.broken,
         "warnings": report.warnings,
-        "excused": report.verdict.excused,
+        "excused": report.policy_report.excused,
     }
 
 

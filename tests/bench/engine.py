@@ -56,7 +56,8 @@ def main() -> int:
 
     declaration, settings = stack_files.run_stack("prod")
     policies = [
-        clock(lambda: policy_report.of("prod", declaration, settings.policies)) for _ in range(20)
+        clock(lambda: policy_report.evaluate("prod", declaration, settings.policies))
+        for _ in range(20)
     ]
     show("policies of the plan on prod", policies, limit=1)
     # What `--policy-pack policies` adds: the start of the pack, then its answer to all resources.

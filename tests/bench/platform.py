@@ -103,7 +103,7 @@ def install_bare(cluster: Cluster, declaration: mock_engine.Declaration, charts:
     )
 
 
-def manifest(resource: mock_engine.Declared) -> dict[str, Any]:
+def manifest(resource: mock_engine.Resource) -> dict[str, Any]:
     """The object as kubectl takes it, its secrets in plain text: they are the mock engine's."""
     plain = json.loads(json.dumps(resource.inputs, default=lambda secret: secret.value))
     if resource.name.endswith("-fernet"):

@@ -46,12 +46,12 @@ def started(stack: str, **policies: Any) -> Generator[analyzer_pb2_grpc.Analyzer
             process.kill()
 
 
-def question(resources: Iterable[mock_engine.Declared]) -> analyzer_pb2.AnalyzeStackRequest:
+def question(resources: Iterable[mock_engine.Resource]) -> analyzer_pb2.AnalyzeStackRequest:
     """The resources of a stack, as the engine asks about them."""
     return analyzer_pb2.AnalyzeStackRequest(resources=map(_sent, resources))
 
 
-def _sent(declared: mock_engine.Declared) -> analyzer_pb2.AnalyzerResource:
+def _sent(declared: mock_engine.Resource) -> analyzer_pb2.AnalyzerResource:
     """A resource as the engine describes it to an analyzer."""
     return analyzer_pb2.AnalyzerResource(
         type=declared.type,

@@ -14,7 +14,9 @@ from settings.policies import PolicySettings
 from tests.engine.account import GIT_INSIDE, Account, AwsStack, NotStarted
 
 # A Git host inside the cluster is for development, and here it stands in for the real one.
-EXCUSED = {"data-is-protected": "a simulated account: its Git server has the files of the checkout"}
+EXCUSED = {
+    "stateful-resources-protected": "a simulated account: its Git server has the files of the checkout"
+}
 
 
 def main() -> int:

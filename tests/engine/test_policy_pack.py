@@ -52,7 +52,7 @@ def test_no_committed_stack_breaks_a_rule_of_the_pack(analyze, stack):
 
     assert messages(said) == []
     seen = {rule.name for rule in RULES if rule.seen_by == "plan and pack"}
-    assert {policy.name for policy in info.policies} == {*seen, "soon-broken"}
+    assert {policy.name for policy in info.policies} == {*seen, "warnings"}
 
 
 def test_the_pack_stops_what_the_plan_stops_in_the_same_words(analyze, changed):
@@ -62,9 +62,8 @@ def test_the_pack_stops_what_the_plan_stops_in_the_same_words(analyze, changed):
     assert messages(said) == [
         (
             "database-is-private",
-            "database-is-private: database-instance: publiclyAccessible is true. The metadata database holds "
-            "every connection that Airflow knows. Set it to false: whoever needs the database comes through "
-            "the VPC.",
+            "database-is-private: database-instance: publiclyAccessible is true. The metadata database "
+            "stores every Airflow connection. Set it to false: clients connect from inside the VPC.",
         )
     ]
     assert said[0].enforcementLevel == analyzer_pb2.MANDATORY
@@ -81,19 +80,19 @@ def test_level_and_exceptions_come_from_the_configuration_of_the_stack(analyze, 
     _, strict = analyze("dev", resources, level="production")
     reason = "a zone may fail: this one is rebuilt within the hour"
     _, excused = analyze(
-        "dev", resources, level="production", exceptions={"databases-survive-a-zone": reason}
+        "dev", resources, level="production", exceptions={"database-multi-az": reason}
     )
 
-    assert "databases-survive-a-zone" in {line.policyName for line in strict}
+    assert "database-multi-az" in {line.policyName for line in strict}
     gone = {line.policyName for line in strict} - {line.policyName for line in excused}
-    assert gone == {"databases-survive-a-zone"}
+    assert gone == {"database-multi-az"}
 
 
 def test_a_cluster_inside_the_component_is_the_one_that_counts(analyze):
     declaration, _ = stack_files.run_stack("dev")
     component = declaration.one("eks:index:Cluster")
     # In the engine the component itself has none of its inputs; the cluster that it makes has them.
-    real = mock_engine.Declared(
+    real = mock_engine.Resource(
         **{
             **vars(component),
             "urn": component.urn.replace(
@@ -112,4 +111,4 @@ def test_a_cluster_inside_the_component_is_the_one_that_counts(analyze):
     component.inputs.clear()
     _, said = analyze("dev", [*declaration.resources.values(), real])
 
-    assert [name for name, _ in messages(said)] == ["cluster-endpoint-is-limited"]
+    assert [name for name, _ in messages(said)] == ["cluster-endpoint-access-restricted"]

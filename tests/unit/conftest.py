@@ -61,7 +61,7 @@ def stack():
 
 @pytest.fixture
 def wire(monkeypatch):
-    """Requests as Pulumi sends them: registrations by name, look-ups by token. For what `Declared` omits."""
+    """Requests as Pulumi sends them: registrations by name, look-ups by token. For what `Resource` omits."""
     sent = {}
 
     def record(method, key):

@@ -74,7 +74,7 @@ def test_an_update_that_would_lose_data_is_refused_before_anything_changes(tools
 def test_who_says_so_in_the_stack_file_may_lose_data(tools, stack, tmp_path):
     tools("pulumi", f"printf %s '{json.dumps(LOST)}'")
     excused = settings(
-        stack, "dev", exceptions={"stateful-resources-stay": "moved by hand on Monday, see the log"}
+        stack, "dev", exceptions={"no-stateful-deletion": "moved by hand on Monday, see the log"}
     )
 
     assert commands._guard(opened(tmp_path), excused) == 0

@@ -32,7 +32,7 @@ def unprotect(stack):
     for section in ("cluster", "database", "redis", "logs"):
         stack.change(**{section: {"protect": False}})
     exceptions = stack.settings()["policies"]["exceptions"]
-    reason = {"data-is-protected": "the stack moves to another account this week"}
+    reason = {"stateful-resources-protected": "the stack moves to another account this week"}
     stack.change(policies={"exceptions": {**exceptions, **reason}})
 
 

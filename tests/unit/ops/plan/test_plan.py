@@ -283,7 +283,8 @@ def test_a_broken_rule_is_listed_and_fails_the_command(plan, stack_file, form):
 
     assert (code, err) == (1, "")
     assert (
-        "kubernetes-has-one-way-in: stray: provider is the ambient one. It would go wherever" in out
+        "explicit-kubernetes-provider: stray: the resource uses the default Kubernetes provider. "
+        in out
     )
     if not form:
         assert "Broken rules: 1" in out.splitlines()

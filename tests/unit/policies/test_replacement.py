@@ -1,4 +1,4 @@
-"""What `pulumi preview --json` says of resources that keep data."""
+"""Stateful resources that an update would lose, by the output of `pulumi preview --json`."""
 
 import pytest
 
@@ -6,33 +6,32 @@ from policies.replacement import lost
 
 DATABASE = "urn:pulumi:prod::p::airflow:aws:Database$aws:rds/instance:Instance::database-instance"
 VOLUME = "urn:pulumi:prod::p::a:b:C$kubernetes:core/v1:PersistentVolumeClaim::redis-data"
-TAIL = (
-    "if it is meant, save the data first and say so in policies.exceptions.stateful-resources-stay."
-)
-WHY = "Making it anew loses what the old one kept."
+ROUTE = "urn:pulumi:prod::p::aws:ec2/route:Route::r"
+REASON = "Deleting a stateful resource deletes its data, and a replacement starts empty."
+EXCEPTION = "if intended, back up the data and add policies.exceptions.no-stateful-deletion."
 
 
 def step(op, urn=DATABASE, **more):
     return {"op": op, "urn": urn, "oldState": {"type": urn.split("::")[2].split("$")[-1]}, **more}
 
 
-def replacing(*properties):
+def forced_by(*properties):
     return {
         "detailedDiff": {path: {"kind": "update-replace"} for path in properties}
         | {"tags": {"kind": "update"}}
     }
 
 
-def test_a_replacement_is_one_line_with_the_properties_that_force_it():
+def test_a_replacement_is_one_line_with_the_changed_properties():
     steps = [
-        step("create-replacement", **replacing("kmsKeyId", "dbName")),
+        step("create-replacement", **forced_by("kmsKeyId", "dbName")),
         step("replace", replaceReasons=["dbName", "username"]),
         step("delete-replaced"),
     ]
     assert lost({"steps": steps}) == [
-        "stateful-resources-stay: database-instance: would be replaced because of dbName, kmsKeyId, "
-        "username, and with it the database, its backups and its address. "
-        f"{WHY} Take that change back; {TAIL}"
+        "no-stateful-deletion: database-instance: would be replaced because of dbName, kmsKeyId, "
+        "username, together with the data, the automated backups and the endpoint. "
+        f"{REASON} Revert the change; {EXCEPTION}"
     ]
 
 
@@ -42,14 +41,14 @@ def test_each_step_of_a_replacement_counts(op):
     assert "would be replaced because of its provider" in line
 
 
-def test_a_deletion_is_found_too():
+def test_a_deletion_is_one_line():
     assert lost({"steps": [step("delete", VOLUME)]}) == [
-        "stateful-resources-stay: redis-data: would be deleted, and with it the volume and its data. "
-        f"{WHY} Put it back into the program; {TAIL}"
+        "no-stateful-deletion: redis-data: would be deleted, together with the data of the volume. "
+        f"{REASON} Restore it in the program; {EXCEPTION}"
     ]
 
 
-def test_each_resource_has_its_line():
+def test_each_resource_has_its_own_line():
     assert len(lost({"steps": [step("replace"), step("delete", VOLUME)]})) == 2
 
 
@@ -58,8 +57,8 @@ def test_other_steps_lose_nothing(op):
     assert lost({"steps": [step(op)]}) == []
 
 
-def test_what_keeps_nothing_may_be_replaced():
-    assert lost({"steps": [step("replace", "urn:pulumi:prod::p::aws:ec2/route:Route::r")]}) == []
+def test_stateless_resources_may_be_replaced():
+    assert lost({"steps": [step("replace", ROUTE)]}) == []
 
 
 @pytest.mark.parametrize(
@@ -75,16 +74,21 @@ def test_what_keeps_nothing_may_be_replaced():
         "kubernetes:core/v1:Namespace",
     ],
 )
-def test_the_type_is_read_from_the_urn_if_there_is_no_state(type):
+def test_every_stateful_type_is_found_by_urn_or_state(type):
     bare = {"op": "delete", "urn": f"urn:pulumi:prod::p::{type}::it"}
     assert len(lost({"steps": [bare]})) == 1
     new = {**bare, "urn": "urn:pulumi:prod::p::x::it", "newState": {"type": type}}
     assert len(lost({"steps": [new]})) == 1
 
 
-def test_a_stack_may_be_excused():
-    assert lost({"steps": [step("replace")]}, {"stateful-resources-stay": "a reason"}) == []
-    assert len(lost({"steps": [step("replace")]}, {"keys-rotate": "a reason"})) == 1
+@pytest.mark.parametrize("name", ["no-stateful-deletion", "stateful-resources-stay"])
+def test_an_exception_allows_the_loss_under_either_name(name):
+    assert lost({"steps": [step("replace")]}, {name: "a reason"}) == []
+
+
+def test_exceptions_to_other_rules_do_not_count():
+    exceptions = {"kms-key-rotation-enabled": "a reason"}
+    assert len(lost({"steps": [step("replace")]}, exceptions)) == 1
 
 
 def test_a_preview_without_steps_loses_nothing():
