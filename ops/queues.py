@@ -94,7 +94,7 @@ def tasks(cluster: Kubernetes) -> dict[str, Tasks]:
         last = " ".join(done.stderr.strip().splitlines()[-1:])
         raise OperationError(
             f"the API server of Airflow could not count the tasks: {last}. "
-            "See docs/runbooks/airflow-is-not-healthy.md"
+            "See docs/runbooks/airflow-unhealthy.md"
         )
     # Airflow logs to the same place.
     (found,) = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]

@@ -270,7 +270,7 @@ def test_an_api_server_that_does_not_answer_is_said(platform, operate):
     status, said = operate("queues")
 
     assert status == 1
-    assert "could not count the tasks: no. See docs/runbooks/airflow-is-not-healthy.md" in said
+    assert "could not count the tasks: no. See docs/runbooks/airflow-unhealthy.md" in said
 
 
 def test_a_stack_that_is_not_there_has_no_queues(platform, operate):
