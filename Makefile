@@ -99,7 +99,7 @@ bench-workers: .venv/lock ## Measure how soon tasks run and how workers follow t
 chaos: .venv/lock ## Break parts of the stack local on a throw-away Kubernetes, and count what its tasks lose by it
 	.venv/bin/python -m benchmarks.chaos --charts $(CHARTS) $(ARGS)
 
-docs: .venv/lock ## Write the tables of settings and rules, and the picture, anew from the code
+docs: .venv/lock ## Generate the tables of settings and rules from the code
 	.venv/bin/python -m docs.generate
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)

@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docs import rules_table, settings_table
-from docs.picture import drawing, from_plan
 
 ROOT = Path(__file__).parents[1]
-PICTURE = "docs/architecture.svg"
 README = "README.md"
 RULES = "docs/policies.md"
-DRAWN_STACK = "prod"
 BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
 SECRETS = (
     "Secrets stand encrypted beside the settings; add `--stack` and the stack to these commands."
 )
-
-
-def picture() -> str:
-    """The architecture picture as SVG."""
-    return drawing.draw(from_plan.facts(DRAWN_STACK))
 
 
 def with_tables(readme: Path) -> str:
@@ -41,11 +33,11 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Write the stale files anew; with `--check` only name them, and give 1 if there are any."""
     parser = argparse.ArgumentParser(
         prog="python -m docs.generate",
-        description="Write the tables of settings and rules, and the architecture picture.",
+        description="Write the tables of settings and rules.",
     )
     parser.add_argument("--check", action="store_true", help="change nothing, name stale files")
     check = parser.parse_args(arguments).check
-    made = {README: with_tables(root / README), RULES: rules_table.page(), PICTURE: picture()}
+    made = {README: with_tables(root / README), RULES: rules_table.page()}
     stale = [name for name, text in made.items() if _read(root / name) != text]
     for name in stale:
         if check:

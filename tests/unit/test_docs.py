@@ -14,17 +14,11 @@ def checkout(tmp_path):
     return tmp_path
 
 
-@pytest.fixture
-def picture(monkeypatch):
-    """Drawn only once for all of these tests, which are about files."""
-    monkeypatch.setattr(generate, "picture", lambda: "<svg/>\n")
-
-
 def test_what_is_generated_is_committed():
     assert generate.main(["--check"]) == 0, "run `make docs` and commit what it writes"
 
 
-def test_the_tables_stand_between_the_markers_and_nothing_else_changes(checkout, picture):
+def test_the_tables_stand_between_the_markers_and_nothing_else_changes(checkout):
     assert generate.main([], checkout) == 0
 
     written = (checkout / "README.md").read_text()
@@ -33,10 +27,9 @@ def test_the_tables_stand_between_the_markers_and_nothing_else_changes(checkout,
     assert (before, after) == ("# Ours\n\n", "\n\nThe end.\n")
     assert settings_table.settings_table() in inside
     assert settings_table.secrets_table() in inside
-    assert (checkout / "docs/architecture.svg").read_text() == "<svg/>\n"
 
 
-def test_a_second_run_has_nothing_to_write(checkout, picture, capsys):
+def test_a_second_run_has_nothing_to_write(checkout, capsys):
     generate.main([], checkout)
     written = (checkout / "README.md").read_text()
     capsys.readouterr()
@@ -47,13 +40,12 @@ def test_a_second_run_has_nothing_to_write(checkout, picture, capsys):
     assert (checkout / "README.md").read_text() == written
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/architecture.svg", "docs/policies.md"])
-def test_a_check_names_the_stale_file_and_changes_nothing(checkout, picture, capsys, name):
+@pytest.mark.parametrize("name", ["README.md", "docs/policies.md"])
+def test_a_check_names_the_stale_file_and_changes_nothing(checkout, capsys, name):
     generate.main([], checkout)
     stale = (
         (checkout / name)
         .read_text()
-        .replace("svg", "gif")
         .replace("workers.max", "workers.most")
         .replace("| no |", "| maybe |")
     )
@@ -65,12 +57,12 @@ def test_a_check_names_the_stale_file_and_changes_nothing(checkout, picture, cap
     assert (checkout / name).read_text() == stale
 
 
-def test_a_check_names_a_picture_that_is_not_there(checkout, picture, capsys):
+def test_a_check_names_a_missing_file(checkout, capsys):
     generate.main([], checkout)
-    (checkout / "docs/architecture.svg").unlink()
+    (checkout / "docs/policies.md").unlink()
 
     assert generate.main(["--check"], checkout) == 1
-    assert not (checkout / "docs/architecture.svg").exists()
+    assert not (checkout / "docs/policies.md").exists()
 
 
 @pytest.mark.parametrize(
@@ -84,13 +76,11 @@ def test_a_check_names_a_picture_that_is_not_there(checkout, picture, capsys):
         (f"{BEGIN}\n{END}\n{END}\n", "README.md: needs"),
     ],
 )
-def test_without_its_markers_nothing_is_written_and_one_line_says_so(
-    checkout, picture, readme, complaint
-):
+def test_without_its_markers_nothing_is_written_and_one_line_says_so(checkout, readme, complaint):
     path = checkout / "README.md"
     path.unlink() if readme is None else path.write_text(readme)
     with pytest.raises(SystemExit, match=complaint) as error:
         generate.main([], checkout)
     assert len(str(error.value).splitlines()) == 1
-    assert not (checkout / "docs/architecture.svg").exists()
+    assert not (checkout / "docs/policies.md").exists()
     assert (path.read_text() if path.exists() else None) == readme

@@ -1,1 +1,0 @@
-"""The architecture picture: an SVG that says nothing that the plan of a stack does not say."""
