@@ -1,1 +1,1 @@
-"""Documentation generated from the code."""
+"""Documentation and expected plans, generated from the code."""

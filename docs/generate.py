@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docs import rules_table, settings_table
+from docs.expected_plans import expected_plans
 
 ROOT = Path(__file__).parents[1]
 README = "README.md"
@@ -33,16 +34,17 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """Write the stale files anew; with `--check` only name them, and give 1 if there are any."""
     parser = argparse.ArgumentParser(
         prog="python -m docs.generate",
-        description="Write the tables of settings and rules.",
+        description="Write the tables of settings and rules, and the expected plans of the stacks.",
     )
     parser.add_argument("--check", action="store_true", help="change nothing, name stale files")
     check = parser.parse_args(arguments).check
-    made = {README: with_tables(root / README), RULES: rules_table.page()}
+    made = {README: with_tables(root / README), RULES: rules_table.page(), **expected_plans()}
     stale = [name for name, text in made.items() if _read(root / name) != text]
     for name in stale:
         if check:
             print(f"{name} is stale: run `make docs`", file=sys.stderr)
         else:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(made[name])
             print(f"{name} is written")
     return 1 if check and stale else 0

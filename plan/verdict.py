@@ -11,14 +11,16 @@ from policies import rules, view
 from sections.policies import PolicySettings
 
 
-def of(stack: str, declaration: Declaration, policies: PolicySettings) -> rules.Verdict:
+def of(
+    stack: str, declaration: Declaration, policies: PolicySettings, today: date | None = None
+) -> rules.Verdict:
     """What breaks a rule, what soon will, and what the stack is excused from."""
-    seen = view_of(stack, declaration)
+    seen = view_of(stack, declaration, today)
     return rules.judge(seen, level=policies.level, exceptions=policies.exceptions)
 
 
-def view_of(stack: str, declaration: Declaration) -> view.Stack:
-    """The declaration as the rules see it, today."""
+def view_of(stack: str, declaration: Declaration, today: date | None = None) -> view.Stack:
+    """The declaration as the rules see it."""
     return view.Stack(
         name=stack,
         resources=tuple(
@@ -36,7 +38,7 @@ def view_of(stack: str, declaration: Declaration) -> view.Stack:
             for declared in sorted(declaration.resources.values(), key=lambda r: r.urn)
         ),
         default_tags=_default_tags(stack),
-        today=date.today(),
+        today=today or date.today(),
     )
 
 

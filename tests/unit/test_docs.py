@@ -14,7 +14,16 @@ def checkout(tmp_path):
     return tmp_path
 
 
-def test_what_is_generated_is_committed():
+@pytest.fixture(autouse=True)
+def plans(monkeypatch):
+    """One small plan: test_plan.py compares those of the stacks."""
+    made = {"tests/unit/plans/mine.txt": "mine: 1 resources\n"}
+    monkeypatch.setattr(generate, "expected_plans", lambda: made)
+    return made
+
+
+def test_what_is_generated_is_committed(plans):
+    plans.clear()
     assert generate.main(["--check"]) == 0, "run `make docs` and commit what it writes"
 
 
@@ -40,7 +49,7 @@ def test_a_second_run_has_nothing_to_write(checkout, capsys):
     assert (checkout / "README.md").read_text() == written
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/policies.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/policies.md", "tests/unit/plans/mine.txt"])
 def test_a_check_names_the_stale_file_and_changes_nothing(checkout, capsys, name):
     generate.main([], checkout)
     stale = (
@@ -48,6 +57,7 @@ def test_a_check_names_the_stale_file_and_changes_nothing(checkout, capsys, name
         .read_text()
         .replace("workers.max", "workers.most")
         .replace("| no |", "| maybe |")
+        .replace("1 resources", "2 resources")
     )
     (checkout / name).write_text(stale)
     capsys.readouterr()
