@@ -26,7 +26,7 @@ $(VERBS): .venv/lock
 policy-pack: policies/.venv/lock ## Make the environment for `pulumi preview --policy-pack policies`
 
 test: .venv/lock ## Run every test that needs only Python and Git
-	.venv/bin/pytest tests/unit
+	.venv/bin/pytest tests/unit --numprocesses 2 --dist loadfile
 
 chart-test: .venv/lock ## Render the charts in CHARTS=directory with helm, and check what they make
 	.venv/bin/pytest tests/chart --charts $(CHARTS)
@@ -74,7 +74,7 @@ bench-workers: .venv/lock ## Measure how soon tasks run and how workers follow t
 chaos: .venv/lock ## Break parts of the stack local on a throw-away Kubernetes, and count what its tasks lose by it
 	.venv/bin/python -m tests.bench.chaos --charts $(CHARTS) $(ARGS)
 
-docs: .venv/lock ## Write the tables of settings and rules, and the picture, anew from the code
+docs: .venv/lock ## Generate the tables of settings and rules, and the expected plans of the stacks
 	.venv/bin/python -m ops.docs.generate
 
 lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)

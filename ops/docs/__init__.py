@@ -1,1 +1,1 @@
-"""What the documentation takes from the code: the settings table and the architecture picture."""
+"""Documentation and expected plans, generated from the code."""

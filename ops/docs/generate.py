@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ops.docs import rules_table, settings_table
+from ops.docs.expected_plans import expected_plans
 from ops.stack_files import ROOT
 
 
@@ -14,6 +15,7 @@ def pages() -> dict[str, str]:
     return {
         "docs/settings.md": settings_table.page(),
         "docs/policies.md": rules_table.page(),
+        **expected_plans(),
     }
 
 
@@ -28,6 +30,7 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         if check:
             print(f"{name} is stale: run `make docs`", file=sys.stderr)
         else:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(content[name])
             print(f"wrote {name}")
     return 1 if check and stale else 0

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pulumi
 from google.protobuf import empty_pb2, json_format, struct_pb2
 from pulumi.runtime import mocks
 from pulumi.runtime import settings as runtime
@@ -180,27 +179,34 @@ def run(
 ) -> Declaration:
     """Run `program` to its end. Raises what it raises; `pulumi.RunError` is a mistake of the user."""
     declaration = Declaration()
-    logger = logging.Logger(__name__)
+    # Pulumi's debug messages would bury the reason of a failing test.
+    logger = logging.Logger(__name__, logging.INFO)
     logger.addHandler(_Warnings(declaration))
 
     async def main() -> None:
-        # Both outlive a context, and a failed run would leave its futures to the next one.
-        outlives: Any = runtime.SETTINGS
-        outlives.outputs = set()
-        outlives.package_refs = {}
         monitor = _Monitor(declaration)
-        pulumi.runtime.set_mocks(
-            monitor.mocks,
-            project=project,
-            stack=stack,
-            preview=False,
-            logger=logger,
-            monitor=monitor,
+        # Not `set_mocks`: it registers a stack of its own, whose empty exports race with those of
+        # the program. `outputs` and `package_refs` are global unless they are set.
+        runtime.configure(
+            mocks.MockSettings(
+                monitor=monitor,
+                engine=mocks.MockEngine(logger),
+                project=project,
+                stack=stack,
+                dry_run=False,
+                organization=None,
+                callbacks=None,
+                outputs=set(),
+                package_refs={},
+            )
         )
-        no_root: Any = None
-        runtime.set_root_resource(no_root)
         set_all_config(config or {}, list(secret_keys))
-        await run_in_stack(program)
+        try:
+            await run_in_stack(program)
+        except BaseException:
+            # Every output that depends on the failed one would print the same traceback again.
+            asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+            raise
 
     # Settings, configuration and the root resource of Pulumi are context variables.
     contextvars.Context().run(lambda: asyncio.run(main()))

@@ -10,20 +10,22 @@ from policies import rules, view
 from settings.policies import PolicySettings
 
 
-def evaluate(stack: str, declaration: Declaration, policies: PolicySettings) -> rules.PolicyReport:
+def evaluate(
+    stack: str, declaration: Declaration, policies: PolicySettings, today: date | None = None
+) -> rules.PolicyReport:
     """Broken rules, rules that will be broken soon, and exceptions of a stack."""
-    seen = view_of(stack, declaration)
+    seen = view_of(stack, declaration, today)
     return rules.evaluate(seen, level=policies.level, exceptions=policies.exceptions)
 
 
-def view_of(stack: str, declaration: Declaration) -> view.Stack:
-    """The declaration as the rules see it, today."""
+def view_of(stack: str, declaration: Declaration, today: date | None = None) -> view.Stack:
+    """The input of the rules."""
     return view.Stack(
         name=stack,
         # A program registers resources in parallel, in another order each time.
         resources=tuple(sorted(declaration.resources.values(), key=lambda r: r.urn)),
         default_tags=_default_tags(stack),
-        today=date.today(),
+        today=today or date.today(),
     )
 
 

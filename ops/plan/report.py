@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -169,13 +170,17 @@ class Report:
 
 
 def make(
-    stack: str, settings: Settings, declaration: Declaration, dags: Path | None = None
+    stack: str,
+    settings: Settings,
+    declaration: Declaration,
+    dags: Path | None = None,
+    today: date | None = None,
 ) -> Report:
     """`dags` is where the repository of the DAGs is at hand; a Git server in the cluster starts with one."""
     if dags is None and settings.git_server is not None:
         dags = Path(settings.git_server.seed)
     own_nodes = settings.cluster.kind == "eks"
-    judged = policy_report.evaluate(stack, declaration, settings.policies)
+    judged = policy_report.evaluate(stack, declaration, settings.policies, today)
     told = dag_queues.differences(dags, stack, settings.all_queues) if dags else ()
     return Report(
         stack=stack,

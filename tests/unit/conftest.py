@@ -1,10 +1,14 @@
 """One component, or a whole stack, on the mock engine of the offline plan."""
 
+import gc
 from datetime import date
 from functools import cache
 
 import pytest
+from pulumi.runtime import resource
+from pulumi.runtime.proto import source_pb2
 
+from components.support import named_secret
 from ops import stack_files
 from ops.plan import mock_engine, policy_report
 
@@ -16,6 +20,27 @@ def secret_data(declaration, name):
     found = declaration.all("kubernetes:core/v1:Secret")
     (secret,) = [s for s in found if s.inputs["metadata"]["name"] == name]
     return {key: kept.value for key, kept in secret.inputs["stringData"].items()}
+
+
+def pytest_collection_finish():
+    """The SDKs are a large part of the heap, and never garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _fast_programs():
+    """Without work that no test depends on: half of the CPU time of a program."""
+    digest = named_secret._digest
+    scrypt = cache(lambda name, items: digest(name, dict(items)))
+    with pytest.MonkeyPatch.context() as patch:
+        # One scrypt for each content, not for each run.
+        patch.setattr(
+            named_secret, "_digest", lambda name, c: scrypt(name, tuple(sorted(c.items())))
+        )
+        # The source position of each resource: a stack trace through all of pytest.
+        patch.setattr(resource, "_get_stack_trace", source_pb2.StackTrace)
+        yield
 
 
 @pytest.fixture(autouse=True)

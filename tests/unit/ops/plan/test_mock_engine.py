@@ -1,4 +1,5 @@
 import json
+import time
 
 import pulumi
 import pulumi_aws as aws
@@ -8,6 +9,7 @@ import pulumi_random as random
 import pytest
 from pulumi.runtime.config import is_config_secret
 
+from ops.plan import mock_engine
 from ops.plan.mock_engine import Secret
 
 VPC = "aws:ec2/vpc:Vpc"
@@ -185,6 +187,23 @@ def test_exports_are_recorded_and_the_last_run_has_only_its_own(deploy):
     exports = deploy(lambda: pulumi.export("new", {"deep": [1, generated()]})).exports
 
     assert exports == {"new": {"deep": [1, Secret("login-1")]}}
+
+
+def test_the_exports_of_the_stack_are_registered_once(deploy, monkeypatch):
+    """`pulumi.runtime.set_mocks` registers empty ones too: under load they can arrive last."""
+    registered = []
+    register = mock_engine._Monitor.RegisterResourceOutputs
+
+    def empty_ones_last(monitor, request):
+        registered.append(dict(request.outputs))
+        time.sleep(0 if request.outputs else 0.1)
+        return register(monitor, request)
+
+    monkeypatch.setattr(mock_engine._Monitor, "RegisterResourceOutputs", empty_ones_last)
+    exports = deploy(lambda: pulumi.export("url", "http://airflow")).exports
+
+    assert exports == {"url": "http://airflow"}
+    assert registered == [exports], "a second registration of the stack races with this one"
 
 
 def test_an_eks_cluster_hands_out_the_cluster_that_it_makes(deploy):
