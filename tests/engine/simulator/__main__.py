@@ -11,11 +11,11 @@ import threading
 from pathlib import Path
 
 from tests.engine.simulator import control, provider
-from tests.engine.simulator.behind.certificates import Authority
-from tests.engine.simulator.behind.kubectl import Kubectl
-from tests.engine.simulator.behind.kubernetes import Kubernetes
-from tests.engine.simulator.behind.pods import Pods
-from tests.engine.simulator.behind.postgres import Postgres
+from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.kubectl import Kubectl
+from tests.engine.simulator.backends.kubernetes import Kubernetes
+from tests.engine.simulator.backends.pods import Pods
+from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
 

@@ -13,9 +13,9 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import inventory, missing, stricter
+from tests.engine.simulator import inventory, moto_additions, moto_patches
 from tests.engine.simulator.hooks import Hooks
-from tests.engine.simulator.missing import ACCOUNT
+from tests.engine.simulator.moto_additions import ACCOUNT
 
 SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
 
@@ -43,8 +43,8 @@ class Cloud:
         bound, port = self.server.get_host_and_port()
         self.url = f"http://{bound}:{port}"
         self.client = cache(self._client)
-        missing.install(self._ended)
-        stricter.install(self._ended)
+        moto_additions.install(self._ended)
+        moto_patches.install(self._ended)
         Hooks(**hooks).install(self._ended)
 
     def _client(self, service: str) -> Any:

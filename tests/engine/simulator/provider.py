@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.engine.simulator import rules, schema
+from tests.engine.simulator import refusals, schema
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
 from tests.engine.simulator.resources import LOOKUPS, RESOURCES
@@ -110,7 +110,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             old = decode(request.olds).get(kind.autoname)
             raw[kind.autoname] = old or _named(request.urn, request.randomSeed)
         inputs = plain(raw)
-        refused = schema.mistakes(token, inputs) or rules.mistakes(token, inputs)
+        refused = schema.mistakes(token, inputs)
+        if not refused:
+            tagged = schema.takes(token, "tags")
+            tags = {"tags": {**self.default_tags, **(inputs.get("tags") or {})}} if tagged else {}
+            refused = refusals.refused(token, {**inputs, **tags})
         failures = [
             provider_pb2.CheckFailure(property=r.property, reason=r.reason) for r in refused
         ]

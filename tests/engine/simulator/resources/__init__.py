@@ -7,16 +7,16 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources import (
     clusters,
     databases,
-    firewalls,
     identity,
     network,
+    security_groups,
     storage,
 )
 from tests.engine.simulator.resources.kind import Resource
 
 RESOURCES: dict[str, Resource] = {
     **network.RESOURCES,
-    **firewalls.RESOURCES,
+    **security_groups.RESOURCES,
     **identity.RESOURCES,
     **storage.RESOURCES,
     **databases.RESOURCES,

@@ -159,44 +159,6 @@ ATTACHMENT = Resource(
 )
 
 
-def _create_profile(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    iam, name = cloud.client("iam"), inputs["name"]
-    names = {"name": "InstanceProfileName", "path": "Path"}
-    tags = pairs(inputs.get("tagsAll"))
-    made = iam.create_instance_profile(**chosen(inputs, names), Tags=tags)["InstanceProfile"]
-    if inputs.get("role"):
-        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=inputs["role"])
-    return name, {"arn": made["Arn"], "uniqueId": made["InstanceProfileId"], "path": made["Path"]}
-
-
-def _read_profile(cloud: Cloud, id_: str, state: Values) -> Values:
-    found = cloud.client("iam").get_instance_profile(InstanceProfileName=id_)["InstanceProfile"]
-    roles = [role["RoleName"] for role in found["Roles"]]
-    seen = {"role": roles[0] if roles else None}
-    return {
-        **asked(state, seen),
-        "name": id_,
-        "arn": found["Arn"],
-        **tags_seen(found.get("Tags", []), state),
-    }
-
-
-def _delete_profile(cloud: Cloud, id_: str, state: Values) -> None:
-    iam = cloud.client("iam")
-    found = iam.get_instance_profile(InstanceProfileName=id_)["InstanceProfile"]
-    for role in found["Roles"]:
-        iam.remove_role_from_instance_profile(InstanceProfileName=id_, RoleName=role["RoleName"])
-    iam.delete_instance_profile(InstanceProfileName=id_)
-
-
-INSTANCE_PROFILE = Resource(
-    create=_create_profile,
-    read=present(_read_profile),
-    delete=forgiving(_delete_profile),
-    replaces=frozenset({"name", "namePrefix", "path", "role"}),
-    autoname="name",
-)
-
 # --- keys
 
 
@@ -264,6 +226,5 @@ RESOURCES = {
     "aws:iam/role:Role": ROLE,
     "aws:iam/rolePolicy:RolePolicy": ROLE_POLICY,
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": ATTACHMENT,
-    "aws:iam/instanceProfile:InstanceProfile": INSTANCE_PROFILE,
     "aws:kms/key:Key": KEY,
 }

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.engine.simulator.behind.certificates import Authority
-from tests.engine.simulator.behind.pods import Pods
-from tests.engine.simulator.behind.postgres import Postgres
+from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.pods import Pods
+from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
 
 

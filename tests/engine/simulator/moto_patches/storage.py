@@ -9,7 +9,7 @@ from unittest.mock import patch
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeBucket, S3Backend
 
-from tests.engine.simulator.stricter.guard import Guard
+from tests.engine.simulator.moto_patches.guard import Guard
 
 _POLICY = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html"
 

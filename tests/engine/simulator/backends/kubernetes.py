@@ -8,8 +8,8 @@ import copy
 from pathlib import Path
 from typing import Any
 
-from tests.engine.simulator.behind.kubectl import Kubectl
-from tests.engine.simulator.behind.pods import Pods
+from tests.engine.simulator.backends.kubectl import Kubectl
+from tests.engine.simulator.backends.pods import Pods
 
 NAMESPACE = "simulated-aws"
 ADMIN = "eks-admin"

@@ -3,9 +3,9 @@
 import hashlib
 from typing import Any
 
-from tests.engine.simulator.behind.certificates import Authority
-from tests.engine.simulator.behind.kubectl import Kubectl
-from tests.engine.simulator.behind.kubernetes import NAMESPACE
+from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.kubectl import Kubectl
+from tests.engine.simulator.backends.kubernetes import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
 
 IMAGE = "postgres:16"

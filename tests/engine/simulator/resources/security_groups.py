@@ -203,64 +203,8 @@ def _rule(side: str) -> Resource:
     )
 
 
-def _old_rule(cloud: Cloud, inputs: Values) -> tuple[Any, Any, dict[str, Any]]:
-    ec2 = cloud.client("ec2")
-    side = inputs["type"]
-    given = {
-        **inputs,
-        "securityGroups": [s for s in [inputs.get("sourceSecurityGroupId")] if s],
-    }
-    return (
-        getattr(ec2, f"authorize_security_group_{side}"),
-        getattr(ec2, f"revoke_security_group_{side}"),
-        _permission(given, inputs["securityGroupId"]),
-    )
-
-
-def _create_old_rule(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    allow, _, permission = _old_rule(cloud, inputs)
-    made = allow(GroupId=inputs["securityGroupId"], IpPermissions=[permission])
-    id_ = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-    return id_.replace("sgr-", "sgrule-"), {"securityGroupRuleId": id_}
-
-
-def _delete_old_rule(cloud: Cloud, id_: str, state: Values) -> None:
-    _, revoke, permission = _old_rule(cloud, state)
-    revoke(GroupId=state["securityGroupId"], IpPermissions=[permission])
-
-
-def _read_old_rule(cloud: Cloud, id_: str, state: Values) -> Values | None:
-    found = cloud.client("ec2").describe_security_group_rules(
-        Filters=[{"Name": "security-group-rule-id", "Values": [state["securityGroupRuleId"]]}]
-    )["SecurityGroupRules"]
-    if not found:
-        return None
-    seen = {"fromPort": found[0].get("FromPort"), "toPort": found[0].get("ToPort")}
-    return asked(state, seen)
-
-
-OLD_RULE = Resource(
-    create=_create_old_rule,
-    read=present(_read_old_rule),
-    delete=forgiving(_delete_old_rule),
-    replaces=frozenset(
-        {
-            "type",
-            "fromPort",
-            "toPort",
-            "protocol",
-            "cidrBlocks",
-            "securityGroupId",
-            "sourceSecurityGroupId",
-            "self",
-        }
-    ),
-)
-
 RESOURCES = {
     "aws:ec2/securityGroup:SecurityGroup": GROUP,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": DEFAULT_GROUP,
-    "aws:ec2/securityGroupRule:SecurityGroupRule": OLD_RULE,
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule("ingress"),
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule("egress"),
 }
