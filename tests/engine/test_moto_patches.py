@@ -21,7 +21,7 @@ TRUST = json.dumps(
         ],
     }
 )
-NO_ROLE = "arn:aws:iam::123456789012:role/nobody"
+NO_ROLE = "arn:aws:iam::123456789012:role/missing"
 ZONES = ("eu-west-1a", "eu-west-1b")
 
 
@@ -79,12 +79,12 @@ class Account:
 
     def _subnet(self, number, zone):
         block = f"10.0.{number}.0/24"
-        made = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=block, AvailabilityZone=zone)
-        return made["Subnet"]["SubnetId"]
+        created = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=block, AvailabilityZone=zone)
+        return created["Subnet"]["SubnetId"]
 
     def _group(self, name):
-        made = self.ec2.create_security_group(VpcId=self.vpc, GroupName=name, Description=name)
-        return made["GroupId"]
+        created = self.ec2.create_security_group(VpcId=self.vpc, GroupName=name, Description=name)
+        return created["GroupId"]
 
     def instance(self, **changes):
         return {

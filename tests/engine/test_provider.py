@@ -89,7 +89,7 @@ def engine(served):
 @pytest.fixture
 def faults(served):
     yield served[2]
-    served[2].heal()
+    served[2].clear()
 
 
 @pytest.fixture

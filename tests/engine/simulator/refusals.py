@@ -1,7 +1,7 @@
 """Values of settings that AWS refuses, as rules on the inputs of a resource.
 
-A rule needs a resource type, a condition, AWS's error text and a link. It needs only the inputs of one
-resource; refusals that depend on other resources in the account are in `moto_patches`.
+A rule has a resource type, a condition, AWS's error text and a link. It depends on the inputs of
+one resource only; refusals that depend on other resources in the account are in `moto_patches`.
 Write REFUSALS.md: `python -m tests.engine.simulator.refusals`.
 """
 
@@ -37,10 +37,10 @@ _TAGS = f"{_DOCS}/tag-editor/latest/userguide/best-practices-and-strats.html"
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """AWS refuses a resource of `type` with `error` where `refuses` is true for `property`.
+    """AWS refuses a resource of `type` with `error` if `refuses` is true for `property`.
 
-    `setting` is the setting whose value ends up in `property`, a dotted path. `example` are inputs that
-    break the rule. `{value}` in `error` is the refused value; a secret is never printed.
+    `setting` determines the value of `property`, a dotted path. `example` are inputs that break
+    the rule. `{value}` in `error` is the refused value; omit it for secrets.
     """
 
     name: str

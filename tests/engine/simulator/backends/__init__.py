@@ -1,1 +1,1 @@
-"""What is real behind the simulated AWS: Kubernetes for EKS, PostgreSQL for RDS."""
+"""Real backends of the simulated AWS: a Kubernetes cluster for EKS, PostgreSQL for RDS."""

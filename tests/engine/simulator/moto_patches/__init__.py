@@ -1,4 +1,4 @@
-"""Refusals and behavior of AWS that moto lacks, at AWS's API: every client of the account meets them."""
+"""Refusals and behavior of AWS that moto lacks, at AWS's API: they apply to every client."""
 
 from contextlib import ExitStack
 
@@ -8,8 +8,8 @@ from tests.engine.simulator.moto_patches.guard import apply
 GUARDS = (*network.GUARDS, *databases.GUARDS, *clusters.GUARDS, *storage.GUARDS)
 
 
-def install(ended: ExitStack) -> None:
-    """Patch moto until `ended` closes."""
+def install(patches: ExitStack) -> None:
+    """Patch moto until `patches` closes."""
     for guard in GUARDS:
-        apply(guard, ended)
-    storage.read_condition(ended)
+        apply(guard, patches)
+    storage.read_condition(patches)

@@ -1,4 +1,4 @@
-"""EKS: what a cluster is made of must exist."""
+"""EKS: subnets, security groups, role and key of a cluster must exist."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""RDS: what a database stands on must exist and fit, and stays as long as it."""
+"""RDS: dependencies of an instance must exist and match; they cannot be deleted before it."""
 
 from typing import Any
 

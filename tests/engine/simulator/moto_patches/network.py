@@ -1,4 +1,4 @@
-"""EC2: what is in use stays, and what does not exist cannot be named."""
+"""EC2: references must exist, and resources in use cannot be deleted."""
 
 from typing import Any
 

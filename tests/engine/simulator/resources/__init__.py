@@ -1,4 +1,4 @@
-"""Pulumi's types on AWS's API: thin, so that AWS decides. A type that is not here is not simulated."""
+"""Pulumi's resource types as calls of AWS's API. A type that is missing here is not simulated."""
 
 from collections.abc import Callable
 from typing import Any
