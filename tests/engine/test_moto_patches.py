@@ -142,7 +142,7 @@ def subnet_group(*subnets):
     return lambda a: a.rds.create_db_subnet_group(
         DBSubnetGroupName="two",
         DBSubnetGroupDescription="two",
-        SubnetIds=[getattr(a, subnet, subnet) for subnet in subnets],
+        SubnetIds=list(subnets),
     )
 
 
