@@ -17,7 +17,7 @@ from ops import stack_files
 from ops.plan import policy_report
 from tests.bench.platform import clock, show
 from tests.engine import pack
-from tests.engine.account import GIT_INSIDE, Account, AwsStack
+from tests.engine.account import GIT_IN_CLUSTER, Account, AwsStack
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
         again: list[float] = []
         made: list[float] = []
         for number in range(arguments.rounds):
-            dev = AwsStack.copy("dev", folder / f"dev-{number}", account, charts, **GIT_INSIDE)
+            dev = AwsStack.copy("dev", folder / f"dev-{number}", account, charts, **GIT_IN_CLUSTER)
             ups.append(clock(lambda dev=dev: dev.pulumi("up", "--yes", "--skip-preview")))
             again += [
                 clock(lambda dev=dev: dev.pulumi("up", "--yes", "--skip-preview")) for _ in range(3)
@@ -63,7 +63,7 @@ def main() -> int:
     # What `--policy-pack policies` adds: the start of the pack, then its answer to all resources.
     starts: list[float] = []
     answers: list[float] = []
-    question = pack.question(declaration.resources.values())
+    question = pack.request(declaration.resources.values())
     for _ in range(10):
         began = time.monotonic()
         with pack.started("prod") as stub:

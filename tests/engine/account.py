@@ -1,4 +1,4 @@
-"""The simulator as a process of its own, and checkouts whose AWS stacks live in its account."""
+"""The simulator as a process, and checkouts that deploy AWS stacks into its account."""
 
 import json
 import os
@@ -18,26 +18,27 @@ from tests.engine.simulator.__main__ import CA, ENVIRONMENT
 from tests.harness.cluster import ROOT, SETTINGS, Checkout
 
 START_SECONDS = 120
-# The official provider against a server that is not AWS: https://docs.getmoto.org/en/latest/docs/server_mode.html
+# Settings of the official provider for a simulated endpoint:
+# https://docs.getmoto.org/en/latest/docs/server_mode.html
 OFFICIAL = {
     "aws:skipCredentialsValidation": True,
     "aws:skipMetadataApiCheck": True,
     "aws:s3UsePathStyle": True,
 }
-# Settings for a Git host inside the cluster: the one of the stack file is not for tests to ask.
-GIT_INSIDE: dict[str, Any] = {
+# A Git host inside the cluster: tests send no requests to the one of the stack file.
+GIT_IN_CLUSTER: dict[str, Any] = {
     "dags": {"repo": "git://git-server:9418/dags.git"},
     "git_server": {},
 }
 
 
 class NotStarted(RuntimeError):
-    """The simulator has ended before it was ready."""
+    """The simulator exited before it was ready."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A running simulator. `official`: Pulumi's own AWS provider talks to it, instead of the simulator's."""
+    """A running simulator. `official`: stacks use Pulumi's AWS provider, not the simulator's."""
 
     folder: Path
     environment: dict[str, str]
@@ -55,13 +56,13 @@ class Account:
             cwd=ROOT,
             stdout=subprocess.PIPE,
             text=True,
-            # Ctrl-C is for the commands first; the simulator goes last.
+            # Ctrl-C stops the commands; the simulator stops after them.
             start_new_session=True,
         ) as process:
             assert process.stdout is not None
             try:
                 if process.stdout.readline() != "ready\n":
-                    raise NotStarted("the simulated account did not start; it said why above")
+                    raise NotStarted("the simulated account did not start: see its error above")
                 environment = json.loads((folder / ENVIRONMENT).read_text())
                 if official:
                     del environment["PULUMI_DEBUG_PROVIDERS"]
@@ -73,37 +74,37 @@ class Account:
                 process.wait(timeout=START_SECONDS * 3)
 
     def client(self, service: str) -> Any:
-        """boto3, as somebody else in the same account."""
+        """boto3, as another user of the account."""
         return boto3.client(
             service,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             region_name=self.environment["AWS_REGION"],
-            aws_access_key_id="somebody",
-            aws_secret_access_key="else",
+            aws_access_key_id="another-user",
+            aws_secret_access_key="simulated",
         )
 
     def inventory(self) -> list[str]:
-        return self._ask("inventory")
+        return self._request("inventory")
 
     def fault(self, operation: str, token: str = "", **how: Any) -> None:
-        """Something goes wrong the next time: see `Fault`."""
-        self._ask("faults", {"operation": operation, "token": token, **how})
+        """Inject a fault: see `Fault`."""
+        self._request("faults", {"operation": operation, "token": token, **how})
 
     def waiting(self) -> bool:
-        """Whether an operation waits in a fault."""
-        return any(fault["waiting"] for fault in self._ask("faults")["faults"])
+        """Whether a fault holds an operation."""
+        return any(fault["waiting"] for fault in self._request("faults")["faults"])
 
     def idle(self) -> bool:
-        return not self._ask("faults")["busy"]
+        return not self._request("faults")["busy"]
 
     def go_down(self) -> None:
-        self._ask("down", {})
+        self._request("down", {})
 
-    def heal(self) -> None:
-        self._ask("faults/clear", {})
+    def clear_faults(self) -> None:
+        self._request("faults/clear", {})
 
-    def _ask(self, path: str, given: Any = None) -> Any:
-        data = None if given is None else json.dumps(given).encode()
+    def _request(self, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
         url = f"{self.environment['SIMULATED_AWS_URL']}/{path}"
         with urllib.request.urlopen(url, data=data, timeout=60) as answer:
             return json.load(answer)
@@ -111,7 +112,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class AwsStack:
-    """A committed stack file in a copy of the checkout, deployed into the simulated account."""
+    """A committed stack in a copy of the checkout, deployed into the simulated account."""
 
     name: str
     checkout: Checkout
@@ -122,7 +123,7 @@ class AwsStack:
     def copy(
         cls, name: str, folder: Path, account: Account, charts: Path, **sections: Any
     ) -> "AwsStack":
-        """The stack as it is committed, but for RDS's own authorities and where the charts are."""
+        """The committed stack, with the CA of the simulated RDS and local charts."""
         checkout = Checkout.copy(folder, charts)
         checkout.change(
             name,
@@ -143,7 +144,7 @@ class AwsStack:
         return stack
 
     def configure(self, values: dict[str, Any]) -> None:
-        """Configuration beside the settings, such as that of a provider."""
+        """Write configuration outside the settings, such as that of a provider."""
         file = self.checkout.file(self.name)
         content = yaml.safe_load(file.read_text())
         content["config"] |= values
@@ -157,30 +158,30 @@ class AwsStack:
 
     @property
     def backend(self) -> Path:
-        """Where Pulumi keeps the state, its history and its locks: each copy has its own."""
+        """Pulumi's backend: state, history and locks of this checkout."""
         return self.checkout.folder / ".backend"
 
     @property
     def log(self) -> Path:
-        """Everything that its commands have printed."""
+        """The output of all its commands."""
         return self.checkout.folder / "commands.log"
 
     def make(self, target: str) -> tuple[int, str]:
-        status, said = self.checkout.make(target, self.name, **self.environment)
-        self.record(said)
-        return status, said
+        status, output = self.checkout.make(target, self.name, **self.environment)
+        self.record(output)
+        return status, output
 
-    def record(self, said: str) -> None:
+    def record(self, output: str) -> None:
         with self.log.open("a") as log:
-            log.write(said)
+            log.write(output)
 
     def start(self, target: str) -> "subprocess.Popen[str]":
         return self.checkout.start(target, self.name, **self.environment)
 
     def up(self) -> str:
-        status, said = self.make("up")
-        assert status == 0, said
-        return said
+        status, output = self.make("up")
+        assert status == 0, output
+        return output
 
     def pulumi(self, *words: str, check: bool = True, stdin: str | None = None) -> str:
         done = subprocess.run(
@@ -200,6 +201,6 @@ class AwsStack:
         return json.loads(self.pulumi("stack", "export"))["deployment"]
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """Resources in the state by type and name."""
+        """Resources in the state, by type and name."""
         found = self.state().get("resources", [])
         return {f"{r['type']} {r['urn'].rpartition('::')[2]}": r for r in found}

@@ -1,4 +1,4 @@
-"""The policy pack as the Pulumi engine starts and asks it: its own process, environment and protocol."""
+"""The policy pack as the Pulumi engine runs it: a process with its own environment, over gRPC."""
 
 import json
 import os
@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def started(stack: str, **policies: Any) -> Generator[analyzer_pb2_grpc.AnalyzerStub]:
-    """The pack for a stack, whose section `policies` is changed by what is given."""
-    # Its environment, at first use.
+    """The pack for a stack, with changes to its section `policies`."""
+    # Creates the environment of the pack on first use.
     subprocess.run(["make", "--no-print-directory", "policy-pack"], cwd=ROOT, check=True)
     config = {key: text for key, text, _ in stack_files.read_stack(stack)}
     settings = json.loads(config["airflow-platform:settings"])
@@ -46,13 +46,13 @@ def started(stack: str, **policies: Any) -> Generator[analyzer_pb2_grpc.Analyzer
             process.kill()
 
 
-def question(resources: Iterable[mock_engine.Resource]) -> analyzer_pb2.AnalyzeStackRequest:
-    """The resources of a stack, as the engine asks about them."""
-    return analyzer_pb2.AnalyzeStackRequest(resources=map(_sent, resources))
+def request(resources: Iterable[mock_engine.Resource]) -> analyzer_pb2.AnalyzeStackRequest:
+    """A request to analyze the resources of a stack."""
+    return analyzer_pb2.AnalyzeStackRequest(resources=map(_resource, resources))
 
 
-def _sent(declared: mock_engine.Resource) -> analyzer_pb2.AnalyzerResource:
-    """A resource as the engine describes it to an analyzer."""
+def _resource(declared: mock_engine.Resource) -> analyzer_pb2.AnalyzerResource:
+    """A resource as the engine sends it to an analyzer."""
     return analyzer_pb2.AnalyzerResource(
         type=declared.type,
         urn=declared.urn,
@@ -66,7 +66,7 @@ def _sent(declared: mock_engine.Resource) -> analyzer_pb2.AnalyzerResource:
 
 
 def _plain(value: Any) -> Any:
-    """The engine shows policies what is behind a secret."""
+    """Unwrap secrets: the engine sends their values to analyzers."""
     if isinstance(value, mock_engine.Secret):
         return _plain(value.value)
     if isinstance(value, dict):

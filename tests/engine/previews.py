@@ -1,4 +1,4 @@
-"""python -m tests.engine.previews: write anew what a first `pulumi preview` of each AWS stack creates."""
+"""python -m tests.engine.previews: regenerate the summary of each AWS stack's first preview."""
 
 import argparse
 import collections
@@ -16,24 +16,24 @@ STACKS = ("dev", "staging", "prod")
 
 
 def preview(stack: AwsStack) -> dict[str, Any]:
-    """What `pulumi preview --json` says."""
+    """The output of `pulumi preview --json`."""
     return json.loads(stack.pulumi("preview", "--json"))
 
 
-def summary(said: dict[str, Any]) -> str:
-    """How many of each type, and how many of them protected: what a reviewer looks at first."""
-    states = [step["newState"] for step in said["steps"] if step["op"] == "create"]
+def summary(output: dict[str, Any]) -> str:
+    """The number of resources of each type, and how many of them are protected."""
+    states = [step["newState"] for step in output["steps"] if step["op"] == "create"]
     counts = collections.Counter(state["type"] for state in states)
     protected = collections.Counter(state["type"] for state in states if state.get("protect"))
     lines = [f"{sum(counts.values())} resources"]
     for kind, count in sorted(counts.items()):
-        kept = f", {protected[kind]} protected" if protected[kind] else ""
-        lines.append(f"{count:3} {kind}{kept}")
+        protect = f", {protected[kind]} protected" if protected[kind] else ""
+        lines.append(f"{count:3} {kind}{protect}")
     return "\n".join(lines) + "\n"
 
 
-def warnings(said: dict[str, Any]) -> Iterator[str]:
-    for diagnostic in said.get("diagnostics", []):
+def warnings(output: dict[str, Any]) -> Iterator[str]:
+    for diagnostic in output.get("diagnostics", []):
         if diagnostic.get("severity") in ("warning", "error"):
             yield diagnostic["message"]
 
@@ -52,7 +52,7 @@ def main() -> int:
         for name in STACKS:
             stack = AwsStack.copy(name, Path(folder, name), account, arguments.charts.resolve())
             (FOLDER / f"{name}.txt").write_text(summary(preview(stack)))
-            print(f"tests/engine/previews/{name}.txt is written")
+            print(f"wrote tests/engine/previews/{name}.txt")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""python -m tests.engine.simulate --stack dev --charts charts: an AWS stack on your own Kubernetes."""
+"""python -m tests.engine.simulate --stack dev --charts charts: an AWS stack on your Kubernetes."""
 
 import argparse
 import os
@@ -9,13 +9,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# UNUSED plan.engine
 from ops import stack_files
 from settings.policies import PolicySettings
-from tests.engine.account import GIT_INSIDE, Account, AwsStack, NotStarted
+from tests.engine.account import GIT_IN_CLUSTER, Account, AwsStack, NotStarted
 
-# A Git host inside the cluster is for development, and here it stands in for the real one.
-EXCUSED = {
-    "stateful-resources-protected": "a simulated account: its Git server has the files of the checkout"
+# In production the policies refuse a Git server inside the cluster; here it replaces the real one.
+EXCEPTIONS = {
+    "stateful-resources-protected": "a simulated account: its Git server only holds the files of the checkout"
 }
 
 
@@ -23,22 +24,26 @@ def main() -> int:
     names = [name for name in stack_files.stack_names() if _on_aws(name)]
     parser = argparse.ArgumentParser(
         prog="make simulate",
-        description="Deploy an AWS stack into a simulated account. EKS is the Kubernetes of a kubeconfig "
-        "context, RDS a PostgreSQL in it; no AWS account is needed or touched. Ctrl-C removes all of it.",
+        description="Deploy an AWS stack into a simulated AWS account. EKS is the Kubernetes of a kubeconfig "
+        "context, RDS a PostgreSQL pod in it; no AWS account is used. Ctrl-C deletes all resources.",
     )
-    parser.add_argument("--stack", required=True, choices=names, help="whose Pulumi.<stack>.yaml")
+    parser.add_argument(
+        "--stack", required=True, choices=names, help="name of a Pulumi.<stack>.yaml"
+    )
     parser.add_argument(
         "--charts", type=Path, required=True, help="directory of the chart archives"
     )
-    parser.add_argument("--context", default="kind-airflow", help="kubeconfig context behind EKS")
+    parser.add_argument(
+        "--context", default="kind-airflow", help="kubeconfig context that serves as EKS"
+    )
     arguments = parser.parse_args()
     if not list(arguments.charts.glob("airflow-*.tgz")):
         print(f"{arguments.charts} has no airflow-*.tgz: run `make charts`", file=sys.stderr)
         return 1
-    # SIGTERM ends it as Ctrl-C does.
+    # SIGTERM has the effect of Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
-        print(f"a simulated account on {arguments.context} ...", flush=True)
+        print(f"starting a simulated account on {arguments.context} ...", flush=True)
         with Account.open(Path(folder, "account"), arguments.context) as account:
             charts = arguments.charts.resolve()
             stack = AwsStack.copy(arguments.stack, Path(folder, arguments.stack), account, charts)
@@ -47,12 +52,15 @@ def main() -> int:
 
 
 def changes(settings: dict[str, Any]) -> dict[str, Any]:
-    """What a stack with these settings does otherwise in a simulated account."""
+    """Changes to the settings of a stack for a simulated account."""
     policies = settings.get("policies", {})
-    # An excuse from a rule that does not hold would break a rule of its own.
+    # An exception from a rule that is not active breaks a rule itself.
     if PolicySettings(**policies).level != "production":
-        return GIT_INSIDE
-    return {**GIT_INSIDE, "policies": {"exceptions": {**policies.get("exceptions", {}), **EXCUSED}}}
+        return GIT_IN_CLUSTER
+    return {
+        **GIT_IN_CLUSTER,
+        "policies": {"exceptions": {**policies.get("exceptions", {}), **EXCEPTIONS}},
+    }
 
 
 def _session(stack: AwsStack) -> int:
@@ -66,18 +74,18 @@ def _session(stack: AwsStack) -> int:
         *(f"  export {key}='{value}'" for key, value in stack.environment.items()),
         f"then `make preview STACK={stack.name}`, `pulumi stack`, `aws ec2 describe-vpcs`, ...",
         "",
-        "Ctrl-C removes all of it.",
+        "Ctrl-C deletes all resources.",
     ]
     print("\n".join(lines), flush=True)
     try:
         signal.pause()
     except KeyboardInterrupt:
-        print("removing the simulated account ...", flush=True)
+        print("deleting the simulated account ...", flush=True)
     return 0
 
 
 def _make(stack: AwsStack, target: str) -> int:
-    """Run a command of the checkout with its own output, as a person would see it."""
+    """Run a make target of the checkout on this terminal."""
     command = ["make", "--no-print-directory", target, f"STACK={stack.name}"]
     environment = {**os.environ, **stack.environment}
     return subprocess.run(

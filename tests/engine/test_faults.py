@@ -1,4 +1,4 @@
-"""Faults that a test asks for: they meet what was named, as often as it was said, and end when healed."""
+"""Fault injection: a fault matches its resource, applies N times, and ends when it is cleared."""
 
 import threading
 
@@ -14,13 +14,13 @@ LONG = 300
 
 @pytest.fixture
 def faults():
-    made = Faults()
-    yield made
-    made.heal()
+    injector = Faults()
+    yield injector
+    injector.clear()
 
 
 class Operation(threading.Thread):
-    """One operation of AWS in a thread of its own; `done` is set when AWS has done its part."""
+    """An operation of AWS in a thread; `done` is set when AWS has completed it."""
 
     def __init__(self, faults, begins=None):
         super().__init__(daemon=True)
@@ -37,14 +37,14 @@ class Operation(threading.Thread):
             self.begins.wait()
             self.done.set()
 
-    def has_ended(self):
+    def ended(self):
         self.join(timeout=10)
         return not self.is_alive()
 
 
-def meet(faults, operation="create", token=VPC, name="one"):
+def run(faults, operation="create", token=VPC, name="one"):
     with faults.around(operation, token, name, threading.Event()):
-        return "went through"
+        return "succeeded"
 
 
 def waits(faults):
@@ -56,25 +56,25 @@ def waits(faults):
     [{"operation": "delete"}, {"token": ROLE}, {"name": "two"}],
     ids=["operation", "type", "name"],
 )
-def test_a_fault_meets_what_it_names_and_nothing_else(faults, other):
+def test_a_fault_matches_only_its_resource(faults, other):
     faults.add(operation="create", token=VPC, name="one", error="Throttling")
 
-    assert meet(faults, **other) == "went through"
+    assert run(faults, **other) == "succeeded"
     with pytest.raises(ClientError, match="Throttling"):
-        meet(faults)
+        run(faults)
 
 
-def test_a_fault_happens_to_the_nth_and_as_often_as_it_was_said(faults):
+def test_a_fault_skips_and_repeats(faults):
     faults.add(operation="create", skip=1, times=2, error="Throttling")
 
-    assert meet(faults) == "went through"
+    assert run(faults) == "succeeded"
     for _ in range(2):
         with pytest.raises(ClientError):
-            meet(faults)
-    assert meet(faults) == "went through"
+            run(faults)
+    assert run(faults) == "succeeded"
 
 
-def test_a_failed_operation_is_not_done(faults):
+def test_a_failed_operation_does_not_run(faults):
     faults.add(operation="create", error="Throttling")
     operation = threading.Event()
 
@@ -85,36 +85,36 @@ def test_a_failed_operation_is_not_done(faults):
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_slow_operation_waits_before_or_after_aws_has_done_its_part(faults, late):
+def test_a_delay_is_before_or_after_the_operation(faults, late):
     faults.add(operation="create", seconds=LONG, late=late)
     operation = Operation(faults)
     wait_for("the operation to wait", lambda: waits(faults), seconds=10)
 
     assert operation.done.is_set() is late
     assert faults.report()["busy"] == 1
-    faults.heal()
-    assert operation.has_ended()
+    faults.clear()
+    assert operation.ended()
     assert operation.done.is_set()
     assert faults.report() == {"busy": 0, "faults": []}
 
 
-def test_healing_also_ends_a_fault_that_was_met_and_does_not_wait_yet(faults):
+def test_clearing_resumes_an_operation_before_its_delay(faults):
     faults.add(operation="create", seconds=LONG, late=True)
     works = threading.Event()
     operation = Operation(faults, begins=works)
     assert operation.inside.wait(10)
 
-    faults.heal()
+    faults.clear()
     works.set()
 
-    assert operation.has_ended(), "it would wait for a fault that nobody can end any more"
+    assert operation.ended(), "it waits for a fault that is already cleared"
 
 
-def test_a_cancelled_operation_waits_no_longer(faults):
+def test_a_cancelled_operation_stops_waiting(faults):
     faults.add(operation="create", seconds=LONG)
     operation = Operation(faults)
     wait_for("the operation to wait", lambda: waits(faults), seconds=10)
 
     operation.cancelled.set()
 
-    assert operation.has_ended()
+    assert operation.ended()

@@ -27,18 +27,18 @@ ENCRYPTION = (
             {"enableDnsSupport": "yes"},
             [("enableDnsSupport", "should be true or false, got 'yes'")],
         ),
-        (VPC, {"cidrBlock": 10}, [("cidrBlock", "should be a text, got 10")]),
+        (VPC, {"cidrBlock": 10}, [("cidrBlock", "should be a string, got 10")]),
         (VPC, {"tags": "a"}, [("tags", "should be a map, got 'a'")]),
-        (VPC, {"tags": {"a": 1}}, [("tags.a", "should be a text, got 1")]),
+        (VPC, {"tags": {"a": 1}}, [("tags.a", "should be a string, got 1")]),
         (
             INSTANCE,
             {"instanceClass": "c", "allocatedStorage": True},
-            [("allocatedStorage", "should be a whole number, got True")],
+            [("allocatedStorage", "should be an integer, got True")],
         ),
         (
             INSTANCE,
             {"instanceClass": "c", "allocatedStorage": 1.5},
-            [("allocatedStorage", "should be a whole number, got 1.5")],
+            [("allocatedStorage", "should be an integer, got 1.5")],
         ),
         (
             INSTANCE,
@@ -60,25 +60,25 @@ ENCRYPTION = (
         (ENCRYPTION, {"bucket": "b"}, [("rules", "is required")]),
     ],
 )
-def test_inputs_are_held_against_the_types_of_the_sdk(token, inputs, refused):
-    assert schema.mistakes(token, inputs) == [Refusal(*one) for one in refused]
+def test_inputs_are_checked_by_the_sdks_types(token, inputs, refused):
+    assert schema.refused(token, inputs) == [Refusal(*one) for one in refused]
 
 
-def test_what_is_not_known_yet_fits_everywhere():
-    assert schema.mistakes(VPC, {"cidrBlock": UNKNOWN, "tags": {"a": UNKNOWN}}) == []
+def test_an_unknown_value_matches_every_type():
+    assert schema.refused(VPC, {"cidrBlock": UNKNOWN, "tags": {"a": UNKNOWN}}) == []
 
 
-def test_what_the_engine_adds_for_itself_is_no_input():
-    assert schema.mistakes(VPC, {"__defaults": []}) == []
+def test_internal_keys_of_the_engine_are_ignored():
+    assert schema.refused(VPC, {"__defaults": []}) == []
 
 
 @pytest.mark.parametrize("token", ["aws:ec2/vpcs:Vpcs", "aws:nowhere/a:A"])
-def test_a_type_that_the_sdk_has_not_is_an_error(token):
-    with pytest.raises(LookupError, match="the SDK has no"):
-        schema.mistakes(token, {})
+def test_a_type_missing_in_the_sdk_is_an_error(token):
+    with pytest.raises(LookupError, match="pulumi_aws has no type"):
+        schema.refused(token, {})
 
 
-def test_outputs_are_more_than_inputs():
+def test_outputs_include_inputs_and_computed_properties():
     assert {"arn", "cidrBlock", "defaultSecurityGroupId"} <= schema.outputs(VPC)
     assert schema.takes(VPC, "tags")
     assert not schema.takes("aws:ec2/route:Route", "tags")

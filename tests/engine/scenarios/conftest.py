@@ -1,4 +1,4 @@
-"""One simulated account for all scenarios, and the stacks in it."""
+"""One simulated account for all scenarios, and its stacks."""
 
 import shutil
 import subprocess
@@ -27,19 +27,19 @@ def account(tmp_path_factory, request):
 
 @pytest.fixture(scope="session")
 def cluster(account):
-    """The Kubernetes behind EKS, as its administrator sees it."""
+    """The Kubernetes cluster that serves as EKS, with administrator access."""
     return Cluster(context=CONTEXT)
 
 
 @pytest.fixture(autouse=True)
-def _no_faults_are_left(account):
+def _clear_faults(account):
     yield
-    account.heal()
+    account.clear_faults()
 
 
 @pytest.fixture(scope="session")
 def small_charts(tmp_path_factory):
-    """Charts with the names and versions of the real ones that only answer."""
+    """Minimal charts with the names and versions of the real ones."""
     folder = tmp_path_factory.mktemp("charts")
     for chart in CHARTS.iterdir():
         subprocess.run(["helm", "package", chart, "-d", folder], check=True, capture_output=True)
@@ -48,7 +48,7 @@ def small_charts(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def deploy(account, tmp_path_factory):
-    """A committed stack in a checkout and with a state of its own."""
+    """Create a committed stack with its own checkout and state."""
 
     def copy(name, charts, **sections):
         return AwsStack.copy(name, tmp_path_factory.mktemp(name), account, charts, **sections)

@@ -1,1 +1,4 @@
-"""AWS at the provider protocol: moto behind it, a real Kubernetes as EKS, a real PostgreSQL as RDS."""
+"""A simulated AWS account: a Pulumi provider over moto.
+
+EKS is a real Kubernetes cluster, RDS a real PostgreSQL.
+"""

@@ -11,11 +11,11 @@ import threading
 from pathlib import Path
 
 from tests.engine.simulator import control, provider
-from tests.engine.simulator.behind.certificates import Authority
-from tests.engine.simulator.behind.kubectl import Kubectl
-from tests.engine.simulator.behind.kubernetes import Kubernetes
-from tests.engine.simulator.behind.pods import Pods
-from tests.engine.simulator.behind.postgres import Postgres
+from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.kubectl import Kubectl
+from tests.engine.simulator.backends.kubernetes import Kubernetes
+from tests.engine.simulator.backends.pods import Pods
+from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
 
@@ -25,13 +25,13 @@ BIN = Path(__file__).with_name("bin")
 
 
 class Simulator:
-    """An AWS account whose EKS is the cluster of a kubeconfig context. Its state lives as long as it does."""
+    """An AWS account in memory; its EKS is the cluster of a kubeconfig context."""
 
     def __init__(self, folder: Path, context: str) -> None:
         self.folder = folder
         kubectl = Kubectl(context=context)
         authority = Authority()
-        host = _address_that_nodes_reach(kubectl)
+        host = _reachable_address(kubectl)
         self.faults = Faults()
         self.cloud = Cloud(
             host=host,
@@ -45,7 +45,7 @@ class Simulator:
         self.postgres = Postgres(self.cloud, kubectl, authority, names)
         self.pods = Pods(self.cloud, kubectl, authority, host, names)
         self.kubernetes = Kubernetes(kubectl, self.pods)
-        # What a simulator left that was killed.
+        # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
         self.control = control.serve(
@@ -54,14 +54,14 @@ class Simulator:
                 ("GET", "/inventory"): lambda _: self.cloud.inventory(),
                 ("GET", "/faults"): lambda _: self.faults.report(),
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
-                ("POST", "/faults/clear"): lambda _: self._heal(),
+                ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
             }
         )
         (folder / CA).write_text(authority.pem)
 
     def environment(self) -> dict[str, str]:
-        """What commands need so that they meet this account and no other."""
+        """Environment variables that point commands at this account only."""
         passphrase = self.folder / "passphrase"
         if not passphrase.exists():
             passphrase.touch(mode=0o600)
@@ -78,7 +78,7 @@ class Simulator:
             "AWS_SECRET_ACCESS_KEY": "simulated",
             "AWS_REGION": self.cloud.region,
             "AWS_DEFAULT_REGION": self.cloud.region,
-            # Neither profiles nor credentials of whoever runs this.
+            # Ignore the profiles and credentials of the user.
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -86,11 +86,11 @@ class Simulator:
 
     def _go_down(self) -> None:
         self.cloud.down = True
-        self.faults.heal()
+        self.faults.clear()
 
-    def _heal(self) -> None:
+    def _recover(self) -> None:
         self.cloud.down = False
-        self.faults.heal()
+        self.faults.clear()
 
     def stop(self) -> None:
         self.server.stop(grace=1)
@@ -105,38 +105,43 @@ class Simulator:
         self.postgres.change(identifier, instance["MasterUsername"], password)
 
 
-def _address_that_nodes_reach(kubectl: Kubectl) -> str:
-    """Where pods and the API server reach this machine: its address on the way to the first node."""
+def _reachable_address(kubectl: Kubectl) -> str:
+    """The address of this machine on the route to the first node."""
     (node, *_) = kubectl.get("nodes")["items"]
     (address,) = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        # UDP: nothing is sent, the kernel only chooses the way.
-        way.connect((address, 9))
-        return way.getsockname()[0]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        # UDP: the kernel only selects the route and sends nothing.
+        route.connect((address, 9))
+        return route.getsockname()[0]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.engine.simulator",
-        description="Simulate an AWS account for Pulumi, until SIGTERM. DIR/environment.json: how to use it.",
+        description="Simulate an AWS account for Pulumi until SIGTERM. Its environment variables are in "
+        "DIR/environment.json.",
     )
-    parser.add_argument("--folder", type=Path, required=True, help="where state and settings go")
-    parser.add_argument("--context", default="kind-airflow", help="kubeconfig context behind EKS")
+    parser.add_argument(
+        "--folder", type=Path, required=True, help="directory for state and settings"
+    )
+    parser.add_argument(
+        "--context", default="kind-airflow", help="kubeconfig context that serves as EKS"
+    )
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    ended = threading.Event()
+    stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda *_: stopped.set())
     try:
         simulator = Simulator(arguments.folder.resolve(), arguments.context)
-    except RuntimeError as problem:
-        said = str(problem).splitlines()[-1]
-        print(f"context {arguments.context!r}: {said}", file=sys.stderr)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1]
+        print(f"context {arguments.context!r}: {reason}", file=sys.stderr)
         return 1
     try:
         (arguments.folder / ENVIRONMENT).write_text(json.dumps(simulator.environment(), indent=2))
         print("ready", flush=True)
-        ended.wait()
+        stopped.wait()
     finally:
         simulator.stop()
     return 0

@@ -1,4 +1,4 @@
-"""The account: moto in this process and over HTTP, with the rules of `stricter` and the APIs of `missing`."""
+"""The account: moto in this process, served over HTTP, with `moto_patches` and `moto_additions`."""
 
 import logging
 import os
@@ -13,39 +13,39 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import inventory, missing, stricter
+from tests.engine.simulator import inventory, moto_additions, moto_patches
 from tests.engine.simulator.hooks import Hooks
-from tests.engine.simulator.missing import ACCOUNT
+from tests.engine.simulator.moto_additions import ACCOUNT
 
 SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
 
 
 class Cloud:
-    """An empty AWS account in one Region. One at a time in a process: moto's state is the process's."""
+    """An empty AWS account in one Region. One per process: moto's state is global."""
 
     account = ACCOUNT
 
     def __init__(self, host: str = "127.0.0.1", region: str = "eu-west-1", **hooks: Any) -> None:
         self.region = region
-        self._ended = ExitStack()
-        # Each request would be a line.
+        self._patches = ExitStack()
+        # Werkzeug logs every request.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        # AWS's own policies: a role may have them only if they exist.
+        # AWS managed policies: a role can attach only existing ones.
         managed = patch.dict(os.environ, MOTO_IAM_LOAD_MANAGED_POLICIES="true")
-        self._ended.enter_context(managed)
-        _forget_everything()
+        self._patches.enter_context(managed)
+        _reset_moto()
         self.server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
         self.server.start()
-        # While it is set, every request is answered with 503.
+        # While set, every request fails with 503.
         self.down = False
         serving: Any = self.server._server
         serving.app = self._gate(serving.app)
         bound, port = self.server.get_host_and_port()
         self.url = f"http://{bound}:{port}"
         self.client = cache(self._client)
-        missing.install(self._ended)
-        stricter.install(self._ended)
-        Hooks(**hooks).install(self._ended)
+        moto_additions.install(self._patches)
+        moto_patches.install(self._patches)
+        Hooks(**hooks).install(self._patches)
 
     def _client(self, service: str) -> Any:
         return boto3.client(
@@ -53,7 +53,7 @@ class Cloud:
             endpoint_url=self.url,
             region_name=self.region,
             aws_access_key_id="simulated",
-            aws_secret_access_key="simulated",  # moto takes any
+            aws_secret_access_key="simulated",  # moto accepts any
             config=Config(
                 retries={"max_attempts": 0},
                 read_timeout=600,
@@ -72,11 +72,11 @@ class Cloud:
         return gated
 
     def inventory(self) -> list[str]:
-        """Every resource in the account that AWS itself did not put there, a line each."""
+        """Every resource in the account except those that AWS creates by default, one per line."""
         return sorted(inventory.of(self.client))
 
     def stop(self) -> None:
-        self._ended.close()
+        self._patches.close()
         self.server.stop()
 
     def __enter__(self) -> Self:
@@ -86,7 +86,7 @@ class Cloud:
         self.stop()
 
 
-def _forget_everything() -> None:
+def _reset_moto() -> None:
     for service in SERVICES:
         backend: BackendDict[Any] = get_backend(service)
         backend.reset()

@@ -1,4 +1,4 @@
-"""How a test, `aws` and a person talk to the running simulator: JSON over HTTP, on loopback only."""
+"""The control API of the simulator for tests, `aws` and users: JSON over HTTP on loopback."""
 
 import json
 import threading
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# Answers by method and path; each takes the body of the request.
+# Handlers by method and path; each takes the body of the request.
 Routes = dict[tuple[str, str], Callable[[Any], Any]]
 
 
 def serve(routes: Routes) -> ThreadingHTTPServer:
-    """Serve until its `shutdown`."""
+    """Serve until `shutdown` is called."""
     handler = type("Handler", (_Handler,), {"routes": routes})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -30,8 +30,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, given: Any) -> None:
         route = self.routes.get((self.command, self.path))
-        status, said = (200, route(given)) if route else (404, {"unknown": self.path})
-        body = json.dumps(said, default=str).encode()
+        status, answer = (200, route(given)) if route else (404, {"unknown": self.path})
+        body = json.dumps(answer, default=str).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -39,4 +39,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: these are asked many times a second."""
+        """No log: tests poll several times a second."""

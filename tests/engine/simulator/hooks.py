@@ -1,4 +1,4 @@
-"""Where something real is put behind the account: at AWS's API, so every client meets it."""
+"""Hooks that connect the account to real backends, at AWS's API: they apply to every client."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ class Hooks:
     on_instance_changed: Callable[[str, str], None] | None = None
     on_instance_deleted: Callable[[str], None] | None = None
 
-    def install(self, ended: ExitStack) -> None:
+    def install(self, patches: ExitStack) -> None:
         create_cluster, delete_cluster = EKSBackend.create_cluster, EKSBackend.delete_cluster
         create_instance, modify_instance = (
             RDSBackend.create_db_instance,
@@ -52,7 +52,7 @@ class Hooks:
             given = dict(db_kwargs)
             instance = create_instance(backend, db_kwargs)
             if self.on_instance:
-                # A real one has no address while it is being created.
+                # A real instance has no address during its creation.
                 instance.real_address = self.on_instance(
                     instance.db_instance_identifier,
                     given["master_username"],
@@ -85,8 +85,8 @@ class Hooks:
             (RDSBackend, "modify_db_instance", instance_changed),
             (RDSBackend, "delete_db_instance", instance_deleted),
         ):
-            ended.enter_context(patch.object(backend, name, replacement))
-        ended.enter_context(patch.object(DBInstance, "address", property(_address)))
+            patches.enter_context(patch.object(backend, name, replacement))
+        patches.enter_context(patch.object(DBInstance, "address", property(_address)))
 
 
 def _address(instance: DBInstance) -> str:

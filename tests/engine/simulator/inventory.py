@@ -1,4 +1,4 @@
-"""What stands in the account."""
+"""The resources in the account."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,7 +7,7 @@ Client = Callable[[str], Any]
 
 
 def of(client: Client) -> Iterator[str]:
-    """A line for each resource that AWS itself did not put there."""
+    """One line per resource, without those that AWS creates by default."""
     for service in (_network, _identity, _storage, _databases, _clusters):
         yield from service(client)
 
@@ -23,7 +23,7 @@ def _network(client: Client) -> Iterator[str]:
         if subnet["VpcId"] not in given:
             yield f"ec2 subnet {subnet['SubnetId']}"
     for group in ec2.describe_security_groups()["SecurityGroups"]:
-        # Each VPC has one named `default`, which goes with it.
+        # AWS creates and deletes the group `default` with its VPC.
         if group["VpcId"] not in given and group["GroupName"] != "default":
             yield f"ec2 security group {group['GroupId']}"
     for table in ec2.describe_route_tables()["RouteTables"]:

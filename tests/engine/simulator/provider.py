@@ -1,6 +1,7 @@
-"""The `aws` provider, as Pulumi's engine sees it: https://github.com/pulumi/pulumi/blob/master/proto/pulumi/provider.proto
+"""The `aws` provider, at Pulumi's provider protocol.
 
-What AWS itself decides is asked of the cloud; what the provider decides (names, tags, differences) is here.
+https://github.com/pulumi/pulumi/blob/master/proto/pulumi/provider.proto
+This module implements the logic of the provider (names, tags, diffs); `cloud` implements AWS.
 """
 
 import json
@@ -16,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.engine.simulator import rules, schema
+from tests.engine.simulator import refusals, schema
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
 from tests.engine.simulator.resources import LOOKUPS, RESOURCES
@@ -31,10 +32,11 @@ from tests.engine.simulator.values import (
     secret,
 )
 
-# Of the suffix that Pulumi adds to a name: https://www.pulumi.com/docs/iac/concepts/resources/names/
+# Length of the random suffix of auto-names:
+# https://www.pulumi.com/docs/iac/concepts/resources/names/
 SUFFIX_HEX_DIGITS = 7
 
-# By type: fields that AWS fills inside an object of the program.
+# Fields that AWS computes inside an input object, by type.
 COMPUTED_INSIDE = {
     "aws:eks/cluster:Cluster": {"vpcConfig": {"clusterSecurityGroupId", "vpcId"}},
 }
@@ -42,7 +44,7 @@ COMPUTED_INSIDE = {
 Diff = provider_pb2.PropertyDiff
 
 
-class Refused(Exception):
+class StepError(Exception):
     """The engine prints it as the reason of a failed step."""
 
 
@@ -80,7 +82,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Configure(self, request: Any, context: Any) -> Any:
         tags = plain(decode(request.args)).get("defaultTags") or {}
-        # Configuration of a provider travels as JSON inside the properties.
+        # The engine sends provider configuration as JSON strings.
         tags = json.loads(tags) if isinstance(tags, str) else tags
         self.default_tags = tags.get("tags") or {}
         self.cancelled.clear()
@@ -108,9 +110,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         raw = decode(request.news)
         if kind.autoname and kind.autoname not in raw:
             old = decode(request.olds).get(kind.autoname)
-            raw[kind.autoname] = old or _named(request.urn, request.randomSeed)
+            raw[kind.autoname] = old or _auto_name(request.urn, request.randomSeed)
         inputs = plain(raw)
-        refused = schema.mistakes(token, inputs) or rules.mistakes(token, inputs)
+        refused = schema.refused(token, inputs)
+        if not refused:
+            tagged = schema.takes(token, "tags")
+            tags = {"tags": {**self.default_tags, **(inputs.get("tags") or {})}} if tagged else {}
+            refused = refusals.refused(token, {**inputs, **tags})
         failures = [
             provider_pb2.CheckFailure(property=r.property, reason=r.reason) for r in refused
         ]
@@ -190,7 +196,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.UpdateResponse(properties=encode({**old, **raw, **inside}))
         with self._step("update", request, context):
             if kind.update is None:
-                raise Refused("no property of it can be changed in place")
+                raise StepError("the type has no property that changes in place")
             computed = kind.update(self.cloud, request.id, plain(old), plain(raw))
         gone = decode(request.old_inputs).keys() - raw.keys()
         kept = {key: value for key, value in old.items() if key not in gone}
@@ -207,7 +213,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @contextmanager
     def _step(self, operation: str, request: Any, context: Any) -> Iterator[None]:
-        """One call to AWS, with the faults that were asked for."""
+        """One operation on a resource, with injected faults."""
         token, name = _token(request.urn), _name(request.urn)
         with (
             _reasons(context, f"{operation} {token} {name!r}"),
@@ -217,7 +223,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _kind(self, token: str, context: Any) -> Resource:
         if token not in RESOURCES:
-            # Never a silent yes: what is not simulated is not proven.
+            # A test must not pass on a resource that is not simulated.
             context.abort(
                 grpc.StatusCode.UNIMPLEMENTED, f"{token} is not simulated: add it to RESOURCES"
             )
@@ -231,14 +237,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
 @contextmanager
 def _reasons(context: Any, doing: str) -> Iterator[None]:
-    """Turn AWS's refusal into the message of a failed step."""
+    """Turn an AWS error into the message of a failed step."""
     try:
         yield
     except ClientError as error:
-        told = error.response.get("Error", {})
-        told = f"api error {told.get('Code')}: {told.get('Message')}"
-        reason = f"operation error {error.operation_name}, {told}"
-    except (BotoCoreError, Refused) as error:
+        details = error.response.get("Error", {})
+        details = f"api error {details.get('Code')}: {details.get('Message')}"
+        reason = f"operation error {error.operation_name}, {details}"
+    except (BotoCoreError, StepError) as error:
         reason = str(error)
     else:
         return
@@ -246,7 +252,7 @@ def _reasons(context: Any, doing: str) -> Iterator[None]:
 
 
 def _outputs(kind: Resource, raw: dict[str, Any], computed: dict[str, Any]) -> dict[str, Any]:
-    """What goes into the state: secrets that came in stay secret."""
+    """The outputs for the state: secret inputs stay secret."""
     state = dict(raw)
     for key, value in computed.items():
         if key in raw and _same(plain(raw[key]), value):
@@ -282,12 +288,12 @@ def _name(urn: str) -> str:
     return urn.rpartition("::")[2]
 
 
-def _named(urn: str, seed: bytes) -> str:
+def _auto_name(urn: str, seed: bytes) -> str:
     return f"{_name(urn)}-{seed.hex()[:SUFFIX_HEX_DIGITS]}"
 
 
 def start(provider: Provider, port: int = 0) -> tuple[grpc.Server, int]:
-    """Serve on loopback; returns the server and its port."""
+    """Serve on loopback: the server and its port."""
     server = grpc.server(futures.ThreadPoolExecutor(32))
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")

@@ -1,4 +1,4 @@
-"""What the types of the SDK `pulumi_aws` say of a resource: its inputs, its outputs, its mistakes."""
+"""Inputs and outputs of a resource type in the SDK `pulumi_aws`, and a check of inputs."""
 
 import enum
 import functools
@@ -31,8 +31,8 @@ class Field:
     required: bool
 
 
-def mistakes(token: str, inputs: dict[str, Any]) -> list[Refusal]:
-    """What does not fit the types. Raises LookupError for a type that the SDK has not."""
+def refused(token: str, inputs: dict[str, Any]) -> list[Refusal]:
+    """Inputs that do not match the types. Raises LookupError for a type that the SDK lacks."""
     return list(_object(inputs, _arguments(token), ""))
 
 
@@ -42,7 +42,7 @@ def takes(token: str, name: str) -> bool:
 
 @functools.cache
 def outputs(token: str) -> frozenset[str]:
-    """Names of all outputs, those of the inputs among them."""
+    """Names of all outputs; they include the inputs."""
     return frozenset(_types.resource_types(_resource(token)))
 
 
@@ -53,21 +53,21 @@ def _resource(token: str) -> type:
         found = importlib.import_module(f"pulumi_{package}.{module.partition('/')[0]}")
         return getattr(found, name)
     except (ImportError, AttributeError):
-        raise LookupError(f"the SDK has no {token}") from None
+        raise LookupError(f"pulumi_aws has no type {token}") from None
 
 
 @functools.cache
 def _arguments(token: str) -> type:
-    made = _resource(token)
-    module = importlib.import_module(made.__module__)
-    # Where a nested type took the first name, a resource's arguments have the second.
-    nested = getattr(module, f"{made.__name__}InitArgs", None)
-    return nested or getattr(module, f"{made.__name__}Args")
+    resource = _resource(token)
+    module = importlib.import_module(resource.__module__)
+    # The SDK names the arguments InitArgs where a nested type has the name Args.
+    nested = getattr(module, f"{resource.__name__}InitArgs", None)
+    return nested or getattr(module, f"{resource.__name__}Args")
 
 
 @functools.cache
 def _fields(kind: type) -> dict[str, Field]:
-    """Inputs by Pulumi's names."""
+    """The inputs of an arguments class by their Pulumi names."""
     types = _types.input_type_types(kind)
     names = _types.input_type_py_to_pulumi_names(kind)
     parameters = inspect.signature(kind.__init__).parameters
@@ -93,15 +93,15 @@ def _object(value: dict[str, Any], kind: type, path: str) -> abc.Iterator[Refusa
             yield Refusal(here, f"no such property{hint}")
         else:
             refused = _value(inner, fields[name].type, here)
-            yield from map(_discreet, refused) if "password" in name.lower() else refused
+            yield from map(_redacted, refused) if "password" in name.lower() else refused
     for name, field in fields.items():
         if field.required and value.get(name) is None:
             here = f"{path}.{name}" if path else name
             yield Refusal(here, "is required")
 
 
-def _discreet(refusal: Refusal) -> Refusal:
-    """Without the value, which Pulumi would print."""
+def _redacted(refusal: Refusal) -> Refusal:
+    """Without the value, because Pulumi prints the reason."""
     return Refusal(refusal.property, refusal.reason.partition(", got ")[0])
 
 
@@ -119,7 +119,7 @@ def _value(value: Any, kind: Any, path: str) -> abc.Iterator[Refusal]:
 
 
 def _alternatives(kind: Any) -> list[Any]:
-    """`Input[str] | None` is text; awaitables and outputs are resolved by now."""
+    """The members of a union such as `Input[str] | None`, without outputs and awaitables."""
     origin = typing.get_origin(kind)
     if origin in (typing.Union, UnionType):
         return [a for part in typing.get_args(kind) for a in _alternatives(part)]
@@ -156,7 +156,7 @@ def _one(value: Any, kind: Any, path: str) -> abc.Iterator[Refusal]:
         yield Refusal(path, f"should be {_NAMES[kind]}, got {value!r}")
 
 
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+_NAMES = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
 _PLAIN: dict[type, abc.Callable[[Any], bool]] = {
     bool: lambda value: isinstance(value, bool),
     int: lambda value: isinstance(value, int) and not isinstance(value, bool),

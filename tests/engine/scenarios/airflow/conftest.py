@@ -1,4 +1,4 @@
-"""The stack dev with the real charts: Airflow on the "EKS", its database on the "RDS"."""
+"""The stack dev with the real charts: Airflow on the simulated EKS, with the simulated RDS."""
 
 import threading
 import time
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.account import GIT_INSIDE
+from tests.engine.account import GIT_IN_CLUSTER
 from tests.harness.cluster import Api
 
 PROCESSES = Path("/proc")
 CONFIGURED = "a-configured-password-of-admin"
-# What the stack has from the start and a test takes away.
+# A chart value of the first deployment that a test removes.
 INSTANCE_NAME = "Set by the stack file"
 
 
 class CommandLines:
-    """Every command line on this machine while it watches: what `ps` would show to others."""
+    """Records the command lines of all processes on this machine, as `ps` shows them."""
 
     def __init__(self):
         self.seen = set()
@@ -30,7 +30,7 @@ class CommandLines:
                 try:
                     self.seen.add(process.read_text(errors="replace"))
                 except OSError:
-                    continue  # it has ended
+                    continue  # the process has exited
             time.sleep(0.05)
 
     def stop(self):
@@ -47,20 +47,19 @@ def command_lines():
 
 @pytest.fixture(scope="package")
 def dev(deploy, charts, account, command_lines):
-    """The stack dev, installed by `make up` as a person would."""
+    """The stack dev, deployed by `make up`."""
     option = {"config": {"api": {"instance_name": INSTANCE_NAME}}}
-    stack = deploy("dev", charts, airflow=option, **GIT_INSIDE)
+    stack = deploy("dev", charts, airflow=option, **GIT_IN_CLUSTER)
     stack.pulumi("config", "set", "--secret", "admin_password", stdin=CONFIGURED)
     try:
         stack.up()
         yield stack
     finally:
-        account.heal()
-        left = stack.make("down")
-    status, said = left
-    assert status == 0, said
-    assert "Nothing is left." in said
-    assert account.inventory() == [], "`make down` leaves nothing in the account"
+        account.clear_faults()
+        status, output = stack.make("down")
+    assert status == 0, output
+    assert "Nothing is left." in output
+    assert account.inventory() == [], "`make down` left resources in the account"
 
 
 @pytest.fixture

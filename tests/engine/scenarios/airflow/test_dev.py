@@ -1,4 +1,4 @@
-"""`make up STACK=dev` gives a working Airflow on AWS, and changes to it change what they say."""
+"""`make up STACK=dev` deploys a working Airflow on AWS; a change updates only its own resources."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ def pushed():
 pushed()
 """
 
-# Airflow's own connection, but for whom it trusts. It prints no more than that: the URL has a password.
+# Airflow's connection with another root certificate. Error text could contain the password.
 UNKNOWN_AUTHORITY = """
 import os, psycopg2
 url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
@@ -36,9 +36,9 @@ except psycopg2.OperationalError as error:
 """
 
 
-def changes(said):
-    """What Pulumi counts at the end: `~ 1 updated`."""
-    return set(re.findall(r"^ +[~+-]+ ?(\d+ \w+)", said.partition("Resources:")[2], re.MULTILINE))
+def changes(output):
+    """The resource counts of Pulumi's summary, such as `1 updated`."""
+    return set(re.findall(r"^ +[~+-]+ ?(\d+ \w+)", output.partition("Resources:")[2], re.MULTILINE))
 
 
 def _push(cluster, folder, name, text):
@@ -65,7 +65,7 @@ def _objects(account):
 
 @pytest.fixture(scope="module")
 def pushed(dev, cluster, tmp_path_factory):
-    """A DAG that came by `git push`, and sleeps as long as a run wants."""
+    """A DAG, pushed to the Git server, whose task sleeps for the seconds of the run."""
     _push(cluster, tmp_path_factory.mktemp("author"), "pushed", DAG)
     with Api.open(cluster) as api:
         wait_for("the pushed DAG", lambda: api.found("dags/pushed"))
@@ -78,17 +78,17 @@ def test_a_pushed_dag_runs_and_its_log_is_in_the_bucket(pushed, api, account):
     path = f"dags/pushed/dagRuns/{run}/taskInstances/count/logs/1"
     found = wait_for("the log", lambda: [k for k, text in _objects(account) if LOG_LINE in text])
     assert any(run in key for key in found)
-    assert LOG_LINE in str(api.get(path)["content"]), "and the UI reads it from there"
+    assert LOG_LINE in str(api.get(path)["content"]), "the UI does not show the log of the bucket"
 
 
-def test_only_pods_that_write_logs_have_credentials_of_aws(dev, cluster):
+def test_only_pods_that_write_logs_have_aws_credentials(dev, cluster):
     for component, has in (("worker", True), ("triggerer", True), ("scheduler", False)):
         for pod in cluster.pods(component).values():
             names = {v["name"] for c in pod["spec"]["containers"] for v in c.get("env", [])}
             assert ("AWS_SECRET_ACCESS_KEY" in names) is has, component
 
 
-def test_every_connection_to_the_database_is_encrypted_and_verified(dev, cluster):
+def test_database_connections_are_encrypted_and_verified(dev, cluster):
     identifier = dev.resources()["aws:rds/instance:Instance database-instance"]["outputs"][
         "identifier"
     ]
@@ -97,8 +97,8 @@ def test_every_connection_to_the_database_is_encrypted_and_verified(dev, cluster
         "where client_addr is not null group by ssl"
     )
     psql = ["psql", "-U", "airflow", "-d", "airflow", "-A", "-t", "-c", sql]
-    said = cluster.kubectl("-n", "simulated-aws", "exec", identifier, "--", *psql)
-    assert re.fullmatch(r"t\|\d+", said.strip()), said
+    output = cluster.kubectl("-n", "simulated-aws", "exec", identifier, "--", *psql)
+    assert re.fullmatch(r"t\|\d+", output.strip()), output
 
     uri = cluster.secret("airflow-metadata", "connection")
     assert "sslmode=verify-full" in uri
@@ -107,24 +107,24 @@ def test_every_connection_to_the_database_is_encrypted_and_verified(dev, cluster
     assert cluster.kubectl("-n", "airflow", *words).strip() == "certificate verify failed"
 
 
-def test_up_again_changes_nothing(dev):
-    said = dev.up()
+def test_a_second_up_changes_nothing(dev):
+    output = dev.up()
 
-    assert "unchanged" in said
-    assert changes(said) == set()
+    assert "unchanged" in output
+    assert changes(output) == set()
 
 
 @pytest.mark.slow
-def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, dev, api, cluster):
+def test_more_workers_update_the_release_and_keep_tasks_running(pushed, dev, api, cluster):
     run = api.start("pushed", seconds=25)
     wait_for("the task", lambda: api.state_of("pushed", run, "count") == "running")
     before = cluster.revisions("worker")
     dev.change(workers={"max": 5})
 
-    said = dev.up()
+    output = dev.up()
 
-    assert changes(said) == {"1 updated"}
-    assert "helm.sh/v3:Release airflow-release updated" in said
+    assert changes(output) == {"1 updated"}
+    assert "helm.sh/v3:Release airflow-release updated" in output
     (scaled,) = cluster.get("scaledobjects.keda.sh")
     assert scaled["spec"]["maxReplicaCount"] == 5
     assert cluster.revisions("worker") == before
@@ -132,30 +132,34 @@ def test_more_workers_change_only_the_release_and_running_tasks_go_on(pushed, de
 
 
 @pytest.mark.slow
-def test_a_new_password_of_the_database_reaches_all_who_use_it(pushed, dev, cluster):
+def test_a_rotated_database_password_reaches_its_clients(pushed, dev, cluster):
     before = {name: cluster.revisions(name) for name in ("api-server", "scheduler", "statsd")}
     redis = cluster.get("pods", "-l", "app.kubernetes.io/name=redis")[0]["metadata"]["uid"]
     password = cluster.secret("airflow-metadata", "connection")
     dev.change(rotation={"database": 2})
 
-    said = dev.up()
+    output = dev.up()
 
     assert cluster.secret("airflow-metadata", "connection") != password
     order = ["random:index:RandomPassword", "aws:rds:Instance", "core/v1:Secret", "v3:Release"]
-    places = [re.search(rf"{re.escape(kind)} .*(updated|created|replaced)", said) for kind in order]
-    assert all(places), said
+    places = [
+        re.search(rf"{re.escape(kind)} .*(updated|created|replaced)", output) for kind in order
+    ]
+    assert all(places), output
     starts = [place.start() for place in places]
-    assert starts == sorted(starts), "the database has the password before anybody uses it"
+    assert starts == sorted(starts), "a client was updated before the database"
     after = {name: cluster.revisions(name) for name in before}
     assert not before["scheduler"] & after["scheduler"]
-    assert before["statsd"] == after["statsd"], "what does not use it goes on"
+    assert before["statsd"] == after["statsd"], (
+        "statsd does not use the password and must not restart"
+    )
     assert cluster.get("pods", "-l", "app.kubernetes.io/name=redis")[0]["metadata"]["uid"] == redis
     with Api.open(cluster) as api:
         assert api.ended("pushed", api.start("pushed", seconds=0))["state"] == "success"
 
 
 @pytest.mark.slow
-def test_a_chart_value_that_is_taken_out_is_gone_in_the_cluster(dev, cluster):
+def test_a_removed_chart_value_is_removed_in_the_cluster(dev, cluster):
     def configured():
         (config,) = [
             c for c in cluster.get("configmaps") if c["metadata"]["name"] == "airflow-config"
@@ -172,19 +176,21 @@ def test_a_chart_value_that_is_taken_out_is_gone_in_the_cluster(dev, cluster):
 
 
 @pytest.mark.slow
-def test_what_somebody_deleted_or_edited_in_the_cluster_is_shown_and_comes_back(dev, cluster):
+def test_repair_shows_and_restores_drift_in_the_cluster(dev, cluster):
     key = cluster.secret("airflow-jwt", "jwt-secret")
     cluster.kubectl("-n", "airflow", "delete", "secret", "airflow-jwt")
     (before,) = cluster.get("deployments", "-l", "component=triggerer")
     patch = '{"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 7}}}}'
     cluster.kubectl("-n", "airflow", "patch", "deployment", "airflow-triggerer", "-p", patch)
 
-    status, said = dev.make("repair")
+    status, output = dev.make("repair")
 
-    assert status == 0, said
-    assert "airflow-jwt" in said
-    assert "terminationGracePeriodSeconds: 7" in said
-    assert cluster.secret("airflow-jwt", "jwt-secret") == key, "the same key: tokens stay valid"
+    assert status == 0, output
+    assert "airflow-jwt" in output
+    assert "terminationGracePeriodSeconds: 7" in output
+    assert cluster.secret("airflow-jwt", "jwt-secret") == key, (
+        "another key invalidates the tokens of sessions"
+    )
     (after,) = cluster.get("deployments", "-l", "component=triggerer")
     grace = [
         d["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] for d in (before, after)
@@ -192,5 +198,5 @@ def test_what_somebody_deleted_or_edited_in_the_cluster_is_shown_and_comes_back(
     assert grace[0] == grace[1]
 
 
-def test_the_configured_password_opens_the_door(dev, cluster):
+def test_the_admin_has_the_configured_password(dev, cluster):
     assert cluster.secret("airflow-admin", "password") == CONFIGURED

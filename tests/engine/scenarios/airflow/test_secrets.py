@@ -1,4 +1,4 @@
-"""After all of it: no generated or configured secret stands in plain text anywhere."""
+"""No generated or configured secret is stored or printed in plain text."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ GENERATED = "random:index/randomPassword:RandomPassword"
 
 @pytest.fixture(scope="module")
 def secrets(dev, cluster):
-    """Every secret value of the stack, in each form that it may stand in."""
+    """Every secret value of the stack, also Base64 and URL encoded."""
     dev.up()
     shown = json.loads(dev.pulumi("stack", "export", "--show-secrets"))["deployment"]
     generated = {
@@ -23,7 +23,7 @@ def secrets(dev, cluster):
     }
     fernet = cluster.secret("airflow-fernet", "fernet-key").split(",")
     known = {CONFIGURED, *generated, *fernet}
-    assert len(known) >= 7, "database, Redis, admin, three keys of Airflow and what one is made of"
+    assert len(known) >= 7, "database, Redis, admin, three keys of Airflow and the seed of one"
     forms = set()
     for secret in known:
         forms |= {
@@ -40,12 +40,12 @@ def _in(text, secrets):
 
 def test_no_secret_is_in_the_state_or_its_history(dev, secrets):
     files = [path for path in dev.backend.rglob("*") if path.is_file()]
-    assert any("history" in path.parts for path in files), "otherwise this looked at nothing"
+    assert any("history" in path.parts for path in files), "nothing was searched"
     for path in files:
         assert not _in(path.read_text(errors="replace"), secrets), path.name
 
 
-def test_no_secret_is_in_what_commands_print(dev, secrets):
+def test_no_secret_is_in_the_output_of_commands(dev, secrets):
     _, plan = dev.make("plan")
     assert "Exports" in plan
     _, preview = dev.make("preview")
@@ -56,11 +56,11 @@ def test_no_secret_is_in_what_commands_print(dev, secrets):
 
 def test_no_secret_is_on_a_command_line(command_lines, secrets):
     seen = set(command_lines.seen)
-    assert any("pulumi" in line for line in seen), "otherwise this looked at nothing"
+    assert any("pulumi" in line for line in seen), "nothing was searched"
     assert not [line[:60] for line in seen if _in(line, secrets)]
 
 
-def test_no_secret_is_in_values_or_manifests_of_helm(cluster, secrets):
+def test_no_secret_is_in_helm_values_or_manifests(cluster, secrets):
     for namespace in ("airflow", "keda"):
         releases = cluster.get("secrets", "-l", "owner=helm", namespace=namespace)
         assert releases
@@ -68,7 +68,7 @@ def test_no_secret_is_in_values_or_manifests_of_helm(cluster, secrets):
             assert not _in(cluster.helm_release(release), secrets), namespace
 
 
-def test_no_secret_is_in_a_log_of_the_pods(cluster, secrets):
+def test_no_secret_is_in_the_logs_of_pods(cluster, secrets):
     for name in cluster.pods():
-        said = cluster.kubectl("-n", "airflow", "logs", name, "--all-containers", check=False)
-        assert not _in(said, secrets), name
+        logs = cluster.kubectl("-n", "airflow", "logs", name, "--all-containers", check=False)
+        assert not _in(logs, secrets), name

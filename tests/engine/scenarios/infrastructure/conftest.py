@@ -1,4 +1,4 @@
-"""Stacks whose charts only answer: what is looked at here is AWS, and Pulumi's order."""
+"""Stacks with minimal charts: these scenarios test AWS resources and the order of steps."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.harness.git_host import GitHost
 
 @pytest.fixture(scope="session")
 def dags(cluster, tmp_path_factory):
-    """Settings for a repository that is there: the relay is ready when it has a commit."""
+    """Settings of an existing repository: the relay is ready once it has a commit."""
     with GitHost.install(cluster) as host:
         host.create("public/dags.git")
         with host.clone("public/dags.git") as clone:
@@ -18,17 +18,17 @@ def dags(cluster, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dev(deploy, small_charts, account, dags):
-    """The stack dev, one for each file of tests. Afterwards nothing of it is left."""
+    """The stack dev, one per test file; its teardown must leave the account empty."""
     stack = deploy("dev", small_charts, dags=dags)
     yield stack
-    account.heal()
-    status, said = stack.make("down")
-    assert status == 0, said
+    account.clear_faults()
+    status, output = stack.make("down")
+    assert status == 0, output
     assert account.inventory() == []
 
 
 def unprotect(stack):
-    """Say in the stack file that what it protects may go, and why."""
+    """Remove the protection in the stack file, with a reason."""
     for section in ("cluster", "database", "redis", "logs"):
         stack.change(**{section: {"protect": False}})
     exceptions = stack.settings()["policies"]["exceptions"]
@@ -38,15 +38,15 @@ def unprotect(stack):
 
 @pytest.fixture(scope="module")
 def prod(deploy, small_charts, account, dags):
-    """The stack prod. Afterwards it is gone, with its protection and its snapshots."""
+    """The stack prod; its teardown removes the protection and the snapshots."""
     stack = deploy("prod", small_charts, dags=dags)
     yield stack
-    account.heal()
+    account.clear_faults()
     if stack.state().get("resources"):
         unprotect(stack)
         stack.up()
-        status, said = stack.make("down")
-        assert status == 0, said
+        status, output = stack.make("down")
+        assert status == 0, output
     rds = account.client("rds")
     for snapshot in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]:
         rds.delete_db_snapshot(DBSnapshotIdentifier=snapshot["DBSnapshotIdentifier"])

@@ -1,4 +1,4 @@
-"""A create fails half-way. The message says what AWS said, and the next `up` goes on from there."""
+"""A creation fails. The output has AWS's error, and the next `up` continues."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.cluster import wait_for
 
-# Only the simulator's own provider fails, or is slow, on request.
+# Faults need the simulator's own provider.
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 INSTANCE = "aws:rds/instance:Instance"
@@ -15,44 +15,46 @@ ADDON = "aws:eks/addon:Addon"
 
 
 def _fails(stack):
-    status, said = stack.make("up")
+    status, output = stack.make("up")
     assert status != 0
-    assert "Traceback" not in said
-    return said
+    assert "Traceback" not in output
+    return output
 
 
-def test_each_failure_is_named_and_the_next_up_continues(dev, account):
-    # The Nth create: of three roles of the log bucket's users, the second.
+def test_up_reports_a_failure_and_the_next_up_continues(dev, account):
+    # The second of the three roles with access to the log bucket.
     account.fault("create", ROLE, skip=1, error="Throttling", message="Rate exceeded")
-    said = _fails(dev)
-    assert len(set(re.findall(rf"create {ROLE} '([\w-]+)'", said))) == 1, "the other two were made"
-    assert "Throttling: Rate exceeded" in said
-    account.heal()
+    output = _fails(dev)
+    assert len(set(re.findall(rf"create {ROLE} '([\w-]+)'", output))) == 1, (
+        "the other two roles must be created"
+    )
+    assert "Throttling: Rate exceeded" in output
+    account.clear_faults()
 
-    account.fault("create", INSTANCE, error="InsufficientDBInstanceCapacity", message="none left")
-    said = _fails(dev)
-    assert f"create {INSTANCE} 'database-instance'" in said
-    assert "InsufficientDBInstanceCapacity: none left" in said
-    assert "network-vpc created" not in said, "what was there stays"
-    account.heal()
+    account.fault("create", INSTANCE, error="InsufficientDBInstanceCapacity", message="no capacity")
+    output = _fails(dev)
+    assert f"create {INSTANCE} 'database-instance'" in output
+    assert "InsufficientDBInstanceCapacity: no capacity" in output
+    assert "network-vpc created" not in output, "an existing resource was created again"
+    account.clear_faults()
 
     account.fault("create", ADDON, error="InvalidParameterException", message="no such version")
     account.fault("create", INSTANCE, seconds=1)
-    said = _fails(dev)
-    assert f"create {ADDON} 'cluster-metrics-server'" in said
-    assert "InvalidParameterException: no such version" in said
-    account.heal()
+    output = _fails(dev)
+    assert f"create {ADDON} 'cluster-metrics-server'" in output
+    assert "InvalidParameterException: no such version" in output
+    account.clear_faults()
 
     dev.change(airflow={"replicas": {"scheduler": 3}})
-    said = _fails(dev)
-    assert "airflow-release" in said
-    assert "three schedulers are too many here" in said
+    output = _fails(dev)
+    assert "airflow-release" in output
+    assert "three schedulers are too many here" in output
 
     dev.change(airflow={"replicas": {"scheduler": 1}})
     assert "Airflow is healthy." in dev.up()
 
 
-def test_an_outage_of_aws_stops_a_command_and_the_next_one_goes_on(dev, account):
+def test_up_continues_after_an_outage_of_aws(dev, account):
     dev.up()
     account.fault("update", INSTANCE, seconds=300)
     dev.change(database={"backup_days": 9})
@@ -60,11 +62,11 @@ def test_an_outage_of_aws_stops_a_command_and_the_next_one_goes_on(dev, account)
     wait_for("the database to be changed", account.waiting, seconds=120)
     account.go_down()
     process.communicate(timeout=300)
-    said = _fails(dev)
-    assert "AWS does not answer with the credentials of this shell" in said
-    assert "503" in said
+    output = _fails(dev)
+    assert "AWS does not answer with the credentials of this shell" in output
+    assert "503" in output
 
-    account.heal()
+    account.clear_faults()
     assert "Airflow is healthy." in dev.up()
     (instance,) = account.client("rds").describe_db_instances()["DBInstances"]
     assert instance["BackupRetentionPeriod"] == 9

@@ -1,4 +1,4 @@
-"""The CLI is killed while AWS works on what it asked for. The next command finds that, and goes on."""
+"""The CLI is killed during operations of AWS; the next command adopts their resources."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import pytest
 
 from tests.harness.cluster import wait_for
 
-# Only the simulator's own provider fails, or is slow, on request.
+# Faults need the simulator's own provider.
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 VPC = "aws:ec2/vpc:Vpc"
@@ -21,10 +21,10 @@ def _kill_up(stack, account, moment):
         wait_for("the moment to kill", moment, seconds=300)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
-        stack.record(said)
-        account.heal()
-    # What AWS was asked for, it goes on to do.
+        output, _ = process.communicate()
+        stack.record(output)
+        account.clear_faults()
+    # AWS completes the requested operations.
     wait_for("AWS to finish", account.idle, seconds=300)
 
 
@@ -36,7 +36,7 @@ def test_a_killed_up_leaves_no_orphan_and_no_duplicate(dev, account, cluster):
     account.fault("create", VPC, seconds=300, late=True)
     _kill_up(dev, account, account.waiting)
     assert any("ec2 vpc" in line for line in account.inventory()), (
-        "AWS has it, Pulumi does not know"
+        "AWS has the VPC, the state does not"
     )
 
     account.fault("create", INSTANCE, seconds=300, late=True)
@@ -45,15 +45,15 @@ def test_a_killed_up_leaves_no_orphan_and_no_duplicate(dev, account, cluster):
 
     _kill_up(dev, account, lambda: _pending_release(cluster))
 
-    said = dev.up()
+    output = dev.up()
 
-    assert "Airflow is healthy." in said
-    kept = {r["id"] for r in dev.state()["resources"] if r.get("custom")}
+    assert "Airflow is healthy." in output
+    known = {r["id"] for r in dev.state()["resources"] if r.get("custom")}
     vpcs = account.client("ec2").describe_vpcs(
         Filters=[{"Name": "tag:project", "Values": ["airflow-platform"]}]
     )["Vpcs"]
-    assert {vpc["VpcId"] for vpc in vpcs} <= kept
-    assert len(vpcs) == 1, "one VPC, although its creation was asked for twice"
+    assert {vpc["VpcId"] for vpc in vpcs} <= known
+    assert len(vpcs) == 1, "the creation of the VPC was requested twice"
     assert len(account.client("rds").describe_db_instances()["DBInstances"]) == 1
     assert len(account.client("eks").list_clusters()["clusters"]) == 1
-    # That nothing else was left is what the end of the stack `dev` shows: the account is empty then.
+    # The teardown of `dev` checks for orphaned resources: the account must be empty.

@@ -1,12 +1,12 @@
-"""The first thing a platform engineer runs."""
+"""The first preview of each stack creates the reviewed resources, without warnings."""
 
 import pytest
 
 from tests.engine import previews
 
-# What Pulumi itself says here: the test tools' Kubernetes provider is one release behind the SDK,
-# and the simulated provider is attached, not installed.
-OF_PULUMI = (
+# Warnings of Pulumi in this setup: the Kubernetes provider of the test tools can be older than
+# the SDK, and the simulated provider is attached, not installed.
+EXPECTED_WARNINGS = (
     "using pulumi-resource-",
     "resource plugin kubernetes is expected to have version",
     "Attaching debug",
@@ -15,12 +15,14 @@ OF_PULUMI = (
 
 
 @pytest.mark.parametrize("name", previews.STACKS)
-def test_a_preview_creates_what_was_reviewed_and_warns_of_nothing(deploy, charts, name):
-    said = previews.preview(deploy(name, charts))
+def test_a_first_preview_is_as_reviewed_without_warnings(deploy, charts, name):
+    output = previews.preview(deploy(name, charts))
 
     reviewed = (previews.FOLDER / f"{name}.txt").read_text()
-    assert previews.summary(said).splitlines() == reviewed.splitlines(), (
-        "if it is meant: python -m tests.engine.previews, and review the difference"
+    assert previews.summary(output).splitlines() == reviewed.splitlines(), (
+        "if intended: python -m tests.engine.previews, and review the diff"
     )
-    own = [text for text in previews.warnings(said) if not any(p in text for p in OF_PULUMI)]
-    assert own == []
+    warnings = [
+        text for text in previews.warnings(output) if not any(p in text for p in EXPECTED_WARNINGS)
+    ]
+    assert warnings == []

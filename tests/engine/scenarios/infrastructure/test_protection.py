@@ -1,4 +1,4 @@
-"""What is protected in prod stays, until somebody says otherwise in the stack file."""
+"""Protected resources of prod are deleted only after the stack file removes their protection."""
 
 from contextlib import contextmanager
 
@@ -7,7 +7,7 @@ import pytest
 from tests.engine.scenarios.infrastructure.conftest import unprotect
 
 PROTECTED = ("eks cluster", "rds instance", "s3 bucket", "kms key")
-# Mistakes in the program: AWS renames neither. File, what stands there, what takes its place.
+# Program changes that replace a resource, because AWS cannot rename it: file, old text, new text.
 ANOTHER_DATABASE = ("database.py", 'USER = NAME = "airflow"', 'USER, NAME = "airflow", "other"')
 ANOTHER_CLUSTER = (
     "cluster.py",
@@ -17,11 +17,11 @@ ANOTHER_CLUSTER = (
 
 
 @contextmanager
-def mistake(stack, file, right, wrong):
+def changed(stack, file, old, new):
     path = stack.checkout.folder / "components" / file
     text = path.read_text()
-    assert right in text
-    path.write_text(text.replace(right, wrong))
+    assert old in text
+    path.write_text(text.replace(old, new))
     try:
         yield
     finally:
@@ -29,46 +29,46 @@ def mistake(stack, file, right, wrong):
 
 
 @pytest.mark.slow
-def test_prod_protects_itself_and_goes_only_when_it_is_told(prod, account):
+def test_prod_is_deleted_only_after_protection_is_removed(prod, account):
     prod.up()
     before = account.inventory()
 
-    said = prod.pulumi("destroy", "--yes", check=False)
-    assert "cannot be deleted" in said
+    output = prod.pulumi("destroy", "--yes", check=False)
+    assert "cannot be deleted" in output
     assert account.inventory() == before, "a refused destroy deletes nothing"
 
-    status, said = prod.make("down")
-    assert status == 0, said
-    left = account.inventory()
+    status, output = prod.make("down")
+    assert status == 0, output
+    remaining = account.inventory()
     for kind in PROTECTED:
-        assert any(line.startswith(kind) for line in left), kind
+        assert any(line.startswith(kind) for line in remaining), kind
     for kind in ("Cluster cluster-eks", "Instance database-instance", "Bucket logs-bucket"):
-        assert kind in said, "it says what is still there"
+        assert kind in output, "the output must list the remaining resources"
     prod.up()
 
-    with mistake(prod, *ANOTHER_DATABASE):
-        status, said = prod.make("up")
+    with changed(prod, *ANOTHER_DATABASE):
+        status, output = prod.make("up")
     assert status != 0
-    assert "database-instance" in said
-    assert "protect" in said
+    assert "database-instance" in output
+    assert "protect" in output
 
     unprotect(prod)
-    said = prod.up()
-    assert "replaced" not in said.partition("Resources:")[2]
+    output = prod.up()
+    assert "replaced" not in output.partition("Resources:")[2]
 
     for change, why in (
         (ANOTHER_DATABASE, "database-instance: would be replaced because of dbName"),
         (ANOTHER_CLUSTER, "cluster-eks-eksCluster: would be replaced because of name"),
     ):
-        with mistake(prod, *change):
-            status, said = prod.make("up")
-        assert status != 0, "also without protection nothing is made anew by surprise"
-        assert "Nothing was changed" in said
-        assert why in said
-        assert "Traceback" not in said
+        with changed(prod, *change):
+            status, output = prod.make("up")
+        assert status != 0, "without protection `up` must still refuse a replacement"
+        assert "Nothing was changed" in output
+        assert why in output
+        assert "Traceback" not in output
 
-    status, said = prod.make("down")
-    assert status == 0, said
-    assert "Nothing is left." in said
+    status, output = prod.make("down")
+    assert status == 0, output
+    assert "Nothing is left." in output
     (snapshot,) = account.inventory()
     assert snapshot.startswith("rds snapshot prod-database-final-")

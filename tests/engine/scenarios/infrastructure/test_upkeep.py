@@ -1,4 +1,4 @@
-"""What somebody changes behind Pulumi's back is put back, and what is taken away goes in order."""
+"""`make repair` reconciles drift, and `make down` deletes dependents first."""
 
 import re
 
@@ -6,8 +6,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 DELETED = re.compile(r"^ - +\S+ (\S+) deleted", re.MULTILINE)
-# What stands on something, and what it stands on.
-STANDS_ON = [
+# A dependent, and its dependency.
+DEPENDENCIES = [
     ("airflow-release", "namespace-namespace"),
     ("airflow-release", "keda-release"),
     ("airflow-release", "database-instance"),
@@ -44,7 +44,7 @@ def _open_to_every_port(rule):
     }
 
 
-def test_a_firewall_that_somebody_opened_is_shown_and_closed(dev, account):
+def test_repair_closes_an_opened_security_group(dev, account):
     dev.up()
     group = _group(dev, "database-firewall")
     (rule,) = _rules(account, group)
@@ -52,15 +52,15 @@ def test_a_firewall_that_somebody_opened_is_shown_and_closed(dev, account):
         GroupId=group, SecurityGroupRules=[_open_to_every_port(rule)]
     )
 
-    status, said = dev.make("repair")
+    status, output = dev.make("repair")
 
-    assert status == 0, said
-    assert "database-from-clients" in said
+    assert status == 0, output
+    assert "database-from-clients" in output
     (after,) = _rules(account, group)
     assert (after["FromPort"], after["ToPort"]) == (5432, 5432)
 
 
-def test_a_firewall_rule_that_somebody_removed_comes_back(dev, account):
+def test_repair_restores_a_removed_security_group_rule(dev, account):
     dev.up()
     group = _group(dev, "database-firewall")
     (rule,) = _rules(account, group)
@@ -68,21 +68,21 @@ def test_a_firewall_rule_that_somebody_removed_comes_back(dev, account):
         GroupId=group, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
     )
 
-    status, said = dev.make("repair")
+    status, output = dev.make("repair")
 
-    assert status == 0, said
-    assert "database-from-clients" in said
+    assert status == 0, output
+    assert "database-from-clients" in output
     (after,) = _rules(account, group)
     assert (after["FromPort"], after["ToPort"]) == (5432, 5432)
 
 
-def test_nothing_goes_before_what_stands_on_it(dev):
+def test_down_deletes_dependents_first(dev):
     dev.up()
 
-    status, said = dev.make("down")
+    status, output = dev.make("down")
 
-    assert status == 0, said
-    gone = DELETED.findall(said)
-    assert {name for pair in STANDS_ON for name in pair} <= set(gone)
-    wrong = [(a, b) for a, b in STANDS_ON if gone.index(a) > gone.index(b)]
-    assert wrong == [], "the first of each pair must go first"
+    assert status == 0, output
+    deleted = DELETED.findall(output)
+    assert {name for pair in DEPENDENCIES for name in pair} <= set(deleted)
+    wrong = [(a, b) for a, b in DEPENDENCIES if deleted.index(a) > deleted.index(b)]
+    assert wrong == [], "the first of each pair must be deleted first"

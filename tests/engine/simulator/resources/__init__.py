@@ -1,4 +1,4 @@
-"""Pulumi's types on AWS's API: thin, so that AWS decides. A type that is not here is not simulated."""
+"""Pulumi's resource types as calls of AWS's API. A type that is missing here is not simulated."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +7,16 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources import (
     clusters,
     databases,
-    firewalls,
     identity,
     network,
+    security_groups,
     storage,
 )
 from tests.engine.simulator.resources.kind import Resource
 
 RESOURCES: dict[str, Resource] = {
     **network.RESOURCES,
-    **firewalls.RESOURCES,
+    **security_groups.RESOURCES,
     **identity.RESOURCES,
     **storage.RESOURCES,
     **databases.RESOURCES,

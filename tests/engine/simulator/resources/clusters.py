@@ -6,9 +6,9 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
-    asked,
     chosen,
-    forgiving,
+    idempotent,
+    managed,
     present,
     tags_seen,
 )
@@ -103,15 +103,15 @@ def _read_cluster(cloud: Cloud, id_: str, state: Values) -> Values:
     cluster = cloud.client("eks").describe_cluster(name=id_)["cluster"]
     on = [c["types"] for c in cluster["logging"]["clusterLogging"] if c["enabled"]]
     types = [kind for group in on for kind in group]
-    kept = state.get("enabledClusterLogTypes") or []
+    known = state.get("enabledClusterLogTypes") or []
     seen = {
         "version": cluster["version"],
         "roleArn": cluster["roleArn"],
         "deletionProtection": cluster.get("deletionProtection", False),
-        "enabledClusterLogTypes": kept if set(kept) == set(types) else types,
+        "enabledClusterLogTypes": known if set(known) == set(types) else types,
     }
     return {
-        **asked(state, seen),
+        **managed(state, seen),
         **_cluster_outputs(cloud, id_, state),
         **tags_seen(cluster.get("tags", {}), state),
     }
@@ -149,7 +149,7 @@ CLUSTER = Resource(
     create=_create_cluster,
     read=present(_read_cluster),
     update=_update_cluster,
-    delete=forgiving(lambda cloud, id_, _: cloud.client("eks").delete_cluster(name=id_)),
+    delete=idempotent(lambda cloud, id_, _: cloud.client("eks").delete_cluster(name=id_)),
     replaces=frozenset({"name", "roleArn", "encryptionConfig", "bootstrapSelfManagedAddons"}),
     autoname="name",
 )
@@ -175,7 +175,7 @@ def _read_addon(cloud: Cloud, id_: str, state: Values) -> Values:
     return {
         "arn": addon["addonArn"],
         "addonVersion": addon["addonVersion"],
-        **asked(state, {"configurationValues": addon.get("configurationValues")}),
+        **managed(state, {"configurationValues": addon.get("configurationValues")}),
         **tags_seen(addon.get("tags", {}), state),
     }
 
@@ -196,7 +196,7 @@ ADDON = Resource(
     create=_create_addon,
     read=present(_read_addon),
     update=_update_addon,
-    delete=forgiving(_delete_addon),
+    delete=idempotent(_delete_addon),
     replaces=frozenset({"clusterName", "addonName"}),
 )
 
@@ -223,7 +223,7 @@ def _read_entry(cloud: Cloud, id_: str, state: Values) -> Values:
     found = entry["accessEntry"]
     return {
         "accessEntryArn": found["accessEntryArn"],
-        **asked(state, {"type": found["type"]}),
+        **managed(state, {"type": found["type"]}),
         **tags_seen(found.get("tags", {}), state),
     }
 
@@ -243,7 +243,7 @@ ACCESS_ENTRY = Resource(
     create=_create_entry,
     read=present(_read_entry),
     update=_update_entry,
-    delete=forgiving(_delete_entry),
+    delete=idempotent(_delete_entry),
     replaces=frozenset({"clusterName", "principalArn", "type"}),
 )
 
@@ -278,18 +278,21 @@ def _disassociate(cloud: Cloud, id_: str, state: Values) -> None:
 ACCESS_POLICY = Resource(
     create=_associate,
     read=present(_read_policy),
-    delete=forgiving(_disassociate),
+    delete=idempotent(_disassociate),
     replaces=frozenset({"clusterName", "principalArn", "policyArn", "accessScope"}),
 )
 
 
 def _create_pod_identity(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     names = ("clusterName", "namespace", "serviceAccount", "roleArn")
-    made = cloud.client("eks").create_pod_identity_association(
+    created = cloud.client("eks").create_pod_identity_association(
         **{name: inputs[name] for name in names}, tags=inputs.get("tagsAll") or {}
     )["association"]
-    outputs = {"associationArn": made["associationArn"], "associationId": made["associationId"]}
-    return made["associationId"], outputs
+    outputs = {
+        "associationArn": created["associationArn"],
+        "associationId": created["associationId"],
+    }
+    return created["associationId"], outputs
 
 
 def _read_pod_identity(cloud: Cloud, id_: str, state: Values) -> Values:
@@ -321,7 +324,7 @@ POD_IDENTITY = Resource(
     create=_create_pod_identity,
     read=present(_read_pod_identity),
     update=_update_pod_identity,
-    delete=forgiving(_delete_pod_identity),
+    delete=idempotent(_delete_pod_identity),
     replaces=frozenset({"clusterName", "namespace", "serviceAccount"}),
 )
 

@@ -6,9 +6,9 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
-    asked,
     chosen,
-    forgiving,
+    idempotent,
+    managed,
     pairs,
     present,
     tags_seen,
@@ -35,13 +35,17 @@ def _tags(cloud: Cloud, arn: str, state: Values) -> Values:
 
 
 def _create_subnets(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    made = cloud.client("rds").create_db_subnet_group(
+    created = cloud.client("rds").create_db_subnet_group(
         DBSubnetGroupName=inputs["name"],
         DBSubnetGroupDescription=inputs.get("description") or "Managed by Pulumi",
         SubnetIds=inputs["subnetIds"],
         Tags=pairs(inputs.get("tagsAll")),
     )["DBSubnetGroup"]
-    outputs = {"arn": made["DBSubnetGroupArn"], "vpcId": made["VpcId"], "name": inputs["name"]}
+    outputs = {
+        "arn": created["DBSubnetGroupArn"],
+        "vpcId": created["VpcId"],
+        "name": inputs["name"],
+    }
     return inputs["name"], outputs
 
 
@@ -49,13 +53,13 @@ def _read_subnets(cloud: Cloud, id_: str, state: Values) -> Values:
     answer = cloud.client("rds").describe_db_subnet_groups(DBSubnetGroupName=id_)
     (group,) = answer["DBSubnetGroups"]
     ids = [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]
-    kept = state.get("subnetIds", [])
+    known = state.get("subnetIds", [])
     arn = group["DBSubnetGroupArn"]
     return {
         "name": id_,
         "arn": arn,
         "vpcId": group["VpcId"],
-        "subnetIds": kept if set(kept) == set(ids) else ids,
+        "subnetIds": known if set(known) == set(ids) else ids,
         **_tags(cloud, arn, state),
     }
 
@@ -72,7 +76,7 @@ SUBNET_GROUP = Resource(
     create=_create_subnets,
     read=present(_read_subnets),
     update=_update_subnets,
-    delete=forgiving(
+    delete=idempotent(
         lambda cloud, id_, _: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=id_)
     ),
     replaces=frozenset({"name", "namePrefix"}),
@@ -81,14 +85,14 @@ SUBNET_GROUP = Resource(
 
 
 def _create_parameters(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    made = cloud.client("rds").create_db_parameter_group(
+    created = cloud.client("rds").create_db_parameter_group(
         DBParameterGroupName=inputs["name"],
         DBParameterGroupFamily=inputs["family"],
         Description=inputs.get("description") or "Managed by Pulumi",
         Tags=pairs(inputs.get("tagsAll")),
     )["DBParameterGroup"]
     _set_parameters(cloud, inputs["name"], inputs)
-    return inputs["name"], {"arn": made["DBParameterGroupArn"], "name": inputs["name"]}
+    return inputs["name"], {"arn": created["DBParameterGroupArn"], "name": inputs["name"]}
 
 
 def _set_parameters(cloud: Cloud, name: str, inputs: Values) -> None:
@@ -114,7 +118,7 @@ def _read_parameters(cloud: Cloud, id_: str, state: Values) -> Values | None:
     (group,) = groups
     found = rds.describe_db_parameters(DBParameterGroupName=id_, Source="user")["Parameters"]
     seen = {p["ParameterName"]: p["ParameterValue"] for p in found}
-    kept = state.get("parameters") or []
+    known = state.get("parameters") or []
     arn = group["DBParameterGroupArn"]
     outputs = {
         "name": id_,
@@ -122,8 +126,8 @@ def _read_parameters(cloud: Cloud, id_: str, state: Values) -> Values | None:
         "family": group["DBParameterGroupFamily"],
         **_tags(cloud, arn, state),
     }
-    if seen != {p["name"]: p["value"] for p in kept}:
-        methods = {p["name"]: p.get("applyMethod") for p in kept}
+    if seen != {p["name"]: p["value"] for p in known}:
+        methods = {p["name"]: p.get("applyMethod") for p in known}
         outputs["parameters"] = [
             {"name": n, "value": v, **({"applyMethod": methods[n]} if methods.get(n) else {})}
             for n, v in sorted(seen.items())
@@ -146,7 +150,7 @@ PARAMETER_GROUP = Resource(
     create=_create_parameters,
     read=present(_read_parameters),
     update=_update_parameters,
-    delete=forgiving(
+    delete=idempotent(
         lambda cloud, id_, _: cloud.client("rds").delete_db_parameter_group(
             DBParameterGroupName=id_
         )
@@ -189,7 +193,7 @@ _FIXED = {
     "enabledCloudwatchLogsExports": "EnableCloudwatchLogsExports",
     "availabilityZone": "AvailabilityZone",
 }
-# What AWS tells of an instance, by Pulumi's names.
+# Fields of DescribeDBInstances, by Pulumi's names.
 _SEEN = {
     "instanceClass": "DBInstanceClass",
     "allocatedStorage": "AllocatedStorage",
@@ -208,10 +212,10 @@ _SEEN = {
 
 
 def _create_instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    made = cloud.client("rds").create_db_instance(
+    created = cloud.client("rds").create_db_instance(
         **chosen(inputs, {**_FIXED, **_CHANGEABLE}), Tags=pairs(inputs.get("tagsAll"))
     )["DBInstance"]
-    return made["DbiResourceId"], _instance_outputs(cloud, inputs["identifier"], {})
+    return created["DbiResourceId"], _instance_outputs(cloud, inputs["identifier"], {})
 
 
 def _described(cloud: Cloud, identifier: str) -> dict[str, Any]:
@@ -223,11 +227,11 @@ def _instance_outputs(cloud: Cloud, identifier: str, state: Values) -> Values:
     instance = _described(cloud, identifier)
     where = instance["Endpoint"]
     seen = {ours: instance.get(theirs) for ours, theirs in _SEEN.items()}
-    kept = state.get("vpcSecurityGroupIds", [])
+    known = state.get("vpcSecurityGroupIds", [])
     groups = [group["VpcSecurityGroupId"] for group in instance["VpcSecurityGroups"]]
-    seen["vpcSecurityGroupIds"] = kept if set(kept) == set(groups) else groups
+    seen["vpcSecurityGroupIds"] = known if set(known) == set(groups) else groups
     return {
-        **(asked(state, seen) if state else {}),
+        **(managed(state, seen) if state else {}),
         "identifier": identifier,
         "address": where["Address"],
         "endpoint": f"{where['Address']}:{where['Port']}",
@@ -251,8 +255,7 @@ def _update_instance(cloud: Cloud, id_: str, old: Values, new: Values) -> Values
     if wanted:
         cloud.client("rds").modify_db_instance(
             DBInstanceIdentifier=new["identifier"],
-            # The provider waits for the next maintenance window unless the program says otherwise,
-            # but for a password, which AWS always takes at once.
+            # By default changes wait for the maintenance window, except a new password.
             ApplyImmediately=bool(new.get("applyImmediately")),
             **wanted,
         )
@@ -272,8 +275,8 @@ INSTANCE = Resource(
     create=_create_instance,
     read=present(_read_instance),
     update=_update_instance,
-    delete=forgiving(_delete_instance),
-    # `dbSubnetGroupName` of another VPC is a replacement too; within one it is not.
+    delete=idempotent(_delete_instance),
+    # A `dbSubnetGroupName` of another VPC also replaces the instance; this is not simulated.
     replaces=frozenset(
         {
             "identifier",

@@ -7,9 +7,9 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
-    asked,
     chosen,
-    forgiving,
+    idempotent,
+    managed,
     pairs,
     present,
     tags_seen,
@@ -19,7 +19,7 @@ KEY_DELETION_DAYS = 30
 
 
 def same_json(text: str | None, found: Any) -> Any:
-    """The text of the state where AWS has the same document, else AWS's."""
+    """The text in the state if AWS has an equal document, else that of AWS."""
     document = json.loads(found) if isinstance(found, str) else found
     if text and json.loads(text) == document:
         return text
@@ -38,15 +38,15 @@ def _create_role(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         "maxSessionDuration": "MaxSessionDuration",
     }
     iam = cloud.client("iam")
-    made = iam.create_role(**chosen(inputs, names), Tags=pairs(inputs.get("tagsAll")))["Role"]
+    created = iam.create_role(**chosen(inputs, names), Tags=pairs(inputs.get("tagsAll")))["Role"]
     for arn in inputs.get("managedPolicyArns") or []:
         iam.attach_role_policy(RoleName=inputs["name"], PolicyArn=arn)
     return inputs["name"], {
-        "arn": made["Arn"],
-        "uniqueId": made["RoleId"],
-        "createDate": made["CreateDate"].isoformat(),
-        "maxSessionDuration": made.get("MaxSessionDuration", 3600),
-        "path": made["Path"],
+        "arn": created["Arn"],
+        "uniqueId": created["RoleId"],
+        "createDate": created["CreateDate"].isoformat(),
+        "maxSessionDuration": created.get("MaxSessionDuration", 3600),
+        "path": created["Path"],
     }
 
 
@@ -55,17 +55,17 @@ def _read_role(cloud: Cloud, id_: str, state: Values) -> Values:
     role = iam.get_role(RoleName=id_)["Role"]
     attached = iam.list_attached_role_policies(RoleName=id_)["AttachedPolicies"]
     arns = [policy["PolicyArn"] for policy in attached]
-    kept = state.get("managedPolicyArns") or []
+    known = state.get("managedPolicyArns") or []
     policy = same_json(state.get("assumeRolePolicy"), role["AssumeRolePolicyDocument"])
     seen = {
         "name": role["RoleName"],
         "assumeRolePolicy": policy,
         "description": role.get("Description"),
-        "managedPolicyArns": kept if set(kept) == set(arns) else arns,
+        "managedPolicyArns": known if set(known) == set(arns) else arns,
     }
     # An adopted role has no `arn` in its state yet.
     return {
-        **asked(state, seen),
+        **managed(state, seen),
         "arn": role["Arn"],
         "uniqueId": role["RoleId"],
         **tags_seen(role.get("Tags", []), state),
@@ -96,7 +96,7 @@ ROLE = Resource(
     create=_create_role,
     read=present(_read_role),
     update=_update_role,
-    delete=forgiving(_delete_role),
+    delete=idempotent(_delete_role),
     replaces=frozenset({"name", "namePrefix", "path"}),
     autoname="name",
 )
@@ -129,7 +129,7 @@ ROLE_POLICY = Resource(
     create=_put_policy,
     read=present(_read_role_policy),
     update=_update_role_policy,
-    delete=forgiving(_delete_role_policy),
+    delete=idempotent(_delete_role_policy),
     replaces=frozenset({"role", "name", "namePrefix"}),
     autoname="name",
 )
@@ -154,48 +154,10 @@ def _detach(cloud: Cloud, id_: str, state: Values) -> None:
 ATTACHMENT = Resource(
     create=_attach,
     read=present(_read_attachment),
-    delete=forgiving(_detach),
+    delete=idempotent(_detach),
     replaces=frozenset({"role", "policyArn"}),
 )
 
-
-def _create_profile(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    iam, name = cloud.client("iam"), inputs["name"]
-    names = {"name": "InstanceProfileName", "path": "Path"}
-    tags = pairs(inputs.get("tagsAll"))
-    made = iam.create_instance_profile(**chosen(inputs, names), Tags=tags)["InstanceProfile"]
-    if inputs.get("role"):
-        iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=inputs["role"])
-    return name, {"arn": made["Arn"], "uniqueId": made["InstanceProfileId"], "path": made["Path"]}
-
-
-def _read_profile(cloud: Cloud, id_: str, state: Values) -> Values:
-    found = cloud.client("iam").get_instance_profile(InstanceProfileName=id_)["InstanceProfile"]
-    roles = [role["RoleName"] for role in found["Roles"]]
-    seen = {"role": roles[0] if roles else None}
-    return {
-        **asked(state, seen),
-        "name": id_,
-        "arn": found["Arn"],
-        **tags_seen(found.get("Tags", []), state),
-    }
-
-
-def _delete_profile(cloud: Cloud, id_: str, state: Values) -> None:
-    iam = cloud.client("iam")
-    found = iam.get_instance_profile(InstanceProfileName=id_)["InstanceProfile"]
-    for role in found["Roles"]:
-        iam.remove_role_from_instance_profile(InstanceProfileName=id_, RoleName=role["RoleName"])
-    iam.delete_instance_profile(InstanceProfileName=id_)
-
-
-INSTANCE_PROFILE = Resource(
-    create=_create_profile,
-    read=present(_read_profile),
-    delete=forgiving(_delete_profile),
-    replaces=frozenset({"name", "namePrefix", "path", "role"}),
-    autoname="name",
-)
 
 # --- keys
 
@@ -206,11 +168,11 @@ def _create_key(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         {"TagKey": key, "TagValue": value} for key, value in (inputs.get("tagsAll") or {}).items()
     ]
     names = {"description": "Description", "policy": "Policy", "multiRegion": "MultiRegion"}
-    made = kms.create_key(**chosen(inputs, names), Tags=tags)["KeyMetadata"]
+    created = kms.create_key(**chosen(inputs, names), Tags=tags)["KeyMetadata"]
     if inputs.get("enableKeyRotation"):
-        kms.enable_key_rotation(KeyId=made["KeyId"])
-    outputs = {"arn": made["Arn"], "keyId": made["KeyId"], "isEnabled": True}
-    return made["KeyId"], outputs
+        kms.enable_key_rotation(KeyId=created["KeyId"])
+    outputs = {"arn": created["Arn"], "keyId": created["KeyId"], "isEnabled": True}
+    return created["KeyId"], outputs
 
 
 def _read_key(cloud: Cloud, id_: str, state: Values) -> Values | None:
@@ -222,7 +184,7 @@ def _read_key(cloud: Cloud, id_: str, state: Values) -> Values | None:
     rotation = kms.get_key_rotation_status(KeyId=id_)["KeyRotationEnabled"]
     seen = {"description": key["Description"], "enableKeyRotation": rotation}
     return {
-        **asked(state, seen),
+        **managed(state, seen),
         "arn": key["Arn"],
         "keyId": key["KeyId"],
         **tags_seen(tags, state),
@@ -256,7 +218,7 @@ KEY = Resource(
     create=_create_key,
     read=present(_read_key),
     update=_update_key,
-    delete=forgiving(_delete_key),
+    delete=idempotent(_delete_key),
     replaces=frozenset({"customerMasterKeySpec", "keyUsage", "multiRegion"}),
 )
 
@@ -264,6 +226,5 @@ RESOURCES = {
     "aws:iam/role:Role": ROLE,
     "aws:iam/rolePolicy:RolePolicy": ROLE_POLICY,
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": ATTACHMENT,
-    "aws:iam/instanceProfile:InstanceProfile": INSTANCE_PROFILE,
     "aws:kms/key:Key": KEY,
 }

@@ -1,4 +1,4 @@
-"""What the simulator knows of one resource type: how AWS's API makes, reads, changes and deletes it."""
+"""A resource type: the calls of AWS's API that create, read, update and delete it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ Values = dict[str, Any]
 class Resource:
     """Inputs and outputs have Pulumi's names.
 
-    `create` gives the ID, as the official provider forms it, and the computed outputs. `read` gives what AWS
-    says now, None if it is gone. Without `update` no property changes in place. `replaces` are inputs whose
-    change makes it anew; `autoname` is the input that Pulumi fills when a program does not.
+    `create` returns the ID, in the format of the official provider, and the computed outputs. `read` returns
+    the outputs in AWS, None if the resource does not exist. Without `update` no property changes in place.
+    `replaces` are inputs whose change replaces the resource; `autoname` is the input that Pulumi auto-names.
     """
 
     create: Callable[[Cloud, Values], tuple[str, Values]]
@@ -29,33 +29,33 @@ class Resource:
     secrets: frozenset[str] = frozenset()
 
 
-def gone(error: ClientError) -> bool:
-    """Whether AWS says that there is no such thing."""
+def not_found(error: ClientError) -> bool:
+    """Whether AWS reports that the resource does not exist."""
     code = error.response["Error"]["Code"]
     return "NotFound" in code or code.startswith("NoSuch") or code in ("404", "DBInstanceNotFound")
 
 
-def forgiving(delete: Callable[[Cloud, str, Values], Any]) -> Callable[[Cloud, str, Values], None]:
-    """A deletion for which already gone is fine."""
+def idempotent(delete: Callable[[Cloud, str, Values], Any]) -> Callable[[Cloud, str, Values], None]:
+    """A deletion that succeeds if the resource does not exist."""
 
     def deletes(cloud: Cloud, id_: str, state: Values) -> None:
         try:
             delete(cloud, id_, state)
         except ClientError as error:
-            if not gone(error):
+            if not not_found(error):
                 raise
 
     return deletes
 
 
 def present(read: Callable[[Cloud, str, Values], Values | None]) -> Callable[..., Values | None]:
-    """A look for which AWS's refusal "not found" means None."""
+    """A read that returns None if the resource does not exist."""
 
     def reads(cloud: Cloud, id_: str, state: Values) -> Values | None:
         try:
             return read(cloud, id_, state)
         except ClientError as error:
-            if gone(error):
+            if not_found(error):
                 return None
             raise
 
@@ -63,12 +63,12 @@ def present(read: Callable[[Cloud, str, Values], Values | None]) -> Callable[...
 
 
 def pairs(tags: Mapping[str, str] | None) -> list[dict[str, str]]:
-    """Tags as most of AWS's APIs take them."""
+    """Tags in the format of most AWS APIs."""
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
 
 def tags_seen(found: list[dict[str, str]] | Mapping[str, str], state: Values) -> Values:
-    """Tags of a resource as outputs: its own ones are those of the state, and what somebody added."""
+    """Tags of a resource as outputs; `tags` includes those added outside of Pulumi."""
     all_ = (
         dict(found)
         if isinstance(found, Mapping)
@@ -85,10 +85,10 @@ def tags_seen(found: list[dict[str, str]] | Mapping[str, str], state: Values) ->
 
 
 def chosen(inputs: Values, names: Mapping[str, str]) -> Values:
-    """The inputs that are there, under AWS's names."""
+    """The inputs with a value, by their AWS names."""
     return {theirs: inputs[ours] for ours, theirs in names.items() if inputs.get(ours) is not None}
 
 
-def asked(state: Values, seen: Values) -> Values:
-    """Of what AWS says only what the state has too: a default of AWS is no drift."""
+def managed(state: Values, seen: Values) -> Values:
+    """The outputs that the state has too: a default of AWS is no drift."""
     return {key: value for key, value in seen.items() if key in state}

@@ -7,9 +7,9 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
-    asked,
     chosen,
-    forgiving,
+    idempotent,
+    managed,
     pairs,
     present,
     tags_seen,
@@ -22,7 +22,7 @@ def _tagged(kind: str, inputs: Values) -> dict[str, Any]:
 
 
 def retag(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    """Change the tags of anything in EC2; the part of an update that all of them share."""
+    """Update the tags of any EC2 resource."""
     before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
     ec2 = cloud.client("ec2")
     removed = before.keys() - after.keys()
@@ -41,9 +41,9 @@ _VPC_FLAGS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "Ena
 def _create_vpc(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     ec2 = cloud.client("ec2")
     names = {"cidrBlock": "CidrBlock", "instanceTenancy": "InstanceTenancy"}
-    made = ec2.create_vpc(**chosen(inputs, names), **_tagged("vpc", inputs))["Vpc"]
-    _set_vpc_flags(cloud, made["VpcId"], inputs)
-    return made["VpcId"], _vpc_outputs(cloud, made)
+    created = ec2.create_vpc(**chosen(inputs, names), **_tagged("vpc", inputs))["Vpc"]
+    _set_vpc_flags(cloud, created["VpcId"], inputs)
+    return created["VpcId"], _vpc_outputs(cloud, created)
 
 
 def _set_vpc_flags(cloud: Cloud, id_: str, inputs: Values) -> None:
@@ -93,7 +93,7 @@ VPC = Resource(
     create=_create_vpc,
     read=present(_read_vpc),
     update=_update_vpc,
-    delete=forgiving(lambda cloud, id_, _: cloud.client("ec2").delete_vpc(VpcId=id_)),
+    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").delete_vpc(VpcId=id_)),
     replaces=frozenset({"cidrBlock", "ipv4IpamPoolId", "ipv4NetmaskLength"}),
 )
 
@@ -101,9 +101,9 @@ VPC = Resource(
 def _create_subnet(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     names = {"vpcId": "VpcId", "cidrBlock": "CidrBlock", "availabilityZone": "AvailabilityZone"}
     ec2 = cloud.client("ec2")
-    made = ec2.create_subnet(**chosen(inputs, names), **_tagged("subnet", inputs))["Subnet"]
-    _set_public(cloud, made["SubnetId"], inputs)
-    return made["SubnetId"], _subnet_outputs(cloud, made)
+    created = ec2.create_subnet(**chosen(inputs, names), **_tagged("subnet", inputs))["Subnet"]
+    _set_public(cloud, created["SubnetId"], inputs)
+    return created["SubnetId"], _subnet_outputs(cloud, created)
 
 
 def _set_public(cloud: Cloud, id_: str, inputs: Values) -> None:
@@ -139,17 +139,17 @@ SUBNET = Resource(
     create=_create_subnet,
     read=present(_read_subnet),
     update=_update_subnet,
-    delete=forgiving(lambda cloud, id_, _: cloud.client("ec2").delete_subnet(SubnetId=id_)),
+    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").delete_subnet(SubnetId=id_)),
     replaces=frozenset({"vpcId", "cidrBlock", "availabilityZone", "availabilityZoneId"}),
 )
 
-# --- ways in and out
+# --- gateways and addresses
 
 
 def _create_gateway(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     ec2 = cloud.client("ec2")
-    made = ec2.create_internet_gateway(**_tagged("internet-gateway", inputs))["InternetGateway"]
-    id_ = made["InternetGatewayId"]
+    created = ec2.create_internet_gateway(**_tagged("internet-gateway", inputs))["InternetGateway"]
+    id_ = created["InternetGatewayId"]
     if inputs.get("vpcId"):
         ec2.attach_internet_gateway(InternetGatewayId=id_, VpcId=inputs["vpcId"])
     return id_, {"arn": _arn(cloud, f"internet-gateway/{id_}"), "ownerId": cloud.account}
@@ -187,13 +187,13 @@ INTERNET_GATEWAY = Resource(
     create=_create_gateway,
     read=present(_read_gateway),
     update=_update_gateway,
-    delete=forgiving(_delete_gateway),
+    delete=idempotent(_delete_gateway),
 )
 
 
 def _create_address(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    made = cloud.client("ec2").allocate_address(Domain="vpc", **_tagged("elastic-ip", inputs))
-    return made["AllocationId"], _address_outputs(cloud, made)
+    created = cloud.client("ec2").allocate_address(Domain="vpc", **_tagged("elastic-ip", inputs))
+    return created["AllocationId"], _address_outputs(cloud, created)
 
 
 def _address_outputs(cloud: Cloud, address: dict[str, Any]) -> Values:
@@ -214,7 +214,7 @@ ADDRESS = Resource(
     create=_create_address,
     read=present(_read_address),
     update=retag,
-    delete=forgiving(lambda cloud, id_, _: cloud.client("ec2").release_address(AllocationId=id_)),
+    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").release_address(AllocationId=id_)),
     replaces=frozenset({"domain", "publicIpv4Pool", "address"}),
 )
 
@@ -226,8 +226,8 @@ def _create_nat(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         "connectivityType": "ConnectivityType",
     }
     ec2 = cloud.client("ec2")
-    made = ec2.create_nat_gateway(**chosen(inputs, names), **_tagged("natgateway", inputs))
-    return made["NatGateway"]["NatGatewayId"], _nat_outputs(made["NatGateway"])
+    created = ec2.create_nat_gateway(**chosen(inputs, names), **_tagged("natgateway", inputs))
+    return created["NatGateway"]["NatGatewayId"], _nat_outputs(created["NatGateway"])
 
 
 def _nat_outputs(nat: dict[str, Any]) -> Values:
@@ -254,7 +254,7 @@ NAT_GATEWAY = Resource(
     create=_create_nat,
     read=present(_read_nat),
     update=retag,
-    delete=forgiving(
+    delete=idempotent(
         lambda cloud, id_, _: cloud.client("ec2").delete_nat_gateway(NatGatewayId=id_)
     ),
     replaces=frozenset({"subnetId", "allocationId", "connectivityType", "privateIp"}),
@@ -265,8 +265,8 @@ NAT_GATEWAY = Resource(
 
 def _create_table(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     ec2 = cloud.client("ec2")
-    made = ec2.create_route_table(VpcId=inputs["vpcId"], **_tagged("route-table", inputs))
-    id_ = made["RouteTable"]["RouteTableId"]
+    created = ec2.create_route_table(VpcId=inputs["vpcId"], **_tagged("route-table", inputs))
+    id_ = created["RouteTable"]["RouteTableId"]
     return id_, {"arn": _arn(cloud, f"route-table/{id_}"), "ownerId": cloud.account}
 
 
@@ -279,7 +279,7 @@ ROUTE_TABLE = Resource(
     create=_create_table,
     read=present(_read_table),
     update=retag,
-    delete=forgiving(
+    delete=idempotent(
         lambda cloud, id_, _: cloud.client("ec2").delete_route_table(RouteTableId=id_)
     ),
     replaces=frozenset({"vpcId"}),
@@ -295,7 +295,7 @@ _ROUTE = {
 
 def _create_route(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     cloud.client("ec2").create_route(**chosen(inputs, _ROUTE))
-    # As the official provider forms it: Go's String hash of the destination.
+    # The ID of the official provider: Go's String hash of the destination.
     hashed = crc32(inputs["destinationCidrBlock"].encode())
     return f"r-{inputs['routeTableId']}{hashed}", {"origin": "CreateRoute", "state": "active"}
 
@@ -305,7 +305,7 @@ def _read_route(cloud: Cloud, id_: str, state: Values) -> Values | None:
     for route in answer["RouteTables"][0]["Routes"]:
         if route.get("DestinationCidrBlock") == state["destinationCidrBlock"]:
             seen = {ours: route.get(theirs) for ours, theirs in _ROUTE.items() if theirs in route}
-            return {**asked(state, seen), "state": route["State"], "origin": "CreateRoute"}
+            return {**managed(state, seen), "state": route["State"], "origin": "CreateRoute"}
     return None
 
 
@@ -324,16 +324,16 @@ ROUTE = Resource(
     create=_create_route,
     read=present(_read_route),
     update=_update_route,
-    delete=forgiving(_delete_route),
+    delete=idempotent(_delete_route),
     replaces=frozenset({"routeTableId", "destinationCidrBlock"}),
 )
 
 
 def _create_association(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    made = cloud.client("ec2").associate_route_table(
+    created = cloud.client("ec2").associate_route_table(
         RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"]
     )
-    return made["AssociationId"], {}
+    return created["AssociationId"], {}
 
 
 def _read_association(cloud: Cloud, id_: str, state: Values) -> Values | None:
@@ -348,7 +348,7 @@ def _read_association(cloud: Cloud, id_: str, state: Values) -> Values | None:
 ROUTE_TABLE_ASSOCIATION = Resource(
     create=_create_association,
     read=present(_read_association),
-    delete=forgiving(
+    delete=idempotent(
         lambda cloud, id_, _: cloud.client("ec2").disassociate_route_table(AssociationId=id_)
     ),
     replaces=frozenset({"routeTableId", "subnetId"}),
@@ -364,8 +364,8 @@ def _create_endpoint(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         "subnetIds": "SubnetIds",
     }
     ec2 = cloud.client("ec2")
-    made = ec2.create_vpc_endpoint(**chosen(inputs, names), **_tagged("vpc-endpoint", inputs))
-    id_ = made["VpcEndpoint"]["VpcEndpointId"]
+    created = ec2.create_vpc_endpoint(**chosen(inputs, names), **_tagged("vpc-endpoint", inputs))
+    id_ = created["VpcEndpoint"]["VpcEndpointId"]
     outputs = {"arn": _arn(cloud, f"vpc-endpoint/{id_}"), "ownerId": cloud.account}
     return id_, {**outputs, "state": "available"}
 
@@ -375,14 +375,14 @@ def _read_endpoint(cloud: Cloud, id_: str, state: Values) -> Values | None:
     if found["State"].lower() == "deleted":
         return None
     tables = found.get("RouteTableIds", [])
-    # It is a set: the order of the program stays where the members are the same.
-    kept = state.get("routeTableIds", [])
+    # A set: keep the order of the state if the members are equal.
+    known = state.get("routeTableIds", [])
     seen = {
         "vpcId": found["VpcId"],
         "serviceName": found["ServiceName"],
-        "routeTableIds": kept if set(kept) == set(tables) else tables,
+        "routeTableIds": known if set(known) == set(tables) else tables,
     }
-    return {**asked(state, seen), **tags_seen(found.get("Tags", []), state)}
+    return {**managed(state, seen), **tags_seen(found.get("Tags", []), state)}
 
 
 def _update_endpoint(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
@@ -398,7 +398,7 @@ ENDPOINT = Resource(
     create=_create_endpoint,
     read=present(_read_endpoint),
     update=_update_endpoint,
-    delete=forgiving(
+    delete=idempotent(
         lambda cloud, id_, _: cloud.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[id_])
     ),
     replaces=frozenset({"vpcId", "serviceName", "vpcEndpointType"}),

@@ -1,4 +1,4 @@
-"""S3: the bucket, and what AWS keeps beside it under the bucket's name."""
+"""S3: the bucket and its configurations."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
     chosen,
-    forgiving,
+    idempotent,
     pairs,
     present,
     tags_seen,
@@ -68,7 +68,7 @@ BUCKET = Resource(
     create=_create_bucket,
     read=present(_read_bucket),
     update=_update_bucket,
-    delete=forgiving(_delete_bucket),
+    delete=idempotent(_delete_bucket),
     replaces=frozenset({"bucket", "bucketPrefix", "objectLockEnabled"}),
     autoname="bucket",
 )
@@ -113,28 +113,28 @@ def _read_encryption(cloud: Cloud, id_: str, state: Values) -> Values:
         rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
         for rule in found["ServerSideEncryptionConfiguration"]["Rules"]
     ]
-    kept = [
+    known = [
         (rule.get("applyServerSideEncryptionByDefault") or {}).get("sseAlgorithm")
         for rule in state.get("rules", [])
     ]
-    if algorithms == kept:
+    if algorithms == known:
         return {"bucket": id_}
     rules = [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": a}} for a in algorithms]
     return {"bucket": id_, "rules": rules}
 
 
 def _lifecycle_rule(rule: Values) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    created: dict[str, Any] = {
         "ID": rule["id"],
         "Status": rule["status"],
         "Filter": {"Prefix": (rule.get("filter") or {}).get("prefix", "")},
     }
     if rule.get("expiration"):
-        made["Expiration"] = chosen(rule["expiration"], {"days": "Days", "date": "Date"})
+        created["Expiration"] = chosen(rule["expiration"], {"days": "Days", "date": "Date"})
     if rule.get("abortIncompleteMultipartUpload"):
         days = rule["abortIncompleteMultipartUpload"]["daysAfterInitiation"]
-        made["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
-    return made
+        created["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
+    return created
 
 
 def _put_lifecycle(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
@@ -148,11 +148,11 @@ def _put_lifecycle(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
 def _read_lifecycle(cloud: Cloud, id_: str, state: Values) -> Values:
     found = cloud.client("s3").get_bucket_lifecycle_configuration(Bucket=id_)["Rules"]
     seen = {rule["ID"]: (rule["Status"], rule.get("Expiration")) for rule in found}
-    kept = {
+    known = {
         rule["ID"]: (rule["Status"], rule.get("Expiration"))
         for rule in map(_lifecycle_rule, state.get("rules", []))
     }
-    if seen == kept:
+    if seen == known:
         return {"bucket": id_}
     rules = [
         {
@@ -175,29 +175,29 @@ def _read_bucket_policy(cloud: Cloud, id_: str, state: Values) -> Values:
     return {"bucket": id_, "policy": same_json(state.get("policy"), found)}
 
 
-def _beside(put: Any, read: Any, delete: str) -> Resource:
-    """What AWS keeps of a bucket: put as a whole, read and deleted under the bucket's name."""
+def _configuration(put: Any, read: Any, delete: str) -> Resource:
+    """A configuration of a bucket: put as a whole, read and deleted by the bucket's name."""
     return Resource(
         create=put,
         read=present(read),
         update=lambda cloud, id_, old, new: put(cloud, new)[1],
-        delete=forgiving(lambda cloud, id_, _: getattr(cloud.client("s3"), delete)(Bucket=id_)),
+        delete=idempotent(lambda cloud, id_, _: getattr(cloud.client("s3"), delete)(Bucket=id_)),
         replaces=frozenset({"bucket"}),
     )
 
 
 RESOURCES = {
     "aws:s3/bucket:Bucket": BUCKET,
-    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _beside(
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _configuration(
         _put_block, _read_block, "delete_public_access_block"
     ),
-    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _beside(
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _configuration(
         _put_encryption, _read_encryption, "delete_bucket_encryption"
     ),
-    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _beside(
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _configuration(
         _put_lifecycle, _read_lifecycle, "delete_bucket_lifecycle"
     ),
-    "aws:s3/bucketPolicy:BucketPolicy": _beside(
+    "aws:s3/bucketPolicy:BucketPolicy": _configuration(
         _put_bucket_policy, _read_bucket_policy, "delete_bucket_policy"
     ),
 }

@@ -1,6 +1,7 @@
-"""APIs of EKS that moto has not: add-ons, access entries, Pod Identity associations.
+"""APIs of EKS that moto lacks: add-ons, access entries, Pod Identity associations.
 
-Added to moto's own server as routes. https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html
+Routes added to moto's server.
+https://docs.aws.amazon.com/eks/latest/APIReference/API_Operations.html
 """
 
 import datetime
@@ -20,7 +21,7 @@ from moto.eks.models import Cluster, EKSBackend, eks_backends
 from moto.eks.responses import EKSResponse
 from moto.iam.models import iam_backends
 
-ACCOUNT = "123456789012"  # moto's only one
+ACCOUNT = "123456789012"  # the account of moto
 Answer = tuple[int, dict[str, str], str]
 Values = dict[str, Any]
 
@@ -44,28 +45,28 @@ ACCESS_POLICIES = {
 }
 
 
-class Refusal(Exception):
-    """What AWS answers; `code` is the name of its exception."""
+class ApiError(Exception):
+    """An error response; `code` is the name of AWS's exception."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.code, self.message, self.status = code, message, status
 
 
-def not_found(what: str, **names: str) -> Refusal:
+def not_found(what: str, **names: str) -> ApiError:
     named = ", ".join(f"{key}={value}" for key, value in names.items())
-    return Refusal("ResourceNotFoundException", f"No {what} found for {named}", 404)
+    return ApiError("ResourceNotFoundException", f"No {what} found for {named}", 404)
 
 
 class Api:
-    """One request on one cluster: what the path names, and what the body says."""
+    """A request on a cluster, with its body and query."""
 
     def __init__(self, backend: EKSBackend, cluster: Cluster, given: Values, query: Values) -> None:
         self.backend, self.cluster, self.given, self.query = backend, cluster, given, query
-        self.kept: dict[str, dict[str, Values]] = cluster.__dict__.setdefault("kept", {})
+        self.stored: dict[str, dict[str, Values]] = cluster.__dict__.setdefault("stored", {})
 
     def of(self, kind: str) -> dict[str, Values]:
-        return self.kept.setdefault(kind, {})
+        return self.stored.setdefault(kind, {})
 
     def one(self, kind: str, key: str) -> Values:
         if key not in self.of(kind):
@@ -79,7 +80,7 @@ class Api:
     # --- the cluster itself
 
     def update_config(self) -> Values:
-        """Every part alone: https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateClusterConfig.html"""
+        """Updates each part of the configuration that the request has."""
         cluster = self.cluster
         for field, (attribute, _) in FIELDS.items():
             if field in self.given:
@@ -94,12 +95,12 @@ class Api:
         old, new = self.cluster.version, self.given["version"]
         if int(new.split(".")[1]) != int(old.split(".")[1]) + 1:
             message = f"Unsupported Kubernetes minor version update from {old} to {new}"
-            raise Refusal("InvalidParameterException", message)
+            raise ApiError("InvalidParameterException", message)
         self.cluster.version = new
         return {"update": _update("VersionUpdate")}
 
     def describe_update(self, id_: str) -> Values:
-        """Here an update is done when it is answered."""
+        """Updates are complete when they are requested."""
         return {"update": {**_update("ConfigUpdate"), "id": id_}}
 
     # --- add-ons
@@ -110,9 +111,9 @@ class Api:
     def create_addon(self) -> Values:
         name = self.given["addonName"]
         if name not in ADDONS:
-            raise Refusal("InvalidParameterException", f"Addon specified is not supported: {name}")
+            raise ApiError("InvalidParameterException", f"Addon specified is not supported: {name}")
         if name in self.of("addon"):
-            raise Refusal("ResourceInUseException", "Addon already exists.", 409)
+            raise ApiError("ResourceInUseException", "Addon already exists.", 409)
         addon = {
             "addonName": name,
             "clusterName": self.cluster.name,
@@ -151,7 +152,7 @@ class Api:
         principal = self.given["principalArn"]
         if principal in self.of("accessEntry"):
             message = "The specified access entry resource is already in use on this cluster."
-            raise Refusal("ResourceInUseException", message, 409)
+            raise ApiError("ResourceInUseException", message, 409)
         entry = {
             "clusterName": self.cluster.name,
             "principalArn": principal,
@@ -193,7 +194,7 @@ class Api:
         entry = self.one("accessEntry", principal)
         policy = self.given["policyArn"]
         if policy not in ACCESS_POLICIES:
-            raise Refusal(
+            raise ApiError(
                 "InvalidParameterException", f"The policyArn parameter is invalid: {policy}"
             )
         found = {"policyArn": policy, "accessScope": self.given["accessScope"]}
@@ -219,7 +220,7 @@ class Api:
         taken = {(a["namespace"], a["serviceAccount"]) for a in self.of("association").values()}
         if key in taken:
             message = f"Association already exists: {'/'.join(key)}"
-            raise Refusal("ResourceInUseException", message, 409)
+            raise ApiError("ResourceInUseException", message, 409)
         self._check_role()
         id_ = f"a-{uuid.uuid4().hex[:17]}"
         association = {
@@ -254,7 +255,7 @@ class Api:
         arn = self.given["roleArn"]
         iam = iam_backends[self.backend.account_id]["aws"]
         if arn not in {role.arn for role in iam.roles.values()}:
-            raise Refusal(
+            raise ApiError(
                 "InvalidParameterException", f"Role provided in the request does not exist: {arn}"
             )
 
@@ -295,18 +296,18 @@ def _routes() -> dict[str, dict[str, Callable[..., Values]]]:
 ROUTES = _routes()
 
 
-def install(ended: ExitStack) -> None:
+def install(patches: ExitStack) -> None:
     """Add the routes to moto's EKS."""
     base = "{0}/clusters/(?P<name>[^/]+)/"
     paths = {base + "update-config$": answer}
     for kind in ("addons", "access-entries", "pod-identity-associations", "updates"):
         paths |= {base + f"{kind}$": answer, base + f"{kind}/(?P<rest>.+)$": answer}
-    ended.enter_context(patch.dict(moto.eks.urls.url_paths, paths))
-    ended.enter_context(patch.object(EKSResponse, "create_cluster", _create_cluster))
-    ended.enter_context(patch.object(EKSResponse, "delete_cluster", _delete_cluster))
+    patches.enter_context(patch.dict(moto.eks.urls.url_paths, paths))
+    patches.enter_context(patch.object(EKSResponse, "create_cluster", _create_cluster))
+    patches.enter_context(patch.object(EKSResponse, "delete_cluster", _delete_cluster))
 
 
-# Fields of a cluster that moto does not keep, and AWS's defaults.
+# Fields of a cluster that moto does not store, with AWS's defaults.
 FIELDS: dict[str, tuple[str, Any]] = {
     "accessConfig": ("access_config", {"authenticationMode": "CONFIG_MAP"}),
     "computeConfig": ("compute_config", {"enabled": False}),
@@ -318,7 +319,7 @@ _CREATE, _DELETE = EKSResponse.create_cluster, EKSResponse.delete_cluster
 
 
 def _create_cluster(response: EKSResponse) -> Any:
-    """What moto makes, with the fields and the security group that EKS adds."""
+    """Create the cluster in moto, with more fields and the security group of EKS."""
     answer = _CREATE(response)
     cluster = response.eks_backend.clusters[response._get_param("name")]
     for field, (attribute, default) in FIELDS.items():
@@ -360,24 +361,24 @@ def _delete_cluster(response: EKSResponse) -> Any:
 
 
 def answer(request: Any, full_url: str, headers: Any) -> Answer:
-    """Answer a request as EKS would."""
-    # ARNs stand in paths, with their slashes quoted.
+    """Handle a request as EKS does."""
+    # Paths contain ARNs with quoted slashes.
     raw = request.environ.get("RAW_URI") or request.environ.get("REQUEST_URI") or full_url
     path = urlsplit(raw).path
     try:
         found = re.fullmatch(r"/clusters/([^/]+)(/.+)", path)
         if found is None:
-            raise Refusal("InvalidRequestException", f"no such path: {path}")
+            raise ApiError("InvalidRequestException", f"no such path: {path}")
         api = _api(request, unquote(found[1]))
         for pattern, methods in ROUTES.items():
             parts = re.fullmatch(pattern, found[2])
             if parts and request.method in methods:
-                said = methods[request.method](api, *map(unquote, parts.groups()))
-                return 200, {"Content-Type": "application/json"}, json.dumps(said, default=str)
-        raise Refusal("InvalidRequestException", f"no such operation: {request.method} {path}")
-    except Refusal as refusal:
-        kind = {"Content-Type": "application/json", "x-amzn-ErrorType": refusal.code}
-        return refusal.status, kind, json.dumps({"message": refusal.message})
+                body = methods[request.method](api, *map(unquote, parts.groups()))
+                return 200, {"Content-Type": "application/json"}, json.dumps(body, default=str)
+        raise ApiError("InvalidRequestException", f"no such operation: {request.method} {path}")
+    except ApiError as error:
+        kind = {"Content-Type": "application/json", "x-amzn-ErrorType": error.code}
+        return error.status, kind, json.dumps({"message": error.message})
 
 
 def _api(request: Any, name: str) -> Api:

@@ -1,4 +1,4 @@
-"""A check that comes before an operation of a moto backend."""
+"""A check before an operation of a moto backend."""
 
 import inspect
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 @dataclass(frozen=True)
 class Guard:
-    """`check` gets the backend and the arguments of `operation` by name; it raises what AWS answers.
+    """`check` gets the backend and the arguments of `operation`, and raises the error of AWS.
 
-    `source` is the page of AWS's documentation that says so.
+    `source` is the page of AWS's documentation.
     """
 
     backend: type
@@ -22,11 +22,11 @@ class Guard:
     source: str
 
 
-def apply(guard: Guard, ended: ExitStack) -> None:
+def apply(guard: Guard, patches: ExitStack) -> None:
     original = getattr(guard.backend, guard.operation)
     signature = inspect.signature(original)
 
-    # The next guard of the same operation reads the signature too.
+    # `wraps` keeps the signature for the next guard of the operation.
     @wraps(original)
     def guarded(backend: Any, *args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(backend, *args, **kwargs)
@@ -34,4 +34,4 @@ def apply(guard: Guard, ended: ExitStack) -> None:
         guard.check(backend, bound.arguments)
         return original(backend, *args, **kwargs)
 
-    ended.enter_context(patch.object(guard.backend, guard.operation, guarded))
+    patches.enter_context(patch.object(guard.backend, guard.operation, guarded))

@@ -1,4 +1,4 @@
-"""EKS: what a cluster is made of must exist."""
+"""EKS: subnets, security groups, role and key of a cluster must exist."""
 
 from typing import Any
 
@@ -8,8 +8,7 @@ from moto.eks.models import EKSBackend
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 
-from policies.versions import KUBERNETES
-from tests.engine.simulator.stricter.guard import Guard
+from tests.engine.simulator.moto_patches.guard import Guard
 
 _CREATE = "https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html"
 Arguments = dict[str, Any]
@@ -35,7 +34,7 @@ def subnets_are_in_two_zones(backend: EKSBackend, given: Arguments) -> None:
         raise _refuse("Subnets specified must be in at least two different AZs")
 
 
-def firewalls_exist(backend: EKSBackend, given: Arguments) -> None:
+def security_groups_exist(backend: EKSBackend, given: Arguments) -> None:
     ec2 = ec2_backends[backend.account_id][backend.region_name]
     for id_ in given["resources_vpc_config"].get("securityGroupIds") or []:
         if ec2.get_security_group_from_id(id_) is None:
@@ -50,11 +49,6 @@ def role_exists(backend: EKSBackend, given: Arguments) -> None:
         )
 
 
-def version_is_known(backend: EKSBackend, given: Arguments) -> None:
-    if given["version"] not in (None, *KUBERNETES):
-        raise _refuse(f"unsupported Kubernetes version: {given['version']}")
-
-
 def key_exists(backend: EKSBackend, given: Arguments) -> None:
     kms = kms_backends[backend.account_id][backend.region_name]
     for config in given["encryption_config"] or []:
@@ -67,9 +61,8 @@ GUARDS = tuple(
     Guard(EKSBackend, "create_cluster", check, _CREATE)
     for check in (
         subnets_are_in_two_zones,
-        firewalls_exist,
+        security_groups_exist,
         role_exists,
-        version_is_known,
         key_exists,
     )
 )

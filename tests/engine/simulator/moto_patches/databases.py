@@ -1,6 +1,5 @@
-"""RDS: what a database stands on must exist and fit, and stays as long as it."""
+"""RDS: dependencies of an instance must exist and match; they cannot be deleted before it."""
 
-import re
 from typing import Any
 
 from moto.ec2.models import ec2_backends
@@ -8,13 +7,10 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import RDSBackend
 from moto.rds.responses import RDSResponse
 
-from policies.versions import POSTGRESQL
-from tests.engine.simulator.rules.databases import PASSWORD, RESERVED_USERS, SIZES
-from tests.engine.simulator.stricter.guard import Guard
+from tests.engine.simulator.moto_patches.guard import Guard
 
 _API = "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"
 _CREATE = f"{_API}API_CreateDBInstance.html"
-LEAST_GIB = 20
 Arguments = dict[str, Any]
 
 
@@ -40,45 +36,6 @@ def subnets_are_known(response: RDSResponse, given: Arguments) -> None:
             raise RDSClientError("InvalidSubnet", message)
 
 
-def version_is_known(backend: RDSBackend, given: Arguments) -> None:
-    version = str(given["db_kwargs"].get("engine_version"))
-    if not re.fullmatch(rf"({'|'.join(POSTGRESQL)})(\.\d+)?", version):
-        message = f"Cannot find version {version} for postgres"
-        raise RDSClientError("InvalidParameterCombination", message)
-
-
-def class_is_known(backend: RDSBackend, given: Arguments) -> None:
-    name = str(given["db_kwargs"].get("db_instance_class"))
-    if not re.fullmatch(rf"db\.[a-z]+\d+[a-z]*\.{SIZES}", name):
-        raise RDSClientError("InvalidParameterValue", f"Invalid DB Instance class: {name}")
-
-
-def user_is_free(backend: RDSBackend, given: Arguments) -> None:
-    name = str(given["db_kwargs"].get("master_username"))
-    if name.lower() in RESERVED_USERS:
-        message = (
-            f"MasterUsername {name} cannot be used as it is a reserved word used by the engine"
-        )
-        raise RDSClientError("InvalidParameterValue", message)
-
-
-def password_is_allowed(backend: RDSBackend, given: Arguments) -> None:
-    password = given["db_kwargs"].get("master_user_password")
-    if password is not None and not re.fullmatch(PASSWORD, password):
-        message = (
-            "The parameter MasterUserPassword is not a valid password. It should have 8 to 128 "
-            "printable ASCII characters besides '/', '@', '\"', ' '"
-        )
-        raise RDSClientError("InvalidParameterValue", message)
-
-
-def storage_suffices(backend: RDSBackend, given: Arguments) -> None:
-    size = int(given["db_kwargs"].get("allocated_storage") or 0)
-    if size < LEAST_GIB:
-        message = f"Invalid storage size for engine postgres and storage type gp3: {size}"
-        raise RDSClientError("InvalidParameterValue", message)
-
-
 def subnet_group_exists(backend: RDSBackend, given: Arguments) -> None:
     name = given["db_kwargs"].get("db_subnet_group_name")
     if name is not None and name not in backend.subnet_groups:
@@ -99,14 +56,14 @@ def parameters_fit(backend: RDSBackend, given: Arguments) -> None:
         raise RDSClientError("InvalidParameterCombination", message)
 
 
-def firewalls_exist(backend: RDSBackend, given: Arguments) -> None:
+def instance_security_groups_exist(backend: RDSBackend, given: Arguments) -> None:
     ids = given["db_kwargs"].get("vpc_security_group_ids") or []
     for id_ in ids:
         if _ec2(backend).get_security_group_from_id(id_) is None:
             raise RDSClientError("InvalidParameterValue", f"Invalid security group: {id_}")
 
 
-def firewalls_are_of_the_vpc(backend: RDSBackend, given: Arguments) -> None:
+def security_groups_are_of_the_vpc(backend: RDSBackend, given: Arguments) -> None:
     subnets = backend.subnet_groups.get(given["db_kwargs"].get("db_subnet_group_name") or "")
     for id_ in given["db_kwargs"].get("vpc_security_group_ids") or []:
         group = _ec2(backend).get_security_group_from_id(id_)
@@ -158,22 +115,11 @@ GUARDS = (
     *(
         Guard(RDSBackend, "create_db_instance", check, _CREATE)
         for check in (
-            version_is_known,
-            class_is_known,
-            user_is_free,
-            password_is_allowed,
-            storage_suffices,
             subnet_group_exists,
             parameters_fit,
-            firewalls_exist,
-            firewalls_are_of_the_vpc,
+            instance_security_groups_exist,
+            security_groups_are_of_the_vpc,
         )
-    ),
-    Guard(
-        RDSBackend,
-        "modify_db_instance",
-        password_is_allowed,
-        f"{_API}API_ModifyDBInstance.html",
     ),
     Guard(
         RDSBackend,

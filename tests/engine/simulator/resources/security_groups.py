@@ -6,9 +6,9 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
-    asked,
     chosen,
-    forgiving,
+    idempotent,
+    managed,
     pairs,
     present,
     tags_seen,
@@ -19,9 +19,9 @@ from tests.engine.simulator.resources.network import retag
 def _create_group(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     ec2 = cloud.client("ec2")
     tags = pairs(inputs.get("tagsAll"))
-    made = ec2.create_security_group(
+    created = ec2.create_security_group(
         GroupName=inputs["name"],
-        # Pulumi's provider says this where the program says nothing.
+        # The default of Pulumi's provider.
         Description=inputs.get("description") or "Managed by Pulumi",
         VpcId=inputs["vpcId"],
         **(
@@ -30,8 +30,8 @@ def _create_group(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
             else {}
         ),
     )
-    id_ = made["GroupId"]
-    # AWS lets everything out of a new group; the provider takes that away.
+    id_ = created["GroupId"]
+    # AWS adds an egress rule for all traffic to a new group; the provider removes it.
     everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
     ec2.revoke_security_group_egress(GroupId=id_, IpPermissions=[everything])
     _set_rules(cloud, id_, {}, inputs)
@@ -44,7 +44,7 @@ def _group_outputs(cloud: Cloud, id_: str) -> Values:
 
 
 def _set_rules(cloud: Cloud, id_: str, old: Values, new: Values) -> None:
-    """Rules that stand inside the group."""
+    """Set the inline rules of the group."""
     ec2 = cloud.client("ec2")
     for side, allow, revoke in (
         ("ingress", ec2.authorize_security_group_ingress, ec2.revoke_security_group_ingress),
@@ -88,14 +88,14 @@ GROUP = Resource(
     create=_create_group,
     read=present(_read_group),
     update=_update_group,
-    delete=forgiving(lambda cloud, id_, _: cloud.client("ec2").delete_security_group(GroupId=id_)),
+    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").delete_security_group(GroupId=id_)),
     replaces=frozenset({"name", "namePrefix", "description", "vpcId"}),
     autoname="name",
 )
 
 
 def _create_default(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    """Nothing is made: AWS has the group, its rules are taken away."""
+    """Adopt the default group of the VPC, and remove its rules."""
     ec2 = cloud.client("ec2")
     mine = [
         {"Name": "vpc-id", "Values": [inputs["vpcId"]]},
@@ -115,7 +115,7 @@ DEFAULT_GROUP = Resource(
     create=_create_default,
     read=present(_read_group),
     update=_update_group,
-    # The provider only forgets it: it goes with its VPC.
+    # The provider only removes it from the state: AWS deletes it with its VPC.
     delete=lambda cloud, id_, state: None,
     replaces=frozenset({"vpcId"}),
 )
@@ -143,7 +143,7 @@ def _rule(side: str) -> Resource:
         ec2 = cloud.client("ec2")
         allow = getattr(ec2, f"authorize_security_group_{side}")
         tags = pairs(inputs.get("tagsAll"))
-        made = allow(
+        created = allow(
             GroupId=inputs["securityGroupId"],
             IpPermissions=[{**chosen(inputs, _RULE), **_source(inputs)}],
             **(
@@ -152,7 +152,7 @@ def _rule(side: str) -> Resource:
                 else {}
             ),
         )
-        (rule,) = made["SecurityGroupRules"]
+        (rule,) = created["SecurityGroupRules"]
         id_ = rule["SecurityGroupRuleId"]
         arn = f"arn:aws:ec2:{cloud.region}:{cloud.account}:security-group-rule/{id_}"
         return id_, {"arn": arn, "securityGroupRuleId": id_}
@@ -173,7 +173,7 @@ def _rule(side: str) -> Resource:
             "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
             "description": rule.get("Description"),
         }
-        return {**asked(state, seen), **tags_seen(rule.get("Tags", []), state)}
+        return {**managed(state, seen), **tags_seen(rule.get("Tags", []), state)}
 
     def update(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
         flat = {
@@ -198,69 +198,13 @@ def _rule(side: str) -> Resource:
         create=create,
         read=present(read),
         update=update,
-        delete=forgiving(delete),
+        delete=idempotent(delete),
         replaces=frozenset({"securityGroupId"}),
     )
 
 
-def _old_rule(cloud: Cloud, inputs: Values) -> tuple[Any, Any, dict[str, Any]]:
-    ec2 = cloud.client("ec2")
-    side = inputs["type"]
-    given = {
-        **inputs,
-        "securityGroups": [s for s in [inputs.get("sourceSecurityGroupId")] if s],
-    }
-    return (
-        getattr(ec2, f"authorize_security_group_{side}"),
-        getattr(ec2, f"revoke_security_group_{side}"),
-        _permission(given, inputs["securityGroupId"]),
-    )
-
-
-def _create_old_rule(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    allow, _, permission = _old_rule(cloud, inputs)
-    made = allow(GroupId=inputs["securityGroupId"], IpPermissions=[permission])
-    id_ = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-    return id_.replace("sgr-", "sgrule-"), {"securityGroupRuleId": id_}
-
-
-def _delete_old_rule(cloud: Cloud, id_: str, state: Values) -> None:
-    _, revoke, permission = _old_rule(cloud, state)
-    revoke(GroupId=state["securityGroupId"], IpPermissions=[permission])
-
-
-def _read_old_rule(cloud: Cloud, id_: str, state: Values) -> Values | None:
-    found = cloud.client("ec2").describe_security_group_rules(
-        Filters=[{"Name": "security-group-rule-id", "Values": [state["securityGroupRuleId"]]}]
-    )["SecurityGroupRules"]
-    if not found:
-        return None
-    seen = {"fromPort": found[0].get("FromPort"), "toPort": found[0].get("ToPort")}
-    return asked(state, seen)
-
-
-OLD_RULE = Resource(
-    create=_create_old_rule,
-    read=present(_read_old_rule),
-    delete=forgiving(_delete_old_rule),
-    replaces=frozenset(
-        {
-            "type",
-            "fromPort",
-            "toPort",
-            "protocol",
-            "cidrBlocks",
-            "securityGroupId",
-            "sourceSecurityGroupId",
-            "self",
-        }
-    ),
-)
-
 RESOURCES = {
     "aws:ec2/securityGroup:SecurityGroup": GROUP,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": DEFAULT_GROUP,
-    "aws:ec2/securityGroupRule:SecurityGroupRule": OLD_RULE,
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule("ingress"),
-    "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": _rule("egress"),
 }

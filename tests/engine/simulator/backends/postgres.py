@@ -1,11 +1,11 @@
-"""The PostgreSQL behind an RDS instance: a pod with the user, password, parameters and TLS of RDS."""
+"""The backend of an RDS instance: a PostgreSQL pod with its user, password, parameters and TLS."""
 
 import hashlib
 from typing import Any
 
-from tests.engine.simulator.behind.certificates import Authority
-from tests.engine.simulator.behind.kubectl import Kubectl
-from tests.engine.simulator.behind.kubernetes import NAMESPACE
+from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.kubectl import Kubectl
+from tests.engine.simulator.backends.kubernetes import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
 
 IMAGE = "postgres:16"
@@ -13,16 +13,16 @@ PORT = 5432
 USER_ID = 999
 FILES = "/etc/rds"
 READY_SECONDS = 120
-# RDS's own parameters, which PostgreSQL does not know.
-OF_RDS = "rds."
+# Parameters of RDS that PostgreSQL does not have.
+RDS_PREFIX = "rds."
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.SSL.html
-PLAIN_TOO = "host all all all scram-sha-256\n"
-TLS_ONLY = "hostssl all all all scram-sha-256\n"
+TLS_OPTIONAL = "host all all all scram-sha-256\n"
+TLS_REQUIRED = "hostssl all all all scram-sha-256\n"
 LOCAL = "local all all trust\n"
 
 
 class Postgres:
-    """`names` are IP addresses by host name. Those of its databases come and go there."""
+    """`names` are IP addresses by host name; `create` and `delete` maintain them."""
 
     def __init__(
         self, cloud: Cloud, kubectl: Kubectl, authority: Authority, names: dict[str, str]
@@ -35,13 +35,13 @@ class Postgres:
     def create(
         self, identifier: str, username: str, password: str, db_name: str
     ) -> tuple[str, int]:
-        """Start the server: its host name, as RDS forms it, and its port."""
-        # RDS puts a part into the name that differs by account and Region.
+        """Start the server: its host name in the format of RDS, and its port."""
+        # Host names of RDS contain a hash that depends on account and Region.
         part = hashlib.sha256(f"{self.cloud.account}{self.cloud.region}".encode()).hexdigest()[:12]
         host = f"{identifier}.{part}.{self.cloud.region}.rds.amazonaws.com"
         issued = self.authority.issue(host)
         parameters = self._parameters(identifier)
-        access = TLS_ONLY if parameters.get("rds.force_ssl", "1") == "1" else PLAIN_TOO
+        access = TLS_REQUIRED if parameters.get("rds.force_ssl", "1") == "1" else TLS_OPTIONAL
         files = {
             "tls.crt": issued.certificate,
             "tls.key": issued.key,
@@ -77,7 +77,7 @@ class Postgres:
         return host, PORT
 
     def change(self, identifier: str, username: str, password: str) -> None:
-        """Take a new password, as RDS does: at once, open connections stay."""
+        """Set a new password, as RDS does: immediately, open connections stay."""
         quoted = password.replace("'", "''")
         self._psql(identifier, username, f"ALTER ROLE \"{username}\" PASSWORD '{quoted}';")
 
@@ -94,7 +94,7 @@ class Postgres:
         self.kubectl.run(*words, *psql, stdin=statement)
 
     def _parameters(self, identifier: str) -> dict[str, str]:
-        """What a person set in the parameter group of the instance."""
+        """The parameters that the parameter group of the instance sets."""
         rds = self.cloud.client("rds")
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
         (group,) = instance["DBParameterGroups"]
@@ -107,7 +107,7 @@ class Postgres:
 def _pod(
     identifier: str, username: str, db_name: str, parameters: dict[str, str]
 ) -> dict[str, Any]:
-    given = {k: v for k, v in parameters.items() if not k.startswith(OF_RDS)}
+    given = {k: v for k, v in parameters.items() if not k.startswith(RDS_PREFIX)}
     options = {
         **given,
         "ssl": "on",
@@ -144,7 +144,7 @@ def _pod(
                     "readinessProbe": {
                         "exec": {"command": ["pg_isready", "-q", "-h", "127.0.0.1"]},
                         "periodSeconds": 1,
-                        # A busy machine is slow to answer; without an endpoint every client would fail.
+                        # On a busy machine the probe is slow; an unready pod has no endpoint.
                         "timeoutSeconds": 10,
                         "failureThreshold": 30,
                     },
@@ -164,7 +164,7 @@ def _pod(
                     },
                 }
             ],
-            # PostgreSQL reads a key that belongs to root only if its group is the server's.
+            # PostgreSQL accepts a key owned by root only if its group is that of the server.
             "securityContext": {"fsGroup": USER_ID},
             "terminationGracePeriodSeconds": 5,
         },

@@ -1,4 +1,4 @@
-"""S3: a bucket's policy is one, and is about that bucket."""
+"""S3: a bucket policy must be valid and name its bucket; its TLS condition is evaluated."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ from unittest.mock import patch
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import FakeBucket, S3Backend
 
-from tests.engine.simulator.stricter.guard import Guard
+from tests.engine.simulator.moto_patches.guard import Guard
 
 _POLICY = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html"
 
@@ -34,25 +34,25 @@ def policy_is_about_the_bucket(backend: S3Backend, given: dict[str, Any]) -> Non
                 raise MalformedPolicy(f"Policy has invalid resource: {resource}")
 
 
-def _is_about_plain_http(statement: dict[str, Any]) -> bool:
+def _denies_plain_http(statement: dict[str, Any]) -> bool:
     condition = statement.get("Condition", {})
     return condition == {"Bool": {"aws:SecureTransport": "false"}}
 
 
-def read_condition(ended: ExitStack) -> None:
-    """Moto reads no conditions. The way to the account stands for TLS: a ban of plain HTTP is not met."""
+def read_condition(patches: ExitStack) -> None:
+    """Moto ignores conditions. Requests count as TLS, so a deny of plain HTTP does not match."""
     original = FakeBucket.get_permission
 
     def permission(bucket: FakeBucket, action: str, resource: str) -> Any:
         if bucket.policy is None:
             return original(bucket, action, resource)
         policy = json.loads(bucket.policy)
-        left = [s for s in policy["Statement"] if not _is_about_plain_http(s)]
+        applicable = [s for s in policy["Statement"] if not _denies_plain_http(s)]
         seen = copy.copy(bucket)
-        seen.policy = json.dumps({**policy, "Statement": left}).encode()
+        seen.policy = json.dumps({**policy, "Statement": applicable}).encode()
         return original(seen, action, resource)
 
-    ended.enter_context(patch.object(FakeBucket, "get_permission", permission))
+    patches.enter_context(patch.object(FakeBucket, "get_permission", permission))
 
 
 GUARDS = (Guard(S3Backend, "put_bucket_policy", policy_is_about_the_bucket, _POLICY),)

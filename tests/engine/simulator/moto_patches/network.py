@@ -1,4 +1,4 @@
-"""EC2: what is in use stays, and what does not exist cannot be named."""
+"""EC2: references must exist, and resources in use cannot be deleted."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from moto.ec2.models import EC2Backend
 from moto.eks.models import eks_backends
 from moto.rds.models import rds_backends
 
-from tests.engine.simulator.stricter.guard import Guard
+from tests.engine.simulator.moto_patches.guard import Guard
 
 _API = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"
 Arguments = dict[str, Any]
@@ -95,7 +95,7 @@ def address_is_free(backend: EC2Backend, given: Arguments) -> None:
         raise EC2ClientError("InvalidIPAddress.InUse", message)
 
 
-def route_leads_somewhere(backend: EC2Backend, given: Arguments) -> None:
+def route_target_exists(backend: EC2Backend, given: Arguments) -> None:
     nat = given["nat_gateway_id"]
     if nat is not None and nat not in {one.id for one in _nats(backend)}:
         raise EC2ClientError("NatGatewayNotFound", f"The NAT gateway {nat} does not exist")
@@ -112,7 +112,7 @@ def subnet_has_one_table(backend: EC2Backend, given: Arguments) -> None:
             raise EC2ClientError("Resource.AlreadyAssociated", message)
 
 
-def group_is_not_named(backend: EC2Backend, given: Arguments) -> None:
+def group_is_not_referenced(backend: EC2Backend, given: Arguments) -> None:
     id_ = given["group_id"]
     for groups in backend.groups.values():
         for group in groups.values():
@@ -122,7 +122,7 @@ def group_is_not_named(backend: EC2Backend, given: Arguments) -> None:
                 raise _in_use(f"resource {id_}", group.id)
 
 
-def group_is_not_worn(backend: EC2Backend, given: Arguments) -> None:
+def group_is_not_attached(backend: EC2Backend, given: Arguments) -> None:
     id_ = given["group_id"]
     rds = rds_backends[backend.account_id][backend.region_name]
     for instance in rds.databases.values():
@@ -145,7 +145,7 @@ GUARDS = (
     ),
     Guard(EC2Backend, "create_nat_gateway", nat_subnet_exists, f"{_API}API_CreateNatGateway.html"),
     Guard(EC2Backend, "release_address", address_is_free, f"{_API}API_ReleaseAddress.html"),
-    Guard(EC2Backend, "create_route", route_leads_somewhere, f"{_API}API_CreateRoute.html"),
+    Guard(EC2Backend, "create_route", route_target_exists, f"{_API}API_CreateRoute.html"),
     Guard(
         EC2Backend,
         "associate_route_table",
@@ -155,13 +155,13 @@ GUARDS = (
     Guard(
         EC2Backend,
         "delete_security_group",
-        group_is_not_named,
+        group_is_not_referenced,
         f"{_API}API_DeleteSecurityGroup.html",
     ),
     Guard(
         EC2Backend,
         "delete_security_group",
-        group_is_not_worn,
+        group_is_not_attached,
         f"{_API}API_DeleteSecurityGroup.html",
     ),
 )

@@ -1,15 +1,16 @@
-"""The Kubernetes behind EKS: a cluster that is there already, with what Auto Mode brings into each one.
+"""The backend of EKS: an existing Kubernetes cluster, with the parts that Auto Mode adds.
 
-Auto Mode starts nodes, makes EBS volumes and hands AWS credentials to pods. Here one node stands for all of
-them, volumes are directories on it, and an admission webhook (`pods.py`) does the rest.
+Auto Mode starts nodes, creates EBS volumes and gives AWS credentials to pods. Here one node
+replaces all nodes, volumes are directories on it, and an admission webhook (`pods.py`) does the
+rest.
 """
 
 import copy
 from pathlib import Path
 from typing import Any
 
-from tests.engine.simulator.behind.kubectl import Kubectl
-from tests.engine.simulator.behind.pods import Pods
+from tests.engine.simulator.backends.kubectl import Kubectl
+from tests.engine.simulator.backends.pods import Pods
 
 NAMESPACE = "simulated-aws"
 ADMIN = "eks-admin"
@@ -17,7 +18,7 @@ CRDS = Path(__file__).with_name("crds.yaml")
 EBS = "ebs.csi.eks.amazonaws.com"
 PROVISIONER = "simulated-ebs"
 WEBHOOK = "simulated-eks-pods"
-# What a stack makes, and `remove` takes away.
+# Namespaces of a stack; `remove` deletes them.
 STACK_NAMESPACES = ("airflow", "keda")
 OF_KEDA = "app.kubernetes.io/part-of=keda-operator"
 SCALED_OBJECTS = "scaledobjects.keda.sh"
@@ -29,7 +30,7 @@ class Kubernetes:
         self.pods = pods
 
     def create(self, name: str) -> tuple[str, str]:
-        """Make it an EKS cluster: its address, and its certificate authority in base64."""
+        """Turn the cluster into an EKS cluster: its address, and its CA in base64."""
         self.kubectl.apply(_namespace(), *_administrator())
         self.kubectl.run("apply", "--server-side", "--filename", str(CRDS))
         self.kubectl.apply(self._provisioner())
@@ -38,8 +39,8 @@ class Kubernetes:
         return where["server"], where["certificate-authority-data"]
 
     def delete(self, name: str) -> None:
-        """Everything in it goes with it."""
-        # First what could keep others from going: without its server an API of KEDA blocks every namespace.
+        """Delete everything that a stack has created in the cluster."""
+        # First, what blocks deletions: an APIService without its server blocks every namespace.
         self.kubectl.delete("mutatingwebhookconfiguration", WEBHOOK)
         self.kubectl.delete("apiservice", "--selector", OF_KEDA)
         for namespace in STACK_NAMESPACES:
@@ -58,7 +59,7 @@ class Kubernetes:
         self.kubectl.delete("clusterrolebinding", f"{NAMESPACE}:{ADMIN}")
 
     def _empty(self, namespace: str) -> None:
-        """Nobody waits for tasks of a cluster that is deleted, nor for KEDA to let go."""
+        """Delete pods without their grace period, and ScaledObjects without KEDA's finalizer."""
         where = ["--namespace", namespace]
         crds = self.kubectl.get("customresourcedefinitions")["items"]
         if any(crd["metadata"]["name"] == SCALED_OBJECTS for crd in crds):
@@ -68,19 +69,19 @@ class Kubernetes:
         self.kubectl.delete("pods", "--all", "--force", "--grace-period=0", *where)
 
     def remove(self) -> None:
-        """Take away everything, also what an earlier simulator left."""
+        """Delete all objects, also the orphaned ones of an earlier simulator."""
         self.delete("")
         self.kubectl.delete("namespace", NAMESPACE)
 
     def token(self) -> str:
-        """A token as `aws eks get-token` gives one, of an administrator."""
+        """A token of an administrator, as `aws eks get-token` prints it."""
         words = ["--namespace", NAMESPACE, "create", "token", ADMIN]
         return self.kubectl.run(*words).strip()
 
     def _provisioner(self) -> dict[str, Any]:
-        """The cluster's own provisioner of directories once more, under the name of the EBS driver."""
+        """A copy of the cluster's local-path provisioner, under the name of the EBS driver."""
         found = self.kubectl.get("deployments", "--all-namespaces")["items"]
-        local = next(d for d in found if "local-path-provisioner" in _words(d))
+        local = next(d for d in found if "local-path-provisioner" in _command(d))
         name = {"app": PROVISIONER}
         spec = copy.deepcopy(local["spec"])
         spec["selector"] = {"matchLabels": name}
@@ -94,7 +95,7 @@ class Kubernetes:
         }
 
 
-def _words(deployment: dict[str, Any]) -> list[str]:
+def _command(deployment: dict[str, Any]) -> list[str]:
     return deployment["spec"]["template"]["spec"]["containers"][0].get("command", [])
 
 
@@ -103,7 +104,7 @@ def _namespace() -> dict[str, Any]:
 
 
 def _administrator() -> list[dict[str, Any]]:
-    """Who creates an EKS cluster administers it."""
+    """The creator of an EKS cluster is its administrator."""
     return [
         {
             "apiVersion": "v1",
@@ -141,7 +142,7 @@ def _webhook(url: str, authority: str) -> dict[str, Any]:
                         "resources": ["pods"],
                     }
                 ],
-                # Only the stack's pods; without the simulator they must not start as something else.
+                # Only pods of the stack; without the simulator they must not start unchanged.
                 "namespaceSelector": {
                     "matchExpressions": [
                         {

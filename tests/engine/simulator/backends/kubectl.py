@@ -1,4 +1,4 @@
-"""kubectl as administrator of the real cluster: the simulator's own way in, nobody else's."""
+"""kubectl as administrator of the real cluster, for the simulator only."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ class Kubectl:
     context: str
 
     def run(self, *words: str, stdin: str | None = None) -> str:
-        """What kubectl prints. Raises `RuntimeError` with its complaint."""
+        """The output of kubectl. Raises `RuntimeError` with its error."""
         command = ["kubectl", "--context", self.context, *words]
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False
@@ -24,7 +24,7 @@ class Kubectl:
 
     def apply(self, *objects: dict[str, Any]) -> None:
         manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-        # On the server's side: annotations of kubectl would repeat passwords.
+        # Server-side apply: client-side apply copies passwords into an annotation.
         self.run("apply", "--server-side", "--force-conflicts", "--filename", "-", stdin=manifest)
 
     def get(self, *words: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A certificate authority that lives as long as the simulator."""
+"""A certificate authority in memory."""
 
 import datetime
 import ipaddress
@@ -31,7 +31,7 @@ def _builder(subject: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509
 
 @dataclass(frozen=True, kw_only=True)
 class Certificate:
-    """PEM texts."""
+    """A certificate and its private key, in PEM format."""
 
     certificate: str
     key: str

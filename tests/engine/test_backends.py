@@ -1,15 +1,15 @@
-"""What stands behind EKS and RDS, with a Kubernetes that only keeps books."""
+"""The backends of EKS and RDS, with a fake kubectl."""
 
 import pytest
 
-from tests.engine.simulator.behind.certificates import Authority
-from tests.engine.simulator.behind.pods import Pods
-from tests.engine.simulator.behind.postgres import Postgres
+from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.pods import Pods
+from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
 
 
 class Kubectl:
-    """Each Service has an address of its own."""
+    """Gives each Service its own address."""
 
     def __init__(self):
         self.services = 0
@@ -31,8 +31,8 @@ class Kubectl:
 
 
 @pytest.fixture
-def behind(monkeypatch):
-    """Databases, and the pods that look for them."""
+def backends(monkeypatch):
+    """The databases, and the webhook for pods."""
     monkeypatch.setattr(Postgres, "_parameters", lambda *_: {})
     cloud, kubectl, authority = Cloud(host="127.0.0.1"), Kubectl(), Authority()
     names = {}
@@ -42,19 +42,19 @@ def behind(monkeypatch):
     cloud.stop()
 
 
-def _found(pods):
-    """What a new pod finds, by name."""
+def _host_aliases(pods):
+    """Host aliases of a new pod."""
     spec = pods.mutate({"spec": {"containers": []}}, "airflow")["spec"]
     return {alias["hostnames"][0]: alias["ip"] for alias in spec.get("hostAliases", [])}
 
 
-def test_pods_find_the_databases_that_are_there_and_no_other(behind):
-    databases, pods = behind
-    assert _found(pods) == {}
+def test_pods_resolve_only_existing_databases(backends):
+    databases, pods = backends
+    assert _host_aliases(pods) == {}
 
     first, _ = databases.create("first", "airflow", "password", "airflow")
-    assert _found(pods) == {first: "10.96.0.1"}
+    assert _host_aliases(pods) == {first: "10.96.0.1"}
 
     databases.delete("first")
     second, _ = databases.create("second", "airflow", "password", "airflow")
-    assert _found(pods) == {second: "10.96.0.2"}
+    assert _host_aliases(pods) == {second: "10.96.0.2"}

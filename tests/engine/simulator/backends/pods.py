@@ -1,10 +1,10 @@
-"""What EKS does to pods, as an admission webhook.
+"""The changes of EKS to pods, as an admission webhook.
 
-- Pod Identity: a pod whose service account has an association gets the credentials of its role, and no other
-  pod gets any. https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
-- Auto Mode: a pod that selects the nodes of a NodePool and tolerates their taints finds one. The one node
-  here stands for all of them, so requests shrink to its size.
-- The VPC: AWS's names lead to the simulator.
+- Pod Identity: pods whose ServiceAccount has an association get the credentials of its role, other
+  pods get none. https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+- Auto Mode: a pod that matches the labels and taints of a NodePool is schedulable. One node
+  replaces all nodes, so requests are scaled down.
+- The VPC: host names of AWS resolve to the simulator.
 """
 
 import base64
@@ -18,11 +18,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.engine.simulator.behind.certificates import Authority
-from tests.engine.simulator.behind.kubectl import Kubectl
+from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
 
-# The pods of prod ask for 26 GiB and 13 cores; a laptop has less, and they use a tenth of it.
+# The pods of prod request 26 GiB and 13 cores; they use a tenth of that.
 CPU_SHARE = 0.05
 MEMORY_SHARE = 0.25
 BUILT_IN = ("kubernetes.io/", "node.kubernetes.io/")
@@ -31,7 +31,7 @@ BUILT_IN = ("kubernetes.io/", "node.kubernetes.io/")
 class Pods:
     """Serves the webhook over TLS at `url`, on `host`.
 
-    `names` are IP addresses by host name: what Route 53 answers inside the VPC.
+    `names` are IP addresses by host name: the DNS of the VPC.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Pods:
         self.server.server_close()
 
     def mutate(self, pod: dict[str, Any], namespace: str) -> dict[str, Any]:
-        """The pod as EKS would let it in."""
+        """The pod as EKS admits it."""
         changed = copy.deepcopy(pod)
         spec = changed["spec"]
         if self.names:
@@ -70,7 +70,7 @@ class Pods:
             added = [{"name": k, "value": v} for k, v in variables.items() if k not in present]
             container.setdefault("env", []).extend(added)
             _shrink(container)
-        if self._finds_a_node(spec):
+        if self._matches_a_node_pool(spec):
             spec["nodeSelector"] = {
                 key: value
                 for key, value in spec["nodeSelector"].items()
@@ -84,7 +84,7 @@ class Pods:
             "AWS_ENDPOINT_URL": self.cloud.url,
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            # There is no instance to ask for credentials either.
+            # No instance metadata: it would be a second source of credentials.
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         role = self._role(namespace, account)
@@ -110,7 +110,7 @@ class Pods:
                 )["association"]["roleArn"]
         return None
 
-    def _finds_a_node(self, spec: dict[str, Any]) -> bool:
+    def _matches_a_node_pool(self, spec: dict[str, Any]) -> bool:
         wanted = spec.get("nodeSelector", {})
         return any(
             wanted.items() <= _labels(pool).items() and _tolerates(spec, pool)
@@ -162,7 +162,7 @@ def _tls(authority: Authority, host: str) -> ssl.SSLContext:
     issued = authority.issue(host)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as folder:
-        # `load_cert_chain` reads files only.
+        # `load_cert_chain` reads only files.
         path = Path(folder, "server.pem")
         path.touch(mode=0o600)
         path.write_text(issued.key + issued.certificate)
@@ -180,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer: dict[str, Any] = {"uid": request["uid"], "allowed": True}
         try:
             after = self.pods.mutate(before, request["namespace"])
-        except Exception as error:  # the API server shows it to who made the pod
+        except Exception as error:  # the API server returns it to the client
             answer = {
                 "uid": request["uid"],
                 "allowed": False,
@@ -200,4 +200,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the API server keeps its own log."""
+        """No log: the API server has its own."""

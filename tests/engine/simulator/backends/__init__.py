@@ -1,0 +1,1 @@
+"""Real backends of the simulated AWS: a Kubernetes cluster for EKS, PostgreSQL for RDS."""

@@ -1,1 +1,0 @@
-"""What is real behind the simulated AWS: Kubernetes for EKS, PostgreSQL for RDS."""

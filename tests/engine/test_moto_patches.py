@@ -1,0 +1,334 @@
+"""The account refuses what AWS refuses and moto accepts; a refused call changes nothing."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.engine.simulator import moto_patches
+from tests.engine.simulator.cloud import Cloud
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"Service": "eks.amazonaws.com"},
+            }
+        ],
+    }
+)
+NO_ROLE = "arn:aws:iam::123456789012:role/missing"
+ZONES = ("eu-west-1a", "eu-west-1b")
+
+
+@dataclass
+class Account:
+    """An account with one resource of each type, all of them in use."""
+
+    cloud: Cloud
+
+    def __post_init__(self):
+        ec2, iam = self.ec2, self.iam
+        self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+        self.subnets = [self._subnet(number, zone) for number, zone in enumerate(ZONES)]
+        self.same_zone = self._subnet(2, ZONES[0])
+        self.other_vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+        elsewhere = {"VpcId": self.other_vpc, "GroupName": "other", "Description": "other"}
+        self.other_group = ec2.create_security_group(**elsewhere)["GroupId"]
+        self.gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=self.gateway, VpcId=self.vpc)
+        self.endpoint_vpc = ec2.create_vpc(CidrBlock="10.2.0.0/16")["Vpc"]["VpcId"]
+        ec2.create_vpc_endpoint(VpcId=self.endpoint_vpc, ServiceName="com.amazonaws.eu-west-1.s3")
+        self.address, self.spare_address = (
+            ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(2)
+        )
+        ec2.create_nat_gateway(SubnetId=self.subnets[0], AllocationId=self.address)
+        self.table = ec2.create_route_table(VpcId=self.vpc)["RouteTable"]["RouteTableId"]
+        ec2.associate_route_table(RouteTableId=self.table, SubnetId=self.subnets[0])
+        self.group = self._group("database")
+        self.clients = self._group("clients")
+        pair = {"UserIdGroupPairs": [{"GroupId": self.clients}]}
+        permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, **pair}
+        ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[permission])
+        self.role = iam.create_role(RoleName="one", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+        self.key = self.cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+        self.rds.create_db_subnet_group(
+            DBSubnetGroupName="one", DBSubnetGroupDescription="one", SubnetIds=self.subnets
+        )
+        for family in ("postgres16", "postgres15"):
+            self.rds.create_db_parameter_group(
+                DBParameterGroupName=family, DBParameterGroupFamily=family, Description="one"
+            )
+        self.rds.create_db_instance(**self.instance())
+        self.rds.create_db_instance(
+            **self.instance(DBInstanceIdentifier="free", DeletionProtection=False)
+        )
+        self.eks.create_cluster(**self.cluster())
+        self.eks.create_access_entry(clusterName="one", principalArn=self.role)
+        where = {"LocationConstraint": "eu-west-1"}
+        self.s3.create_bucket(Bucket="logs-1", CreateBucketConfiguration=where)
+
+    def __getattr__(self, service):
+        if service not in ("ec2", "iam", "rds", "eks", "s3"):
+            raise AttributeError(service)
+        return self.cloud.client(service)
+
+    def _subnet(self, number, zone):
+        block = f"10.0.{number}.0/24"
+        created = self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=block, AvailabilityZone=zone)
+        return created["Subnet"]["SubnetId"]
+
+    def _group(self, name):
+        created = self.ec2.create_security_group(VpcId=self.vpc, GroupName=name, Description=name)
+        return created["GroupId"]
+
+    def instance(self, **changes):
+        return {
+            "DBInstanceIdentifier": "one",
+            "DBInstanceClass": "db.t4g.medium",
+            "Engine": "postgres",
+            "EngineVersion": "16",
+            "AllocatedStorage": 20,
+            "MasterUsername": "airflow",
+            "MasterUserPassword": "correct-horse",
+            "DBName": "airflow",
+            "DBSubnetGroupName": "one",
+            "DBParameterGroupName": "postgres16",
+            "VpcSecurityGroupIds": [self.group],
+            "DeletionProtection": True,
+            **changes,
+        }
+
+    def new_instance(self, **changes):
+        return self.rds.create_db_instance(**self.instance(DBInstanceIdentifier="two", **changes))
+
+    def cluster(self, **changes):
+        return {
+            "name": "one",
+            "version": "1.35",
+            "roleArn": self.role,
+            "resourcesVpcConfig": {"subnetIds": self.subnets},
+            "deletionProtection": True,
+            **changes,
+        }
+
+    def new_cluster(self, **changes):
+        return self.eks.create_cluster(**self.cluster(name="two", **changes))
+
+
+@pytest.fixture(scope="module")
+def account():
+    with Cloud() as cloud:
+        yield Account(cloud)
+
+
+def route(**target):
+    return lambda a: a.ec2.create_route(
+        RouteTableId=a.table, DestinationCidrBlock="0.0.0.0/0", **target
+    )
+
+
+def nat(**changes):
+    return lambda a: a.ec2.create_nat_gateway(
+        **{"SubnetId": a.subnets[1], "AllocationId": a.spare_address, **changes}
+    )
+
+
+def subnet_group(*subnets):
+    return lambda a: a.rds.create_db_subnet_group(
+        DBSubnetGroupName="two",
+        DBSubnetGroupDescription="two",
+        SubnetIds=list(subnets),
+    )
+
+
+def another_bucket(a):
+    resource = "arn:aws:s3:::another/*"
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resource}
+    text = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    a.s3.put_bucket_policy(Bucket="logs-1", Policy=text)
+
+
+# By the name of the check: a call that AWS refuses, and AWS's error code.
+REFUSED = {
+    "vpc_has_no_groups": (
+        lambda a: a.ec2.delete_vpc(VpcId=a.other_vpc),
+        "DependencyViolation",
+    ),
+    "vpc_has_no_endpoints": (
+        lambda a: a.ec2.delete_vpc(VpcId=a.endpoint_vpc),
+        "DependencyViolation",
+    ),
+    "gateway_has_no_addresses": (
+        lambda a: a.ec2.detach_internet_gateway(InternetGatewayId=a.gateway, VpcId=a.vpc),
+        "DependencyViolation",
+    ),
+    "subnet_is_free": (
+        lambda a: a.ec2.delete_subnet(SubnetId=a.subnets[1]),
+        "DependencyViolation",
+    ),
+    "nat_address_is_free": (
+        lambda a: nat(AllocationId=a.address)(a),
+        "Resource.AlreadyAssociated",
+    ),
+    "nat_subnet_exists": (nat(SubnetId="subnet-0"), "InvalidSubnetID.NotFound"),
+    "address_is_free": (
+        lambda a: a.ec2.release_address(AllocationId=a.address),
+        "InvalidIPAddress.InUse",
+    ),
+    "route_target_exists": (route(NatGatewayId="nat-0"), "NatGatewayNotFound"),
+    "subnet_has_one_table": (
+        lambda a: a.ec2.associate_route_table(
+            RouteTableId=a.ec2.describe_route_tables()["RouteTables"][0]["RouteTableId"],
+            SubnetId=a.subnets[0],
+        ),
+        "Resource.AlreadyAssociated",
+    ),
+    "group_is_not_referenced": (
+        lambda a: a.ec2.delete_security_group(GroupId=a.clients),
+        "DependencyViolation",
+    ),
+    "group_is_not_attached": (
+        lambda a: a.ec2.delete_security_group(GroupId=a.group),
+        "DependencyViolation",
+    ),
+    "subnets_are_known": (subnet_group("subnet-0"), "InvalidSubnet"),
+    "subnets_exist_in_two_zones": (
+        lambda a: subnet_group(a.subnets[0], a.same_zone)(a),
+        "DBSubnetGroupDoesNotCoverEnoughAZs",
+    ),
+    "subnet_group_exists": (
+        lambda a: a.new_instance(DBSubnetGroupName="nowhere"),
+        "DBSubnetGroupNotFoundFault",
+    ),
+    "parameters_fit": (
+        lambda a: a.new_instance(DBParameterGroupName="postgres15"),
+        "InvalidParameterCombination",
+    ),
+    "instance_security_groups_exist": (
+        lambda a: a.new_instance(VpcSecurityGroupIds=["sg-0"]),
+        "InvalidParameterValue",
+    ),
+    "security_groups_are_of_the_vpc": (
+        lambda a: a.new_instance(VpcSecurityGroupIds=[a.other_group]),
+        "InvalidVPCNetworkStateFault",
+    ),
+    "final_snapshot_is_named": (
+        lambda a: a.rds.delete_db_instance(DBInstanceIdentifier="free"),
+        "InvalidParameterCombination",
+    ),
+    "subnet_group_is_free": (
+        lambda a: a.rds.delete_db_subnet_group(DBSubnetGroupName="one"),
+        "InvalidDBSubnetGroupStateFault",
+    ),
+    "parameter_group_is_free": (
+        lambda a: a.rds.delete_db_parameter_group(DBParameterGroupName="postgres16"),
+        "InvalidDBParameterGroupState",
+    ),
+    "subnets_are_in_two_zones": (
+        lambda a: a.new_cluster(resourcesVpcConfig={"subnetIds": [a.subnets[0], a.same_zone]}),
+        "InvalidParameterException",
+    ),
+    "security_groups_exist": (
+        lambda a: a.new_cluster(
+            resourcesVpcConfig={"subnetIds": a.subnets, "securityGroupIds": ["sg-0"]}
+        ),
+        "InvalidParameterException",
+    ),
+    "role_exists": (lambda a: a.new_cluster(roleArn=NO_ROLE), "InvalidParameterException"),
+    "key_exists": (
+        lambda a: a.new_cluster(
+            encryptionConfig=[
+                {"resources": ["secrets"], "provider": {"keyArn": a.key.replace("key/", "key/0")}}
+            ]
+        ),
+        "InvalidParameterException",
+    ),
+    "policy_is_about_the_bucket": (another_bucket, "MalformedPolicy"),
+}
+
+
+@pytest.mark.parametrize("check", REFUSED)
+def test_the_account_refuses_what_aws_refuses(account, check):
+    call, code = REFUSED[check]
+    before = account.cloud.inventory()
+
+    with pytest.raises(ClientError) as refusal:
+        call(account)
+
+    assert refusal.value.response["Error"]["Code"] == code
+    assert account.cloud.inventory() == before
+
+
+def test_each_check_has_a_call_that_it_refuses():
+    assert {guard.check.__name__ for guard in moto_patches.GUARDS} == REFUSED.keys()
+
+
+# What `moto_additions` refuses and a setting can trigger.
+REFUSED_BY_EKS = {
+    "two minor versions at once": (
+        lambda a: a.eks.update_cluster_version(name="one", version="1.37"),
+        "InvalidParameterException",
+    ),
+    "an administrator twice": (
+        lambda a: a.eks.create_access_entry(clusterName="one", principalArn=a.role),
+        "ResourceInUseException",
+    ),
+    "deletion of a protected cluster": (
+        lambda a: a.eks.delete_cluster(name="one"),
+        "InvalidRequestException",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED_BY_EKS)
+def test_eks_refuses_a_bad_setting(account, case):
+    call, code = REFUSED_BY_EKS[case]
+
+    with pytest.raises(ClientError) as refusal:
+        call(account)
+
+    assert refusal.value.response["Error"]["Code"] == code
+
+
+def test_an_unavailable_account_answers_503(account):
+    before = account.cloud.inventory()
+    account.cloud.down = True
+    try:
+        with pytest.raises(ClientError, match="503"):
+            account.ec2.describe_vpcs()
+    finally:
+        account.cloud.down = False
+
+    assert account.cloud.inventory() == before
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [({"Bool": {"aws:SecureTransport": "false"}}, None), ({}, "403")],
+    ids=["plain HTTP is denied", "all access is denied"],
+)
+def test_a_bucket_policy_is_evaluated(condition, code):
+    with Cloud() as cloud:
+        s3 = cloud.client("s3")
+        s3.create_bucket(
+            Bucket="logs-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+        s3.put_object(Bucket="logs-1", Key="a", Body=b"a")
+        statement = {"Effect": "Deny", "Principal": "*", "Action": "s3:*"}
+        statement |= {"Resource": ["arn:aws:s3:::logs-1", "arn:aws:s3:::logs-1/*"]}
+        if condition:
+            statement["Condition"] = condition
+        document = {"Version": "2012-10-17", "Statement": [statement]}
+        s3.put_bucket_policy(Bucket="logs-1", Policy=json.dumps(document))
+
+        if code is None:
+            assert s3.head_object(Bucket="logs-1", Key="a")["ContentLength"] == 1
+            return
+        with pytest.raises(ClientError) as refusal:
+            s3.head_object(Bucket="logs-1", Key="a")
+        assert refusal.value.response["Error"]["Code"] == code
