@@ -252,7 +252,7 @@ def _create(stack: Stack, settings: Settings) -> None:
     if not isinstance(settings.cluster, ExistingClusterSettings):
         raise OperationError(
             f"stack {stack.name!r} does not exist in your Pulumi backend. Make it once, with a KMS key "
-            "for its secrets: README.md, Once for each AWS account"
+            "for its secrets: docs/aws.md, One-time setup per stack"
         )
     stack.create()
 

@@ -20,6 +20,6 @@ def charts(request):
     folder = request.config.getoption("--charts")
     if folder is None or not list(folder.glob("airflow-*.tgz")):
         pytest.fail(
-            "pass --charts with a directory that holds airflow-*.tgz: see docs/development.md"
+            "pass --charts with a directory that holds airflow-*.tgz: see CONTRIBUTING.md"
         )
     return folder.resolve()

@@ -15,7 +15,7 @@ TOOLS = ("pulumi", "kubectl", "helm", "git", "ssh", "make")
 def cluster():
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
-        pytest.fail(f"not on PATH: {', '.join(missing)}; see docs/development.md")
+        pytest.fail(f"not on PATH: {', '.join(missing)}; see CONTRIBUTING.md")
     content = yaml.safe_load((ROOT / "Pulumi.local.yaml").read_text())
     return Cluster(context=content["config"][SETTINGS]["cluster"]["context"])
 

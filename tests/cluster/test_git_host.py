@@ -73,7 +73,7 @@ def started(tmp_path_factory):
     """One process for all tests of this file, with the packages as the pod has them."""
     missing = [tool for tool in ("git", "ssh") if shutil.which(tool) is None]
     if missing:
-        pytest.fail(f"not on PATH: {', '.join(missing)}; see docs/development.md")
+        pytest.fail(f"not on PATH: {', '.join(missing)}; see CONTRIBUTING.md")
     folder = tmp_path_factory.mktemp("git-host")
     (folder / "packages.zip").write_bytes(packages())
     words = ["--root", folder / "repositories", "--folder", folder / "host", "--host", "git-host"]
