@@ -13,7 +13,7 @@ from airflow.sdk import dag, task
 
 @task
 def wait():
-    print("waiting", flush=True)
+    print("waiting for go_on.txt", flush=True)
     signal = Path(__file__).with_name("go_on.txt")
     for _ in range(600):
         if signal.exists():
@@ -71,7 +71,9 @@ def test_log_of_a_running_task_is_readable(airflow):
     run = airflow.trigger(name)
     # The task runs until go_on.txt exists.
     wait_for(
-        "the log of the running task", lambda: "waiting" in log_or_empty(airflow, name, run), 30
+        "the log of the running task",
+        lambda: "waiting for go_on.txt" in log_or_empty(airflow, name, run),
+        30,
     )
     assert airflow.state(name, run) == "running"
     (airflow.folder / "dags" / "go_on.txt").touch()
