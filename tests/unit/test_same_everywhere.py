@@ -60,14 +60,19 @@ def test_what_the_platform_decides_holds_on_the_authors_machine():
         for name in here.keys() | there.keys()
         if here.get(name) != there.get(name) and name not in known
     }
-    assert unexplained == {}, "(here, on the platform): make them equal, or say why not"
+    assert unexplained == {}, (
+        "{option: (local, platform)}: set the same value in dags-repo-example/local/airflow.env, or add "
+        "a row with the reason to dags-repo-example/local/differences.md"
+    )
 
 
 def test_every_difference_is_one_and_has_its_reason():
     here, there = local(), platform()
 
     assert len(different()) > 5
-    assert [name for name in different() if here.get(name) == there.get(name)] == []
+    assert [name for name in different() if here.get(name) == there.get(name)] == [], (
+        "these options are equal: delete their rows in dags-repo-example/local/differences.md"
+    )
     assert all(len(reason) > 10 for reason in different().values())
 
 

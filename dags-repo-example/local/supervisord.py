@@ -1,4 +1,4 @@
-"""supervisord, and what it has started."""
+"""supervisord and its processes."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from local.environment import ROOT, Ports
-from local.problem import Problem, last_lines
+from local.errors import OperationError, last_lines
 from local.services import LOGS, PID_FILE, STOP_SECONDS, log_of, supervisor_config
 
 READY_SECONDS = 30
@@ -28,10 +28,10 @@ READY_SECONDS = 30
 class Process:
     name: str
     state: str  # http://supervisord.org/subprocess.html#process-states
-    pid: int  # 0: it does not run
+    pid: int  # 0: not running
 
     @property
-    def ended(self) -> bool:
+    def exited(self) -> bool:
         return self.state in ("EXITED", "BACKOFF", "FATAL")
 
 
@@ -41,7 +41,7 @@ class Supervisor:
 
     @property
     def _rpc(self) -> Any:
-        # A new one each time: after a failed call the old one is of no use.
+        # A new proxy for each call: a failed call leaves the connection unusable.
         transport = SupervisorTransport(serverurl=f"unix://{self._socket}")
         return xmlrpc.client.ServerProxy("http://localhost", transport).supervisor
 
@@ -57,22 +57,24 @@ class Supervisor:
 
     def processes(self) -> list[Process]:
         try:
-            known = self._rpc.getAllProcessInfo()
+            infos = self._rpc.getAllProcessInfo()
         except OSError:
             log = last_lines(LOGS / "supervisord.log")
-            raise Problem(f"supervisord, which watches all processes, has ended.\n{log}") from None
-        return [Process(each["name"], each["statename"], each["pid"]) for each in known]
+            raise OperationError(f"supervisord, which runs all processes, exited.\n{log}") from None
+        return [Process(info["name"], info["statename"], info["pid"]) for info in infos]
 
-    def raise_if_given_up(self) -> None:
-        for each in self.processes():
-            if each.state == "FATAL":
-                raise Problem(f"{each.name} does not start.\n{last_lines(log_of(each.name))}")
+    def raise_if_fatal(self) -> None:
+        for process in self.processes():
+            if process.state == "FATAL":
+                raise OperationError(
+                    f"{process.name} failed to start.\n{last_lines(log_of(process.name))}"
+                )
 
 
 @contextlib.contextmanager
 def supervisord(ports: Ports, env: Mapping[str, str]) -> Iterator[Supervisor]:
-    """A supervisord that runs inside this block; nothing that it started outlives the block."""
-    # Not in .airflow/: the path of a socket may have 107 characters only.
+    """Run supervisord; on exit, stop it and terminate all its processes."""
+    # Not in .airflow/: the path of a Unix socket is limited to 107 characters.
     folder = Path(tempfile.mkdtemp(prefix="airflow-"))
     socket = folder / "supervisor.sock"
     config = folder / "supervisord.conf"
@@ -85,7 +87,7 @@ def supervisord(ports: Ports, env: Mapping[str, str]) -> Iterator[Supervisor]:
             stdout=out,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
-            # Ctrl-C reaches everything in the foreground of a terminal; the order of ends is ours.
+            # Keeps Ctrl-C of the terminal from the processes, which stop in a fixed order.
             start_new_session=True,
         )
     try:
@@ -93,51 +95,51 @@ def supervisord(ports: Ports, env: Mapping[str, str]) -> Iterator[Supervisor]:
         wait_until(supervisor.is_ready, READY_SECONDS, "supervisord", LOGS / "supervisord.out")
         yield supervisor
     finally:
-        # A second Ctrl-C must not leave half of it behind; what follows takes seconds.
+        # A second Ctrl-C must not interrupt the shutdown, which takes seconds.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         daemon.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             daemon.wait(3 * STOP_SECONDS)
-        end_leftovers(daemon.pid)
+        terminate_session(daemon.pid)
         daemon.wait()
         shutil.rmtree(folder)
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float, what: str, log: Path) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, log: Path) -> None:
     deadline = time.monotonic() + seconds
-    while not is_so():
+    while not condition():
         if time.monotonic() > deadline:
-            raise Problem(f"{what} did not answer within {seconds:.0f} s.\n{last_lines(log)}")
+            raise OperationError(f"{what} was not ready after {seconds:.0f} s.\n{last_lines(log)}")
         time.sleep(0.1)
 
 
-def end_leftovers(session: int) -> int:
-    """End what still runs in a supervisord's session; return how many processes that were."""
-    left = [process for process in psutil.process_iter() if _is_ours(process, session)]
-    for process in left:
+def terminate_session(session: int) -> int:
+    """Terminate the processes of a supervisord's session; return their number."""
+    remaining = [process for process in psutil.process_iter() if _belongs_to(process, session)]
+    for process in remaining:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    for process in psutil.wait_procs(left, STOP_SECONDS)[1]:
+    for process in psutil.wait_procs(remaining, STOP_SECONDS)[1]:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(left, STOP_SECONDS)
-    return len(left)
+    psutil.wait_procs(remaining, STOP_SECONDS)
+    return len(remaining)
 
 
-def _is_ours(process: psutil.Process, session: int) -> bool:
+def _belongs_to(process: psutil.Process, session: int) -> bool:
     try:
-        # A number that the system has given away again names somebody else's session.
+        # The kernel may have reused the session id for another program.
         folder = Path(process.cwd())
         return os.getsid(process.pid) == session and folder.is_relative_to(ROOT)
     except (psutil.Error, OSError):
         return False
 
 
-def end_what_a_killed_start_left() -> int:
-    """What a supervisord of this folder left that had no chance to stop."""
+def terminate_orphans() -> int:
+    """Terminate the processes of a killed supervisord of this folder; return their number."""
     if not PID_FILE.exists():
         return 0
-    ended = end_leftovers(int(PID_FILE.read_text()))
+    terminated = terminate_session(int(PID_FILE.read_text()))
     PID_FILE.unlink(missing_ok=True)
-    return ended
+    return terminated

@@ -1,4 +1,4 @@
-"""`make airflow` from start to stop."""
+"""Start, restart and stop of `make airflow`."""
 
 import re
 import socket
@@ -9,34 +9,34 @@ import psutil
 import pytest
 
 from local.tests.client import wait_for
-from local.tests.starting import STOPPED_SECONDS, Started
+from local.tests.local_airflow import STOPPED_SECONDS, LocalAirflow
 
 GIBIBYTE = 2**30
 
 
 @pytest.fixture(scope="module")
-def running(copy_of_the_repository):
-    started = Started(copy_of_the_repository())
+def running(copy_repository):
+    airflow = LocalAirflow(copy_repository())
     try:
-        started.wait_healthy()
-        yield started
+        airflow.wait_healthy()
+        yield airflow
     finally:
-        started.end()
+        airflow.stop()
 
 
 @pytest.fixture
-def start(copy_of_the_repository):
-    """Start it, several times if need be, in one folder."""
-    folder = copy_of_the_repository()
-    all_started = []
+def start(copy_repository):
+    """Start Airflow in one folder, any number of times."""
+    folder = copy_repository()
+    started = []
 
-    def again() -> Started:
-        all_started.append(Started(folder))
-        return all_started[-1]
+    def start_airflow() -> LocalAirflow:
+        started.append(LocalAirflow(folder))
+        return started[-1]
 
-    yield again
-    for started in all_started:
-        started.end()
+    yield start_airflow
+    for airflow in started:
+        airflow.stop()
 
 
 def make_airflow(folder, port=""):
@@ -50,13 +50,13 @@ def make_airflow(folder, port=""):
     )
 
 
-def test_two_gibibytes_of_memory_are_enough(running):
+def test_memory_use_is_at_most_two_gibibytes(running):
     used = sum(process.memory_full_info().pss for process in running.processes())
     print(f"{used / GIBIBYTE:.2f} GiB in {len(running.processes())} processes")
     assert 0.3 * GIBIBYTE < used <= 2 * GIBIBYTE
 
 
-def test_nothing_listens_beyond_this_machine(running):
+def test_all_processes_listen_on_loopback_only(running):
     listening = [
         connection.laddr.ip
         for process in running.processes()
@@ -66,7 +66,7 @@ def test_nothing_listens_beyond_this_machine(running):
     assert set(listening) == {"127.0.0.1"}
 
 
-def test_no_password_is_on_a_command_line_or_on_the_screen(running):
+def test_no_secret_appears_in_output_or_command_lines(running):
     secrets = [
         line.partition("=")[2]
         for line in (running.folder / ".env").read_text().splitlines()
@@ -79,79 +79,79 @@ def test_no_password_is_on_a_command_line_or_on_the_screen(running):
     assert [secret for secret in secrets if secret in shown] == []
 
 
-def test_a_second_start_says_where_the_first_one_runs(running):
+def test_second_start_reports_the_url_of_the_first(running):
     second = make_airflow(running.folder)
     url = next(line.split()[1] for line in running.output.splitlines() if "  UI " in line)
     assert second.returncode
-    assert f"runs already: {url}" in second.stderr
+    assert f"{running.folder} is in use: Airflow runs at {url}" in second.stderr
 
 
-def test_a_port_that_somebody_else_has_is_named(copy_of_the_repository):
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        refused = make_airflow(copy_of_the_repository(), str(port))
-    assert refused.returncode
-    assert f"PORT={port}: another program listens there." in refused.stderr
+def test_port_in_use_is_refused(copy_repository):
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        result = make_airflow(copy_repository(), str(port))
+    assert result.returncode
+    assert f"PORT={port} is in use by another program." in result.stderr
 
 
-def test_a_component_that_dies_is_started_again_and_its_log_is_shown(running):
+def test_killed_component_is_restarted_and_its_log_printed(running):
     def scheduler():
         return next(
             (p for p in running.processes() if (p.info["cmdline"] or [])[-1:] == ["scheduler"]),
             None,
         )
 
-    first = wait_for("a scheduler", scheduler, 30)
+    first = wait_for("a running scheduler", scheduler, 30)
     first.kill()
-    second = wait_for("another scheduler", lambda: (p := scheduler()) != first and p, 30)
+    second = wait_for("a restarted scheduler", lambda: (p := scheduler()) != first and p, 30)
     assert second.pid != first.pid
-    wait_for("a word about it", lambda: "scheduler ended, starting it again." in running.output, 10)
+    wait_for("the report", lambda: "scheduler exited, restarting." in running.output, 10)
     assert f"{running.folder}/.airflow/logs/services/scheduler.log" in running.output
 
 
-def test_ctrl_c_leaves_no_process_and_the_next_start_finds_its_data(start):
+def test_ctrl_c_stops_all_processes_and_keeps_the_data(start):
     first = start()
     run = first.wait_healthy().run("word_count")
     assert len(first.processes()) > 10
     first.press_ctrl_c()
     assert first.processes() == []
-    assert "stopped; its data stays in .airflow/" in first.output
+    assert "stopped; data is kept in .airflow/" in first.output
 
     second = start().wait_healthy()
     assert second.state("word_count", run) == "success"
     assert "Top 10 words" in second.log("word_count", run, "print_top")
 
 
-def test_a_changed_password_of_admin_holds_and_one_of_the_database_is_told(start):
+def test_changed_passwords_are_applied_or_refused(start):
     first = start()
     first.wait_healthy()
     first.press_ctrl_c()
     env = first.folder / ".env"
     text = env.read_text()
 
-    env.write_text(re.sub("POSTGRES_PASSWORD=.*", "POSTGRES_PASSWORD=another", text))
-    refused = make_airflow(first.folder)
-    assert refused.returncode
-    assert f"{env}: POSTGRES_PASSWORD is not the one" in refused.stderr
-    assert "`make airflow-reset`" in refused.stderr
+    env.write_text(re.sub("POSTGRES_PASSWORD=.*", "POSTGRES_PASSWORD=changed", text))
+    result = make_airflow(first.folder)
+    assert result.returncode
+    assert f"{env}: POSTGRES_PASSWORD does not match the database in " in result.stderr
+    assert "`make airflow-reset`" in result.stderr
     assert first.processes() == []
 
-    env.write_text(re.sub("ADMIN_PASSWORD=.*", "ADMIN_PASSWORD=quite-another", text))
-    # The client logs in with what .env says.
+    env.write_text(re.sub("ADMIN_PASSWORD=.*", "ADMIN_PASSWORD=changed-password", text))
+    # The client logs in with the password in .env.
     assert start().wait_healthy().dag_ids()
 
 
-def test_a_stop_signal_to_make_alone_stops_everything(start):
+def test_sigterm_to_make_stops_all_processes(start):
     first = start()
     first.wait_healthy()
     first.make.terminate()
     first.make.wait(STOPPED_SECONDS)
-    wait_for("the end", lambda: first.processes() == [], STOPPED_SECONDS)
+    wait_for("all processes to exit", lambda: first.processes() == [], STOPPED_SECONDS)
 
 
-def test_a_start_ends_what_a_killed_one_left(start):
+def test_start_terminates_orphans_of_a_killed_start(start):
     first = start()
     first.wait_healthy()
     supervisord = int((first.folder / ".airflow" / "supervisord.pid").read_text())
@@ -159,10 +159,10 @@ def test_a_start_ends_what_a_killed_one_left(start):
         if process.pid == supervisord or (process.info["cmdline"] or [])[1:3] == ["-m", "local"]:
             process.kill()
     first.make.wait(STOPPED_SECONDS)
-    left = first.processes()
-    assert len(left) > 5
+    orphans = first.processes()
+    assert len(orphans) > 5
 
     second = start()
     second.wait_healthy()
-    assert "that a killed `make airflow` had left" in second.output
-    assert not any(process.is_running() for process in left)
+    assert "orphaned processes of a killed `make airflow`" in second.output
+    assert not any(process.is_running() for process in orphans)

@@ -1,4 +1,4 @@
-"""`make airflow`, as a person starts and stops it: from a terminal, with Ctrl-C."""
+"""`make airflow` as a subprocess, stopped with Ctrl-C as in a terminal."""
 
 import os
 import re
@@ -18,13 +18,13 @@ HEALTHY_SECONDS = 120
 STOPPED_SECONDS = 90
 
 
-class Started:
+class LocalAirflow:
     def __init__(self, folder: Path, port: str = "") -> None:
         if os.geteuid() == 0:
-            pytest.fail("run this as an ordinary user: PostgreSQL refuses to run as root")
+            pytest.fail("run the tests as an ordinary user: PostgreSQL refuses to run as root")
         self.folder = folder
         self._output = folder / "output.txt"
-        # A group of its own, as a terminal gives it: that is what Ctrl-C reaches.
+        # Its own process group, as in a terminal: the target of Ctrl-C.
         with self._output.open("w") as output:
             self.make = subprocess.Popen(
                 ["make", "airflow", f"PORT={port}", f"PYTHON={sys.executable}"],
@@ -34,7 +34,7 @@ class Started:
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
     @property
     def output(self) -> str:
@@ -47,23 +47,23 @@ class Started:
             return found and found[1]
 
         url = wait_for("a healthy Airflow", url, HEALTHY_SECONDS)
-        print(f"healthy after {time.monotonic() - self._began:.1f} s")
+        print(f"healthy after {time.monotonic() - self._started:.1f} s")
         return Client(url, self.folder)
 
     def processes(self) -> list[psutil.Process]:
-        """What runs in the folder: each of these processes has it, or a folder in it, for its own.
+        """Processes whose working directory is in the folder.
 
-        `info["cmdline"]` is their command line; to ask for it later may be too late.
+        `info["cmdline"]` is read now: the process may have exited later.
         """
-        every = psutil.process_iter(["cwd", "cmdline"])
-        return [p for p in every if Path(p.info["cwd"] or "/").is_relative_to(self.folder)]
+        processes = psutil.process_iter(["cwd", "cmdline"])
+        return [p for p in processes if Path(p.info["cwd"] or "/").is_relative_to(self.folder)]
 
     def press_ctrl_c(self) -> None:
         os.killpg(self.make.pid, signal.SIGINT)
         self.make.wait(STOPPED_SECONDS)
 
-    def end(self) -> None:
-        """Leave nothing behind, however the test ended."""
+    def stop(self) -> None:
+        """Stop all processes, also after a failed test."""
         if self.make.poll() is None:
             self.make.terminate()
             self.make.wait(STOPPED_SECONDS)
