@@ -26,7 +26,7 @@ $(VERBS): .venv/lock
 policy-pack: policies/.venv/lock ## Make the environment for `pulumi preview --policy-pack policies`
 
 test: .venv/lock ## Run every test that needs only Python and Git
-	.venv/bin/pytest tests/unit --numprocesses 2 --dist loadfile
+	.venv/bin/pytest tests/unit --numprocesses 2 --dist worksteal
 
 chart-test: .venv/lock ## Render the charts in CHARTS=directory with helm, and check what they make
 	.venv/bin/pytest tests/chart --charts $(CHARTS)

@@ -19,7 +19,5 @@ def charts(request):
     """The charts to render and install. Without them these suites cannot say anything: they fail."""
     folder = request.config.getoption("--charts")
     if folder is None or not list(folder.glob("airflow-*.tgz")):
-        pytest.fail(
-            "pass --charts with a directory that holds airflow-*.tgz: see CONTRIBUTING.md"
-        )
+        pytest.fail("pass --charts with a directory that holds airflow-*.tgz: see CONTRIBUTING.md")
     return folder.resolve()

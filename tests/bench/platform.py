@@ -36,7 +36,11 @@ def main() -> int:
     python = [sys.executable, "-m"]
     plan = [timed([*python, "plan", "--stack", "prod"]) for _ in range(5)]
     show("offline plan of prod", plan, limit=3)
-    show("make test", [timed([*python, "pytest", "-q", "tests/unit"])], limit=60)
+    show(
+        "make test",
+        [timed([*python, "pytest", "-q", "tests/unit", "-n2", "--dist=worksteal"])],
+        limit=60,
+    )
 
     declaration, _ = stack_files.run_stack("local")
     context = declaration.one("pulumi:providers:kubernetes").inputs["context"]

@@ -87,7 +87,9 @@ def test_all_slots_of_the_workers_are_used():
 def test_time_zone_serialization_and_secrets_are_airflows_defaults_on_both_sides():
     decides = re.compile(r"default_timezone|serial|^secrets\.|xcom_backend|allowed_deser")
 
-    assert [name for name in {**local(), **platform()} if decides.search(name)] == []
+    assert [name for name in {**local(), **platform()} if decides.search(name)] == [], (
+        "remove these options from values/airflow.yaml and local/airflow.env: Airflow's defaults hold"
+    )
 
 
 @pytest.mark.parametrize("where", ["compose.yaml", "local/environment.py"])
@@ -100,7 +102,9 @@ def test_no_second_file_sets_an_option_that_decides(where):
 
     assert len(names) > 8
     others = sorted({option(name) for name in names if not name.startswith("AIRFLOW__CORE_CONN")})
-    assert [name for name in others if not of_the_place.search(name)] == []
+    assert [name for name in others if not of_the_place.search(name)] == [], (
+        f"move these options from {where} to local/airflow.env, which both ways to run Airflow share"
+    )
 
 
 def test_one_version_of_airflow():

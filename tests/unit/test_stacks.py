@@ -83,8 +83,12 @@ def test_only_components_stand_at_the_root(declaration, name):
     found = declaration(name).resources
 
     at_root = {r.name: r.type for r in found.values() if r.parent.split("::")[2] == STACK_TYPE}
-    assert {n: t for n, t in at_root.items() if not t.startswith("airflow:")} == {}
-    assert {r.parent for r in found.values() if r.name not in at_root} <= found.keys()
+    assert {n: t for n, t in at_root.items() if not t.startswith("airflow:")} == {}, (
+        "create these resources in a component of components/, with `parent=self`"
+    )
+    assert {r.parent for r in found.values() if r.name not in at_root} <= found.keys(), (
+        "a parent is not registered: pass `opts` of the component to `super().__init__`"
+    )
 
 
 def test_no_component_changes_its_type_by_accident(declaration):
@@ -129,7 +133,9 @@ def test_kubernetes_resources_go_to_the_cluster_of_the_stack(declaration, name):
         for r in found.resources.values()
         if r.type.startswith("kubernetes:") and r.provider.rpartition("::")[0] != provider
     ]
-    assert strays == []
+    assert strays == [], (
+        "these resources use the ambient kubeconfig: pass `opts` with the provider of the stack"
+    )
 
 
 @every_stack
@@ -217,7 +223,9 @@ def test_nothing_is_put_into_a_namespace_that_is_not_there(declaration, name):
         or r.inputs.get("namespace") == "airflow"
     ]
     assert len(inside) > 15
-    assert [r.name for r in inside if namespace not in found.waits_for(r.urn)] == []
+    assert [r.name for r in inside if namespace not in found.waits_for(r.urn)] == [], (
+        "these resources can be created before their namespace: pass them `namespace` of the platform"
+    )
 
 
 @every_stack

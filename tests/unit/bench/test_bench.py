@@ -206,8 +206,12 @@ def test_late_is_what_the_load_needed_beyond_its_own_time(over, ended, left, sec
 
 
 def test_parts_that_compare_are_parts_and_the_sample_has_faults():
-    assert workers.BY_DEFAULT.keys() <= workers.PARTS.keys()
-    assert set(chaos.SHORT) <= chaos.FAULTS.keys()
+    assert workers.BY_DEFAULT.keys() <= workers.PARTS.keys(), (
+        "a key of BY_DEFAULT in benchmarks/workers.py is not in PARTS there"
+    )
+    assert set(chaos.SHORT) <= chaos.FAULTS.keys(), (
+        "a fault of SHORT in benchmarks/chaos.py is not in FAULTS there"
+    )
 
 
 def test_kubernetes_goes_down_only_where_somebody_says_how(monkeypatch):

@@ -100,7 +100,9 @@ def test_the_table_says_what_a_setting_may_be(name, values):
 
 def test_the_table_keeps_the_order_of_the_sections():
     sections = [re.split(r"[`.]", name)[1] for name in table(settings_table.settings_table())]
-    assert list(dict.fromkeys(sections)) == list(settings.Settings.model_fields)
+    assert list(dict.fromkeys(sections)) == list(settings.Settings.model_fields), (
+        "docs/settings_table.py lacks a section of settings.Settings, or has another order"
+    )
 
 
 def test_what_an_optional_section_requires_is_required_only_there():
@@ -111,7 +113,9 @@ def test_what_an_optional_section_requires_is_required_only_there():
 
 @pytest.mark.parametrize("made", [settings_table.settings_table, settings_table.secrets_table])
 def test_every_line_says_what_it_is_about(made):
-    assert [name for name, cells in table(made()).items() if not all(cells)] == []
+    assert [name for name, cells in table(made()).items() if not all(cells)] == [], (
+        "add a `description` to these fields in sections/"
+    )
 
 
 def test_the_table_of_secrets_has_every_secret_and_how_to_set_it():
