@@ -339,7 +339,7 @@ def _bounds(base, section, above=""):
     """`Model.field` of each number with bounds: a base that has it, its key, its `ge` and `le`."""
     for name, field in type(section).model_fields.items():
         value, path = getattr(section, name), f"{above}{name}"
-        if isinstance(value, settings.Section):
+        if isinstance(value, Section):
             yield from _bounds(base, value, f"{path}.")
         least = [m.ge for m in field.metadata if isinstance(m, Ge)]
         most = [m.le for m in field.metadata if isinstance(m, Le)]
