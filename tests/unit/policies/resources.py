@@ -1,6 +1,7 @@
-"""Small resources, and what a rule finds in them."""
+"""Small resources, and cases: what a rule finds in them."""
 
 import json
+from dataclasses import dataclass, field
 from datetime import date
 
 from policies import rules
@@ -45,17 +46,18 @@ def findings(rule, *resources, **stack):
     return list(BY_NAME[rule].check(stack_of(*resources, **stack)))
 
 
-def breaches(rule, *resources, **stack):
-    """Resource, what and fix of each finding. Its URN, for the engine, is that of the resource."""
-    found = findings(rule, *resources, **stack)
-    names = {each.urn: each.name for each in resources}
-    assert [names.get(each.urn) for each in found] == [each.resource for each in found]
-    return [(each.resource, each.what, each.fix) for each in found]
+@dataclass(frozen=True, kw_only=True)
+class Cases:
+    """Breaches of a rule with one fix, and resources that comply.
 
+    A breach is the text of its finding (or of several) and its resources: first the one that
+    breaks the rule. A compliant case is one resource or several, by what it shows.
+    """
 
-def assert_complies(rule, *resources, **stack):
-    found = [each.what for each in findings(rule, *resources, **stack)]
-    assert found == [], f"{rule} must accept these resources"
+    rule: str
+    fix: str = ""
+    breaches: list[tuple] = field(default_factory=list)
+    complies: dict[str, Resource | tuple[Resource, ...]] = field(default_factory=dict)
 
 
 def iam_policy(effect="Allow", action="s3:GetObject", target="arn:aws:s3:::logs/*", **more):

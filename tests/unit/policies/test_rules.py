@@ -1,17 +1,40 @@
 """The list of rules, and the evaluation of a stack: level, exceptions, former names."""
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from policies import confidential, replacement, rules
+from tests.unit.policies.cases import (
+    cluster,
+    database,
+    identity,
+    images,
+    network,
+    nodes,
+    pods,
+    production,
+    storage,
+    versions,
+)
+from tests.unit.policies.cases import (
+    confidential as confidential_cases,
+)
 from tests.unit.policies.resources import (
     CLUSTER_COMPONENT,
     KMS_KEY,
+    findings,
     resource,
     stack_of,
 )
+
+SUBJECTS = (
+    *(cluster, confidential_cases, database, identity, images, network),
+    *(nodes, pods, production, storage, versions),
+)
+CASES = [cases for subject in SUBJECTS for cases in subject.CASES]
+# test_replacement.py and test_identity.py.
+TESTED_ALONE = {replacement.RULE.name, "default-tags-required"}
 
 REASON = "the key is rotated by hand until March, the platform team decided"
 RULE, FORMER_NAME = "kms-key-rotation-enabled", "keys-rotate"
@@ -47,18 +70,42 @@ def test_a_reason_is_a_sentence_without_its_full_stop(rule):
     assert not rule.reason.endswith("."), "Rule.explain adds the full stop"
 
 
-# test_replacement.py tests the rule for previews.
-@pytest.mark.parametrize(
-    "rule", [r for r in rules.RULES if r is not replacement.RULE], ids=lambda rule: rule.name
-)
+@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.name)
 def test_every_rule_has_a_breach_and_a_compliant_case(rule):
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    calls = tests.replace("(\n        ", "(")
+    broken = any(cases.breaches for cases in CASES if cases.rule == rule.name)
+    compliant = any(cases.complies for cases in CASES if cases.rule == rule.name)
+    other_file = rule.name in TESTED_ALONE
+    assert other_file or broken, f"add a breach of {rule.name} to tests/unit/policies/cases/"
+    assert other_file or compliant, "add a compliant case to tests/unit/policies/cases/"
 
-    broken = f'breaches("{rule.name}"' in calls or f'findings("{rule.name}"' in calls
-    assert broken, f'add a test that calls breaches("{rule.name}", ...)'
-    compliant = f'assert_complies("{rule.name}"' in calls
-    assert compliant, f'add a test that calls assert_complies("{rule.name}", ...)'
+
+@pytest.mark.parametrize(
+    ("rule", "fix", "found", "resources"),
+    [
+        pytest.param(cases.rule, cases.fix, found, resources, id=f"{cases.rule}-{number}")
+        for cases in CASES
+        for number, (found, *resources) in enumerate(cases.breaches)
+    ],
+)
+def test_a_breach_names_the_resource_and_the_fix(rule, fix, found, resources):
+    found = [found] if isinstance(found, str) else found
+    first = resources[0]
+    assert [
+        (each.urn, each.resource, each.what, each.fix) for each in findings(rule, *resources)
+    ] == [(first.urn, first.name, what, fix) for what in found]
+
+
+@pytest.mark.parametrize(
+    ("rule", "resources"),
+    [
+        pytest.param(cases.rule, resources, id=f"{cases.rule}-{name}")
+        for cases in CASES
+        for name, resources in cases.complies.items()
+    ],
+)
+def test_compliant_resources_have_no_finding(rule, resources):
+    given = resources if isinstance(resources, tuple) else (resources,)
+    assert [each.what for each in findings(rule, *given)] == []
 
 
 def test_production_rules_allow_an_exception():
