@@ -4,37 +4,13 @@ from datetime import date
 
 import pytest
 
-from policies import confidential, replacement, rules
-from tests.unit.policies.cases import (
-    cluster,
-    database,
-    identity,
-    images,
-    network,
-    nodes,
-    pods,
-    production,
-    storage,
-    versions,
-)
-from tests.unit.policies.cases import (
-    confidential as confidential_cases,
-)
+from policies import confidential, rules
 from tests.unit.policies.resources import (
     CLUSTER_COMPONENT,
     KMS_KEY,
-    findings,
     resource,
     stack_of,
 )
-
-SUBJECTS = (
-    *(cluster, confidential_cases, database, identity, images, network),
-    *(nodes, pods, production, storage, versions),
-)
-CASES = [cases for subject in SUBJECTS for cases in subject.CASES]
-# test_replacement.py and test_identity.py.
-TESTED_ALONE = {replacement.RULE.name, "default-tags-required"}
 
 REASON = "the key is rotated by hand until March, the platform team decided"
 RULE, FORMER_NAME = "kms-key-rotation-enabled", "keys-rotate"
@@ -68,44 +44,6 @@ def test_rule_names_are_unique_with_former_names():
 def test_a_reason_is_a_sentence_without_its_full_stop(rule):
     assert rule.reason
     assert not rule.reason.endswith("."), "Rule.explain adds the full stop"
-
-
-@pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.name)
-def test_every_rule_has_a_breach_and_a_compliant_case(rule):
-    broken = any(cases.breaches for cases in CASES if cases.rule == rule.name)
-    compliant = any(cases.complies for cases in CASES if cases.rule == rule.name)
-    other_file = rule.name in TESTED_ALONE
-    assert other_file or broken, f"add a breach of {rule.name} to tests/unit/policies/cases/"
-    assert other_file or compliant, "add a compliant case to tests/unit/policies/cases/"
-
-
-@pytest.mark.parametrize(
-    ("rule", "fix", "found", "resources"),
-    [
-        pytest.param(cases.rule, cases.fix, found, resources, id=f"{cases.rule}-{number}")
-        for cases in CASES
-        for number, (found, *resources) in enumerate(cases.breaches)
-    ],
-)
-def test_a_breach_names_the_resource_and_the_fix(rule, fix, found, resources):
-    found = [found] if isinstance(found, str) else found
-    first = resources[0]
-    assert [
-        (each.urn, each.resource, each.what, each.fix) for each in findings(rule, *resources)
-    ] == [(first.urn, first.name, what, fix) for what in found]
-
-
-@pytest.mark.parametrize(
-    ("rule", "resources"),
-    [
-        pytest.param(cases.rule, resources, id=f"{cases.rule}-{name}")
-        for cases in CASES
-        for name, resources in cases.complies.items()
-    ],
-)
-def test_compliant_resources_have_no_finding(rule, resources):
-    given = resources if isinstance(resources, tuple) else (resources,)
-    assert [each.what for each in findings(rule, *given)] == []
 
 
 def test_production_rules_allow_an_exception():
