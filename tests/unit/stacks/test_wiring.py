@@ -105,7 +105,7 @@ def test_without_keda_no_other_namespace_is_admitted(program):
     assert found.all(JOB) == []
 
 
-def test_the_role_of_keda_and_the_release_do_not_wait_for_each_other(declaration, program):
+def test_keda_role_and_release_do_not_wait_for_each_other(declaration, program):
     for found, database in (
         (declaration("prod"), "Instance database-instance"),
         (program("local", workers={"scaling": "queue"}), "StatefulSet database-server"),
