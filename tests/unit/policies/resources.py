@@ -1,7 +1,6 @@
-"""Small resources, and cases: what a rule finds in them."""
+"""Small resources, and the findings of a rule."""
 
 import json
-from dataclasses import dataclass, field
 from datetime import date
 
 from policies import rules
@@ -44,20 +43,6 @@ def stack_of(*resources, today=TODAY, tags=TAGS):
 
 def findings(rule, *resources, **stack):
     return list(BY_NAME[rule].check(stack_of(*resources, **stack)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cases:
-    """Breaches of a rule with one fix, and resources that comply.
-
-    A breach is the text of its finding (or of several) and its resources: first the one that
-    breaks the rule. A compliant case is one resource or several, by what it shows.
-    """
-
-    rule: str
-    fix: str = ""
-    breaches: list[tuple] = field(default_factory=list)
-    complies: dict[str, Resource | tuple[Resource, ...]] = field(default_factory=dict)
 
 
 def iam_policy(effect="Allow", action="s3:GetObject", target="arn:aws:s3:::logs/*", **more):

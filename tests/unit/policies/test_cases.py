@@ -1,4 +1,8 @@
-"""Breaches and compliant resources of each rule, from the tables in cases/."""
+"""Breaches and compliant resources of each rule, from the tables in cases/.
+
+BREACHES: by rule and fix, the finding (or several) and its resources, first the one in breach.
+COMPLIANT: by rule and a word for the case, a resource or several.
+"""
 
 from importlib import import_module
 from pathlib import Path
@@ -8,31 +12,32 @@ import pytest
 from policies import replacement, rules
 from tests.unit.policies.resources import findings
 
-SUBJECTS = sorted(path.stem for path in (Path(__file__).parent / "cases").glob("*.py"))
-CASES = [
-    cases
-    for subject in SUBJECTS
-    for cases in import_module(f"tests.unit.policies.cases.{subject}").CASES
+SUBJECTS = [
+    import_module(f"tests.unit.policies.cases.{path.stem}")
+    for path in sorted((Path(__file__).parent / "cases").glob("*.py"))
 ]
-# test_replacement.py and test_identity.py.
-TESTED_ALONE = {replacement.RULE.name, "default-tags-required"}
+BREACHES = {rule: fixes for each in SUBJECTS for rule, fixes in each.BREACHES.items()}
+COMPLIANT = {rule: cases for each in SUBJECTS for rule, cases in each.COMPLIANT.items()}
+TESTED_ALONE = {
+    replacement.RULE.name: "test_replacement.py",
+    "default-tags-required": "test_identity.py",
+}
 
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.name)
 def test_every_rule_has_a_breach_and_a_compliant_case(rule):
-    broken = any(cases.breaches for cases in CASES if cases.rule == rule.name)
-    compliant = any(cases.complies for cases in CASES if cases.rule == rule.name)
-    other_file = rule.name in TESTED_ALONE
-    assert other_file or broken, f"add a breach of {rule.name} to tests/unit/policies/cases/"
-    assert other_file or compliant, "add a compliant case to tests/unit/policies/cases/"
+    if rule.name not in TESTED_ALONE:
+        assert BREACHES.get(rule.name), "add a breach to tests/unit/policies/cases/"
+        assert COMPLIANT.get(rule.name), "add a compliant case to tests/unit/policies/cases/"
 
 
 @pytest.mark.parametrize(
     ("rule", "fix", "found", "resources"),
     [
-        pytest.param(cases.rule, cases.fix, found, resources, id=f"{cases.rule}-{number}")
-        for cases in CASES
-        for number, (found, *resources) in enumerate(cases.breaches)
+        pytest.param(rule, fix, found, resources, id=f"{rule}-{number}")
+        for rule, fixes in BREACHES.items()
+        for fix, breaches in fixes.items()
+        for number, (found, *resources) in enumerate(breaches)
     ],
 )
 def test_a_breach_names_the_resource_and_the_fix(rule, fix, found, resources):
@@ -46,9 +51,9 @@ def test_a_breach_names_the_resource_and_the_fix(rule, fix, found, resources):
 @pytest.mark.parametrize(
     ("rule", "resources"),
     [
-        pytest.param(cases.rule, resources, id=f"{cases.rule}-{name}")
-        for cases in CASES
-        for name, resources in cases.complies.items()
+        pytest.param(rule, resources, id=f"{rule}-{name}")
+        for rule, cases in COMPLIANT.items()
+        for name, resources in cases.items()
     ],
 )
 def test_compliant_resources_have_no_finding(rule, resources):

@@ -5,7 +5,6 @@ from tests.unit.policies.resources import (
     CLUSTER_COMPONENT,
     CONFIG_MAP,
     KMS_KEY,
-    Cases,
     resource,
 )
 
@@ -18,40 +17,21 @@ def endpoint(**inputs):
     return resource(CLUSTER_COMPONENT, **inputs)
 
 
-CASES = [
-    Cases(
-        rule="cluster-encrypts-secrets",
-        fix="Set encryptionConfigKeyArn",
-        breaches=[
+BREACHES = {
+    "cluster-encrypts-secrets": {
+        "Set encryptionConfigKeyArn": [
             ("KMS key for Secrets is not set", resource(CLUSTER_COMPONENT)),
             ("KMS key for Secrets is not set", resource(CLUSTER)),
         ],
-        complies={
-            "component": resource(CLUSTER_COMPONENT, encryptionConfigKeyArn="arn"),
-            "unknown": resource(CLUSTER_COMPONENT, encryptionConfigKeyArn=UNKNOWN),
-            "cluster": resource(CLUSTER, encryptionConfig=ENCRYPTION),
-            "child of the component": (
-                resource(CLUSTER_COMPONENT),
-                resource(CLUSTER, parent=COMPONENT_URN, encryptionConfig=ENCRYPTION),
-            ),
-        },
-    ),
-    Cases(
-        rule="cluster-audit-log-enabled",
-        fix="Add audit",
-        breaches=[
+    },
+    "cluster-audit-log-enabled": {
+        "Add audit": [
             ('enabledClusterLogTypes is ["api"]', endpoint(enabledClusterLogTypes=["api"])),
             ("enabledClusterLogTypes is not set", resource(CLUSTER)),
         ],
-        complies={
-            "audit": endpoint(enabledClusterLogTypes=["api", "audit"]),
-            "unknown": endpoint(enabledClusterLogTypes=UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="cluster-endpoint-access-restricted",
-        fix="Restrict cluster.public_access_cidrs, or set cluster.private_endpoint",
-        breaches=[
+    },
+    "cluster-endpoint-access-restricted": {
+        "Restrict cluster.public_access_cidrs, or set cluster.private_endpoint": [
             ("publicAccessCidrs is not set", endpoint()),
             (
                 'publicAccessCidrs is ["192.0.2.0/24", "0.0.0.0/0"]',
@@ -62,25 +42,39 @@ CASES = [
                 resource(CLUSTER, vpcConfig={"publicAccessCidrs": [ANYWHERE]}),
             ),
         ],
-        complies={
-            "private": endpoint(endpointPublicAccess=False),
-            "listed networks": endpoint(publicAccessCidrs=["192.0.2.0/24"]),
-            "private cluster": resource(CLUSTER, vpcConfig={"endpointPublicAccess": False}),
-        },
-    ),
-    Cases(
-        rule="explicit-kubernetes-provider",
-        fix="Pass the provider of the cluster in its resource options",
-        breaches=[
+    },
+    "explicit-kubernetes-provider": {
+        "Pass the provider of the cluster in its resource options": [
             ("the resource uses the default Kubernetes provider", resource(CONFIG_MAP)),
             (
                 "the resource uses the default Kubernetes provider",
                 resource(CONFIG_MAP, provider=f"{PROVIDER}default_4_32_0::1"),
             ),
         ],
-        complies={
-            "explicit": resource(CONFIG_MAP, provider=f"{PROVIDER}cluster-kubernetes::1"),
-            "AWS resource": resource(KMS_KEY),
-        },
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "cluster-encrypts-secrets": {
+        "component": resource(CLUSTER_COMPONENT, encryptionConfigKeyArn="arn"),
+        "unknown": resource(CLUSTER_COMPONENT, encryptionConfigKeyArn=UNKNOWN),
+        "cluster": resource(CLUSTER, encryptionConfig=ENCRYPTION),
+        "child of the component": (
+            resource(CLUSTER_COMPONENT),
+            resource(CLUSTER, parent=COMPONENT_URN, encryptionConfig=ENCRYPTION),
+        ),
+    },
+    "cluster-audit-log-enabled": {
+        "audit": endpoint(enabledClusterLogTypes=["api", "audit"]),
+        "unknown": endpoint(enabledClusterLogTypes=UNKNOWN),
+    },
+    "cluster-endpoint-access-restricted": {
+        "private": endpoint(endpointPublicAccess=False),
+        "listed networks": endpoint(publicAccessCidrs=["192.0.2.0/24"]),
+        "private cluster": resource(CLUSTER, vpcConfig={"endpointPublicAccess": False}),
+    },
+    "explicit-kubernetes-provider": {
+        "explicit": resource(CONFIG_MAP, provider=f"{PROVIDER}cluster-kubernetes::1"),
+        "AWS resource": resource(KMS_KEY),
+    },
+}

@@ -4,7 +4,6 @@ from tests.unit.policies.resources import (
     DATABASE,
     RELEASE,
     STATEFUL_SET,
-    Cases,
     airflow,
     resource,
 )
@@ -29,29 +28,20 @@ def secret(field):
     return resource(KUBERNETES_SECRET, **{field: {"user": Secret(), "password": "hunter2"}})
 
 
-CASES = [
-    Cases(
-        rule="secrets-encrypted-in-state",
-        fix="Wrap it in pulumi.Output.secret",
-        breaches=[
+BREACHES = {
+    "secrets-encrypted-in-state": {
+        "Wrap it in pulumi.Output.secret": [
             ("data.password is not marked as secret", secret("data")),
             ("stringData.password is not marked as secret", secret("stringData")),
         ],
-        complies={"marked": resource(KUBERNETES_SECRET, stringData={"a": Secret()}, data=Secret())},
-    ),
-    Cases(
-        rule="no-secrets-in-helm-values",
-        fix="Store it in a Kubernetes Secret and reference the Secret",
-        breaches=[("values.env[1].TOKEN is a secret", resource(RELEASE, values={"env": ENV}))],
-        complies={
-            "no secret": resource(RELEASE, values={"a": "b"}),
-            "outside of Helm": resource(DATABASE, password=Secret()),
-        },
-    ),
-    Cases(
-        rule="no-plaintext-secrets",
-        fix="Store it with `pulumi config set --secret` and pass it in a Kubernetes Secret",
-        breaches=[
+    },
+    "no-secrets-in-helm-values": {
+        "Store it in a Kubernetes Secret and reference the Secret": [
+            ("values.env[1].TOKEN is a secret", resource(RELEASE, values={"env": ENV}))
+        ],
+    },
+    "no-plaintext-secrets": {
+        "Store it with `pulumi config set --secret` and pass it in a Kubernetes Secret": [
             (f"password {BY_NAME}", resource(DATABASE, password="hunter2")),
             (
                 f"values.auth.apiToken {BY_NAME}",
@@ -63,18 +53,28 @@ CASES = [
             ),
             *((f"data.a looks like {kind}", config(text)) for text, kind in PLAINTEXT.items()),
         ],
-        complies={
-            "marked": resource(
-                DATABASE, password=Secret(), username="airflow", masterUserSecretName=""
-            ),
-            "name of a Secret": airflow(metadataSecretName="airflow-metadata"),
-            "reference to a Secret": airflow(user={"password": "in-secret-airflow-admin"}),
-            "checksum": resource(STATEFUL_SET, annotations={"checksum/db-password": "0a1b2c"}),
-            "URL without a password": config("https://git@example.com/a:b"),
-            "shell variable": config("redis://:${REDIS_PASSWORD}@redis"),
-            "placeholder": config("redis://:{password}@redis"),
-            "certificate": config("-----BEGIN CERTIFICATE-----"),
-            "left to secrets-encrypted-in-state": secret("stringData"),
-        },
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "secrets-encrypted-in-state": {
+        "marked": resource(KUBERNETES_SECRET, stringData={"a": Secret()}, data=Secret())
+    },
+    "no-secrets-in-helm-values": {
+        "no secret": resource(RELEASE, values={"a": "b"}),
+        "outside of Helm": resource(DATABASE, password=Secret()),
+    },
+    "no-plaintext-secrets": {
+        "marked": resource(
+            DATABASE, password=Secret(), username="airflow", masterUserSecretName=""
+        ),
+        "name of a Secret": airflow(metadataSecretName="airflow-metadata"),
+        "reference to a Secret": airflow(user={"password": "in-secret-airflow-admin"}),
+        "checksum": resource(STATEFUL_SET, annotations={"checksum/db-password": "0a1b2c"}),
+        "URL without a password": config("https://git@example.com/a:b"),
+        "shell variable": config("redis://:${REDIS_PASSWORD}@redis"),
+        "placeholder": config("redis://:{password}@redis"),
+        "certificate": config("-----BEGIN CERTIFICATE-----"),
+        "left to secrets-encrypted-in-state": secret("stringData"),
+    },
+}

@@ -1,5 +1,5 @@
 from policies.view import UNKNOWN
-from tests.unit.policies.resources import Cases, database, resource
+from tests.unit.policies.resources import database, resource
 
 PARAMETERS = "aws:rds/parameterGroup:ParameterGroup"
 RESTORE = (
@@ -11,56 +11,47 @@ def forced_tls(value):
     return resource(PARAMETERS, "group", parameters=[{"name": "rds.force_ssl", "value": value}])
 
 
-CASES = [
-    Cases(
-        rule="database-is-private",
-        fix="Set it to false: clients connect from inside the VPC",
-        breaches=[
+BREACHES = {
+    "database-is-private": {
+        "Set it to false: clients connect from inside the VPC": [
             ("publiclyAccessible is true", database(publiclyAccessible=True)),
             ("publiclyAccessible is not set", database()),
         ],
-        complies={
-            "private": database(publiclyAccessible=False),
-            "unknown": database(publiclyAccessible=UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="database-is-encrypted",
-        fix=RESTORE,
-        breaches=[
+    },
+    "database-is-encrypted": {
+        RESTORE: [
             ("storageEncrypted is false", database(storageEncrypted=False)),
             ("storageEncrypted is not set", database()),
         ],
-        complies={"encrypted": database(storageEncrypted=True)},
-    ),
-    Cases(
-        rule="database-requires-tls",
-        fix='Set it to "1"',
-        breaches=[
+    },
+    "database-requires-tls": {
+        'Set it to "1"': [
             ('rds.force_ssl is "0"', forced_tls("0")),
             ("rds.force_ssl is not set", resource(PARAMETERS, "group")),
         ],
-        complies={
-            "forced": (forced_tls("1"), database(parameterGroupName="group")),
-            "unknown": resource(PARAMETERS, parameters=UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="database-requires-tls",
-        fix="Use a parameter group of this stack that sets rds.force_ssl",
-        breaches=[
+        "Use a parameter group of this stack that sets rds.force_ssl": [
             (
                 'parameterGroupName is "default.postgres16"',
                 database(parameterGroupName="default.postgres16"),
             )
         ],
-    ),
-    Cases(
-        rule="database-auto-minor-version-upgrade",
-        fix="Set it to true",
-        breaches=[
+    },
+    "database-auto-minor-version-upgrade": {
+        "Set it to true": [
             ("autoMinorVersionUpgrade is false", database(autoMinorVersionUpgrade=False)),
         ],
-        complies={"automatic": database(autoMinorVersionUpgrade=True)},
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "database-is-private": {
+        "private": database(publiclyAccessible=False),
+        "unknown": database(publiclyAccessible=UNKNOWN),
+    },
+    "database-is-encrypted": {"encrypted": database(storageEncrypted=True)},
+    "database-requires-tls": {
+        "forced": (forced_tls("1"), database(parameterGroupName="group")),
+        "unknown": resource(PARAMETERS, parameters=UNKNOWN),
+    },
+    "database-auto-minor-version-upgrade": {"automatic": database(autoMinorVersionUpgrade=True)},
+}

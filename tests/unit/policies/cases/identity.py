@@ -1,5 +1,5 @@
 from policies.view import UNKNOWN
-from tests.unit.policies.resources import Cases, iam_policy, resource
+from tests.unit.policies.resources import iam_policy, resource
 
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
@@ -23,11 +23,9 @@ def role(effect="Allow", **statement):
     return resource(ROLE, assumeRolePolicy=iam_policy(effect, **statement))
 
 
-CASES = [
-    Cases(
-        rule="iam-least-privilege",
-        fix="List specific actions or specific resources",
-        breaches=[
+BREACHES = {
+    "iam-least-privilege": {
+        "List specific actions or specific resources": [
             (f"policy allows {actions} on all resources", broad)
             for actions, broad in (
                 ("*", role_policy(iam_policy(action="*", target="*"))),
@@ -39,40 +37,39 @@ CASES = [
                 ("all actions except iam:*", role_policy(NOT_ACTION)),
             )
         ],
-        complies={
-            "specific resource": role_policy(iam_policy(action="s3:*")),
-            "specific action": role_policy(iam_policy(target="*")),
-            "deny": role_policy(iam_policy("Deny", "*", "*")),
-            "unknown": role_policy(UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="iam-no-admin",
-        fix="Attach a policy with only the required permissions",
-        breaches=[
+    },
+    "iam-no-admin": {
+        "Attach a policy with only the required permissions": [
             (
                 f'policyArn is "{AWS_POLICY}/{name}"',
                 resource(type, policyArn=f"{AWS_POLICY}/{name}"),
             )
             for name, type in ADMIN.items()
         ],
-        complies={
-            "other policy of AWS": resource(
-                ATTACHMENT, policyArn=f"{AWS_POLICY}/AmazonEKSClusterPolicy"
-            )
-        },
-    ),
-    Cases(
-        rule="iam-trust-no-wildcard",
-        fix="Set the principal to a service or an account",
-        breaches=[
+    },
+    "iam-trust-no-wildcard": {
+        "Set the principal to a service or an account": [
             (f"assumeRolePolicy trusts {principal!r}", role(Principal=principal))
             for principal in ("*", {"AWS": "*"}, {"AWS": ["111122223333", "*"]})
         ],
-        complies={
-            "service": role(Principal={"Service": "eks.amazonaws.com"}),
-            "condition": role(Principal="*", Condition={"a": {}}),
-            "deny": role("Deny", Principal="*"),
-        },
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "iam-least-privilege": {
+        "specific resource": role_policy(iam_policy(action="s3:*")),
+        "specific action": role_policy(iam_policy(target="*")),
+        "deny": role_policy(iam_policy("Deny", "*", "*")),
+        "unknown": role_policy(UNKNOWN),
+    },
+    "iam-no-admin": {
+        "other policy of AWS": resource(
+            ATTACHMENT, policyArn=f"{AWS_POLICY}/AmazonEKSClusterPolicy"
+        )
+    },
+    "iam-trust-no-wildcard": {
+        "service": role(Principal={"Service": "eks.amazonaws.com"}),
+        "condition": role(Principal="*", Condition={"a": {}}),
+        "deny": role("Deny", Principal="*"),
+    },
+}

@@ -1,4 +1,4 @@
-from tests.unit.policies.resources import RELEASE, Cases, airflow, container, resource, server
+from tests.unit.policies.resources import RELEASE, airflow, container, resource, server
 
 DIGEST = f"sha256:{'0' * 64}"
 INSPECT = "`docker buildx imagetools inspect` prints the digest"
@@ -12,11 +12,9 @@ def image(name):
     return server(container(image=name))
 
 
-CASES = [
-    Cases(
-        rule="image-tag-pinned",
-        fix="Specify a version tag",
-        breaches=[
+BREACHES = {
+    "image-tag-pinned": {
+        "Specify a version tag": [
             *(
                 (f'main: image is "{name}"', image(name))
                 for name in ("redis", "host:5000/redis", "redis:latest", "host:5000/redis:latest")
@@ -27,35 +25,32 @@ CASES = [
                 keda(repository="kedacore/keda", tag="latest"),
             ),
         ],
-        complies={
-            "digest": image(f"redis@{DIGEST}"),
-            "tag": image("host:5000/redis:7.2"),
-            "Airflow": airflow(defaultAirflowRepository="a/b", defaultAirflowTag="3.2.2"),
-        },
-    ),
-    Cases(
-        rule="image-digest-pinned",
-        fix=f"{INSPECT}: append @sha256:...",
-        breaches=[
+    },
+    "image-digest-pinned": {
+        f"{INSPECT}: append @sha256:...": [
             ('main: image is "redis:7.2"', server()),
             ('image.keda is "k:1"', keda(repository="k", tag="1")),
         ],
-        complies={
-            "container": image(f"redis:7@{DIGEST}"),
-            "Airflow": airflow(
-                defaultAirflowRepository="a/b", defaultAirflowTag="3", defaultAirflowDigest=DIGEST
-            ),
-            "KEDA": keda(repository="k", digest=DIGEST),
-        },
-    ),
-    Cases(
-        rule="image-digest-pinned",
-        fix=f"{INSPECT}: set airflow.digest",
-        breaches=[
+        f"{INSPECT}: set airflow.digest": [
             (
                 'Airflow image is "a/b:3"',
                 airflow(defaultAirflowRepository="a/b", defaultAirflowTag="3"),
             )
         ],
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "image-tag-pinned": {
+        "digest": image(f"redis@{DIGEST}"),
+        "tag": image("host:5000/redis:7.2"),
+        "Airflow": airflow(defaultAirflowRepository="a/b", defaultAirflowTag="3.2.2"),
+    },
+    "image-digest-pinned": {
+        "container": image(f"redis:7@{DIGEST}"),
+        "Airflow": airflow(
+            defaultAirflowRepository="a/b", defaultAirflowTag="3", defaultAirflowDigest=DIGEST
+        ),
+        "KEDA": keda(repository="k", digest=DIGEST),
+    },
+}

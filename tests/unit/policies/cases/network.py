@@ -1,4 +1,4 @@
-from tests.unit.policies.resources import ANYWHERE, Cases, airflow, resource
+from tests.unit.policies.resources import ANYWHERE, airflow, resource
 
 INGRESS_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 LEGACY_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
@@ -29,11 +29,9 @@ def legacy_rule(type, **ranges):
     return resource(LEGACY_RULE, type=type, **ranges)
 
 
-CASES = [
-    Cases(
-        rule="no-public-ingress",
-        fix="Allow a security group or specific CIDR blocks instead",
-        breaches=[
+BREACHES = {
+    "no-public-ingress": {
+        "Allow a security group or specific CIDR blocks instead": [
             ('cidrIpv4 is "0.0.0.0/0"', resource(INGRESS_RULE, cidrIpv4=ANYWHERE)),
             ('cidrIpv6 is "::/0"', resource(INGRESS_RULE, cidrIpv6="::/0")),
             ('cidrBlocks is ["0.0.0.0/0"]', legacy_rule("ingress", cidrBlocks=[ANYWHERE])),
@@ -44,65 +42,54 @@ CASES = [
                 resource(DEFAULT_GROUP, ingress=[{"ipv6CidrBlocks": ["::/0"]}]),
             ),
         ],
-        complies={
-            "private network": resource(INGRESS_RULE, cidrIpv4="10.0.0.0/8"),
-            "no rule": resource(SECURITY_GROUP),
-            "no rule in the default group": resource(DEFAULT_GROUP),
-            "egress": legacy_rule("egress", cidrBlocks=[ANYWHERE]),
-        },
-    ),
-    Cases(
-        rule="no-inline-security-group-rules",
-        fix="Add an aws.vpc.SecurityGroupIngressRule for each rule",
-        breaches=[
+    },
+    "no-inline-security-group-rules": {
+        "Add an aws.vpc.SecurityGroupIngressRule for each rule": [
             ('ingress is [{"self": true}]', resource(SECURITY_GROUP, ingress=SELF)),
             ('ingress is [{"self": true}]', resource(DEFAULT_GROUP, ingress=SELF)),
         ],
-        complies={
-            "not set": resource(SECURITY_GROUP),
-            "empty": resource(DEFAULT_GROUP, ingress=[]),
-        },
-    ),
-    Cases(
-        rule="ui-requires-tls",
-        fix="Configure only HTTPS listeners",
-        breaches=[
+    },
+    "ui-requires-tls": {
+        "Configure only HTTPS listeners": [
             (
                 rf'{ALB}/listen-ports is "[{{\"HTTPS\": 443}}, {{\"HTTP\": 80}}]"',
                 ui(listen_ports=HTTP),
             ),
             (f"{ALB}/listen-ports is not set", ui(listen_ports=None)),
         ],
-        complies={
-            "HTTPS": (ui(), resource(INGRESS_CLASS_PARAMS, spec={"certificateARNs": ["arn"]})),
-            "no ingress": airflow(ingress={"apiServer": {"enabled": False}}),
-        },
-    ),
-    Cases(
-        rule="ui-requires-tls",
-        fix="Use an ELBSecurityPolicy-TLS13 policy",
-        breaches=[
+        "Use an ELBSecurityPolicy-TLS13 policy": [
             (f'{ALB}/ssl-policy is "{TLS12}"', ui(ssl_policy=TLS12)),
             (f"{ALB}/ssl-policy is not set", ui(ssl_policy=None)),
         ],
-    ),
-    Cases(
-        rule="ui-requires-tls",
-        fix="Set airflow.ingress.certificate_arn",
-        breaches=[
+        "Set airflow.ingress.certificate_arn": [
             (
                 "spec.certificateARNs is []",
                 resource(INGRESS_CLASS_PARAMS, spec={"certificateARNs": []}),
             )
         ],
-    ),
-    Cases(
-        rule="ui-access-restricted",
-        fix="Restrict airflow.ingress.allowed_cidrs to the networks of the users",
-        breaches=[
+    },
+    "ui-access-restricted": {
+        "Restrict airflow.ingress.allowed_cidrs to the networks of the users": [
             (f'{ALB}/inbound-cidrs is "{INTERNET}"', ui(inbound_cidrs=INTERNET)),
             (f"{ALB}/inbound-cidrs is not set", ui(inbound_cidrs=None)),
         ],
-        complies={"listed networks": ui()},
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "no-public-ingress": {
+        "private network": resource(INGRESS_RULE, cidrIpv4="10.0.0.0/8"),
+        "no rule": resource(SECURITY_GROUP),
+        "no rule in the default group": resource(DEFAULT_GROUP),
+        "egress": legacy_rule("egress", cidrBlocks=[ANYWHERE]),
+    },
+    "no-inline-security-group-rules": {
+        "not set": resource(SECURITY_GROUP),
+        "empty": resource(DEFAULT_GROUP, ingress=[]),
+    },
+    "ui-requires-tls": {
+        "HTTPS": (ui(), resource(INGRESS_CLASS_PARAMS, spec={"certificateARNs": ["arn"]})),
+        "no ingress": airflow(ingress={"apiServer": {"enabled": False}}),
+    },
+    "ui-access-restricted": {"listed networks": ui()},
+}

@@ -1,4 +1,4 @@
-from tests.unit.policies.resources import LAUNCH_TEMPLATE, Cases, airflow, resource, server
+from tests.unit.policies.resources import LAUNCH_TEMPLATE, airflow, resource, server
 
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
@@ -45,49 +45,26 @@ def tolerates(**toleration):
 POOL = node_pool(taints=[TAINT])
 SPOT_POOL = node_pool("spot", taints=[TAINT])
 
-CASES = [
-    Cases(
-        rule="imdsv2-required",
-        fix="Set it to required",
-        breaches=[
+BREACHES = {
+    "imdsv2-required": {
+        "Set it to required": [
             (
                 'metadataOptions.httpTokens is "optional"',
                 resource(type, metadataOptions={"httpTokens": "optional"}),
             )
             for type in MACHINES
         ],
-        complies={
-            "required": resource(LAUNCH_TEMPLATE, metadataOptions={"httpTokens": "required"}),
-            "launch template": node_group(launchTemplate={"id": "lt-1"}),
-        },
-    ),
-    Cases(
-        rule="imdsv2-required",
-        fix="Use a launch template with metadataOptions.httpTokens: required",
-        breaches=[("launchTemplate is not set", node_group())],
-    ),
-    Cases(
-        rule="spot-only-for-workers",
-        fix="Add a NoSchedule taint, and a matching toleration to workers.celery",
-        breaches=[
+        "Use a launch template with metadataOptions.httpTokens: required": [
+            ("launchTemplate is not set", node_group())
+        ],
+    },
+    "spot-only-for-workers": {
+        "Add a NoSchedule taint, and a matching toleration to workers.celery": [
             (NO_TAINT, node_pool("spot", "on-demand")),
             (NO_TAINT, node_pool("spot", taints=[{**TAINT, "effect": "PreferNoSchedule"}])),
             (NO_TAINT, node_group(capacityType="SPOT")),
         ],
-        complies={
-            "Celery workers": (
-                SPOT_POOL,
-                airflow(workers={"celery": {"tolerations": [TOLERATION]}}),
-            ),
-            "other value": (SPOT_POOL, tolerates(key="nodes", value="others")),
-            "other taint": (SPOT_POOL, tolerates(key="other", operator="Exists")),
-            "nodes without taints": (node_pool(), tolerates(operator="Exists")),
-        },
-    ),
-    Cases(
-        rule="spot-only-for-workers",
-        fix="Remove the toleration: only workers.celery may have it",
-        breaches=[
+        "Remove the toleration: only workers.celery may have it": [
             (f"{TOLERATE} pool", tolerates(**TOLERATION), POOL),
             (f"{TOLERATE} pool", tolerates(operator="Exists"), POOL),
             (f"{TOLERATE} pool", tolerates(operator="Exists", key="nodes"), POOL),
@@ -103,5 +80,21 @@ CASES = [
                 for part in CHART_PARTS
             ),
         ],
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "imdsv2-required": {
+        "required": resource(LAUNCH_TEMPLATE, metadataOptions={"httpTokens": "required"}),
+        "launch template": node_group(launchTemplate={"id": "lt-1"}),
+    },
+    "spot-only-for-workers": {
+        "Celery workers": (
+            SPOT_POOL,
+            airflow(workers={"celery": {"tolerations": [TOLERATION]}}),
+        ),
+        "other value": (SPOT_POOL, tolerates(key="nodes", value="others")),
+        "other taint": (SPOT_POOL, tolerates(key="other", operator="Exists")),
+        "nodes without taints": (node_pool(), tolerates(operator="Exists")),
+    },
+}

@@ -1,7 +1,6 @@
 from policies.view import UNKNOWN
 from tests.unit.policies.resources import (
     REQUESTS_AND_LIMITS,
-    Cases,
     airflow,
     container,
     resource,
@@ -64,24 +63,14 @@ def default_deny(namespace="airflow", **changed):
     return resource(NETWORK_POLICY, "deny", metadata={"namespace": namespace}, spec=spec)
 
 
-CASES = [
-    Cases(
-        rule="containers-request-resources",
-        fix="Measure the usage and set it",
-        breaches=[
+BREACHES = {
+    "containers-request-resources": {
+        "Measure the usage and set it": [
             ("main: resources.limits.memory is not set", pod(limits={})),
             ("main: resources.requests.memory is not set", pod(requests={"cpu": "1"})),
             ("main: resources.requests.cpu is not set", pod(requests={"memory": "1Gi"})),
         ],
-        complies={
-            "requests and limits": (server(), chart()),
-            "disabled chart part": chart("databaseCleanup", databaseCleanup={"enabled": False}),
-        },
-    ),
-    Cases(
-        rule="containers-request-resources",
-        fix="Set it in values/",
-        breaches=[
+        "Set it in values/": [
             *((missing(path), chart(without=path)) for path in CHART_CONTAINERS),
             (
                 missing("workers.celery.sets.two"),
@@ -96,42 +85,30 @@ CASES = [
                 ),
             ),
         ],
-    ),
-    Cases(
-        rule="pod-security-context-restricted",
-        fix="Set it to true",
-        breaches=[
+    },
+    "pod-security-context-restricted": {
+        "Set it to true": [
             (
                 "securityContext.runAsNonRoot is false",
                 server(securityContext={"runAsNonRoot": False}),
             ),
             ("securityContext.runAsNonRoot is not set", server(securityContext=None)),
         ],
-        complies={"unprivileged": server()},
-    ),
-    Cases(
-        rule="pod-security-context-restricted",
-        fix="Set it to false",
-        breaches=[
+        "Set it to false": [
             (
                 "first: securityContext.allowPrivilegeEscalation is not set",
                 server(container(), initContainers=[container(name="first", securityContext={})]),
             )
         ],
-    ),
-    Cases(
-        rule="namespace-pod-security-restricted",
-        fix="Set the label to restricted",
-        breaches=[
+    },
+    "namespace-pod-security-restricted": {
+        "Set the label to restricted": [
             (f'{ENFORCE} is "baseline"', namespace({ENFORCE: "baseline"})),
             (f"{ENFORCE} is not set", namespace(None)),
         ],
-        complies={"restricted": namespace({ENFORCE: "restricted"}), "unknown": namespace(UNKNOWN)},
-    ),
-    Cases(
-        rule="default-deny-network-policy",
-        fix="Add a NetworkPolicy with podSelector {} and no ingress rules; then allow the clients",
-        breaches=[
+    },
+    "default-deny-network-policy": {
+        "Add a NetworkPolicy with podSelector {} and no ingress rules; then allow the clients": [
             ("namespace airflow has no NetworkPolicy that denies all ingress", server(), policy)
             for policy in (
                 default_deny("other"),
@@ -140,9 +117,21 @@ CASES = [
                 default_deny(ingress=[{}]),
             )
         ],
-        complies={
-            "default deny": (server(), default_deny()),
-            "unknown namespace": server(namespace=UNKNOWN),
-        },
-    ),
-]
+    },
+}
+
+COMPLIANT = {
+    "containers-request-resources": {
+        "requests and limits": (server(), chart()),
+        "disabled chart part": chart("databaseCleanup", databaseCleanup={"enabled": False}),
+    },
+    "pod-security-context-restricted": {"unprivileged": server()},
+    "namespace-pod-security-restricted": {
+        "restricted": namespace({ENFORCE: "restricted"}),
+        "unknown": namespace(UNKNOWN),
+    },
+    "default-deny-network-policy": {
+        "default deny": (server(), default_deny()),
+        "unknown namespace": server(namespace=UNKNOWN),
+    },
+}

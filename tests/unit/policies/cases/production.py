@@ -6,7 +6,6 @@ from tests.unit.policies.resources import (
     DATABASE,
     KMS_KEY,
     VOLUME_CLAIM,
-    Cases,
     database,
     resource,
 )
@@ -21,22 +20,13 @@ SUBNETS = (
 NAT_A = resource(NAT_GATEWAY, "nat-a", subnetId="public-a-id")
 NAT_B = resource(NAT_GATEWAY, "nat-b", subnetId=UNKNOWN, depends_on=[SUBNETS[0].urn])
 PROTECTED = (DATABASE, CLUSTER_COMPONENT, CLUSTER)
+STATEFUL = (*PROTECTED, KMS_KEY, BUCKET, VOLUME_CLAIM)
+UNPROTECTED = "protect is false"
 
 
-def stateful(fix, type, name="it"):
-    return Cases(
-        rule="stateful-resources-protected",
-        fix=fix,
-        breaches=[("protect is false", resource(type, name))],
-        complies={type: resource(type, name, protect=True)},
-    )
-
-
-CASES = [
-    Cases(
-        rule="deletion-protection-consistent",
-        fix="Set both from one setting",
-        breaches=[
+BREACHES = {
+    "deletion-protection-consistent": {
+        "Set both from one setting": [
             *(
                 ("protect is true, but deletionProtection is false", resource(type, protect=True))
                 for type in PROTECTED
@@ -49,57 +39,52 @@ CASES = [
                 for type in PROTECTED
             ),
         ],
-        complies={
-            "both": resource(DATABASE, protect=True, deletionProtection=True),
-            "neither": resource(CLUSTER_COMPONENT),
-        },
-    ),
-    stateful("Set database.protect to true", DATABASE),
-    stateful("Set cluster.protect to true", CLUSTER_COMPONENT),
-    stateful("Set cluster.protect to true", CLUSTER),
-    stateful("Set cluster.protect to true", KMS_KEY),
-    stateful("Set logs.protect to true", BUCKET),
-    stateful("Set redis.protect to true", VOLUME_CLAIM, "redis-data"),
-    stateful(
-        "Store this data outside the cluster, in RDS or on a Git host",
-        VOLUME_CLAIM,
-        "git-server-data",
-    ),
-    Cases(
-        rule="stateful-resources-protected",
-        complies={"volume of the DAG relay": resource(VOLUME_CLAIM, "dag-relay-data")},
-    ),
-    Cases(
-        rule="database-final-snapshot",
-        fix="Set database.final_snapshot to true",
-        breaches=[
+    },
+    "stateful-resources-protected": {
+        "Set database.protect to true": [(UNPROTECTED, resource(DATABASE))],
+        "Set cluster.protect to true": [
+            (UNPROTECTED, resource(type)) for type in (CLUSTER_COMPONENT, CLUSTER, KMS_KEY)
+        ],
+        "Set logs.protect to true": [(UNPROTECTED, resource(BUCKET))],
+        "Set redis.protect to true": [(UNPROTECTED, resource(VOLUME_CLAIM, "redis-data"))],
+        "Store this data outside the cluster, in RDS or on a Git host": [
+            (UNPROTECTED, resource(VOLUME_CLAIM, "git-server-data"))
+        ],
+    },
+    "database-final-snapshot": {
+        "Set database.final_snapshot to true": [
             ("skipFinalSnapshot is true", database(skipFinalSnapshot=True)),
             ("skipFinalSnapshot is not set", database()),
         ],
-        complies={"snapshot": database(skipFinalSnapshot=False)},
-    ),
-    Cases(
-        rule="database-backup-retention",
-        fix="Set database.backup_days to 7 or more",
-        breaches=[
+    },
+    "database-backup-retention": {
+        "Set database.backup_days to 7 or more": [
             ("backupRetentionPeriod is 6", database(backupRetentionPeriod=6)),
             ("backupRetentionPeriod is not set", database()),
         ],
-        complies={
-            "a week": database(backupRetentionPeriod=7),
-            "unknown": database(backupRetentionPeriod=UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="database-multi-az",
-        fix="Set database.multi_az to true",
-        breaches=[("multiAz is false", database(multiAz=False))],
-        complies={"several zones": database(multiAz=True)},
-    ),
-    Cases(
-        rule="nat-gateway-per-az",
-        fix="Set network.nat to per_az",
-        breaches=[("zone b has no NAT gateway", *SUBNETS, NAT_A)],
-        complies={"one per zone": (*SUBNETS, NAT_A, NAT_B)},
-    ),
-]
+    },
+    "database-multi-az": {
+        "Set database.multi_az to true": [("multiAz is false", database(multiAz=False))],
+    },
+    "nat-gateway-per-az": {
+        "Set network.nat to per_az": [("zone b has no NAT gateway", *SUBNETS, NAT_A)],
+    },
+}
+
+COMPLIANT = {
+    "deletion-protection-consistent": {
+        "both": resource(DATABASE, protect=True, deletionProtection=True),
+        "neither": resource(CLUSTER_COMPONENT),
+    },
+    "stateful-resources-protected": {
+        "volume of the DAG relay": resource(VOLUME_CLAIM, "dag-relay-data"),
+        **{type: resource(type, protect=True) for type in STATEFUL},
+    },
+    "database-final-snapshot": {"snapshot": database(skipFinalSnapshot=False)},
+    "database-backup-retention": {
+        "a week": database(backupRetentionPeriod=7),
+        "unknown": database(backupRetentionPeriod=UNKNOWN),
+    },
+    "database-multi-az": {"several zones": database(multiAz=True)},
+    "nat-gateway-per-az": {"one per zone": (*SUBNETS, NAT_A, NAT_B)},
+}

@@ -3,7 +3,6 @@ from tests.unit.policies.resources import (
     BUCKET,
     KMS_KEY,
     LAUNCH_TEMPLATE,
-    Cases,
     iam_policy,
     resource,
 )
@@ -54,12 +53,10 @@ def template(*devices):
     return resource(LAUNCH_TEMPLATE, blockDeviceMappings=list(devices))
 
 
-CASES = [
-    Cases(
-        rule="bucket-is-private",
-        fix="Add an aws.s3.BucketPublicAccessBlock that sets blockPublicAcls, blockPublicPolicy, "
-        "ignorePublicAcls, restrictPublicBuckets to true",
-        breaches=[
+BREACHES = {
+    "bucket-is-private": {
+        "Add an aws.s3.BucketPublicAccessBlock that sets blockPublicAcls, blockPublicPolicy, "
+        "ignorePublicAcls, restrictPublicBuckets to true": [
             *((f"config.{key} is false", *blocks(**{key: False})) for key in BLOCKS),
             ("the bucket has no BucketPublicAccessBlock", LOGS),
             (
@@ -68,22 +65,14 @@ CASES = [
                 resource(PUBLIC_ACCESS, bucket="other", **ALL_BLOCKED),
             ),
         ],
-        complies={"private": blocks()},
-    ),
-    Cases(
-        rule="bucket-is-encrypted",
-        fix="Add an aws.s3.BucketServerSideEncryptionConfiguration with sseAlgorithm AES256 or "
-        "aws:kms",
-        breaches=[("config.rules set no sseAlgorithm", *encryption("none"))],
-        complies={
-            f"{name}": encryption(name) for name in ("AES256", "aws:kms", "aws:kms:dsse", UNKNOWN)
-        },
-    ),
-    Cases(
-        rule="bucket-requires-tls",
-        fix="Add an aws.s3.BucketPolicy that denies s3:* to all principals if aws:SecureTransport "
-        "is false",
-        breaches=[
+    },
+    "bucket-is-encrypted": {
+        "Add an aws.s3.BucketServerSideEncryptionConfiguration with sseAlgorithm AES256 or "
+        "aws:kms": [("config.rules set no sseAlgorithm", *encryption("none"))],
+    },
+    "bucket-requires-tls": {
+        "Add an aws.s3.BucketPolicy that denies s3:* to all principals if aws:SecureTransport "
+        "is false": [
             ("config.policy allows plain HTTP", *policy)
             for policy in (
                 bucket_policy(effect="Allow"),
@@ -92,42 +81,22 @@ CASES = [
                 bucket_policy(Condition={}),
             )
         ],
-        complies={
-            "string": bucket_policy(),
-            "account": bucket_policy(Principal={"AWS": "*"}),
-            "list": bucket_policy(action=["s3:*"]),
-            "unknown": bucket_with(BUCKET_POLICY, policy=UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="bucket-has-lifecycle",
-        fix="Set logs.retention_days, or add an aws.s3.BucketLifecycleConfiguration with "
-        "expiration.days",
-        breaches=[
+    },
+    "bucket-has-lifecycle": {
+        "Set logs.retention_days, or add an aws.s3.BucketLifecycleConfiguration with "
+        "expiration.days": [
             ("config.rules have no enabled rule with expiration.days", *bucket)
             for bucket in (lifecycle("Disabled", expiration={"days": 3}), lifecycle())
         ],
-        complies={
-            "expiration": lifecycle(expiration={"days": 30}),
-            "unknown": bucket_with(LIFECYCLE, rules=UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="log-group-has-retention",
-        fix="Set a number of days; 0 means that log events never expire",
-        breaches=[
+    },
+    "log-group-has-retention": {
+        "Set a number of days; 0 means that log events never expire": [
             ("retentionInDays is not set", resource(LOG_GROUP)),
             ("retentionInDays is 0", resource(LOG_GROUP, retentionInDays=0)),
         ],
-        complies={
-            "days": resource(LOG_GROUP, retentionInDays=30),
-            "unknown": resource(LOG_GROUP, retentionInDays=UNKNOWN),
-        },
-    ),
-    Cases(
-        rule="volumes-are-encrypted",
-        fix="Set it to true",
-        breaches=[
+    },
+    "volumes-are-encrypted": {
+        "Set it to true": [
             ('parameters.encrypted is "false"', storage_class(encrypted="false")),
             ("encrypted is not set", resource(VOLUME)),
             ("encrypted is false", resource(FILE_SYSTEM, encrypted=False)),
@@ -136,18 +105,37 @@ CASES = [
                 template({"noDevice": ""}, {"ebs": {}}),
             ),
         ],
-        complies={
-            "storage class": storage_class(encrypted="true"),
-            "volume": resource(VOLUME, encrypted=True),
-            "unknown": resource(FILE_SYSTEM, encrypted=UNKNOWN),
-            "launch template": template({"ebs": {"encrypted": "true"}}, {"noDevice": ""}),
-            "other driver": storage_class("rancher.io/local-path"),
-        },
-    ),
-    Cases(
-        rule="kms-key-rotation-enabled",
-        fix="Set it to true",
-        breaches=[("enableKeyRotation is not set", resource(KMS_KEY))],
-        complies={"rotation": resource(KMS_KEY, enableKeyRotation=True)},
-    ),
-]
+    },
+    "kms-key-rotation-enabled": {
+        "Set it to true": [("enableKeyRotation is not set", resource(KMS_KEY))],
+    },
+}
+
+COMPLIANT = {
+    "bucket-is-private": {"private": blocks()},
+    "bucket-is-encrypted": {
+        f"{name}": encryption(name) for name in ("AES256", "aws:kms", "aws:kms:dsse", UNKNOWN)
+    },
+    "bucket-requires-tls": {
+        "string": bucket_policy(),
+        "account": bucket_policy(Principal={"AWS": "*"}),
+        "list": bucket_policy(action=["s3:*"]),
+        "unknown": bucket_with(BUCKET_POLICY, policy=UNKNOWN),
+    },
+    "bucket-has-lifecycle": {
+        "expiration": lifecycle(expiration={"days": 30}),
+        "unknown": bucket_with(LIFECYCLE, rules=UNKNOWN),
+    },
+    "log-group-has-retention": {
+        "days": resource(LOG_GROUP, retentionInDays=30),
+        "unknown": resource(LOG_GROUP, retentionInDays=UNKNOWN),
+    },
+    "volumes-are-encrypted": {
+        "storage class": storage_class(encrypted="true"),
+        "volume": resource(VOLUME, encrypted=True),
+        "unknown": resource(FILE_SYSTEM, encrypted=UNKNOWN),
+        "launch template": template({"ebs": {"encrypted": "true"}}, {"noDevice": ""}),
+        "other driver": storage_class("rancher.io/local-path"),
+    },
+    "kms-key-rotation-enabled": {"rotation": resource(KMS_KEY, enableKeyRotation=True)},
+}
