@@ -5,6 +5,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
+
 from ops import lifecycle, maintenance, queue_ops, queue_status, stack_files
 from ops.recovery.recover import recover
 from ops.session import checked_settings, open_or_create, open_running, open_session
@@ -39,7 +41,10 @@ def scale(
     if not numbers:
         raise OperationError("nothing to change: pass MAX=, MIN= or both")
     stack = open_or_create(name, settings).stack
-    with _restored_on_failure(stack_files.stack_path(name)):
+    file = stack_files.stack_path(name)
+    if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(file.read_text())):
+        print(f"{file.name}: `pulumi config` replaces YAML aliases by their values")
+    with _restored_on_failure(file):
         stack.set_numbers(numbers)
         session = open_session(name, checked_settings(name))
         recover(session)
