@@ -315,7 +315,7 @@ def test_every_resource_found_by_tags_has_a_name(stack, kind):
 
 
 # Their creation is idempotent: they only set properties of another resource.
-IDEMPOTENT = {
+REPEATABLE = {
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
@@ -330,5 +330,5 @@ def test_every_aws_resource_type_can_be_recovered(stack, name):
     declared, _ = stack(name)
 
     types = {r.type for r in declared.resources.values() if r.type.startswith("aws:")}
-    missing = types - FINDERS.keys() - IDEMPOTENT
-    assert not missing, "add a finder to ops/recovery/aws.py, or the type to IDEMPOTENT above"
+    missing = types - FINDERS.keys() - REPEATABLE
+    assert not missing, "add a finder to ops/recovery/aws.py, or the type to REPEATABLE above"
