@@ -39,15 +39,14 @@ class Kubernetes:
         return json.loads(output(self.command(*words), seconds=30))["items"]
 
     def patch(self, name: str, change: object) -> None:
-        """Merge a change into an object of Airflow's namespace, such as `deployment/airflow-statsd`."""
+        """Merge a change into an object of Airflow's namespace, such as `deployment/x`."""
         words = ["patch", name, "--namespace", NAMESPACE, "--type=merge"]
         output(self.command(*words, f"--patch={json.dumps(change)}"), seconds=30)
 
     def check_reachable(self) -> None:
-        """Raise `OperationError` unless the API server answers."""
-        known = output(
-            ["kubectl", "config", "get-contexts", "--output", "name"], seconds=10
-        ).split()
+        """Raise `OperationError` unless the Kubernetes API server responds."""
+        get_contexts = ["kubectl", "config", "get-contexts", "--output", "name"]
+        known = output(get_contexts, seconds=10).split()
         if "--context" in self.arguments and self.name not in known:
             raise OperationError(
                 f"context {self.name!r} is not in your kubeconfig, which has: "
@@ -60,7 +59,7 @@ class Kubernetes:
             raise OperationError(f"the cluster of context {self.name!r} is unreachable: {reason}")
 
     def check_namespace(self, stack: str) -> None:
-        """Raise `OperationError` if the namespace has another owner. Wait while it is terminating."""
+        """Wait while the namespace is terminating. Raises `OperationError` for another owner."""
         get = self.command("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "json")
         text = output(get, seconds=30)
         if not text:
@@ -106,7 +105,7 @@ class Kubernetes:
         }
 
     def unfinished_jobs(self) -> dict[str, str]:
-        """Jobs of the release that are not complete, such as the one that creates the user `admin`."""
+        """Incomplete Jobs of the release, such as the Job that creates the user `admin`."""
         return {
             job["metadata"]["name"]: "not complete"
             for job in self.items("job", "release=airflow")

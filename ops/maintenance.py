@@ -1,4 +1,4 @@
-"""Maintenance mode of a stack: nothing is scheduled, running tasks finish, `resume` restores it."""
+"""Pauses a stack for maintenance: stops the scheduler and drains every queue."""
 
 import json
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from settings import Settings
 
 SECONDS = 30
 SCHEDULER = f"deployment/{chart_names.SCHEDULER}"
-# On the scheduler's Deployment from the start of `pause` to the end of `resume`, so that an interrupted
-# command can be re-run. Helm keeps annotations that it does not manage.
+# Annotation of the scheduler's Deployment from the start of `pause` to the end of `resume`, so that
+# an interrupted command can be re-run. Helm keeps annotations that it does not manage.
 REPLICAS_BEFORE_PAUSE = "airflow-platform/replicas-before-pause"
 
 

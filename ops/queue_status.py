@@ -16,7 +16,8 @@ from settings.workers import WorkerSettings
 COUNT_SECONDS = 60
 # https://keda.sh/docs/2.17/concepts/scaling-deployments/#pausing-autoscaling
 PAUSED = "autoscaling.keda.sh/paused-replicas"
-# Set by `drain` on a Deployment that KEDA does not scale. Helm keeps annotations that it does not manage.
+# Annotation that `drain` sets on a Deployment that KEDA does not scale. Helm keeps annotations that
+# it does not manage.
 DRAINED = "airflow-platform/drained"
 SCALED_OBJECT = "scaledobjects.keda.sh"
 

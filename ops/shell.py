@@ -13,7 +13,7 @@ class OperationError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A required tool. `oldest` is the oldest version that the end-to-end suite or its vendor supports."""
+    """A required tool. `oldest`: the minimum version of its vendor or of the end-to-end suite."""
 
     name: str
     purpose: str

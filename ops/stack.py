@@ -35,7 +35,7 @@ class Stack:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                # The terminal sends SIGINT to Pulumi, too, which then finishes the current operations.
+                # The terminal sends SIGINT to Pulumi, too, which finishes its current operations.
                 print("interrupted: waiting for Pulumi to shut down; `make up` continues from here")
 
     def preview_json(self) -> dict[str, Any] | None:
@@ -50,7 +50,7 @@ class Stack:
         return any(entry["name"].rpartition("/")[2] == self.name for entry in names)
 
     def create(self) -> None:
-        """Create the stack in its backend. Pulumi writes the encryption salt into the stack file."""
+        """Create the stack in its backend. Pulumi adds the encryption salt to the stack file."""
         committed = stack_path(self.name)
         before = committed.read_text()
         try:
@@ -85,7 +85,7 @@ class Stack:
         return sorted(f"{r['type']} {r['urn'].rpartition('::')[2]}" for r in real)
 
     def kubeconfig(self) -> str | None:
-        """Kubeconfig of the EKS cluster, from the state: stack outputs are set at the end of `up`."""
+        """Kubeconfig of the EKS cluster, from the state: `up` sets stack outputs at its end."""
         for resource in self.state().get("resources", []):
             if resource["type"] == "eks:index:Cluster":
                 return resource.get("outputs", {}).get("kubeconfigJson")

@@ -28,7 +28,7 @@ def differences(dags: Path, stack: str, served: Collection[str]) -> Iterator[str
 
 
 def _listed(file: Path) -> set[str] | None:
-    """Queues in the file. None without a valid file: `make check` of the DAGs reports its errors."""
+    """Queues in the file; None if it is missing or invalid, which `make check` reports."""
     try:
         content: Any = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

@@ -90,7 +90,7 @@ SHOWN_VALUES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """A limited resource: the maximum that Airflow needs, its use at full load, and its capacity."""
+    """A limited resource: maximum need of Airflow, use at full load, and capacity."""
 
     name: str
     needed: int
@@ -176,7 +176,7 @@ def make(
     dags: Path | None = None,
     today: date | None = None,
 ) -> Report:
-    """Build the report. `dags` is a checkout of the DAG repository; default: the Git server's seed."""
+    """Build the report. `dags`: checkout of the DAG repository; default: the seed folder."""
     if dags is None and settings.git_server is not None:
         dags = Path(settings.git_server.seed)
     own_nodes = settings.cluster.kind == "eks"

@@ -72,7 +72,7 @@ Finder = Callable[[Aws, Inputs], str | None]
 
 
 def _ec2(kind: str) -> Finder:
-    """Find by tags. `kind`: https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-tags.html"""
+    """Find by tags: https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-tags.html"""
 
     def find(aws: Aws, inputs: Inputs) -> str | None:
         wanted = aws.tagged(inputs)

@@ -44,8 +44,8 @@ def committed_plan(plan, stack, monkeypatch):
     """Run `make plan` on a committed stack; all tests share one run of its program."""
 
     def run(name, *form):
-        made = stack(name)
-        monkeypatch.setattr(stack_files, "run_stack", {name: made}.__getitem__)
+        result = stack(name)
+        monkeypatch.setattr(stack_files, "run_stack", {name: result}.__getitem__)
         return plan("--stack", name, *form)
 
     return run

@@ -58,15 +58,15 @@ def test_the_json_plan_has_the_same_data(committed_plan, name):
 
     code, out, err = committed_plan(name, "--json")
     text = (ROOT / expected_plans.FOLDER / f"{name}.txt").read_text()
-    made = json.loads(out, parse_constant=not_json)
+    printed_plan = json.loads(out, parse_constant=not_json)
 
     assert (code, err) == (0, "")
-    assert (made["stack"], made["broken_rules"]) == (name, [])
-    for resource in made["resources"]:
+    assert (printed_plan["stack"], printed_plan["broken_rules"]) == (name, [])
+    for resource in printed_plan["resources"]:
         assert (f" {resource['name']} [protected]" in text) is resource["protect"]
-    assert made["chart_values"]["executor"] == "CeleryExecutor"
-    assert made["exports"]["dagsRepository"] == config_of(name)[SETTINGS]["dags"]["repo"]
-    for limit in made["limits"]:
+    assert printed_plan["chart_values"]["executor"] == "CeleryExecutor"
+    assert printed_plan["exports"]["dagsRepository"] == config_of(name)[SETTINGS]["dags"]["repo"]
+    for limit in printed_plan["limits"]:
         assert f"\n  {limit['name']}: {limit['needed']} of {limit['available']} (" in text
 
 

@@ -37,9 +37,9 @@ def test_each_queue_has_a_line_and_counts_in_the_limits(plan, with_queues):
 def test_the_json_plan_has_the_queues(plan, with_queues):
     with_queues("prod", {"etl": ETL})
 
-    made = json.loads(plan("--stack", "mine", "--json")[1])
+    printed = json.loads(plan("--stack", "mine", "--json")[1])
 
-    default, etl = made["queues"]
+    default, etl = printed["queues"]
     assert (default["name"], default["slots"], default["connections"]) == ("default", 160, 180)
     assert etl.items() >= ETL.items()
     assert (etl["slots"], etl["connections"]) == (12, 18)

@@ -79,10 +79,10 @@ def test_the_json_plan_has_the_errors_of_a_stack_file(plan, stack_file):
     stack_file(WORKERS % "{maks: 3}")
 
     code, out, err = plan("--stack", "mine", "--json")
-    made = json.loads(out)
-    assert (code, made["stack"]) == (1, "mine")
-    assert made["mistakes"] == err.splitlines()
-    assert f"  {SETTINGS}.workers.maks: is not a known setting" in made["mistakes"]
+    printed = json.loads(out)
+    assert (code, printed["stack"]) == (1, "mine")
+    assert printed["mistakes"] == err.splitlines()
+    assert f"  {SETTINGS}.workers.maks: is not a known setting" in printed["mistakes"]
 
 
 @pytest.mark.parametrize("name", ["nowhere", "", "../prod", "*"])
