@@ -29,7 +29,7 @@ class Verb:
 VERBS = (
     Verb(
         name="plan",
-        help="Show what STACK declares: no network, account, Pulumi CLI or cluster (ARGS=--json)",
+        help="Show what STACK declares, offline (ARGS=--json)",
         function="ops.plan.command:plan",
         options={
             "--json": JSON,
