@@ -31,7 +31,7 @@ def nothing_is_left(cluster):
 
     def check(status, said):
         assert status == 0, said
-        assert "Nothing is left." in said
+        assert "All resources were deleted." in said
         names = {n["metadata"]["name"] for n in cluster.get("namespaces")}
         assert "airflow" not in names, "`make down` must take the namespace with all that is in it"
         claims = [v["spec"]["claimRef"]["namespace"] for v in cluster.get("persistentvolumes")]

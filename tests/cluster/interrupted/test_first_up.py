@@ -21,6 +21,6 @@ def test_the_next_up_adopts_what_a_killed_first_one_created(checkout, cluster, n
     finally:
         left = checkout.make("down")
 
-    assert "looking what is there" in said
+    assert "an interrupted command was creating " in said
     assert "Airflow is healthy." in said
     nothing_is_left(*left)

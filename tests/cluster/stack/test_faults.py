@@ -31,8 +31,8 @@ def test_the_next_up_repairs_what_a_killed_one_left(settings, checkout, cluster)
 
     said = checkout.up()
 
-    assert "removed the lock of a command that was killed" in said
-    assert "forgot the Helm revision" in said
+    assert "removed the stale lock of an interrupted command" in said
+    assert "deleted the Helm revision" in said
     assert not _pending(cluster)
     (worker,) = cluster.get("deployments", "-l", "component=worker")
     assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 31
@@ -65,7 +65,7 @@ def test_a_second_up_at_the_same_time_is_refused(settings, checkout, cluster):
         first, _ = process.communicate(timeout=600)
 
     assert status != 0
-    assert "another command works on stack 'local'" in said
+    assert "stack 'local' is locked by process " in said
     assert "Traceback" not in said
     assert process.returncode == 0, first
 
@@ -91,7 +91,7 @@ def test_a_context_that_does_not_exist_is_named(installed, checkout):
         checkout.file("other").unlink()
 
     assert status != 0
-    assert "context 'nowhere' is not in your kubeconfig; it has: " in said
+    assert "context 'nowhere' is not in your kubeconfig, which has: " in said
     assert "Traceback" not in said
 
 
@@ -108,7 +108,7 @@ def test_a_cluster_that_does_not_answer_is_named_in_time(checkout, tmp_path):
         seconds = time.monotonic() - started
 
     assert status != 0
-    assert "the cluster of context 'silent' does not answer" in said
+    assert "the cluster of context 'silent' is unreachable" in said
     assert "Traceback" not in said
     assert seconds < ANSWER_SECONDS + 10, "the rest is Python and `pulumi version`"
 

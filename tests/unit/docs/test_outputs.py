@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ops import queues
+from ops import queue_status
 from settings.workers import WorkerSettings
 from tests.unit.docs.documents import ROOT, documents, lines, prose, where
 
@@ -17,9 +17,9 @@ OPERATIONS = ROOT / "docs/operations.md"
 # The example of docs/operations.md: a stack prod with a queue etl, and DAGs that name a queue gpu.
 ETL = WorkerSettings(min=0, max=6, concurrency=2, grace_seconds=600)
 TASKS = {
-    "default": queues.Tasks(running=157, queued=12, oldest_wait_seconds=9),
-    "etl": queues.Tasks(running=4, queued=31, oldest_wait_seconds=240),
-    "gpu": queues.Tasks(scheduled=3, waiting_dags=("train",)),
+    "default": queue_status.Tasks(running=157, queued=12, oldest_wait_seconds=9),
+    "etl": queue_status.Tasks(running=4, queued=31, oldest_wait_seconds=240),
+    "gpu": queue_status.Tasks(scheduled=3, waiting_dags=("train",)),
 }
 
 
@@ -36,10 +36,12 @@ def plan_lines():
 def workers(stack):
     default = stack("prod")[1].workers
     return [
-        queues.Workers(
-            queue="default", settings=default, name="w", desired=20, ready=20, drained=False
+        queue_status.QueueStatus(
+            queue="default", settings=default, deployment="w", desired=20, ready=20, drained=False
         ),
-        queues.Workers(queue="etl", settings=ETL, name="w", desired=6, ready=2, drained=False),
+        queue_status.QueueStatus(
+            queue="etl", settings=ETL, deployment="w", desired=6, ready=2, drained=False
+        ),
     ]
 
 
@@ -76,6 +78,6 @@ def test_a_second_up_of_local_leaves_all_unchanged():
 
 def test_the_table_of_make_queues_is_the_printed_one(workers):
     code = [line.text for line in lines(OPERATIONS) if line.block is not None]
-    printed = queues.table(workers, TASKS, "prod")
+    printed = queue_status.table(workers, TASKS, "prod")
     start = code.index("$ make queues STACK=prod") + 1
     assert code[start : start + len(printed)] == printed, "copy it into docs/operations.md"

@@ -69,6 +69,6 @@ def test_prod_is_deleted_only_after_protection_is_removed(prod, account):
 
     status, output = prod.make("down")
     assert status == 0, output
-    assert "Nothing is left." in output
+    assert "All resources were deleted." in output
     (snapshot,) = account.inventory()
     assert snapshot.startswith("rds snapshot prod-database-final-")
