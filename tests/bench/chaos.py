@@ -23,7 +23,8 @@ from components.kubernetes.redis import PORT
 from tests.bench import load
 from tests.bench.figures import show_one, step
 from tests.bench.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, Run
-from tests.harness.cluster import Api, Cluster, cordoned, is_ready
+from tests.harness.airflow_api import Api
+from tests.harness.cluster import Cluster, cordoned, is_ready
 
 WORKER_COUNT, CONCURRENCY = 2, 4
 SLOTS = WORKER_COUNT * CONCURRENCY

@@ -24,8 +24,11 @@ from settings.versions import AIRFLOW_CHART
 from tests.bench.cpu import cpu_seconds
 from tests.bench.figures import show, step
 from tests.harness import dags
-from tests.harness.cluster import Api, Checkout, Cluster, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.checkout import Checkout
+from tests.harness.cluster import Cluster
 from tests.harness.git_host import GitHost
+from tests.harness.waiting import wait_for
 
 REFRESH_SECONDS = 300  # [dag_processor] refresh_interval of Airflow
 WAIT_SECONDS = 2 * REFRESH_SECONDS + 60

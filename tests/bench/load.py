@@ -24,7 +24,10 @@ from ops import stack_files
 from settings.versions import REDIS_IMAGE
 from tests.bench.dags import author
 from tests.bench.figures import step
-from tests.harness.cluster import Api, Checkout, Cluster, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.checkout import Checkout
+from tests.harness.cluster import Cluster
+from tests.harness.waiting import wait_for
 
 LOAD, NO_OP, CHAIN, POISON, HUNGRY = (
     f"bench_{what}" for what in ("load", "no_op", "chain", "poison", "hungry")

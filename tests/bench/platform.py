@@ -21,7 +21,8 @@ from components.kubernetes.namespace import NAME as NAMESPACE
 from ops import stack_files
 from ops.plan import mock_engine, values
 from settings.versions import AIRFLOW_CHART
-from tests.harness.cluster import ROOT, Checkout, Cluster
+from tests.harness.checkout import ROOT, Checkout
+from tests.harness.cluster import Cluster
 
 INSTALL_SECONDS = 900
 

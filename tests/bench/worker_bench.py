@@ -15,7 +15,8 @@ from tests.bench.connections import connections_by_component
 from tests.bench.cpu import cpu_seconds, used_by_component
 from tests.bench.figures import bound, show, show_one
 from tests.bench.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Outcome, Run, Task
-from tests.harness.cluster import Checkout, Cluster
+from tests.harness.checkout import Checkout
+from tests.harness.cluster import Cluster
 
 RANDOM = random.Random()  # noqa: S311 - no secret comes of it
 MOST, SLOTS = 4, 4  # workers at the most, and tasks that each runs at a time

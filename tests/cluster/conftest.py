@@ -6,7 +6,9 @@ from contextlib import contextmanager
 import pytest
 import yaml
 
-from tests.harness.cluster import ROOT, SETTINGS, Api, Checkout, Cluster
+from tests.harness.airflow_api import Api
+from tests.harness.checkout import ROOT, SETTINGS, Checkout
+from tests.harness.cluster import Cluster
 
 TOOLS = ("pulumi", "kubectl", "helm", "git", "ssh", "make")
 

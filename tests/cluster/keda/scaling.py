@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness.cluster import Api, Cluster, cordoned, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.cluster import Cluster, cordoned
+from tests.harness.waiting import wait_for
 
 # An autoscaler looks every 15 s.
 ROUNDS_SECONDS = 75

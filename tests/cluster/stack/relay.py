@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness.cluster import Cluster, wait_for
+from tests.harness.cluster import Cluster
+from tests.harness.waiting import wait_for
 
 POD = "dag-relay-0"
 # Python is in the image that serves, and both containers share their loopback.

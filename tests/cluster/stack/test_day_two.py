@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.harness import dags
-from tests.harness.cluster import wait_for
+from tests.harness.waiting import wait_for
 
 PATH = "public/day-two.git"
 # Longer than a command on a busy machine takes; shorter than the workers' grace.

@@ -9,8 +9,9 @@ import urllib.request
 import pytest
 
 from tests.harness import dags
-from tests.harness.cluster import Api, wait_for
+from tests.harness.airflow_api import Api
 from tests.harness.git_host import HTTPS
+from tests.harness.waiting import wait_for
 
 PATH = "public/flow.git"
 PLUGIN = """

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.harness import dags
-from tests.harness.cluster import wait_for
 from tests.harness.git_host import GITHUB_API, SSH
+from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 FILES = {"dags/logins.py": dags.source("logins")}

@@ -9,7 +9,8 @@ import time
 import pytest
 import yaml
 
-from tests.harness.cluster import SETTINGS, wait_for
+from tests.harness.checkout import SETTINGS
+from tests.harness.waiting import wait_for
 
 ANSWER_SECONDS = 15
 

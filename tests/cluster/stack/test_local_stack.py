@@ -4,7 +4,8 @@ import subprocess
 from urllib.parse import quote
 
 from tests.harness import dags
-from tests.harness.cluster import is_ready, wait_for
+from tests.harness.cluster import is_ready
+from tests.harness.waiting import wait_for
 
 PARTS = {"metadatabase", "scheduler", "triggerer", "dag_processor"}
 EXAMPLES = {"sales_report", "word_count"}

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.harness.cluster import Api, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.waiting import wait_for
 
 USERS_OF_JWT = {"api-server", "scheduler"}
 OTHERS = {"worker", "triggerer", "dag-processor", "statsd"}

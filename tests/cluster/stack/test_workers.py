@@ -4,7 +4,7 @@ import pytest
 
 from tests.bench.chaos import MAIN, kill_container
 from tests.harness import dags
-from tests.harness.cluster import wait_for
+from tests.harness.waiting import wait_for
 
 PATH = "public/work.git"
 COST = "controller.kubernetes.io/pod-deletion-cost"

@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.harness.cluster import Api, wait_for
+from tests.harness.airflow_api import Api
 from tests.harness.git_host import GitHost
+from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 PATH = "public/versions.git"
