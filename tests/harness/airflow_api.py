@@ -3,7 +3,7 @@
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ class Api:
 
     @classmethod
     @contextmanager
-    def open(cls, cluster: Cluster) -> Iterator["Api"]:
+    def open(cls, cluster: Cluster) -> Generator["Api"]:
         with cluster.forward("svc/airflow-api-server", 8080) as port:
             url = f"http://127.0.0.1:{port}"
             login = {"username": "admin", "password": cluster.secret("airflow-admin", "password")}

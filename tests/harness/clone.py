@@ -3,7 +3,7 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ class Clone:
 
     @classmethod
     @contextmanager
-    def of(cls, url: str, ca: Path | None = None) -> Iterator["Clone"]:
+    def of(cls, url: str, ca: Path | None = None) -> Generator["Clone"]:
         with tempfile.TemporaryDirectory() as folder:
             clone = cls(folder=Path(folder), ca=ca)
             clone.git("clone", "--quiet", url, ".")
@@ -70,7 +70,7 @@ class Clone:
 
 
 @contextmanager
-def clone_of_git_server(cluster: Cluster) -> Iterator[Clone]:
+def clone_of_git_server(cluster: Cluster) -> Generator[Clone]:
     """A clone of the repository on the stack's own Git server."""
     with (
         cluster.forward("svc/git-server", 9418) as port,

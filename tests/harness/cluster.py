@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from tests.harness.checkout import ROOT, SETTINGS
 from tests.harness.waiting import wait_for
 
 # The lowest child of process 1. Process 1, the init of the container, ignores SIGKILL.
@@ -28,6 +31,11 @@ def is_ready(pod: dict[str, Any]) -> bool:
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     context: str
+
+    @classmethod
+    def of_local_stack(cls) -> "Cluster":
+        content = yaml.safe_load((ROOT / "Pulumi.local.yaml").read_text())
+        return cls(context=content["config"][SETTINGS]["cluster"]["context"])
 
     def kubectl(self, *words: str, stdin: str | None = None, check: bool = True) -> str:
         command = ["kubectl", "--context", self.context, *words]

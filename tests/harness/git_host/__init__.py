@@ -6,7 +6,7 @@ import json
 import tempfile
 import urllib.request
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,7 +66,7 @@ class GitHost:
 
     @classmethod
     @contextmanager
-    def install(cls, cluster: Cluster) -> Iterator["GitHost"]:
+    def install(cls, cluster: Cluster) -> Generator["GitHost"]:
         """An empty Git host, removed at the end."""
         cls.remove(cluster)
         try:
@@ -102,7 +102,7 @@ class GitHost:
         self._ask("POST", "/repositories", path=path)
 
     @contextmanager
-    def clone(self, path: str) -> Iterator[Clone]:
+    def clone(self, path: str) -> Generator[Clone]:
         """A clone with the right to push."""
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as ca:
             ca.write(self.ca())
