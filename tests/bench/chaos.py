@@ -1,7 +1,7 @@
 """Fault injection on the stack local: lost and doubled tasks, and seconds to recover, per fault.
 
-Each fault is injected while the first wave of a load runs. The seconds to recover are from the end of the
-fault to the end of the load, minus the time that the load would have needed without the fault.
+Each fault is injected while the first wave of a load runs. The seconds to recover are from the end
+of the fault to the end of the load, minus the time of an undisturbed load.
 """
 
 import argparse
@@ -56,7 +56,7 @@ REACH_REDIS = f"import socket; socket.create_connection(('redis', {PORT}), 3); p
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """`inject` returns when the fault is over, with runs that must also end; those of `DOOMED` fail.
+    """`inject` returns when the fault is over, with further runs that must end (`DOOMED`: fail).
 
     `before` prepares the fault, before the load starts.
     """

@@ -1,7 +1,7 @@
-"""Seconds from `git push` until Airflow shows the change: the stack local, then the chart's defaults.
+"""Seconds from `git push` to Airflow: the stack local, then the chart's defaults.
 
-Figures are measured from the end of a push until the API shows it; percentiles by nearest rank. Pushes
-happen at random moments, so that they hit each phase of a polling interval.
+Figures are measured from the end of a push until the API shows it; percentiles by nearest rank.
+Pushes happen at random moments, so that they hit each phase of a polling interval.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """The AWS stacks in a simulated account: preview, `pulumi up` from nothing and again, and policies.
 
-Figures are seconds of wall time. `pulumi up` is the deployment alone; `make up` also checks settings,
-policies and the cluster before it, and Airflow's health after it.
+Figures are seconds of wall time. `pulumi up` is the deployment alone; `make up` also checks
+settings, policies and the cluster before it, and Airflow's health after it.
 """
 
 import argparse
@@ -56,7 +56,7 @@ def main() -> int:
         for _ in range(20)
     ]
     show_range("policies of the plan on prod", policies, "1")
-    # The cost of `--policy-pack policies`: the start of the pack, and the analysis of all resources.
+    # The cost of `--policy-pack policies`: start of the pack, analysis of all resources.
     starts: list[float] = []
     answers: list[float] = []
     request = pack.request(declaration.resources.values())

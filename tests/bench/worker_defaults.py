@@ -1,7 +1,7 @@
 """The same loads with the worker defaults of the chart and of Airflow, for comparison.
 
-As in the stack: concurrency, CPU and memory of a worker, 1 to 4 workers, and no volume for their logs. The
-chart's own KEDA is enabled where the number of workers changes.
+As in the stack: concurrency, CPU and memory of a worker, 1 to 4 workers, and no volume for logs.
+The chart's own KEDA is enabled where the number of workers changes.
 """
 
 from collections.abc import Callable, Mapping

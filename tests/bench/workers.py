@@ -1,7 +1,8 @@
-"""Latency of tasks and of worker scaling on the stack local, part by part, beside the chart's defaults.
+"""Latency of tasks and of worker scaling on the stack local, beside the chart's defaults.
 
-Figures are seconds since Airflow queued a task; its database and this program must have the same clock.
-Some parts repeat the load with the worker defaults of the chart and of Airflow, on the same stack.
+Figures are seconds since Airflow queued a task; its database and this program must have the same
+clock. Some parts repeat the load with the worker defaults of the chart and of Airflow, on the same
+stack.
 """
 
 import argparse

@@ -55,7 +55,6 @@ VARIANTS = {
             }
         },
     ),
-    "new-signing-key": ("dev", {"rotation": {"jwt": 2}}),
     "more-workers": ("dev", {"workers": {"max": 5}}),
     "webhook": ("prod", {"dags": {"webhook": True}}),
     # All kinds of scaling, sizes that differ from `default`, and scaling from zero.

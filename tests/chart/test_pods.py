@@ -93,7 +93,7 @@ def test_no_pod_of_airflow_mounts_a_kubernetes_token(any_stack):
         account = accounts[pod.spec["serviceAccountName"]]
         from_account = account.get("automountServiceAccountToken")
         assert pod.spec.get("automountServiceAccountToken", from_account) is False, (
-            f"{pod.name}: set automountServiceAccountToken to false for {account['metadata']['name']}"
+            f"{pod.name}: set automountServiceAccountToken to false in values/airflow.yaml"
         )
 
 
@@ -101,7 +101,7 @@ def test_no_account_of_airflow_has_kubernetes_permissions(any_stack):
     roles = [o for o in any_stack.airflow.objects if o["kind"] in ("Role", "ClusterRole")]
 
     assert [rule for role in roles for rule in role["rules"]] == [], (
-        "set allowPodLaunching, allowJobLaunching, allowPodLogReading to false in values/airflow.yaml"
+        "set allowPodLaunching and the like to false in values/airflow.yaml"
     )
 
 
@@ -190,39 +190,25 @@ def test_without_ingress_nothing_is_exposed(render):
         assert {s["spec"].get("type", "ClusterIP") for s in services} == {"ClusterIP"}
 
 
-def test_the_ingress_routes_to_the_api_server(render):
+def test_the_load_balancer_routes_https_to_the_api_server(render):
     (ingress,) = render("prod").airflow.all("Ingress").values()
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]
     target = path["backend"]["service"]
     service = render("prod").airflow.all("Service")[target["name"]]["spec"]
+    annotations = ingress["metadata"]["annotations"]
 
     assert ingress["spec"]["ingressClassName"] == load_balancer.CLASS
     assert rule["host"] == "airflow.example.com"
-    assert (path["path"], path["pathType"]) == ("/", "Prefix"), (
-        "with Exact, ALB serves no path but `/`"
-    )
+    assert (path["path"], path["pathType"]) == ("/", "Prefix"), "with Exact, ALB serves only `/`"
     assert target["port"]["name"] in [port["name"] for port in service["ports"]]
     pod = render("prod").airflow.pod("airflow-api-server")
     assert service["selector"].items() <= pod.labels.items()
-
-
-def test_the_ingress_admits_https_from_allowed_networks_only(render):
-    (ingress,) = render("prod").airflow.all("Ingress").values()
-    annotations = ingress["metadata"]["annotations"]
-
-    assert annotations["alb.ingress.kubernetes.io/inbound-cidrs"] == "10.0.0.0/8"
-    assert annotations["alb.ingress.kubernetes.io/listen-ports"] == '[{"HTTPS": 443}]'
-
-
-def test_the_load_balancer_checks_the_health_of_pods(render):
-    (ingress,) = render("prod").airflow.all("Ingress").values()
-    annotations = ingress["metadata"]["annotations"]
-
-    assert annotations["alb.ingress.kubernetes.io/target-type"] == "ip", (
-        "the Service has no node port"
-    )
-    assert annotations["alb.ingress.kubernetes.io/healthcheck-path"] == "/api/v2/monitor/health"
+    prefix = "alb.ingress.kubernetes.io"
+    assert annotations[f"{prefix}/inbound-cidrs"] == "10.0.0.0/8"
+    assert annotations[f"{prefix}/listen-ports"] == '[{"HTTPS": 443}]'
+    assert annotations[f"{prefix}/target-type"] == "ip", "the Service has no node port"
+    assert annotations[f"{prefix}/healthcheck-path"] == "/api/v2/monitor/health"
 
 
 def test_only_the_load_balancer_may_set_proxy_headers(render):

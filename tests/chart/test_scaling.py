@@ -151,12 +151,6 @@ def test_node_sizes_include_the_sidecars_of_a_worker(any_stack):
             assert (cpu, memory_mb) < included, "no git-sync in mode bundle"
 
 
-def test_fixed_scaling_has_no_autoscaler(render):
-    assert _worker(render("fixed"))["spec"]["replicas"] == 4
-    assert render("fixed").airflow.all("HorizontalPodAutoscaler") == {}
-    assert render("fixed").airflow.all("ScaledObject") == {}
-
-
 def test_more_workers_restart_only_the_scheduler(render):
     before = render("dev").airflow.all("Deployment")
     after = render("more-workers").airflow.all("Deployment")
@@ -206,25 +200,6 @@ def test_components_have_the_replicas_of_the_settings(render, name, number):
 
     for component in ("scheduler", "api-server", "dag-processor", "triggerer"):
         assert deployments[f"airflow-{component}"]["spec"]["replicas"] == number, component
-
-
-@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
-def test_on_eks_only_workers_run_on_worker_nodes(render, name):
-    pool = render(name).declaration.one("kubernetes:karpenter.sh/v1:NodePool").inputs
-    template = pool["spec"]["template"]
-    (taint,) = template["spec"]["taints"]
-    worker = render(name).airflow.pod("airflow-worker")
-    others = [pod for pod in render(name).airflow.pods if pod.name != "airflow-worker"]
-
-    assert pool["metadata"]["name"] == "airflow-workers"
-    assert worker.spec["nodeSelector"] == template["metadata"]["labels"]
-    assert worker.spec["tolerations"] == [taint]
-    assert worker.annotations["karpenter.sh/do-not-disrupt"] == "true"
-    assert [pod.name for pod in others if pod.spec.get("tolerations")] == []
-
-
-def test_an_existing_cluster_has_no_worker_nodes(render):
-    assert not render("local").airflow.pod("airflow-worker").spec.get("nodeSelector")
 
 
 def test_keda_is_installed_only_for_scaling_by_queue(render):
@@ -286,12 +261,6 @@ def test_keda_mounts_the_rds_certificates_of_its_url(render, name):
     assert url.partition("sslrootcert=")[2] in files
 
 
-def test_keda_mounts_no_certificates_without_tls(render):
-    volumes = render("queue-from-zero").keda.pod("keda-operator").spec["volumes"]
-
-    assert [volume["name"] for volume in volumes if "configMap" in volume] == []
-
-
 def test_postgresql_admits_keda(render):
     declaration = render("queue-from-zero").declaration
     policy = declaration.one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "database-clients")
@@ -306,9 +275,6 @@ def test_postgresql_admits_keda(render):
         and peer["podSelector"]["matchLabels"].items() <= pod.labels.items()
     ]
     assert admitted == [(namespace.inputs["metadata"]["name"], "keda-operator")]
-
-
-QUEUES = {"default": "default-queue", "etl": "etl", "ml": "ml", "slow": "slow"}
 
 
 def test_workers_consume_only_their_queue(render):
@@ -334,7 +300,7 @@ def test_selectors_of_a_queue_match_only_its_workers(any_stack, kind):
     for worker in workers:
         selecting = [r for r in resources if selector(r) <= worker.labels.items()]
         assert len(selecting) == 1, (
-            f"{worker.name}: two autoscalers of a pod disable each other, two budgets block its eviction"
+            f"{worker.name}: selected twice; two autoscalers or budgets block each other"
         )
         (resource,) = selecting
         assert [w.name for w in workers if selector(resource) <= w.labels.items()] == [worker.name]
@@ -395,26 +361,32 @@ def test_workers_have_the_size_of_their_queue(render, workers, concurrency, memo
     assert container["livenessProbe"]["exec"]["command"]
 
 
-def test_on_eks_each_queue_has_its_own_nodes(render):
-    declaration, manifests = render("queues").declaration, render("queues").airflow
+@pytest.mark.parametrize("name", ["dev", "staging", "prod", "queues"])
+def test_on_eks_each_queue_has_its_own_nodes(render, name):
+    rendered = render(name)
     pools = {
         pool.inputs["metadata"]["name"]: pool.inputs["spec"]["template"]
-        for pool in declaration.all("kubernetes:karpenter.sh/v1:NodePool")
+        for pool in rendered.declaration.all("kubernetes:karpenter.sh/v1:NodePool")
     }
-    names = ["airflow-workers", *(f"airflow-workers-{queue}" for queue in ("etl", "ml", "slow"))]
+    names = {queue: f"airflow-workers-{queue}" for queue in rendered.settings.all_queues}
+    names["default"] = "airflow-workers"
+    queues = rendered.settings.all_queues
 
-    assert sorted(pools) == sorted(names)
-    for name, (queue, worker_set) in zip(names, QUEUES.items(), strict=True):
-        pod = manifests.pod(f"airflow-worker-{worker_set}")
-        assert pod.spec["nodeSelector"] == pools[name]["metadata"]["labels"], queue
-        assert pod.spec["tolerations"] == pools[name]["spec"]["taints"], queue
+    assert pools.keys() == set(names.values())
+    for queue in queues:
+        pod = rendered.airflow.pod(deployment(queue, queues))
+        template = pools[names[queue]]
+        assert pod.spec["nodeSelector"] == template["metadata"]["labels"], queue
+        assert pod.spec["tolerations"] == template["spec"]["taints"], queue
+        assert pod.annotations["karpenter.sh/do-not-disrupt"] == "true", queue
         (spread,) = pod.spec["topologySpreadConstraints"]
-        assert spread["labelSelector"]["matchLabels"].items() <= pod.labels.items()
-        assert spread["labelSelector"]["matchLabels"]["worker-set"] == worker_set
-    others = [pod for pod in manifests.pods if pod not in manifests.workers]
+        labels = spread["labelSelector"]["matchLabels"].items()
+        matched = [w.name for w in rendered.airflow.workers if labels <= w.labels.items()]
+        assert matched == [pod.name], "the spread must count the workers of this queue only"
+    others = [pod for pod in rendered.airflow.pods if pod not in rendered.airflow.workers]
     assert [pod.name for pod in others if pod.spec.get("tolerations")] == []
     taints = [str(template["spec"]["taints"]) for template in pools.values()]
-    assert len(set(taints)) == len(taints), "workers of one queue would run on the nodes of another"
+    assert len(set(taints)) == len(taints), "workers of one queue would run on another's nodes"
 
 
 def test_each_queue_has_its_own_service_account(render):

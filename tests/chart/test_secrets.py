@@ -69,15 +69,6 @@ def test_a_rotated_secret_restarts_exactly_its_users(any_stack):
             assert _wired_checksums(pod) == used, pod.name
 
 
-def test_a_rotated_jwt_key_restarts_only_its_users(render):
-    before = render("dev").airflow.all("Deployment")
-    after = render("new-signing-key").airflow.all("Deployment")
-
-    changed = {name for name, deployment in after.items() if deployment != before[name]}
-
-    assert changed == {"airflow-api-server", "airflow-scheduler"}
-
-
 def test_pods_of_jobs_have_no_checksum(any_stack):
     jobs = [pod for pod in any_stack.airflow.pods if pod.kind == "Job"]
 
@@ -150,14 +141,6 @@ def _cafile(rendered):
     code = rendered.airflow.all("ConfigMap")["airflow-config"]["data"]["airflow_local_settings.py"]
     (path,) = re.findall(r'cafile="(.+?)"', code)
     return path
-
-
-@pytest.mark.parametrize("name", ["dev", "staging", "prod"])
-def test_urls_of_rds_require_a_verified_certificate(render, name):
-    declared = render(name).contents("Secret", "airflow")
-
-    for secret in ("airflow-metadata", "airflow-keda"):
-        assert "sslmode=verify-full" in declared[secret]["connection"].value
 
 
 def test_every_mounted_config_map_exists(any_stack):

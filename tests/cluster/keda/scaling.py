@@ -32,7 +32,7 @@ class Scaling:
         return [hpa["metadata"]["name"] for hpa in self.cluster.get("hpa")]
 
     def active(self) -> str:
-        """Whether the autoscaler has its metric: `True`, `False`, or empty before its first status."""
+        """Whether the autoscaler has its metric: `True`, `False`, or empty before any status."""
         conditions = [
             condition["status"]
             for hpa in self.cluster.get("hpa")
@@ -83,7 +83,7 @@ class Scaling:
 
     @contextmanager
     def unschedulable(self) -> Generator[None]:
-        """New pods stay pending: a dozen starting workers exceed the capacity of the test machine."""
+        """New pods stay pending: a dozen starting workers exceed the test machine's capacity."""
         (node,) = [node["metadata"]["name"] for node in self.cluster.get("nodes")]
         with cordoned(self.cluster, node):
             yield

@@ -72,13 +72,6 @@ def test_a_pushed_dag_is_added_changed_and_removed(clone, api):
     wait_for("removal of visitor", lambda: "visitor" not in listed(api))
 
 
-def test_a_new_dag_runs_on_a_worker(clone, api):
-    clone.push(dag("runs_at_once"))
-    appears(api, "runs_at_once")
-
-    assert api.run("runs_at_once")["state"] == "success"
-
-
 def test_tasks_use_the_macros_of_the_last_push(clone, api):
     def push(version):
         dag = {"dags/calls.py": dags.source("calls", version, work=CALL_MACRO)}
