@@ -24,7 +24,7 @@ from tests.harness.checkout import ROOT, Checkout
 from tests.harness.cluster import Cluster
 
 INSTALL_SECONDS = 900
-MAKE_TEST = ("pytest", "-q", "tests/unit", "--numprocesses", "2", "--dist", "loadfile")
+MAKE_TEST = ("pytest", "-q", "tests/unit", "--numprocesses", "2", "--dist", "worksteal")
 
 
 def main() -> int:

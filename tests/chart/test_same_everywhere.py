@@ -1,4 +1,4 @@
-"""Chart defaults that the stack keeps are the same on a DAG author's machine."""
+"""A local Airflow of a DAG author has the defaults that only the chart sets."""
 
 import tarfile
 from pathlib import Path
@@ -8,7 +8,7 @@ import yaml
 ENV = Path(__file__).parents[2] / "dags-repo-example" / "local" / "airflow.env"
 
 
-def test_chart_defaults_match_the_local_airflow(charts):
+def test_local_airflow_has_the_defaults_of_the_chart(charts):
     (archive,) = charts.glob("airflow-*.tgz")
     with tarfile.open(archive) as chart:
         values = yaml.safe_load(chart.extractfile("airflow/values.yaml"))
@@ -19,5 +19,6 @@ def test_chart_defaults_match_the_local_airflow(charts):
         f"AIRFLOW__CORE__LOAD_EXAMPLES={core['load_examples']}",
         f"AIRFLOW__LOGGING__COLORED_CONSOLE_LOG={logging['colored_console_log']}",
     }
-    missing = expected - set(ENV.read_text().splitlines())
-    assert missing == set(), "set these lines in dags-repo-example/local/airflow.env"
+    assert expected - set(ENV.read_text().splitlines()) == set(), (
+        "set these lines in dags-repo-example/local/airflow.env and correct the rows in differences.md"
+    )

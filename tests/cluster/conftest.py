@@ -31,7 +31,7 @@ def nothing_is_left(cluster):
 
     def check(status, output):
         assert status == 0, output
-        assert "Nothing is left." in output
+        assert "All resources were deleted." in output
         names = {n["metadata"]["name"] for n in cluster.get("namespaces")}
         assert "airflow" not in names, "`make down` must delete the namespace"
         claims = [v["spec"]["claimRef"]["namespace"] for v in cluster.get("persistentvolumes")]

@@ -21,6 +21,6 @@ def test_up_adopts_the_resources_of_a_killed_first_up(checkout, cluster, nothing
     finally:
         down = checkout.make("down")
 
-    assert "looking what is there" in output
+    assert "an interrupted command was creating " in output
     assert "Airflow is healthy." in output
     nothing_is_left(*down)

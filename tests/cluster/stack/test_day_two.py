@@ -83,12 +83,14 @@ def test_queues_shows_a_running_task(operate, api):
 def test_scale_updates_file_and_autoscaler_without_restarts(operate, api, cluster, checkout):
     run = api.start_task("slow")
     before = cluster.revisions("worker")
+    lines = checkout.file("local").read_text().splitlines()
 
     output = operate("scale", "QUEUE=default", "MAX=4")
 
     assert "helm.sh/v3:Release airflow-release updated" in output
     assert max_replicas(cluster) == 4
-    assert "max: 4" in checkout.file("local").read_text()
+    changed = checkout.file("local").read_text().splitlines()
+    assert [line.strip() for line in changed if line not in lines] == ["max: 4"]
     assert cluster.revisions("worker") == before
     assert api.succeeded_at_first_try("slow", run)
 
@@ -111,7 +113,7 @@ def test_a_drained_queue_finishes_its_tasks_and_queues_new_ones(operate, api, cl
     run = api.start_task("slow")
 
     output = operate("drain", "QUEUE=default")
-    assert "default: drained. " in output
+    assert "default: drained; " in output
     # `pods` excludes terminating workers.
     wait_for("no worker", lambda: not cluster.pods("worker"))
     queued = api.start("quick")
@@ -144,14 +146,14 @@ def test_a_pause_lasts_through_upgrades_until_resume(operate, api, cluster, chec
     queued = api.start("quick")
 
     assert "Airflow is paused" in operate("pause")
-    assert "and Airflow is paused" in operate("up")
-    assert "and Airflow is paused" in operate("scale", "QUEUE=default", "MAX=5")
+    assert "Airflow is paused and stays paused" in operate("up")
+    assert "Airflow is paused and stays paused" in operate("scale", "QUEUE=default", "MAX=5")
     assert replicas(cluster, "airflow-scheduler") == 0
     assert replicas(cluster, "airflow-worker") == 0
     assert max_replicas(cluster) == 5
 
     output = operate("resume")
-    assert "Airflow runs again." in output
+    assert "Airflow is running again." in output
     assert replicas(cluster, "airflow-scheduler") == 1
     assert api.succeeded_at_first_try("quick", queued)
     assert "Airflow is not paused." in operate("resume")

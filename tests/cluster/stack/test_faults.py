@@ -32,8 +32,8 @@ def test_up_recovers_from_a_killed_up(settings, checkout, cluster):
 
     output = checkout.up()
 
-    assert "removed the lock of a command that was killed" in output
-    assert "forgot the Helm revision" in output
+    assert "removed the stale lock of an interrupted command" in output
+    assert "deleted the Helm revision" in output
     assert not _pending(cluster)
     (worker,) = cluster.get("deployments", "-l", "component=worker")
     assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 31
@@ -66,7 +66,7 @@ def test_a_concurrent_up_is_refused(settings, checkout, cluster):
         first, _ = process.communicate(timeout=600)
 
     assert status != 0
-    assert "another command works on stack 'local'" in output
+    assert "stack 'local' is locked by process " in output
     assert "Traceback" not in output
     assert process.returncode == 0, first
 
@@ -92,7 +92,7 @@ def test_an_unknown_context_is_reported(installed, checkout):
         checkout.file("other").unlink()
 
     assert status != 0
-    assert "context 'nowhere' is not in your kubeconfig; it has: " in output
+    assert "context 'nowhere' is not in your kubeconfig, which has: " in output
     assert "Traceback" not in output
 
 
@@ -109,7 +109,7 @@ def test_an_unreachable_cluster_is_reported_in_time(checkout, tmp_path):
         seconds = time.monotonic() - started
 
     assert status != 0
-    assert "the cluster of context 'silent' does not answer" in output
+    assert "the cluster of context 'silent' is unreachable" in output
     assert "Traceback" not in output
     assert seconds < ANSWER_SECONDS + 10, "beyond the startup of Python and `pulumi version`"
 

@@ -203,8 +203,12 @@ def test_recovery_excludes_the_time_of_an_undisturbed_load(over, ended, left, se
 
 
 def test_compared_parts_and_short_faults_exist():
-    assert workers.BY_DEFAULT.keys() <= workers.PARTS.keys()
-    assert set(chaos.SHORT) <= chaos.FAULTS.keys()
+    assert workers.BY_DEFAULT.keys() <= workers.PARTS.keys(), (
+        "add the missing part to PARTS in tests/bench/workers.py"
+    )
+    assert set(chaos.SHORT) <= chaos.FAULTS.keys(), (
+        "add the missing fault to FAULTS in tests/bench/chaos.py"
+    )
 
 
 def test_kubernetes_down_requires_both_commands(monkeypatch):
