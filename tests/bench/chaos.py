@@ -142,7 +142,7 @@ def _cost(cluster: Cluster, fault: Fault, calm: float) -> Cost:
     _wait_recovered(cluster)
     fault.before(cluster)
     run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
-    load.wait_through_outages(
+    load.wait(
         "running tasks in all slots", lambda: load.running(cluster, run) == SLOTS, 120, every=1
     )
     begun = time.time()
@@ -152,7 +152,7 @@ def _cost(cluster: Cluster, fault: Fault, calm: float) -> Cost:
         load.wait_ended(cluster, runs, STUCK_SECONDS)
     except TimeoutError:
         step(f"runs have not ended after {STUCK_SECONDS} s")
-    stuck = load.wait_through_outages("the database", lambda: (load.unfinished(cluster, runs),))[0]
+    stuck = load.wait("the database", lambda: (load.unfinished(cluster, runs),))[0]
     if stuck:
         load.stop(cluster, stuck)
     counted = [run for run in runs if run.dag not in DOOMED]
@@ -204,7 +204,7 @@ def _wait_recovered(cluster: Cluster) -> None:
             and load.all_work(cluster, WORKER_COUNT, SLOTS)
         )
 
-    load.wait_through_outages("a healthy stack", recovered, STUCK_SECONDS, every=3)
+    load.wait("a healthy stack", recovered, STUCK_SECONDS, every=3)
 
 
 def _pod(cluster: Cluster, name: str) -> dict[str, Any]:
@@ -223,9 +223,7 @@ def _kill_process(cluster: Cluster) -> None:
     worker = next(iter(cluster.pods("worker")))
     before = _restarts(cluster, worker)
     cluster.kill_worker_container(worker)
-    load.wait_through_outages(
-        "a restarted container", lambda: _restarts(cluster, worker) > before, 120
-    )
+    load.wait("a restarted container", lambda: _restarts(cluster, worker) > before, 120)
 
 
 def _restarts(cluster: Cluster, pod: str) -> int:
@@ -245,7 +243,7 @@ def _evict(cluster: Cluster, pod: str | None = None) -> None:
         cluster.kubectl, "create", "--raw", path, "-f", "-", stdin=json.dumps(eviction)
     )
     # Refused while the PodDisruptionBudget of the workers allows no disruption.
-    load.wait_through_outages(f"the eviction of {name}", lambda: (create(),), 300, every=1)
+    load.wait(f"the eviction of {name}", lambda: (create(),), 300, every=1)
 
 
 def _drain(cluster: Cluster) -> None:
@@ -297,9 +295,7 @@ def _cut_redis(cluster: Cluster) -> None:
     ports = [{"port": PORT, "protocol": "TCP"}]
     try:
         _admit(cluster, [{"from": [{"podSelector": others}], "ports": ports}])
-        load.wait_through_outages(
-            "blocked connections to Redis", lambda: not _reaches_redis(cluster, worker), 60
-        )
+        load.wait("blocked connections to Redis", lambda: not _reaches_redis(cluster, worker), 60)
         for kind in ("normal", "pubsub"):
             _redis(cluster, "CLIENT", "KILL", "TYPE", kind)
         time.sleep(OUTAGE_SECONDS)
@@ -325,9 +321,7 @@ def _stop_api_server(cluster: Cluster) -> None:
         time.sleep(OUTAGE_SECONDS)
     finally:
         subprocess.run(["sh", "-c", up], check=True, timeout=120)
-    load.wait_through_outages(
-        "the Kubernetes API", lambda: cluster.kubectl("get", "--raw", "/readyz"), 300
-    )
+    load.wait("the Kubernetes API", lambda: cluster.kubectl("get", "--raw", "/readyz"), 300)
 
 
 def _poison(cluster: Cluster) -> list[Run]:

@@ -277,9 +277,7 @@ def _install(cluster: Cluster) -> None:
             wait_for(f"the DAG {dag}", lambda dag=dag: api.live(dag), 120)
 
 
-def wait_through_outages(
-    what: str, condition: Callable[[], Any], seconds: float = 600, *, every: float = 2
-) -> Any:
+def wait(what: str, condition: Callable[[], Any], seconds: float = 600, *, every: float = 2) -> Any:
     """Like `wait_for`, but parts of the stack may be unavailable. Polls seldom, to save CPU."""
     errors: list[str] = []
 
@@ -316,9 +314,7 @@ def unfinished(cluster: Cluster, runs: Sequence[Run]) -> list[Run]:
 
 
 def wait_ended(cluster: Cluster, runs: Sequence[Run], seconds: float) -> None:
-    wait_through_outages(
-        f"the end of {len(runs)} run(s)", lambda: not unfinished(cluster, runs), seconds
-    )
+    wait(f"the end of {len(runs)} run(s)", lambda: not unfinished(cluster, runs), seconds)
 
 
 def tasks(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:

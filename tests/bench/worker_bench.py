@@ -70,12 +70,10 @@ class Bench:
         self.wait_workers(wanted["max"] if wanted["scaling"] == "fixed" else wanted["min"])
 
     def wait_workers(self, number: int) -> None:
-        load.wait_through_outages(
-            f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900
-        )
+        load.wait(f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900)
 
     def wait_slots(self, workers: int, each: int = SLOTS) -> None:
-        load.wait_through_outages(
+        load.wait(
             f"{workers} worker(s) that run tasks",
             lambda: load.all_work(self.cluster, workers, workers * each),
             600,
@@ -130,13 +128,9 @@ def new_pods(bench: Bench, grow: Callable[[int], float | None]) -> list[float]:
         held.enter_context(full(bench))
         for number in range(2, bench.pods + 2):
             run = held.enter_context(holding(bench))
-            load.wait_through_outages(
-                "a task in the queue", lambda run=run: queued(bench, run), every=0.2
-            )
+            load.wait("a task in the queue", lambda run=run: queued(bench, run), every=0.2)
             begun = grow(number)
-            load.wait_through_outages(
-                "its body", lambda run=run: load.running(bench.cluster, run) == 1
-            )
+            load.wait("its body", lambda run=run: load.running(bench.cluster, run) == 1)
             # The preparing task waits for the pod; the body then runs on it alone.
             tasks = load.tasks(bench.cluster, [run])
             (first,) = [task for task in tasks if task.name != load.BODY]
@@ -172,14 +166,14 @@ def holding(bench: Bench) -> AbstractContextManager[Run]:
 def full(bench: Bench) -> Generator[None]:
     """A running task in the only slot."""
     with holding(bench) as run:
-        load.wait_through_outages("its body", lambda: load.running(bench.cluster, run) == 1)
+        load.wait("its body", lambda: load.running(bench.cluster, run) == 1)
         yield
 
 
 def show_no_pod(bench: Bench, what: str) -> None:
     """Wait for one task; without a worker it is stopped."""
     with started(bench, NO_OP) as run:
-        load.wait_through_outages("a task in the queue", lambda: queued(bench, run), every=0.2)
+        load.wait("a task in the queue", lambda: queued(bench, run), every=0.2)
         time.sleep(NO_POD_SECONDS)
         (task,) = load.tasks(bench.cluster, [run])
     if task.started is None:
@@ -224,7 +218,7 @@ def show_connections(bench: Bench, what: str, each: int, limit: str = "") -> int
     """The largest number of connections while every slot of all workers runs a task."""
     bench.wait_slots(MAX_WORKERS, each)
     run = load.start(bench.cluster, LOAD, seconds=[60] * MAX_WORKERS * each)
-    load.wait_through_outages(
+    load.wait(
         "running tasks in all slots", lambda: load.running(bench.cluster, run) == MAX_WORKERS * each
     )
     seen = watched(bench, run, lambda: connections_by_component(bench.cluster), 600, every=2)
@@ -249,5 +243,5 @@ def watched(
         seen.append(poll())
         return not load.unfinished(bench.cluster, [run])
 
-    load.wait_through_outages("the end of the run", has_ended, seconds, every=every)
+    load.wait("the end of the run", has_ended, seconds, every=every)
     return seen

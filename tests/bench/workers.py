@@ -214,9 +214,7 @@ def day_two(bench: Bench) -> None:
     queue, maximum = "QUEUE=default", MAX_WORKERS + 1
     begun = time.monotonic()
     with bench.checkout.start("scale", "local", queue, f"MAX={maximum}") as process:
-        load.wait_through_outages(
-            "the new maximum", lambda: _maximum(bench.cluster) == maximum, every=0.5
-        )
+        load.wait("the new maximum", lambda: _maximum(bench.cluster) == maximum, every=0.5)
         show_one("make scale, until the maximum holds", time.monotonic() - begun, "30")
         output, _ = process.communicate()
     if process.returncode:

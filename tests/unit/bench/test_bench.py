@@ -156,7 +156,7 @@ def test_waiting_continues_through_outages():
             raise answer
         return answer
 
-    assert load.wait_through_outages("it", ask, every=0) == "found"
+    assert load.wait("it", ask, every=0) == "found"
 
 
 def test_a_timeout_reports_the_last_error():
@@ -164,12 +164,12 @@ def test_a_timeout_reports_the_last_error():
         raise AssertionError("no such pod")
 
     with pytest.raises(TimeoutError, match=r"it: not within 0\.1 s; AssertionError: no such pod"):
-        load.wait_through_outages("it", ask, 0.1, every=0)
+        load.wait("it", ask, 0.1, every=0)
 
 
 def test_a_bug_of_the_benchmark_ends_the_wait():
     with pytest.raises(KeyError):
-        load.wait_through_outages("it", lambda: {}["typo"], every=0)
+        load.wait("it", lambda: {}["typo"], every=0)
 
 
 def test_planned_connections_are_read_from_the_plan():
