@@ -10,7 +10,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from settings.versions import AIRFLOW_CHART
 from tests.bench.figures import show, step
+from tests.bench.load import local_stack
 from tests.bench.usage import cpu_seconds
 from tests.harness import dags
 from tests.harness.airflow_api import Api
@@ -130,45 +130,36 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     charts, rounds = arguments.charts.resolve(), arguments.rounds
-    cluster = Cluster.of_local_stack()
 
-    with tempfile.TemporaryDirectory() as folder:
-        checkout = Checkout.copy(Path(folder), charts)
-        step("make up")
-        checkout.up()
-        try:
-            with open_author(cluster) as author:
-                step(f"{rounds} pushes of each kind")
-                ours = one_by_one(author, rounds)
-                for kind, figures in ours.items():
-                    show(f"{kind} DAG visible", figures, "p50 2, p95 3")
-                show("first task of a new DAG", first_tasks(author, rounds), "p95 8")
-            show_idle("idle", cluster)
+    with local_stack(charts) as (checkout, cluster):
+        with open_author(cluster) as author:
+            step(f"{rounds} pushes of each kind")
+            ours = one_by_one(author, rounds)
+            for kind, figures in ours.items():
+                show(f"{kind} DAG visible", figures, "p50 2, p95 3")
+            show("first task of a new DAG", first_tasks(author, rounds), "p95 8")
+        show_idle("idle", cluster)
 
-            with open_author(cluster) as author:
-                step(f"{arguments.files} DAG files")
-                grow(author, arguments.files)
-                for kind, figures in one_by_one(author, rounds).items():
-                    show(f"{kind} DAG visible, {arguments.files} files", figures, "p95 5")
-                shrink(author)
+        with open_author(cluster) as author:
+            step(f"{arguments.files} DAG files")
+            grow(author, arguments.files)
+            for kind, figures in one_by_one(author, rounds).items():
+                show(f"{kind} DAG visible, {arguments.files} files", figures, "p95 5")
+            shrink(author)
 
-            step(f"the chart's defaults, pushes spread over {DEFAULT_REFRESH_SECONDS} s")
-            cluster.kubectl("apply", "-f", "-", stdin=json.dumps(OPEN_GIT_SERVER))
-            upgrade(cluster, charts, DEFAULTS)
-            with open_author(cluster) as author:
-                theirs = all_at_once(author, rounds)
-            for kind, figures in theirs.items():
-                show(f"{kind} DAG visible, defaults", figures)
-            ratio = statistics.median(theirs["new"]) / statistics.median(ours["new"])
-            print(f"{'  new DAG, defaults / ours, p50':44}{ratio:8.0f}   limit 50 at least")
-            show_idle("idle, defaults", cluster)
+        step(f"the chart's defaults, pushes spread over {DEFAULT_REFRESH_SECONDS} s")
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(OPEN_GIT_SERVER))
+        upgrade(cluster, charts, DEFAULTS)
+        with open_author(cluster) as author:
+            theirs = all_at_once(author, rounds)
+        for kind, figures in theirs.items():
+            show(f"{kind} DAG visible, defaults", figures)
+        ratio = statistics.median(theirs["new"]) / statistics.median(ours["new"])
+        print(f"{'  new DAG, defaults / ours, p50':44}{ratio:8.0f}   limit 50 at least")
+        show_idle("idle, defaults", cluster)
 
-            step("workers and requests to the Git host")
-            show_requests(cluster, checkout, arguments.workers)
-        finally:
-            status, output = checkout.make("down")
-    if status:
-        raise RuntimeError(output)
+        step("workers and requests to the Git host")
+        show_requests(cluster, checkout, arguments.workers)
     return 0
 
 

@@ -45,6 +45,7 @@ UNAVAILABLE = (AssertionError, OSError, subprocess.SubprocessError, http.client.
 
 # Retries, timeouts and queues are the platform's: they are under test.
 DAGS = f"""
+import json
 import os
 import signal
 import time
@@ -64,9 +65,11 @@ def note(what):
     import redis
 
     ti = get_current_context()["ti"]
-    words = [what, ti.run_id, ti.map_index, ti.try_number, time.time()]
+    entry = dict(
+        what=what, run=ti.run_id, index=ti.map_index, try_number=ti.try_number, at=time.time()
+    )
     with redis.Redis("{TALLY}") as tally:
-        tally.rpush("{KEY}", " ".join(map(str, words)))
+        tally.rpush("{KEY}", json.dumps(entry))
 
 
 def conf(key):
@@ -214,8 +217,8 @@ class Task:
     name: str
     index: int
     tries: int
-    state: str
-    host: str
+    state: str | None
+    host: str | None
     queued: float | None
     started: float | None
     ended: float | None
@@ -249,6 +252,14 @@ class Outcome:
 @contextmanager
 def stack(charts: Path, **settings: Any) -> Generator[tuple[Checkout, Cluster]]:
     """The stack local with the DAGs and the tally. `settings` are sections of its stack file."""
+    with local_stack(charts, **settings) as (checkout, cluster):
+        _install(cluster)
+        yield checkout, cluster
+
+
+@contextmanager
+def local_stack(charts: Path, **settings: Any) -> Generator[tuple[Checkout, Cluster]]:
+    """The stack local between `make up` and `make down`."""
     cluster = Cluster.of_local_stack()
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout.copy(Path(folder), charts)
@@ -256,7 +267,6 @@ def stack(charts: Path, **settings: Any) -> Generator[tuple[Checkout, Cluster]]:
         step("make up")
         try:
             checkout.up()
-            _install(cluster)
             yield checkout, cluster
         finally:
             step("make down")
@@ -318,14 +328,16 @@ def wait_ended(cluster: Cluster, runs: Sequence[Run], seconds: float) -> None:
 
 
 def tasks(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
-    return parse_tasks(
-        query(
-            cluster,
-            "SELECT run_id, task_id, map_index, try_number, state, hostname, "  # noqa: S608
-            "extract(epoch FROM queued_dttm), extract(epoch FROM start_date), extract(epoch FROM end_date) "
-            f"FROM task_instance WHERE run_id IN ({_listed(runs)}) ORDER BY run_id, task_id, map_index",
-        )
-    )
+    query_tasks = f"""
+        SELECT row_to_json(task) FROM (
+            SELECT run_id AS run, task_id AS name, map_index AS index, try_number AS tries,
+                state, hostname AS host, extract(epoch FROM queued_dttm) AS queued,
+                extract(epoch FROM start_date) AS started, extract(epoch FROM end_date) AS ended
+            FROM task_instance WHERE run_id IN ({_listed(runs)})
+            ORDER BY run_id, task_id, map_index
+        ) AS task
+    """  # noqa: S608
+    return [Task(**json.loads(line)) for line in query(cluster, query_tasks).splitlines()]
 
 
 def bodies(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
@@ -337,39 +349,10 @@ def running(cluster: Cluster, run: Run) -> int:
     return sum(task.state == "running" for task in bodies(cluster, [run]))
 
 
-def parse_tasks(output: str) -> list[Task]:
-    """The output of `psql -At` for the query above."""
-    found: list[Task] = []
-    for line in output.splitlines():
-        run, name, index, tries, state, host, *times = line.split("|")
-        queued, started, ended = (float(text) if text else None for text in times)
-        found.append(
-            Task(
-                run=run,
-                name=name,
-                index=int(index),
-                tries=int(tries),
-                state=state,
-                host=host,
-                queued=queued,
-                started=started,
-                ended=ended,
-            )
-        )
-    return found
-
-
 def notes(cluster: Cluster) -> list[Note]:
-    """All entries of the tally."""
-    return parse_notes(cluster.exec(TALLY, TALLY, "redis-cli", "LRANGE", KEY, "0", "-1"))
-
-
-def parse_notes(output: str) -> list[Note]:
-    lines = (line.split() for line in output.splitlines() if line)
-    return [
-        Note(what=what, run=run, index=int(index), try_number=int(number), at=float(at))
-        for what, run, index, number, at in lines
-    ]
+    """All entries of the tally. redis-cli prints an empty line for an empty list."""
+    output = cluster.exec(TALLY, TALLY, "redis-cli", "LRANGE", KEY, "0", "-1")
+    return [Note(**json.loads(line)) for line in output.splitlines() if line]
 
 
 def outcome(expected: int, tasks: Sequence[Task], notes: Sequence[Note]) -> Outcome:

@@ -35,14 +35,9 @@ def test_the_chart_supports_every_value(any_stack, chart_defaults):
         known = {"name"} | chart_defaults["workers"]["celery"].keys()
         unknown += sorted(given.keys() - known)
 
+    assert list(any_stack.values["workers"]) == ["celery"], "deprecated: move to workers.celery"
     assert unknown == [], (
-        "no such value in the chart, whose schema ignores it: correct values/*.yaml or values.py"
-    )
-
-
-def test_only_the_celery_workers_are_configured(any_stack):
-    assert list(any_stack.values["workers"]) == ["celery"], (
-        "deprecated: move these keys to workers.celery"
+        "no such value in the chart, whose schema ignores it: correct values/*.yaml or components/airflow"
     )
 
 

@@ -1,6 +1,7 @@
 """What the benchmarks compute from measurements, and how faults are reverted."""
 
 import ast
+from dataclasses import replace
 
 import pytest
 
@@ -8,14 +9,13 @@ from tests.bench import chaos, load, usage, workers
 from tests.bench.figures import percentile, show
 from tests.harness import cluster as harness
 
-TASKS = """\
-manual__1|body|0|1|success|10.0.0.1|100.5|101|116.25
-manual__1|body|1|2|failed|10.0.0.2|100.5|103|
-manual__1|body|2|0|||||
+TASK = """\
+{"run":"manual__1","name":"body","index":1,"tries":2,"state":"failed","host":"10.0.0.2","queued":100.5,\
+"started":101.000000,"ended":null}
 """
 NOTES = """\
-begin manual__1 0 1 101.0
-end manual__1 0 1 116.0
+{"what": "begin", "run": "manual__1", "index": 0, "try_number": 1, "at": 101.0}
+{"what": "end", "run": "manual__1", "index": 0, "try_number": 1, "at": 116.0}
 """
 
 
@@ -60,31 +60,26 @@ def test_a_line_shows_percentiles_and_limit(capsys):
     assert output == "pushes p50 2.00 p95 4.00 max 4.00 (n = 3) limit p95 3"
 
 
-def test_tasks_are_parsed_from_psql_output():
-    done, failed, waiting = load.parse_tasks(TASKS)
+def test_tasks_and_notes_are_parsed_from_json():
+    cluster = Cluster({"row_to_json": TASK, "LRANGE": NOTES})
+    run = load.Run(dag="bench_load", id="manual__1")
 
-    assert done == load.Task(
+    (failed,) = load.tasks(cluster, [run])
+    assert failed == load.Task(
         run="manual__1",
         name="body",
-        index=0,
-        tries=1,
-        state="success",
-        host="10.0.0.1",
+        index=1,
+        tries=2,
+        state="failed",
+        host="10.0.0.2",
         queued=100.5,
         started=101.0,
-        ended=116.25,
+        ended=None,
     )
-    assert (failed.state, failed.tries, failed.ended) == ("failed", 2, None)
-    assert (waiting.state, waiting.queued) == ("", None)
-    assert load.parse_tasks("") == []
-
-
-def test_notes_are_parsed_from_redis_cli_output():
-    begun, ended = load.parse_notes(NOTES)
-
+    begun, ended = load.notes(cluster)
     assert begun == load.Note(what="begin", run="manual__1", index=0, try_number=1, at=101.0)
     assert (ended.what, ended.at) == ("end", 116.0)
-    assert load.parse_notes("\n") == [], "redis-cli prints an empty line for an empty list"
+    assert load.notes(Cluster({"LRANGE": "\n"})) == []
 
 
 def test_a_failed_or_missing_task_is_lost():
@@ -121,7 +116,7 @@ def test_durations_count_from_the_queuing_of_a_task():
     assert load.spent([task(3), task(0), task(1)]) == 13
     assert load.waited(task(1)) == 5
     with pytest.raises(ValueError, match="has not started"):
-        load.waited(load.parse_tasks(TASKS)[2])
+        load.waited(replace(task(0), started=None))
 
 
 def test_the_dag_file_defines_every_dag_without_retries():
