@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.account import GIT_IN_CLUSTER
-from tests.harness.cluster import Api
+from tests.harness.airflow_api import Api
 
 PROCESSES = Path("/proc")
 CONFIGURED = "a-configured-password-of-admin"
