@@ -332,7 +332,7 @@ def test_every_aws_resource_type_can_be_recovered(stack, name):
     types = {r.type for r in declared.resources.values() if r.type.startswith("aws:")}
     unknown = sorted(types - FINDERS.keys() - REPEATABLE)
     assert not unknown, (
-        "after an interrupted `make up`, ops/recovery/aws.py looks up these resources in the account: add their "
-        "types to FINDERS there, and an example to FOUND here; or to REPEATABLE here if AWS accepts a "
-        "second creation"
+        "add these types to FINDERS in ops/recovery/aws.py, which looks resources up after an "
+        "interrupted `make up`, with an example in FOUND here; or to REPEATABLE here if AWS accepts "
+        "a second creation"
     )
