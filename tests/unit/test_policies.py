@@ -91,7 +91,7 @@ CHANGES = [
         "no-public-ingress",
     ),
     (
-        ("aws:ec2/securityGroup:SecurityGroup", "database-firewall"),
+        ("aws:ec2/securityGroup:SecurityGroup", "database-security-group"),
         "ingress",
         [{"self": True}],
         "no-inline-security-group-rules",
