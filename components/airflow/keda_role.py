@@ -37,7 +37,7 @@ class KedaRoleArgs:
 
 
 class KedaRole(pulumi.ComponentResource):
-    """Job that creates the role. It runs in parallel to the release and waits for its migrations."""
+    """Job that creates the role, in parallel to the release: it waits for its migrations."""
 
     def __init__(
         self, name: str, args: KedaRoleArgs, opts: pulumi.ResourceOptions | None = None

@@ -6,9 +6,9 @@ set -euo pipefail
 shopt -s globstar nullglob
 rm -f "$GITSYNC_ROOT"/.git/**/*.lock "$PUBLISHED"/**/*.lock
 
-# With a webhook, fetch for each line that the webhook writes into a pipe. A signal from the webhook's
-# container would need a shared process namespace, which exposes git-sync's environment and, under
-# /proc/PID/root, its login.
+# With a webhook, fetch for each line that the webhook writes into a pipe. A signal from the
+# webhook's container would need a shared process namespace, which exposes git-sync's environment
+# and, under /proc/PID/root, its login.
 if [ -n "${ANNOUNCED-}" ]; then
     trap '' HUP # a signal before git-sync handles it would end the process
     [ -p "$ANNOUNCED" ] || mkfifo "$ANNOUNCED"

@@ -24,8 +24,8 @@ commit=$GITSYNC_HASH
 push "$commit:refs/relay/commit"
 submodules=$(git submodule --quiet foreach --recursive 'echo "$sha1 $displaypath"')
 if [ -n "$submodules" ]; then
-    # Publish submodules as plain folders: the pods have no login for their hosts. (Git refuses local
-    # paths in submodule commands by default; this path is trusted.)
+    # Publish submodules as plain folders: the pods have no login for their hosts. (By default, Git
+    # refuses local paths in submodule commands; this path is trusted.)
     git submodule --quiet foreach --recursive "git -c protocol.file.allow=always push --quiet --force '$PUBLISHED' HEAD:refs/relay/\$sha1"
     export GIT_DIR=$PUBLISHED GIT_WORK_TREE=$PWD GIT_INDEX_FILE=$PUBLISHED/relay-index
     git read-tree "$commit"

@@ -1,4 +1,4 @@
-"""Git server in the cluster, for stacks without a Git host: seeded once, then updated by `git push`."""
+"""Git server in the cluster, for stacks without a Git host: seeded once, then pushed to."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +36,14 @@ def seed_files(folder: Path) -> dict[str, str]:
             files[str(path)] = (folder / path).read_text()
         except UnicodeDecodeError:
             raise pulumi.RunError(
-                f"{folder / path}: not a text file; git_server.seed accepts text files only: remove "
-                "the file from the folder and push it later"
+                f"{folder / path}: not a text file; git_server.seed accepts text files only: "
+                "remove the file from the folder and push it later"
             ) from None
     size = sum(len(text.encode()) for text in files.values())
     if size > SEED_BYTES:
         raise pulumi.RunError(
-            f"{folder}: {size} bytes of text files; git_server.seed accepts {SEED_BYTES}, which fit "
-            "into a ConfigMap: remove files from the folder and push them later"
+            f"{folder}: {size} bytes of text files; git_server.seed accepts {SEED_BYTES}, which "
+            "fit into a ConfigMap: remove files from the folder and push them later"
         )
     return files
 

@@ -135,7 +135,7 @@ def test_the_ca_bundle_of_a_tls_database_is_mounted(role):
 
 
 class Database:
-    """Stand-in for PostgreSQL: existing `roles`, refused connections, polls before the table exists."""
+    """Stand-in for PostgreSQL with `roles`, which refuses its first connections."""
 
     def __init__(self, roles=(), polls_before_table=0, refused=0):
         self.roles = roles

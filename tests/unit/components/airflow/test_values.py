@@ -52,7 +52,7 @@ def test_the_hpa_measures_only_the_worker_container():
             "container": "worker",
             "target": {"type": "Utilization", "averageUtilization": 70},
         },
-    }, "sidecars would dilute it"
+    }, "sidecars would lower the average"
 
 
 def test_keda_polls_with_its_own_connection():
@@ -99,7 +99,7 @@ def test_worker_resources_follow_the_settings(cpu, request_):
     assert resources == {
         "requests": {"cpu": request_, "memory": "2048Mi"},
         "limits": {"memory": "2048Mi"},
-    }, "no CPU limit, and no memory that is not there"
+    }, "no CPU limit; memory request equals limit"
 
 
 def test_a_stopping_worker_gets_its_grace_period():
@@ -120,11 +120,11 @@ def by_queue(queues, **given):
 
 
 def test_worker_sets_never_select_each_other_s_pods():
-    alone = by_queue({"default": WorkerSettings()})
-    beside = by_queue(TWO)
+    single = by_queue({"default": WorkerSettings()})
+    several = by_queue(TWO)
 
-    assert alone["default"]["name"] == "default", "deployed stacks must keep their objects"
-    names = [each["name"] for each in beside.values()]
+    assert single["default"]["name"] == "default", "deployed stacks must keep their objects"
+    names = [each["name"] for each in several.values()]
     assert names == ["default-queue", "etl"], (
         "the selectors of a set named `default` match the workers of every set"
     )

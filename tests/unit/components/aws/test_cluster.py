@@ -133,7 +133,9 @@ def test_network_policies_are_enforced(cluster):
         "kube-system",
         "amazon-vpc-cni",
     )
-    assert switch["data"] == {"enable-network-policy-controller": "true"}, "off by default"
+    assert switch["data"] == {"enable-network-policy-controller": "true"}, (
+        "enforcement is off by default"
+    )
 
 
 def test_the_metrics_server_is_installed(cluster):

@@ -62,7 +62,7 @@ def test_local_and_wavelength_zones_are_excluded(network, wire):
     assert lookup["state"] == "available"
     assert [(f["name"], list(f["values"])) for f in lookup["filters"]] == [
         ("opt-in-status", ["opt-in-not-required"])
-    ], "Local and Wavelength zones have neither EKS nor NAT"
+    ], "Local and Wavelength Zones support neither EKS nor NAT"
 
 
 @pytest.mark.parametrize(

@@ -128,14 +128,14 @@ def test_a_force_push_is_published(repository):
 
 
 @pytest.mark.parametrize(
-    ("files", "why"),
+    ("files", "reason"),
     [
         ({"dag/a.py": "in the wrong folder"}, "it has no folder dags (dags.sub_path)"),
         ({"dags/big.bin": "0" * 3_000_000}, "its files are 3 MiB together, and dags.max_mb is 2"),
     ],
     ids=["no folder", "too large"],
 )
-def test_an_invalid_commit_is_not_published(repository, files, why):
+def test_an_invalid_commit_is_not_published(repository, files, reason):
     good = repository.commit({"dags/a.py": "good"})
     assert published(repository.publish())
     shutil.rmtree(repository.checkout / "dags")
@@ -145,7 +145,7 @@ def test_an_invalid_commit_is_not_published(repository, files, why):
 
     assert (status, output) == (
         1,
-        f"commit {bad} is not published, the last good one stays: {why}\n",
+        f"commit {bad} is not published, the last good one stays: {reason}\n",
     )
     assert repository.head == good
 

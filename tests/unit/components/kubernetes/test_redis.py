@@ -32,20 +32,20 @@ def container(declaration):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "why"),
+    ("option", "value", "reason"),
     [
         ("appendonly", "yes", "the queue survives its pod"),
-        ("appendfsync", "everysec", "at most a second of it is lost"),
+        ("appendfsync", "everysec", "at most one second of writes is lost"),
         ("maxmemory-policy", "noeviction", "an evicted message is a lost task"),
         ("maxmemory", "300mb", "more than the limit, and the kernel kills it"),
         ("dir", "/data", "that is where the volume is"),
         ("requirepass", "redis-password-1", "anybody could queue tasks"),
     ],
 )
-def test_redis_persists_writes_and_never_evicts(redis, option, value, why):
+def test_redis_persists_writes_and_never_evicts(redis, option, value, reason):
     text = secret_data(redis(memory_mb=300), "redis-config")["redis.conf"]
 
-    assert dict(map(shlex.split, text.splitlines()))[option] == value, why
+    assert dict(map(shlex.split, text.splitlines()))[option] == value, reason
 
 
 @pytest.mark.parametrize("password", ["two words", 'quo"te', "it's", "#"])
