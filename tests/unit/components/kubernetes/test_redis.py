@@ -37,9 +37,9 @@ def container(declaration):
         ("appendonly", "yes", "the queue survives its pod"),
         ("appendfsync", "everysec", "at most one second of writes is lost"),
         ("maxmemory-policy", "noeviction", "an evicted message is a lost task"),
-        ("maxmemory", "300mb", "more than the limit, and the kernel kills it"),
-        ("dir", "/data", "that is where the volume is"),
-        ("requirepass", "redis-password-1", "anybody could queue tasks"),
+        ("maxmemory", "300mb", "above the memory limit, the kernel kills Redis"),
+        ("dir", "/data", "the volume is mounted there"),
+        ("requirepass", "redis-password-1", "without it, every pod could queue tasks"),
     ],
 )
 def test_redis_persists_writes_and_never_evicts(redis, option, value, reason):
