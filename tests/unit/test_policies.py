@@ -91,7 +91,7 @@ CHANGES = [
         "no-public-ingress",
     ),
     (
-        ("aws:ec2/securityGroup:SecurityGroup", "database-security-group"),
+        ("aws:ec2/securityGroup:SecurityGroup", "database-firewall"),
         "ingress",
         [{"self": True}],
         "no-inline-security-group-rules",
