@@ -1,4 +1,4 @@
-"""Airflow on Kubernetes: a platform, a queue, and the official chart on top of them."""
+"""Wiring: a platform (AWS or an existing cluster), Redis, the DAG relay, KEDA, and Airflow."""
 
 import signal
 
@@ -12,7 +12,7 @@ from components.kubernetes.git_server import GitServer, GitServerArgs
 from components.kubernetes.keda import Keda, KedaArgs
 from components.kubernetes.redis import Redis, RedisArgs
 
-# Pulumi stops this program with SIGINT: a traceback would hide what really went wrong.
+# Pulumi stops this program with SIGINT: a traceback would hide the error that caused the stop.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 stack = settings.load()
@@ -26,13 +26,13 @@ redis = Redis(
     RedisArgs(
         namespace=platform.namespace,
         password=secrets.redis_password,
-        password_generation=stack.rotation.redis,
+        password_rotation=stack.rotation.redis,
         settings=stack.redis,
     ),
     opts=in_cluster,
 )
 
-# What must be there before Airflow, and must stay until Airflow is gone.
+# Created before Airflow, and deleted after it.
 parts = [*platform.parts, redis]
 if stack.git_server is not None:
     git_server_args = GitServerArgs(
@@ -47,13 +47,13 @@ relay_args = DagRelayArgs(
     image=stack.airflow.image_reference,
     dags=stack.dags,
     secrets=secrets,
-    webhook_generation=stack.rotation.webhook,
+    webhook_rotation=stack.rotation.webhook,
     load_balancer_cidr=platform.load_balancer_cidr,
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=in_cluster))
 if stack.installs_keda:
     keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
-    # Its chart writes into the namespace of Airflow too.
+    # The chart also creates objects in the namespace of Airflow.
     keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)
     parts.append(Keda("keda", keda_args, opts=keda_opts))
 

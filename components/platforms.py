@@ -1,4 +1,4 @@
-"""What Airflow stands on: AWS from the network up, or a cluster that is there already."""
+"""What Airflow runs on: AWS from the network up, or an existing cluster."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,22 +26,23 @@ RDS_CA = Path(__file__).parent / "aws" / "rds_ca.pem"
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """A namespace on a cluster, with a database. None: the platform has no such thing.
-
-    `own_nodes`: the workers of each queue have nodes that nobody else uses.
-    """
+    """A cluster with a namespace and a database. Fields with a default exist on AWS only."""
 
     provider: k8s.Provider
     kubeconfig: pulumi.Output[str] | None = None
     namespace: pulumi.Output[str]
+    # Resources that must exist before Airflow and outlive it.
     parts: Sequence[pulumi.Resource]
+    # File in values/.
     values: str
     database_host: pulumi.Input[str]
     database_password: pulumi.Output[str]
+    # CA bundle (PEM) of the database, if it uses TLS.
     database_ca: str | None = None
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     load_balancer_cidr: str | None = None
+    # Each queue's workers have dedicated nodes.
     own_nodes: bool = False
 
 
@@ -63,7 +64,7 @@ def _on_aws(
     stack: Settings,
     secrets: Secrets,
 ) -> Platform:
-    """VPC, EKS Auto Mode, RDS, a bucket for task logs."""
+    """VPC, EKS Auto Mode, RDS, and an S3 bucket for task logs."""
     network = Network("network", NetworkArgs(settings=network_settings))
     cluster = Cluster(
         "cluster",
@@ -82,7 +83,7 @@ def _on_aws(
             subnet_ids=network.private_subnet_ids,
             client_security_group_id=cluster.node_security_group_id,
             password=secrets.database_password,
-            password_generation=stack.rotation.database,
+            password_rotation=stack.rotation.database,
             settings=database_settings,
         ),
     )
@@ -125,7 +126,7 @@ def _on_existing_cluster(
     stack: Settings,
     secrets: Secrets,
 ) -> Platform:
-    """A kubeconfig context, PostgreSQL in a pod, task logs on the pods."""
+    """A kubeconfig context, PostgreSQL in a pod, and task logs in the pods."""
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
     namespace = Namespace(
@@ -136,7 +137,7 @@ def _on_existing_cluster(
         DatabaseContainerArgs(
             namespace=namespace.name,
             password=secrets.database_password,
-            password_generation=stack.rotation.database,
+            password_rotation=stack.rotation.database,
             keda_namespace=stack.keda.namespace if stack.needs_keda else None,
             settings=database_settings,
         ),

@@ -1,4 +1,7 @@
-"""The user of PostgreSQL that KEDA logs in as: it reads two columns of one table."""
+"""PostgreSQL role of KEDA, which may read two columns of one table.
+
+docs/adr/0014-keda-reads-with-its-own-role.md
+"""
 
 import hashlib
 import json
@@ -7,50 +10,48 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.keda import CA_PATH
 from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
 from components.support.hardened_pod import IN_POD, container_security, pod_security, resources
-from components.support.named_secret import NamedSecret
+from components.support.named_secret import NamedSecret, secret_env
 
 SCRIPT = IN_POD / "keda_role.py"
-USER_ID = 50000  # `airflow` in the Airflow image, which has PostgreSQL's driver
+USER_ID = 50000  # `airflow` in the Airflow image, which contains the PostgreSQL driver
 MEMORY_MB = 128
-# A node, the image, the first migration: as long as Helm waits for them.
+# Same as the timeout of the release: a new node, the image, the first migration.
 WAIT_SECONDS = 1200
 
 
 @dataclass(frozen=True, kw_only=True)
 class KedaRoleArgs:
-    """`metadata` and `keda` have the connections of Airflow and of KEDA.
-
-    `database_ca` names the ConfigMap with the certificates of the database; None: it speaks no TLS.
-    """
-
     namespace: pulumi.Input[str]
     image: str
+    # Connections of Airflow and of KEDA.
     metadata: NamedSecret
     keda: NamedSecret
     connection_limit: int
+    # ConfigMap with the CA bundle of a database with TLS.
     database_ca: str | None
 
 
 class KedaRole(pulumi.ComponentResource):
-    """Up when KEDA can log in and count. It works beside the release, whose first migration it waits for."""
+    """Job that creates the role, in parallel to the release: it waits for its migrations."""
 
     def __init__(
         self, name: str, args: KedaRoleArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         super().__init__("airflow:k8s:KedaRole", name, None, opts)
 
-        # A Job is immutable and runs once: its name holds a digest of its inputs.
+        # A Job is immutable and runs once: its name contains a digest of its inputs.
         digest = _digest(args)
-        # The database admits pods of Airflow.
+        # The NetworkPolicy of the database admits pods of Airflow.
         labels = {**PART_OF, **PODS_OF_AIRFLOW, "component": "keda-role"}
         wait = f"{WAIT_SECONDS}s"
         k8s.batch.v1.Job(
             f"{name}-job",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
+            metadata=meta.ObjectMetaArgs(
                 name=pulumi.Output.concat(name, "-", digest),
                 namespace=args.namespace,
                 labels=PART_OF,
@@ -58,7 +59,7 @@ class KedaRole(pulumi.ComponentResource):
             spec=k8s.batch.v1.JobSpecArgs(
                 active_deadline_seconds=WAIT_SECONDS,
                 template=core.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(labels=labels), spec=_pod(args)
+                    metadata=meta.ObjectMetaArgs(labels=labels), spec=_pod(args)
                 ),
             ),
             opts=pulumi.ResourceOptions(
@@ -69,12 +70,6 @@ class KedaRole(pulumi.ComponentResource):
 
 
 def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
-    def connection(variable: str, secret: NamedSecret) -> core.EnvVarArgs:
-        reference = core.SecretKeySelectorArgs(name=secret.name, key="connection")
-        return core.EnvVarArgs(
-            name=variable, value_from=core.EnvVarSourceArgs(secret_key_ref=reference)
-        )
-
     has_ca = args.database_ca is not None
     container = core.ContainerArgs(
         name="keda-role",
@@ -82,8 +77,8 @@ def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
         image_pull_policy="IfNotPresent",
         command=["python", "-c", SCRIPT.read_text()],
         env=[
-            connection("AIRFLOW_CONNECTION", args.metadata),
-            connection("KEDA_CONNECTION", args.keda),
+            secret_env("AIRFLOW_CONNECTION", args.metadata, "connection"),
+            secret_env("KEDA_CONNECTION", args.keda, "connection"),
             core.EnvVarArgs(name="CONNECTION_LIMIT", value=str(args.connection_limit)),
         ],
         resources=resources(MEMORY_MB),
@@ -93,7 +88,7 @@ def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
         else None,
     )
     return core.PodSpecArgs(
-        restart_policy="Never",  # each attempt keeps its pod, and so its log
+        restart_policy="Never",  # every attempt keeps its pod and its log
         automount_service_account_token=False,
         enable_service_links=False,
         security_context=pod_security(user_id=USER_ID, group_id=0),

@@ -1,4 +1,4 @@
-"""Every key and connection that Airflow needs, as Kubernetes Secrets that the chart knows by name."""
+"""Keys and connections of Airflow, as Kubernetes Secrets under the names that the chart expects."""
 
 import base64
 import hashlib
@@ -20,11 +20,10 @@ KEY_LENGTH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowSecretsArgs:
-    """`database_tls` demands TLS and verifies the certificate of the database."""
-
     namespace: pulumi.Input[str]
     database_host: pulumi.Input[str]
     database_password: pulumi.Output[str]
+    # Require TLS and verify the certificate of the database.
     database_tls: bool
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
@@ -34,14 +33,15 @@ class AirflowSecretsArgs:
 
 
 class AirflowSecrets(pulumi.ComponentResource):
-    """The Secrets by use: `every_pod`, `signing` (API server and scheduler),
-    `keda` (KEDA alone, although workers carry it: there KEDA looks which Secret it is), `admin`.
-    """
-
-    every_pod: Sequence[NamedSecret]
-    signing: Sequence[NamedSecret]
-    keda: NamedSecret | None
+    metadata: NamedSecret
+    broker: NamedSecret
+    fernet: NamedSecret
+    api: NamedSecret
+    # Signs API tokens; only the API server and the schedulers use it.
+    jwt: NamedSecret
     admin: NamedSecret
+    # Used by KEDA only; workers refer to it because KEDA reads the reference from their pod spec.
+    keda: NamedSecret | None
 
     def __init__(
         self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions | None = None
@@ -49,22 +49,22 @@ class AirflowSecrets(pulumi.ComponentResource):
         super().__init__("airflow:k8s:AirflowSecrets", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        def secret(what: str, **data: pulumi.Input[str]) -> NamedSecret:
+        def secret(suffix: str, **data: pulumi.Input[str]) -> NamedSecret:
             return named_secret(
-                f"{name}-{what}",
-                name=f"airflow-{what}",
+                f"{name}-{suffix}",
+                name=f"airflow-{suffix}",
                 namespace=args.namespace,
                 data={key.replace("_", "-"): value for key, value in data.items()},
                 opts=child,
             )
 
         def key(
-            what: str, configured: pulumi.Output[str] | None, generation: int
+            suffix: str, configured: pulumi.Output[str] | None, rotation: int
         ) -> pulumi.Output[str]:
             return password(
-                f"{name}-{what}-key",
+                f"{name}-{suffix}-key",
                 configured=configured,
-                generation=generation,
+                rotation=rotation,
                 length=KEY_LENGTH,
                 opts=child,
             )
@@ -79,16 +79,16 @@ class AirflowSecrets(pulumi.ComponentResource):
                 database.NAME,
             )
 
-        of_airflow = address(database.USER, args.database_password)
-        verified = (
+        airflow_address = address(database.USER, args.database_password)
+        tls_options = (
             f"?sslmode=verify-full&sslrootcert={keda.CA_PATH}/ca.pem" if args.database_tls else ""
         )
-        metadata = secret(
+        self.metadata = secret(
             "metadata",
-            connection=pulumi.Output.concat("postgresql+psycopg2://", of_airflow, verified),
-            connection_async=pulumi.Output.concat("postgresql+asyncpg://", of_airflow),
+            connection=pulumi.Output.concat("postgresql+psycopg2://", airflow_address, tls_options),
+            connection_async=pulumi.Output.concat("postgresql+asyncpg://", airflow_address),
         )
-        broker = secret(
+        self.broker = secret(
             "broker",
             connection=pulumi.Output.format(
                 "redis://:{}@{}:{}/0",
@@ -97,56 +97,61 @@ class AirflowSecrets(pulumi.ComponentResource):
                 redis.PORT,
             ),
         )
-        fernet = secret("fernet", fernet_key=self._fernet_keys(name, args, child))
-        api = secret(
+        self.fernet = secret("fernet", fernet_key=self._fernet_keys(name, args, child))
+        self.api = secret(
             "api", api_secret_key=key("api", args.configured.api_secret_key, args.rotation.api)
         )
-        self.every_pod = (metadata, broker, fernet, api)
-        self.signing = (
-            secret("jwt", jwt_secret=key("jwt", args.configured.jwt_secret, args.rotation.jwt)),
+        self.jwt = secret(
+            "jwt", jwt_secret=key("jwt", args.configured.jwt_secret, args.rotation.jwt)
         )
         self.admin = secret(
             "admin",
             password=password(
                 f"{name}-admin-password",
                 configured=args.configured.admin_password,
-                generation=args.rotation.admin,
+                rotation=args.rotation.admin,
                 opts=child,
             ),
         )
         self.keda = None
         if args.for_keda:
-            of_keda = address(
+            keda_address = address(
                 keda.USER,
                 password(
                     f"{name}-keda-password",
                     configured=None,
-                    generation=args.rotation.keda,
+                    rotation=args.rotation.keda,
                     opts=child,
                 ),
             )
-            # Its driver knows no `+psycopg2`.
-            url = pulumi.Output.concat("postgresql://", of_keda, verified)
+            # KEDA's driver does not accept the scheme `postgresql+psycopg2`.
+            url = pulumi.Output.concat("postgresql://", keda_address, tls_options)
             self.keda = secret("keda", connection=url)
         self.register_outputs({})
+
+    @property
+    def every_pod(self) -> Sequence[NamedSecret]:
+        """The Secrets that every pod of Airflow uses."""
+        return self.metadata, self.broker, self.fernet, self.api
 
     def _fernet_keys(
         self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions
     ) -> pulumi.Output[str]:
-        """The key of this generation, then the one before it: what that one encrypted stays readable."""
+        """The current key and the previous one, which decrypts what was encrypted with it."""
         if args.configured.fernet_key is not None:
             return args.configured.fernet_key
-        newest = args.rotation.fernet
+        current = args.rotation.fernet
         keys = [
-            # Not `random.RandomBytes`: its ID is its value, and IDs stand in the state in plain text.
+            # Not `random.RandomBytes`: its ID is its value, and IDs are stored unencrypted in the
+            # state.
             password(
-                f"{name}-fernet-{generation}",
+                f"{name}-fernet-{rotation}",
                 configured=None,
-                generation=generation,
+                rotation=rotation,
                 length=KEY_LENGTH,
                 opts=opts,
             ).apply(_fernet_key)
-            for generation in range(newest, max(0, newest - 2), -1)
+            for rotation in range(current, max(0, current - 2), -1)
         ]
         return pulumi.Output.all(*keys).apply(",".join)
 
@@ -157,5 +162,5 @@ def _quoted(text: str) -> str:
 
 
 def _fernet_key(text: str) -> str:
-    """The 32 bytes of a key, in its alphabet: https://cryptography.io/en/latest/fernet/"""
+    """32 bytes in URL-safe base64: https://cryptography.io/en/latest/fernet/"""
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,11 +1,20 @@
-"""Chart values that settings decide. What nobody sets stands in values/."""
+"""Chart values that depend on settings or resources, one function per subtree.
+
+Static values are in values/.
+"""
 
 import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
+import pulumi
+
 from components.airflow import dag_relay
+from components.airflow.secrets import AirflowSecrets
 from components.kubernetes import load_balancer, worker_nodes
+from components.kubernetes.namespace import PODS_OF_AIRFLOW
+from components.support import chart_names
+from components.support.named_secret import annotations
 from settings import limits, sizing
 from settings.airflow import AirflowSettings, IngressSettings
 from settings.dags import DagSettings
@@ -15,8 +24,8 @@ SCALE_UP = {
     "stabilizationWindowSeconds": 0,
     "policies": [{"type": "Pods", "value": 4, "periodSeconds": 15}],
 }
-# Slower than it grows: a worker that stops takes no tasks while it finishes its last ones. By halves:
-# 20 workers without work are one in the window and 75 s, which is less than three minutes.
+# Slower than scale-up: a stopping worker accepts no tasks while it finishes its last ones. By half
+# each time: 20 idle workers become one after the window and 75 s, in less than three minutes.
 SCALE_DOWN = {
     "stabilizationWindowSeconds": 90,
     "policies": [{"type": "Percent", "value": 50, "periodSeconds": 15}],
@@ -25,25 +34,125 @@ BEHAVIOR = {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN}
 CPU_TARGET_PERCENT = 70
 KEDA_POLL_SECONDS = 5
 KEDA_COOLDOWN_SECONDS = 120
-# How often a pod asks the relay, which is near and costs nothing; the Git host has dags.poll_seconds.
-FOLLOW_PERIOD = "500ms"
-REFRESH_SECONDS = 0  # each time that the DAG processor looks, which is every second
-# Where git-sync has the repository. The scheduler and the API server have none, and load nothing from it.
+# How often a pod polls the relay, which is cheap. Polling of the Git host: dags.poll_seconds.
+GIT_SYNC_PERIOD = "500ms"
+# 0: at every check of the DAG processor, which is every second.
+BUNDLE_REFRESH_SECONDS = 0
+# In git-sync's checkout. The scheduler and the API server have no checkout and load no plugins.
 PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
 
-
-# Name of the worker set of `default`. The chart takes `default` for its own workers, whose selectors match
-# the workers of every other set, too: two autoscalers or two budgets for one pod.
-ALONE, BESIDE_OTHERS = "default", "default-queue"
+# Worker set of the queue `default`. The chart's selectors for the set `default` match the workers
+# of every other set too, so that pods would have two autoscalers and two disruption budgets.
+SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
 
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
-# Karpenter must not move a worker that has tasks.
-STAYS = {"karpenter.sh/do-not-disrupt": "true"}
+# Exclude workers from Karpenter's consolidation.
+DO_NOT_DISRUPT = {"karpenter.sh/do-not-disrupt": "true"}
+
+
+def chart_values(
+    *,
+    airflow: AirflowSettings,
+    queues: Mapping[str, WorkerSettings],
+    own_nodes: bool,
+    dags: DagSettings,
+    secrets: AirflowSecrets,
+    load_balancer_cidr: str | None,
+    log_bucket: pulumi.Output[str] | None,
+    log_region: pulumi.Output[str] | None,
+) -> dict[str, Any]:
+    """All values that this program adds to the files in values/."""
+    checksums = annotations(*secrets.every_pod)
+    signing_checksums = annotations(*secrets.every_pod, secrets.jwt)
+    values: dict[str, Any] = {
+        **image(airflow),
+        **secret_names(secrets),
+        "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
+        "dags": {"gitSync": git_sync(dags)},
+        "workers": {
+            "celery": {
+                "enableDefault": False,
+                "sets": worker_sets(queues, annotations=checksums, own_nodes=own_nodes),
+            }
+        },
+        "scheduler": {
+            "replicas": airflow.replicas.scheduler,
+            "podAnnotations": signing_checksums,
+            "env": scheduler_env(airflow, queues.values()),
+        },
+        "dagProcessor": {
+            "replicas": airflow.replicas.dag_processor,
+            "podAnnotations": checksums,
+            **dag_bundles(dags),
+        },
+        "triggerer": {"replicas": airflow.replicas.triggerer, "podAnnotations": checksums},
+        "apiServer": {
+            "replicas": airflow.replicas.api_server,
+            "podAnnotations": signing_checksums,
+            **api_server_access(airflow, load_balancer_cidr),
+        },
+        "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
+    }
+    if airflow.ingress is not None and load_balancer_cidr is not None:
+        values["ingress"] = {"apiServer": ingress(airflow.ingress, webhook=dags.webhook)}
+    if log_bucket is not None and log_region is not None:
+        logging: Mapping[str, Any] = values["config"].get("logging", {})
+        values["config"]["logging"] = {**remote_logging(log_bucket), **logging}
+        values["env"] = log_connection(log_region)
+    return values
+
+
+def image(airflow: AirflowSettings) -> dict[str, Any]:
+    values = {
+        "airflowVersion": airflow.version,
+        "defaultAirflowRepository": airflow.image,
+        "defaultAirflowTag": airflow.version,
+    }
+    if airflow.digest is not None:
+        values["defaultAirflowDigest"] = airflow.digest
+    return values
+
+
+def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:
+    return {
+        "data": {
+            "metadataSecretName": secrets.metadata.name,
+            "brokerUrlSecretName": secrets.broker.name,
+        },
+        "fernetKeySecretName": secrets.fernet.name,
+        "apiSecretKeySecretName": secrets.api.name,
+        "jwtSecretName": secrets.jwt.name,
+    }
+
+
+def api_server_access(airflow: AirflowSettings, load_balancer_cidr: str | None) -> dict[str, Any]:
+    """Values under `apiServer`: peers that may connect to the API server."""
+    peers: list[dict[str, Any]] = [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]
+    values: dict[str, Any] = {"networkPolicy": {"ingress": {"from": peers}}}
+    if airflow.ingress is not None and load_balancer_cidr is not None:
+        peers.append({"ipBlock": {"cidr": load_balancer_cidr}})
+        # Trust `X-Forwarded-*` headers only from the load balancer.
+        values["env"] = [{"name": "FORWARDED_ALLOW_IPS", "value": load_balancer_cidr}]
+    return values
+
+
+def remote_logging(bucket: pulumi.Output[str]) -> dict[str, Any]:
+    """Values under `config.logging`. Options of the stack file override them."""
+    return {"remote_base_log_folder": pulumi.Output.concat("s3://", bucket)}
+
+
+def log_connection(region: pulumi.Output[str]) -> list[dict[str, Any]]:
+    """Values under `env`: the connection for task logs.
+
+    As an environment variable: with any other lookup, a worker would lose its first log lines.
+    """
+    connection = pulumi.Output.concat("aws://?region_name=", region)
+    return [{"name": "AIRFLOW_CONN_AWS_DEFAULT", "value": connection}]
 
 
 def scaling(queue: str, workers: WorkerSettings) -> dict[str, Any]:
-    """Values of the worker set of a queue that decide the number of workers."""
+    """Values of a queue's worker set that control the number of workers."""
     bounds = {"minReplicaCount": workers.min, "maxReplicaCount": workers.max}
     if workers.scaling == "queue":
         return {
@@ -56,16 +165,18 @@ def scaling(queue: str, workers: WorkerSettings) -> dict[str, Any]:
                 "query": _workers_needed(queue, workers.concurrency),
                 "advanced": {"horizontalPodAutoscalerConfig": {"behavior": BEHAVIOR}},
             },
-            # KEDA looks here which Secret has its connection. The chart has no other place for it.
+            # KEDA reads the name of its Secret from here: the chart has no other value for it.
             "env": [
                 {
                     "name": "AIRFLOW_CONN_AIRFLOW_DB",
-                    "valueFrom": {"secretKeyRef": {"name": "airflow-keda", "key": "connection"}},
+                    "valueFrom": {
+                        "secretKeyRef": {"name": chart_names.KEDA_SECRET, "key": "connection"}
+                    },
                 }
             ],
         }
     if workers.scaling == "cpu":
-        # Of the worker container only: sidecars would dilute it.
+        # Of the worker container: sidecars would lower the average of the pod.
         metric = {
             "type": "ContainerResource",
             "containerResource": {
@@ -82,10 +193,9 @@ def scaling(queue: str, workers: WorkerSettings) -> dict[str, Any]:
 
 
 def _workers_needed(queue: str, concurrency: int) -> str:
-    """KEDA's query: workers that the tasks of a queue need, and a tenth more while one of them waits.
+    """KEDA's query: workers for the tasks of a queue, plus 10 % headroom while tasks are queued.
 
-    Kubernetes adds none while those that are needed are within 10 % of those that there are:
-    docs/adr/0017-keda-counts-a-tenth-more.md.
+    The HPA does not scale within 10 % of its target: docs/adr/0017-keda-counts-a-tenth-more.md.
     """
     return (
         f"SELECT ceil(COUNT(*) / {concurrency}.0) "  # noqa: S608
@@ -97,21 +207,26 @@ def _workers_needed(queue: str, concurrency: int) -> str:
 
 
 def service_account(queue: str) -> str:
-    """Of the workers of a queue. That of `default` stays when other queues come: its rights hang on it."""
-    return "airflow-worker" if queue == DEFAULT_QUEUE else f"airflow-worker-{queue}"
+    """ServiceAccount of a queue's workers.
+
+    Always the same for `default`: its Pod Identity association is bound to that name.
+    """
+    return chart_names.WORKER if queue == DEFAULT_QUEUE else f"{chart_names.WORKER}-{queue}"
 
 
 def _worker_set(queue: str, queues: Collection[str]) -> str:
-    """Name of the worker set of a queue, one of `queues`."""
+    """Name of a queue's worker set in a release with `queues`."""
     if queue != DEFAULT_QUEUE:
         return queue
-    return ALONE if len(queues) == 1 else BESIDE_OTHERS
+    return SINGLE_QUEUE_SET if len(queues) == 1 else DEFAULT_QUEUE_SET
 
 
 def deployment(queue: str, queues: Collection[str]) -> str:
-    """Name of the workers of a queue in Kubernetes, and of what scales them."""
+    """Name of the Deployment of a queue's workers, and of its HPA or ScaledObject."""
     worker_set = _worker_set(queue, queues)
-    return "airflow-worker" if worker_set == ALONE else f"airflow-worker-{worker_set}"
+    if worker_set == SINGLE_QUEUE_SET:
+        return chart_names.WORKER
+    return f"{chart_names.WORKER}-{worker_set}"
 
 
 def worker_sets(
@@ -120,7 +235,7 @@ def worker_sets(
     annotations: Mapping[str, Any] | None = None,
     own_nodes: bool = False,
 ) -> list[dict[str, Any]]:
-    """Values under `workers.celery.sets`: the workers of each queue. `annotations` are for all their pods."""
+    """Values under `workers.celery.sets`: one worker set per queue."""
     sets: list[dict[str, Any]] = []
     for queue, workers in queues.items():
         name = _worker_set(queue, queues)
@@ -128,15 +243,15 @@ def worker_sets(
             "name": name,
             "queue": queue,
             "serviceAccount": {"name": service_account(queue)},
-            # Of a set they replace those that all sets share.
+            # Annotations of a set replace those of `workers.celery`.
             "podAnnotations": {
                 **(annotations or {}),
-                **(STAYS if own_nodes else {}),
+                **(DO_NOT_DISRUPT if own_nodes else {}),
             },
             **worker_values(queue, workers),
             **(_nodes(queue, name) if own_nodes else {}),
         }
-        if queue != DEFAULT_QUEUE:  # airflow.cfg has that of `default`
+        if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
             concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
             values["env"] = [*values.get("env", []), concurrency]
         sets.append(values)
@@ -144,28 +259,26 @@ def worker_sets(
 
 
 def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
-    """Values of a worker set: on nodes of its queue, in every zone."""
+    """Values of a worker set that place it on the nodes of its queue, spread over zones."""
     labels = {"release": "airflow", "component": "worker"}
+    if worker_set != SINGLE_QUEUE_SET:
+        labels["worker-set"] = worker_set
     return {
-        "nodeSelector": {worker_nodes.LABEL: worker_nodes.mark(queue)},
+        "nodeSelector": {worker_nodes.LABEL: worker_nodes.node_label(queue)},
         "tolerations": [worker_nodes.taint(queue)],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
                 "topologyKey": "topology.kubernetes.io/zone",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {
-                    "matchLabels": labels
-                    if worker_set == ALONE
-                    else {**labels, "worker-set": worker_set}
-                },
+                "labelSelector": {"matchLabels": labels},
             }
         ],
     }
 
 
 def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:
-    """Values of the worker set of a queue that do not depend on where it is."""
+    """Values of a worker set that depend only on the settings of its queue."""
     memory = f"{workers.memory_mb}Mi"
     return {
         **scaling(queue, workers),
@@ -178,24 +291,24 @@ def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:
 
 
 def git_sync(dags: DagSettings) -> dict[str, Any]:
-    """Values under `dags.gitSync`: each pod follows the relay, never the Git host."""
+    """Values under `dags.gitSync`: every pod follows the relay, never the Git host."""
     if dags.mode != "git-sync":
         return {"enabled": False}
     return {
         "enabled": True,
         "repo": dag_relay.URL,
-        # git-sync reads both: the older name, if it stayed at its default, would win.
+        # git-sync reads both: the default of the older name would take precedence.
         "branch": dag_relay.BRANCH,
         "ref": dag_relay.BRANCH,
         "subPath": dags.sub_path,
-        "period": FOLLOW_PERIOD,
-        # The checkout, the next one while it is made, and what Git keeps of both.
+        "period": GIT_SYNC_PERIOD,
+        # The current checkout, the next one, and Git's objects of both.
         "emptyDirConfig": {"sizeLimit": f"{4 * dags.max_mb}Mi"},
     }
 
 
 def dag_bundles(dags: DagSettings) -> dict[str, Any]:
-    """Values under `dagProcessor` that say where all pods find DAGs; {}: where git-sync puts them."""
+    """Values under `dagProcessor`: the DAG bundle of all pods in mode `bundle`."""
     if dags.mode != "bundle":
         return {}
     bundle = {
@@ -205,7 +318,7 @@ def dag_bundles(dags: DagSettings) -> dict[str, Any]:
             "repo_url": dag_relay.URL,
             "tracking_ref": dag_relay.BRANCH,
             "subdir": dags.sub_path or None,
-            "refresh_interval": REFRESH_SECONDS,
+            "refresh_interval": BUNDLE_REFRESH_SECONDS,
         },
     }
     return {"dagBundleConfigList": [bundle]}
@@ -214,7 +327,7 @@ def dag_bundles(dags: DagSettings) -> dict[str, Any]:
 def airflow_config(
     airflow: AirflowSettings, default_queue: WorkerSettings, dags: DagSettings
 ) -> dict[str, dict[str, Any]]:
-    """Values under `config`: options of airflow.cfg. Those of `airflow.config` come on top."""
+    """Values under `config`: options of airflow.cfg. `airflow.config` overrides them."""
     derived: dict[str, dict[str, Any]] = {
         "api": {"base_url": airflow.url},
         "celery": {"worker_concurrency": default_queue.concurrency},
@@ -235,7 +348,8 @@ def scheduler_env(
 ) -> list[dict[str, Any]]:
     """Values under `scheduler.env`.
 
-    Only schedulers read it: in airflow.cfg, each change of `workers.max` would restart every pod.
+    Only schedulers read `parallelism`. In airflow.cfg, every change of `workers.max` would restart
+    every pod: docs/adr/0006-parallelism-only-on-the-scheduler.md.
     """
     slots = sizing.parallelism(queues, airflow)
     return [{"name": "AIRFLOW__CORE__PARALLELISM", "value": str(slots)}]
@@ -258,10 +372,11 @@ def ingress(settings: IngressSettings, *, webhook: bool) -> dict[str, Any]:
         },
     }
     if webhook:
-        # A path of the chart leads to its own Service, whatever it is; this port name tells the load
-        # balancer to look under that name among its annotations instead.
+        # The chart routes every path to the Service of the API server. The port name
+        # `use-annotation` makes the load balancer use the action of that name instead.
         target = {"serviceName": dag_relay.WEBHOOK_NAME, "servicePort": dag_relay.WEBHOOK_PORT}
-        values["annotations"]["alb.ingress.kubernetes.io/actions.airflow-api-server"] = json.dumps(
+        action = f"alb.ingress.kubernetes.io/actions.{chart_names.API_SERVER}"
+        values["annotations"][action] = json.dumps(
             {"type": "forward", "forwardConfig": {"targetGroups": [target]}}
         )
         values["precedingPaths"] = [

@@ -1,4 +1,4 @@
-"""Kubernetes on EKS Auto Mode: nodes, volumes, load balancers and DNS are EKS's own business."""
+"""EKS Auto Mode cluster: EKS manages nodes, volumes, load balancers and DNS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_eks as eks
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.meta import v1 as meta
 
 from settings.cluster import EksSettings
 
@@ -22,7 +23,7 @@ class ClusterArgs:
 
 
 class Cluster(pulumi.ComponentResource):
-    """An EKS cluster that only IAM roles with an access entry can administer."""
+    """EKS cluster that only IAM roles with an access entry can administer."""
 
     name: pulumi.Output[str]
     node_security_group_id: pulumi.Output[str]
@@ -49,7 +50,7 @@ class Cluster(pulumi.ComponentResource):
             private_subnet_ids=args.private_subnet_ids,
             version=args.settings.version,
             auto_mode=eks.AutoModeOptionsArgs(enabled=True),
-            # Auto Mode has a role for its nodes, and DNS and the proxy on them: no second ones.
+            # Auto Mode brings its own node role, DNS and kube-proxy.
             create_instance_role=False,
             coredns_addon_options=eks.CoreDnsAddonOptionsArgs(enabled=False),
             kube_proxy_addon_options=eks.KubeProxyAddonOptionsArgs(enabled=False),
@@ -85,45 +86,46 @@ class Cluster(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=args.settings.protect),
         )
         self.name = cluster.eks_cluster.name
-        # Auto Mode nodes wear the group that EKS makes, not the one of the pulumi-eks component.
+        # Auto Mode nodes use the security group that EKS creates, not the one of pulumi-eks.
         self.node_security_group_id = cluster.eks_cluster.vpc_config.cluster_security_group_id
-        # No secret: it calls `aws eks get-token`, so whoever uses it needs AWS credentials.
+        # Not a secret: it calls `aws eks get-token`, which needs AWS credentials.
         self.kubeconfig = cluster.kubeconfig_json
         self.provider = k8s.Provider(
             f"{name}-kubernetes",
             kubeconfig=self.kubeconfig,
-            # Changed in place: replaced, they would be gone for a moment.
+            # Update in place: a replacement would delete them for a moment.
             enable_config_map_mutable=True,
             enable_secret_mutable=True,
             opts=child,
         )
-        inside = pulumi.ResourceOptions(parent=self, provider=self.provider)
+        in_cluster = pulumi.ResourceOptions(parent=self, provider=self.provider)
 
-        # The HPA of the workers reads CPU from it.
+        # Source of the CPU metrics of the workers' HPA.
         aws.eks.Addon(
             f"{name}-metrics-server",
             cluster_name=self.name,
             addon_name="metrics-server",
             opts=child,
         )
-        # https://docs.aws.amazon.com/eks/latest/userguide/auto-net-pol.html : off until this says on.
+        # Off by default: https://docs.aws.amazon.com/eks/latest/userguide/auto-net-pol.html
         k8s.core.v1.ConfigMap(
             f"{name}-network-policies",
-            metadata={"name": "amazon-vpc-cni", "namespace": "kube-system"},
+            metadata=meta.ObjectMetaArgs(name="amazon-vpc-cni", namespace="kube-system"),
             data={"enable-network-policy-controller": "true"},
-            opts=inside,
+            opts=in_cluster,
         )
-        # https://docs.aws.amazon.com/eks/latest/userguide/create-storage-class.html : Auto Mode has none.
+        # Auto Mode creates no StorageClass:
+        # https://docs.aws.amazon.com/eks/latest/userguide/create-storage-class.html
         k8s.storage.v1.StorageClass(
             f"{name}-storage",
-            metadata={
-                "name": "gp3",
-                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-            },
+            metadata=meta.ObjectMetaArgs(
+                name="gp3",
+                annotations={"storageclass.kubernetes.io/is-default-class": "true"},
+            ),
             provisioner="ebs.csi.eks.amazonaws.com",
             parameters={"type": "gp3", "encrypted": "true"},
             volume_binding_mode="WaitForFirstConsumer",
             allow_volume_expansion=True,
-            opts=inside,
+            opts=in_cluster,
         )
         self.register_outputs({"name": self.name})

@@ -1,4 +1,4 @@
-"""PostgreSQL on RDS: the metadata database of Airflow."""
+"""RDS for PostgreSQL: the metadata database of Airflow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ class DatabaseArgs:
     subnet_ids: Sequence[pulumi.Input[str]]
     client_security_group_id: pulumi.Input[str]
     password: pulumi.Output[str] | None
-    password_generation: int
+    password_rotation: int
     settings: RdsSettings
 
 
 class Database(pulumi.ComponentResource):
-    """A private, encrypted instance that speaks TLS only, to `client_security_group_id` only."""
+    """Private, encrypted instance that accepts TLS connections from one security group."""
 
     host: pulumi.Output[str]
     password: pulumi.Output[str]
@@ -37,25 +37,28 @@ class Database(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:aws:Database", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        keep = args.settings.protect
+        protect = args.settings.protect
 
         self.password = password(
             f"{name}-password",
             configured=args.password,
-            generation=args.password_generation,
+            rotation=args.password_rotation,
             opts=child,
         )
         subnets = aws.rds.SubnetGroup(f"{name}-subnets", subnet_ids=args.subnet_ids, opts=child)
-        firewall = aws.ec2.SecurityGroup(
-            f"{name}-firewall",
+        security_group = aws.ec2.SecurityGroup(
+            f"{name}-security-group",
             vpc_id=args.vpc_id,
             description="PostgreSQL of Airflow",
-            tags={"Name": f"{name}-firewall"},
-            opts=child,
+            tags={"Name": f"{name}-security-group"},
+            # The former name: without the alias, an update would replace the group.
+            opts=pulumi.ResourceOptions(
+                parent=self, aliases=[pulumi.Alias(name=f"{name}-firewall")]
+            ),
         )
         aws.vpc.SecurityGroupIngressRule(
             f"{name}-from-clients",
-            security_group_id=firewall.id,
+            security_group_id=security_group.id,
             referenced_security_group_id=args.client_security_group_id,
             ip_protocol="tcp",
             from_port=PORT,
@@ -77,12 +80,12 @@ class Database(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        # A final snapshot outlives its instance, so the next instance needs another name for its own.
+        # The final snapshot survives the instance, so each instance needs its own snapshot name.
         snapshot = random.RandomId(f"{name}-snapshot", byte_length=4, opts=child)
         instance = aws.rds.Instance(
             f"{name}-instance",
             engine="postgres",
-            # AWS moves the minor version; the major one moves by hand.
+            # AWS updates the minor version; the major version is a pinned constant.
             engine_version=POSTGRES,
             auto_minor_version_upgrade=True,
             instance_class=args.settings.instance_class,
@@ -96,20 +99,20 @@ class Database(pulumi.ComponentResource):
             password=self.password,
             parameter_group_name=parameters.name,
             db_subnet_group_name=subnets.name,
-            vpc_security_group_ids=[firewall.id],
+            vpc_security_group_ids=[security_group.id],
             publicly_accessible=False,
             backup_retention_period=args.settings.backup_days,
             copy_tags_to_snapshot=True,
             performance_insights_enabled=True,
             enabled_cloudwatch_logs_exports=["postgresql", "upgrade"],
-            deletion_protection=keep,
+            deletion_protection=protect,
             skip_final_snapshot=not args.settings.final_snapshot,
             final_snapshot_identifier=pulumi.Output.format(
                 "{}-{}-final-{}", pulumi.get_stack(), name, snapshot.hex
             )
             if args.settings.final_snapshot
             else None,
-            opts=pulumi.ResourceOptions(parent=self, protect=keep),
+            opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
         self.host = instance.address
         self.register_outputs({"host": self.host})

@@ -1,4 +1,4 @@
-"""Task logs on S3: the bucket, and the right to use it for exactly the components that do."""
+"""Task logs on S3: the bucket, and least-privilege roles for the pods that use it."""
 
 import json
 from collections.abc import Mapping
@@ -8,13 +8,14 @@ import pulumi
 import pulumi_aws as aws
 
 from components.airflow.values import service_account
+from components.support import chart_names
 from settings.logs import LogSettings
 from settings.workers import WorkerSettings
 
 READ = ["s3:GetObject"]
 WRITE = ["s3:GetObject", "s3:PutObject"]
-# Service accounts of the chart, beside those of the workers: the API server shows what the others write.
-ACTIONS = {"airflow-triggerer": WRITE, "airflow-api-server": READ}
+# By ServiceAccount of the chart, in addition to the workers': the API server displays task logs.
+ACTIONS = {chart_names.TRIGGERER: WRITE, chart_names.API_SERVER: READ}
 
 # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
 POD_IDENTITY_TRUST = {
@@ -31,16 +32,15 @@ POD_IDENTITY_TRUST = {
 
 @dataclass(frozen=True, kw_only=True)
 class LogsArgs:
-    """The workers of each of the `queues` write logs, and may do what its `iam_policy_arn` says."""
-
     cluster_name: pulumi.Input[str]
     namespace: pulumi.Input[str]
+    # Their workers write logs; `iam_policy_arn` grants them more.
     queues: Mapping[str, WorkerSettings]
     settings: LogSettings
 
 
 class Logs(pulumi.ComponentResource):
-    """A private, encrypted bucket that forgets what is older than `retention_days`."""
+    """Private, encrypted bucket that expires logs after `retention_days`."""
 
     bucket: pulumi.Output[str]
     region: pulumi.Output[str]
@@ -50,12 +50,12 @@ class Logs(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:aws:Logs", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        keep = args.settings.protect
+        protect = args.settings.protect
 
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
-            force_destroy=not keep,
-            opts=pulumi.ResourceOptions(parent=self, protect=keep),
+            force_destroy=not protect,
+            opts=pulumi.ResourceOptions(parent=self, protect=protect),
         )
         self.bucket = bucket.bucket
         self.region = bucket.region
@@ -115,7 +115,7 @@ class Logs(pulumi.ComponentResource):
                 role_arn=role.arn,
                 opts=child,
             )
-            # A service account has one role: what its tasks may do beside their logs goes there, too.
+            # A ServiceAccount has one role, so the permissions of its tasks are attached to it too.
             if account in workers and workers[account].iam_policy_arn is not None:
                 aws.iam.RolePolicyAttachment(
                     f"{name}-{account}-tasks",

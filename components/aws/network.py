@@ -22,7 +22,7 @@ class ZoneSubnets(NamedTuple):
 
 
 def zone_subnets(cidr: str, az_count: int) -> list[ZoneSubnets]:
-    """Cut the VPC into blocks: the first holds the public subnets, each other one a private subnet."""
+    """Split the VPC: the first block for the public subnets, one block per private subnet."""
     first, *blocks = ipaddress.IPv4Network(cidr).subnets(new_prefix=PRIVATE_PREFIX)
     public = first.subnets(new_prefix=PUBLIC_PREFIX)
     return [
@@ -37,9 +37,9 @@ class NetworkArgs:
 
 
 class Network(pulumi.ComponentResource):
-    """A VPC whose private subnets reach out through NAT, and S3 without it.
+    """VPC whose private subnets reach the internet through NAT and S3 through an endpoint.
 
-    Everything has a `Name`: by it `make up` finds what a killed command was creating.
+    Every resource has a `Name` tag, by which `make up` finds resources of an interrupted command.
     """
 
     vpc_id: pulumi.Output[str]
@@ -60,7 +60,7 @@ class Network(pulumi.ComponentResource):
             tags={"Name": name},
             opts=child,
         )
-        # AWS makes this group open inside itself; without rules nobody can use it by mistake.
+        # AWS creates it with rules that admit its members; here it has none.
         aws.ec2.DefaultSecurityGroup(f"{name}-default", vpc_id=vpc.id, opts=child)
         gateway = aws.ec2.InternetGateway(
             f"{name}-gateway", vpc_id=vpc.id, tags={"Name": f"{name}-gateway"}, opts=child
@@ -77,7 +77,7 @@ class Network(pulumi.ComponentResource):
         )
         zones = aws.get_availability_zones_output(
             state="available",
-            # Local and Wavelength zones have neither EKS nor NAT.
+            # Local and Wavelength Zones support neither EKS nor NAT.
             filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],
             opts=pulumi.InvokeOutputOptions(parent=self),
         )
@@ -146,7 +146,7 @@ class Network(pulumi.ComponentResource):
             self.public_subnet_ids.append(public.id)
             self.private_subnet_ids.append(private.id)
             private_route_table_ids.append(routes.id)
-        # Task logs and image layers go to S3; through NAT each gigabyte would cost.
+        # Task logs and image layers use S3; NAT charges for each gigabyte.
         aws.ec2.VpcEndpoint(
             f"{name}-s3",
             vpc_id=vpc.id,

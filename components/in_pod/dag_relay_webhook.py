@@ -1,7 +1,8 @@
-"""The relay's webhook: a Git host announces a push, and git-sync fetches at once.
+"""The relay's webhook: on a push, the Git host calls it and git-sync fetches immediately.
 
-It runs in the Airflow image, from a ConfigMap: standard library only. Strangers can reach it. So all that it
-can do is write a line into a pipe (dag_relay_fetch.sh), and nothing that they send is logged.
+It runs in the Airflow image from a ConfigMap, with the standard library only. It may be exposed to
+the internet: it can only write a line into a pipe (dag_relay_fetch.sh), and logs nothing from a
+request.
 """
 
 import hashlib
@@ -27,14 +28,13 @@ CALLS_AT_ONCE = 16
 
 
 def is_authentic(headers: Message, body: bytes, secret: bytes) -> bool:
-    """Whether the caller knows the secret."""
     signature = f"sha256={hmac.new(secret, body, hashlib.sha256).hexdigest()}".encode()
     proofs = {
         "X-Hub-Signature-256": signature,  # GitHub, Gitea, Forgejo
         "X-Hub-Signature": signature,  # Bitbucket
         "X-Gitlab-Token": secret,
     }
-    # To an empty secret a missing header would be a proof.
+    # With an empty secret, a missing header would match.
     return bool(secret) and any(
         hmac.compare_digest(headers.get(name, "").encode("latin-1"), proof)
         for name, proof in proofs.items()
@@ -42,7 +42,7 @@ def is_authentic(headers: Message, body: bytes, secret: bytes) -> bool:
 
 
 def announce() -> None:
-    """Make git-sync fetch. Raises `OSError` if nobody reads the pipe: git-sync is not running."""
+    """Make git-sync fetch. Raises `OSError` if git-sync is not running to read the pipe."""
     pipe = os.open(os.environ["ANNOUNCED"], os.O_WRONLY | os.O_NONBLOCK)
     try:
         os.write(pipe, b"\n")
@@ -51,13 +51,13 @@ def announce() -> None:
 
 
 class Call(BaseHTTPRequestHandler):
-    """One HTTP request. The answer is a status and nothing else."""
+    """One HTTP request, answered with a status and no body."""
 
-    default_request_version = "HTTP/1.0"  # its default, 0.9, has no status
+    default_request_version = "HTTP/1.0"  # HTTP/0.9, the default, has no status
 
     def setup(self) -> None:
         super().setup()
-        # For all of the call: a timeout of the socket would begin anew with each byte.
+        # Deadline for the whole request: a socket timeout would restart with each byte.
         self.deadline = threading.Timer(SECONDS, self.stop_reading)
         self.deadline.daemon = True
         self.deadline.start()
@@ -74,48 +74,48 @@ class Call(BaseHTTPRequestHandler):
         self.answer(HTTPStatus.OK if self.path == HEALTH else HTTPStatus.FORBIDDEN)
 
     def do_POST(self) -> None:
-        status, why = self.judge()
-        self.log_message("%d %s", status, why)
+        status, reason = self.handle_call()
+        self.log_message("%d %s", status, reason)
         self.answer(status)
 
-    def judge(self) -> tuple[HTTPStatus, str]:
-        """The status of the call, after the fetch that it may cause, and what to log."""
+    def handle_call(self) -> tuple[HTTPStatus, str]:
+        """Check the request and announce the push. Returns the status and the reason to log."""
         length = self.headers.get("Content-Length", "")
         if not re.fullmatch(r"\d{1,18}", length):
-            return HTTPStatus.FORBIDDEN, "refused: no length"
+            return HTTPStatus.FORBIDDEN, "refused: no Content-Length"
         if int(length) > MAX_BYTES:
             return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"refused: {length} bytes"
         body = self.rfile.read(int(length))
         if len(body) < int(length):
-            return HTTPStatus.FORBIDDEN, "refused: incomplete"
-        # Read for each call: the file changes with the Secret.
+            return HTTPStatus.FORBIDDEN, "refused: incomplete body"
+        # Read for each request: Kubernetes updates the file when the Secret changes.
         secret = Path(os.environ["SECRET_FILE"]).read_bytes()
         if self.path != PATH or not is_authentic(self.headers, body, secret):
-            return HTTPStatus.FORBIDDEN, "refused: another path, or a caller without the secret"
+            return HTTPStatus.FORBIDDEN, "refused: wrong path or secret"
         try:
             announce()
         except OSError as error:
-            return HTTPStatus.SERVICE_UNAVAILABLE, f"git-sync does not listen: {error.strerror}"
+            return HTTPStatus.SERVICE_UNAVAILABLE, f"git-sync is not running: {error.strerror}"
         return HTTPStatus.ACCEPTED, "git-sync fetches"
 
     def send_error(
         self,
         code: int,
-        message: str | None = None,  # noqa: ARG002 - it quotes the caller
+        message: str | None = None,  # noqa: ARG002 - quotes the request
         explain: str | None = None,  # noqa: ARG002
     ) -> None:
-        """Refuse what is not HTTP, or another method."""
-        self.log_message("%d refused: not a call (%d)", HTTPStatus.FORBIDDEN, code)
+        """Refuse invalid HTTP and other methods."""
+        self.log_message("%d refused: not a webhook call (%d)", HTTPStatus.FORBIDDEN, code)
         self.answer(HTTPStatus.FORBIDDEN)
 
     def answer(self, status: HTTPStatus) -> None:
-        self.send_response_only(status)  # without the version of Python
+        self.send_response_only(status)  # no Server header with the Python version
         self.send_header("Content-Length", "0")
         self.end_headers()
 
 
 class Server(ThreadingTCPServer):
-    """Answers `CALLS_AT_ONCE`; whoever comes then waits until one of them is through, or out of time."""
+    """Handles up to `CALLS_AT_ONCE` requests; further requests wait."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -123,21 +123,21 @@ class Server(ThreadingTCPServer):
 
     def __init__(self, port: int) -> None:
         super().__init__(("", port), Call)
-        self.room = threading.Semaphore(CALLS_AT_ONCE)
+        self.slots = threading.Semaphore(CALLS_AT_ONCE)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        self.room.acquire()
+        self.slots.acquire()
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.room.release()
+            self.slots.release()
 
 
 def main() -> None:
-    # The first process of a container does not get SIGTERM unless it asks for it.
+    # PID 1 of a container ignores SIGTERM unless it handles the signal.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     with Server(int(os.environ["PORT"])) as server:
         server.serve_forever()

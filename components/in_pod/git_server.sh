@@ -1,12 +1,12 @@
 #!/bin/sh
-# Serves one repository over git://, for everybody to read and for this pod alone to write: what
-# comes from 127.0.0.1 came through `kubectl port-forward`, which asked Kubernetes who it is.
+# Serves one repository over git://. Reads are anonymous; pushes are accepted from 127.0.0.1 only,
+# which is `kubectl port-forward`, authenticated by Kubernetes.
 set -eu
 repository=/git/dags.git
 export HOME=/git GIT_CONFIG_NOSYSTEM=1
 
 if [ ! -d "$repository" ]; then
-    # Made beside its place and moved there when it is whole: a pod that dies here starts over.
+    # Create it under a temporary name, then rename: an interrupted pod starts over.
     rm -rf /git/new && mkdir /git/new && cd /git/new
     git init -q --bare -b "$BRANCH" dags.git
     git clone -q dags.git work

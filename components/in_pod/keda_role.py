@@ -1,4 +1,7 @@
-"""Runs in the Job of keda_role.py: KEDA's user may log in, and reads what its query counts, nothing else."""
+"""Program of the Job in components/airflow/keda_role.py: creates KEDA's PostgreSQL role.
+
+The role may log in and read the two columns that KEDA's query counts.
+"""
 
 import os
 import sys
@@ -13,29 +16,29 @@ CONNECT_SECONDS = 60
 
 
 def main() -> None:
-    import psycopg2  # pyright: ignore[reportMissingModuleSource] - Airflow's image has it
+    import psycopg2  # pyright: ignore[reportMissingModuleSource] - in the Airflow image
 
     airflow, keda = os.environ["AIRFLOW_CONNECTION"], os.environ["KEDA_CONNECTION"]
     role = urlsplit(keda).username or ""
     password = unquote(urlsplit(keda).password or "")
-    with closing(connected(airflow.replace("+psycopg2", "", 1))) as connection:
+    with closing(connect(airflow.replace("+psycopg2", "", 1))) as connection:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            # The server gets a hash only: it logs statements that fail or take long.
+            # Send only a hash: the server logs statements that fail or are slow.
             hashed = psycopg2.extensions.encrypt_password(
                 password, role, connection, "scram-sha-256"
             )
-            make(cursor, role, hashed, int(os.environ["CONNECTION_LIMIT"]))
+            create_or_update(cursor, role, hashed, int(os.environ["CONNECTION_LIMIT"]))
             grant(cursor, role)
-    # As KEDA will.
-    with closing(connected(keda)) as connection, connection.cursor() as cursor:
+    # Verify: log in and count as KEDA does.
+    with closing(connect(keda)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM task_instance WHERE state = 'running' AND queue = 'default'"
         )
 
 
-def connected(url: str) -> Any:
-    """Policies of the network admit a new pod some moments after it starts: until then it is refused."""
+def connect(url: str) -> Any:
+    """Connect, with retries: NetworkPolicies admit a new pod only moments after it starts."""
     import psycopg2  # pyright: ignore[reportMissingModuleSource]
 
     deadline = time.monotonic() + CONNECT_SECONDS
@@ -48,8 +51,11 @@ def connected(url: str) -> Any:
             time.sleep(POLL_SECONDS)
 
 
-def make(cursor: Any, role: str, hashed: str, connection_limit: int) -> None:
-    """With today's password. Where KEDA cannot log in it waits longer each time: so this comes first."""
+def create_or_update(cursor: Any, role: str, hashed: str, connection_limit: int) -> None:
+    """Create the role, or set its current password and limits.
+
+    Runs before the grants, because KEDA backs off exponentially while it cannot log in.
+    """
     cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
     if cursor.fetchone() is None:
         cursor.execute(f"CREATE ROLE {role}")
@@ -60,18 +66,21 @@ def make(cursor: Any, role: str, hashed: str, connection_limit: int) -> None:
 
 
 def grant(cursor: Any, role: str) -> None:
-    """As soon as Airflow's migrations have made the table. The Job says how long that may take."""
+    """Grant access as soon as Airflow's migrations have created the table.
+
+    The deadline is the Job's.
+    """
     sys.stderr.write("waiting for the table task_instance\n")
-    while not _there(cursor):
+    while not _table_exists(cursor):
         time.sleep(POLL_SECONDS)
-    # Without what an earlier version of this granted; together they are one transaction.
+    # Revoke the grants of earlier versions, in the same transaction.
     cursor.execute(
         f"REVOKE ALL ON task_instance FROM {role}; "
         f"GRANT SELECT (state, queue) ON task_instance TO {role}"
     )
 
 
-def _there(cursor: Any) -> bool:
+def _table_exists(cursor: Any) -> bool:
     cursor.execute("SELECT to_regclass('task_instance')")
     return cursor.fetchone() != (None,)
 

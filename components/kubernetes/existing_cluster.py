@@ -1,4 +1,4 @@
-"""A Kubernetes cluster that is there already, by the name of its kubeconfig context."""
+"""An existing Kubernetes cluster, selected by its kubeconfig context."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class ExistingClusterArgs:
 
 
 class ExistingCluster(pulumi.ComponentResource):
-    """The way into a cluster: always the context of the settings, never the current one."""
+    """Provider for the context in the settings, never for the current context."""
 
     provider: k8s.Provider
 
@@ -25,7 +25,7 @@ class ExistingCluster(pulumi.ComponentResource):
         self.provider = k8s.Provider(
             f"{name}-kubernetes",
             context=args.settings.context,
-            # Changed in place: replaced, they would be gone for a moment.
+            # Update in place: a replacement would delete them for a moment.
             enable_config_map_mutable=True,
             enable_secret_mutable=True,
             opts=pulumi.ResourceOptions(parent=self),

@@ -1,30 +1,32 @@
-"""A Git host in the cluster, for a stack that has none: seeded once, then written by `git push`."""
+"""Git server in the cluster, for stacks without a Git host: seeded once, then pushed to."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
-import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
 
 from components.airflow import dag_relay
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
+from components.support import network_peers
 from components.support.hardened_pod import IN_POD
 from settings.git_server import GitServerSettings
 
 PORT = 9418
-USER_ID = 50000  # `airflow` in the Airflow image, which has Git
+USER_ID = 50000  # `airflow` in the Airflow image, which contains Git
 MEMORY_MB = 256
 SERVE = IN_POD / "git_server.sh"
-# Of all values together: https://kubernetes.io/docs/concepts/configuration/configmap/
+# Limit for all values together: https://kubernetes.io/docs/concepts/configuration/configmap/
 CONFIG_MAP_BYTES = 1024 * 1024
 SEED_BYTES = CONFIG_MAP_BYTES - SERVE.stat().st_size
-# `make airflow` and `make compose` make these in dags-repo-example: secrets, and logs of tasks.
+# `make airflow` and `make compose` create these in dags-repo-example: secrets and task logs.
 LOCAL_FILES = {".env"}
 LOCAL_FOLDERS = {"__pycache__", "logs"}
 
 
 def seed_files(folder: Path) -> dict[str, str]:
-    """The text files of `folder` by relative path, without what tools leave behind."""
+    """The text files of `folder` by relative path, without hidden and generated files."""
     files: dict[str, str] = {}
     for path in sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()):
         *folders, name = path.parts
@@ -34,13 +36,14 @@ def seed_files(folder: Path) -> dict[str, str]:
             files[str(path)] = (folder / path).read_text()
         except UnicodeDecodeError:
             raise pulumi.RunError(
-                f"{folder / path}: is not text, and git_server.seed takes text only; push it instead"
+                f"{folder / path}: not a text file; git_server.seed accepts text files only: "
+                "remove the file from the folder and push it later"
             ) from None
     size = sum(len(text.encode()) for text in files.values())
     if size > SEED_BYTES:
         raise pulumi.RunError(
-            f"{folder}: its text files have {size} bytes, and git_server.seed takes {SEED_BYTES}, what fits "
-            "into a ConfigMap; start with less of it, and push the rest"
+            f"{folder}: {size} bytes of text files; git_server.seed accepts {SEED_BYTES}, which "
+            "fit into a ConfigMap: remove files from the folder and push them later"
         )
     return files
 
@@ -54,7 +57,7 @@ class GitServerArgs:
 
 
 class GitServer(pulumi.ComponentResource):
-    """The relay reads it; only `kubectl port-forward` writes it."""
+    """Git server that only the relay reads; pushes go through `kubectl port-forward`."""
 
     def __init__(
         self, name: str, args: GitServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -63,22 +66,21 @@ class GitServer(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
 
         files = seed_files(Path(args.settings.seed))
+        # Keys of a ConfigMap cannot contain a slash: the volume maps the keys to paths.
         keys = {f"file-{index}": path for index, path in enumerate(files)}
-        # The keys of a ConfigMap cannot hold a slash: the volume puts the paths back.
-        seed = k8s.core.v1.ConfigMap(
+        seed = core.ConfigMap(
             f"{name}-seed",
-            metadata={"name": f"{name}-seed", "namespace": args.namespace},
+            metadata=meta.ObjectMetaArgs(name=f"{name}-seed", namespace=args.namespace),
             data={"serve": SERVE.read_text(), **{key: files[path] for key, path in keys.items()}},
             opts=child,
         )
-        items = [{"key": key, "path": path} for key, path in keys.items()]
         StatefulServer(
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
                 image=args.image,
                 command=["sh", "/serve/serve"],
-                env=[{"name": "BRANCH", "value": args.branch}],
+                env=[core.EnvVarArgs(name="BRANCH", value=args.branch)],
                 port=PORT,
                 user_id=USER_ID,
                 group_id=USER_ID,
@@ -87,16 +89,19 @@ class GitServer(pulumi.ComponentResource):
                 memory_mb=MEMORY_MB,
                 ready=["git", "ls-remote", "--exit-code", "git://127.0.0.1/dags.git"],
                 files={
-                    "/seed": {"config_map": {"name": seed.metadata.name, "items": items}},
-                    "/serve": {
-                        "config_map": {
-                            "name": seed.metadata.name,
-                            "items": [{"key": "serve", "path": "serve"}],
-                        }
-                    },
+                    "/seed": _keys(seed, keys),
+                    "/serve": _keys(seed, {"serve": "serve"}),
                 },
-                clients=[dag_relay.POD],
+                clients=[network_peers.pods(dag_relay.LABELS)],
             ),
             opts=child,
         )
         self.register_outputs({})
+
+
+def _keys(config: core.ConfigMap, paths: dict[str, str]) -> core.ConfigMapVolumeSourceArgs:
+    """Volume with these keys of a ConfigMap at these paths."""
+    return core.ConfigMapVolumeSourceArgs(
+        name=config.metadata.name,
+        items=[core.KeyToPathArgs(key=key, path=path) for key, path in paths.items()],
+    )

@@ -1,40 +1,40 @@
-"""KEDA_CHART: counts waiting and running tasks in the database, and sets the number of workers by it."""
+"""KEDA: scales workers on the number of queued and running tasks in the database."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.namespace import NAME as WATCHED
 from components.kubernetes.namespace import PART_OF
+from components.support import network_peers
 from components.support.charts import chart_reference
 from settings.charts import ChartSettings
 from settings.keda import KEDA_NAMESPACE as NAMESPACE
 from settings.versions import KEDA_CHART
 
-# Its user of PostgreSQL: components/keda_role.py.
+# KEDA's PostgreSQL role: components/airflow/keda_role.py creates it.
 USER = "airflow_keda"
-# Where its pods find the certificates that vouch for the database.
+# Mount path of the CA bundle of the database in KEDA's and in Airflow's pods.
 CA_PATH = "/etc/rds-ca"
 
 
-def operator(namespace: str) -> dict[str, Any]:
-    """The pods that connect to PostgreSQL, as a NetworkPolicy peer."""
-    return {
-        "namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": namespace}},
-        "pod_selector": {"match_labels": {"app": "keda-operator"}},
-    }
+def operator(namespace: str) -> network_peers.Peer:
+    """Pods of KEDA that connect to PostgreSQL."""
+    return network_peers.pods({"app": "keda-operator"}, namespace=namespace)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KedaArgs:
+    # CA bundle (PEM) of a database with TLS.
     database_ca: str | None
     charts: ChartSettings
 
 
 class Keda(pulumi.ComponentResource):
-    """KEDA_CHART in a namespace of its own, watching that of Airflow."""
+    """KEDA in its own namespace, watching the namespace of Airflow."""
 
     def __init__(
         self, name: str, args: KedaArgs, opts: pulumi.ResourceOptions | None = None
@@ -44,22 +44,23 @@ class Keda(pulumi.ComponentResource):
 
         namespace = k8s.core.v1.Namespace(
             f"{name}-namespace",
-            metadata={
-                "name": NAMESPACE,
-                "labels": {**PART_OF, "pod-security.kubernetes.io/enforce": "restricted"},
-            },
+            metadata=meta.ObjectMetaArgs(
+                name=NAMESPACE,
+                labels={**PART_OF, "pod-security.kubernetes.io/enforce": "restricted"},
+            ),
             opts=child,
         )
         values: dict[str, Any] = {
             "watchNamespace": WATCHED,
             "image": {"pullPolicy": "IfNotPresent"},
-            # They check ScaledObjects that people write; the only one here comes from the Airflow chart.
+            # The webhooks validate hand-written ScaledObjects; here only the Airflow chart creates
+            # them.
             "webhooks": {"enabled": False},
         }
         if args.database_ca is not None:
             ca = k8s.core.v1.ConfigMap(
                 f"{name}-database-ca",
-                metadata={"name": "rds-ca", "namespace": namespace.metadata.name},
+                metadata=meta.ObjectMetaArgs(name="rds-ca", namespace=namespace.metadata.name),
                 data={"ca.pem": args.database_ca},
                 opts=child,
             )

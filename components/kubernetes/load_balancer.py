@@ -1,9 +1,10 @@
-"""The load balancer in front of the UI: EKS Auto Mode makes it from an IngressClass."""
+"""Load balancer of the UI, which EKS Auto Mode creates from an IngressClass."""
 
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.meta import v1 as meta
 
 from settings.airflow import IngressSettings
 
@@ -16,7 +17,7 @@ class LoadBalancerArgs:
 
 
 class LoadBalancer(pulumi.ComponentResource):
-    """HTTPS with the certificate of the settings, and nothing else."""
+    """IngressClass for HTTPS with the configured certificate."""
 
     def __init__(
         self, name: str, args: LoadBalancerArgs, opts: pulumi.ResourceOptions | None = None
@@ -29,7 +30,7 @@ class LoadBalancer(pulumi.ComponentResource):
             f"{name}-parameters",
             api_version="eks.amazonaws.com/v1",
             kind="IngressClassParams",
-            metadata={"name": CLASS},
+            metadata=meta.ObjectMetaArgs(name=CLASS),
             spec={
                 "scheme": args.settings.scheme,
                 "certificateARNs": [args.settings.certificate_arn],
@@ -38,15 +39,13 @@ class LoadBalancer(pulumi.ComponentResource):
         )
         k8s.networking.v1.IngressClass(
             f"{name}-class",
-            metadata={"name": CLASS},
-            spec={
-                "controller": "eks.amazonaws.com/alb",
-                "parameters": {
-                    "api_group": "eks.amazonaws.com",
-                    "kind": "IngressClassParams",
-                    "name": CLASS,
-                },
-            },
+            metadata=meta.ObjectMetaArgs(name=CLASS),
+            spec=k8s.networking.v1.IngressClassSpecArgs(
+                controller="eks.amazonaws.com/alb",
+                parameters=k8s.networking.v1.IngressClassParametersReferenceArgs(
+                    api_group="eks.amazonaws.com", kind="IngressClassParams", name=CLASS
+                ),
+            ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[parameters]),
         )
         self.register_outputs({})

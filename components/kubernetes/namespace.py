@@ -1,21 +1,18 @@
-"""The namespace that everything of Airflow lives in: restricted pods, and no traffic by default."""
+"""The namespace of Airflow: Pod Security `restricted`, and ingress traffic denied by default."""
 
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.meta import v1 as meta
 
 NAME = "airflow"
-# By these labels `make up` tells its own namespace from a foreign one.
+# `make up` recognizes its own namespace by these labels.
 PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
 STACK_LABEL = "airflow-platform/stack"
-# What the chart labels the pods of the release `airflow` with.
+# Labels that the chart sets on the pods of the release `airflow`.
 PODS_OF_AIRFLOW = {"tier": "airflow", "release": "airflow"}
-# Whose pods read metrics, as a NetworkPolicy peer.
-MONITORING = {"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "monitoring"}}}
-
-
-# Beyond the time that workers get: Helm's own clean-up, volumes.
+# On top of the grace period of the workers: Helm's own cleanup, detaching volumes.
 DELETE_MARGIN_SECONDS = 600
 
 
@@ -25,7 +22,7 @@ class NamespaceArgs:
 
 
 class Namespace(pulumi.ComponentResource):
-    """Pods must meet Pod Security `restricted`; nothing reaches them unless a policy says so."""
+    """Namespace in which pods must be restricted and accept only allowed connections."""
 
     name: pulumi.Output[str]
 
@@ -37,16 +34,16 @@ class Namespace(pulumi.ComponentResource):
 
         namespace = k8s.core.v1.Namespace(
             f"{name}-namespace",
-            metadata={
-                "name": NAME,
-                "labels": {
+            metadata=meta.ObjectMetaArgs(
+                name=NAME,
+                labels={
                     **PART_OF,
                     STACK_LABEL: pulumi.get_stack(),
                     # https://kubernetes.io/docs/concepts/security/pod-security-standards/
                     "pod-security.kubernetes.io/enforce": "restricted",
                 },
-            },
-            # It is gone when its last worker has finished its tasks.
+            ),
+            # Deletion waits until the last worker has finished its tasks.
             opts=pulumi.ResourceOptions(
                 parent=self,
                 custom_timeouts=pulumi.CustomTimeouts(
@@ -57,8 +54,10 @@ class Namespace(pulumi.ComponentResource):
         self.name = namespace.metadata.name
         k8s.networking.v1.NetworkPolicy(
             f"{name}-deny-ingress",
-            metadata={"name": "deny-ingress", "namespace": self.name},
-            spec={"pod_selector": {}, "policy_types": ["Ingress"]},
+            metadata=meta.ObjectMetaArgs(name="deny-ingress", namespace=self.name),
+            spec=k8s.networking.v1.NetworkPolicySpecArgs(
+                pod_selector=meta.LabelSelectorArgs(), policy_types=["Ingress"]
+            ),
             opts=child,
         )
         self.register_outputs({"name": self.name})

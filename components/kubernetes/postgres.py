@@ -1,30 +1,30 @@
-"""PostgreSQL in a pod: the metadata database of a throw-away stack. It has no backup."""
+"""PostgreSQL in a pod: the metadata database of a temporary stack, without backups."""
 
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
 
 from components.aws.database import NAME, PORT, USER
 from components.kubernetes import keda
-from components.kubernetes.namespace import PODS_OF_AIRFLOW
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
-from components.support.named_secret import annotations, named_secret
+from components.support import network_peers
+from components.support.named_secret import annotations, named_secret, secret_env
 from components.support.passwords import password
 from settings.database import ContainerDatabaseSettings
 from settings.versions import POSTGRES_IMAGE
 
-USER_ID = 999  # `postgres` in that image
+USER_ID = 999  # `postgres` in the image
 MEMORY_MB = 512
-AIRFLOW = {"pod_selector": {"match_labels": PODS_OF_AIRFLOW}}
 
-# `local` is the inside of the pod; everybody else needs the password.
+# `local` connections come from inside the pod; all others need the password.
 ACCESS = """\
 local all all trust
 host all all all scram-sha-256
 """
-# The image sets a password when it makes the database and never again. This sets it at each start,
-# so that a new one takes effect. TCP is open only once the first start is really over.
+# The image sets the password only when it creates the database. Set it at every start, so that a
+# new password takes effect. TCP opens only after the initial setup has finished.
 AFTER_START = r"""
 until pg_isready -q -h 127.0.0.1; do sleep 0.2; done
 psql -q -U "$POSTGRES_USER" -d postgres -v ON_ERROR_STOP=1 <<'SQL'
@@ -37,17 +37,16 @@ SQL
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseContainerArgs:
-    """`keda_namespace` is where KEDA asks from; None: there is none."""
-
     namespace: pulumi.Input[str]
     password: pulumi.Output[str] | None
-    password_generation: int
+    password_rotation: int
+    # Namespace of the KEDA that queries this database.
     keda_namespace: str | None
     settings: ContainerDatabaseSettings
 
 
 class DatabaseContainer(pulumi.ComponentResource):
-    """A PostgreSQL that only pods of Airflow reach. Its data outlives its pod, not its volume."""
+    """PostgreSQL for the pods of Airflow and KEDA. Data survives the pod, not the volume."""
 
     host: pulumi.Output[str]
     password: pulumi.Output[str]
@@ -58,12 +57,12 @@ class DatabaseContainer(pulumi.ComponentResource):
         super().__init__("airflow:k8s:DatabaseContainer", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        # With its namespace: KEDA asks from another one.
+        # With the namespace: KEDA connects from another namespace.
         self.host = pulumi.Output.concat(name, ".", args.namespace)
         self.password = password(
             f"{name}-password",
             configured=args.password,
-            generation=args.password_generation,
+            rotation=args.password_rotation,
             opts=child,
         )
         secret = named_secret(
@@ -73,12 +72,15 @@ class DatabaseContainer(pulumi.ComponentResource):
             data={"password": self.password},
             opts=child,
         )
-        access = k8s.core.v1.ConfigMap(
+        access = core.ConfigMap(
             f"{name}-access",
-            metadata={"name": f"{name}-access", "namespace": args.namespace},
+            metadata=meta.ObjectMetaArgs(name=f"{name}-access", namespace=args.namespace),
             data={"pg_hba.conf": ACCESS},
             opts=child,
         )
+        clients = [network_peers.airflow_pods()]
+        if args.keda_namespace:
+            clients.append(keda.operator(args.keda_namespace))
         StatefulServer(
             name,
             StatefulServerArgs(
@@ -91,13 +93,10 @@ class DatabaseContainer(pulumi.ComponentResource):
                     "hba_file=/etc/postgres/pg_hba.conf",
                 ],
                 env=[
-                    {"name": "POSTGRES_USER", "value": USER},
-                    {"name": "POSTGRES_DB", "value": NAME},
-                    {"name": "PGDATA", "value": "/var/lib/postgresql/data/pgdata"},
-                    {
-                        "name": "POSTGRES_PASSWORD",
-                        "value_from": {"secret_key_ref": {"name": secret.name, "key": "password"}},
-                    },
+                    core.EnvVarArgs(name="POSTGRES_USER", value=USER),
+                    core.EnvVarArgs(name="POSTGRES_DB", value=NAME),
+                    core.EnvVarArgs(name="PGDATA", value="/var/lib/postgresql/data/pgdata"),
+                    secret_env("POSTGRES_PASSWORD", secret, "password"),
                 ],
                 port=PORT,
                 user_id=USER_ID,
@@ -107,11 +106,9 @@ class DatabaseContainer(pulumi.ComponentResource):
                 memory_mb=MEMORY_MB,
                 ready=["pg_isready", "-q", "-h", "127.0.0.1", "-U", USER],
                 after_start=["bash", "-c", AFTER_START],
-                files={"/etc/postgres": {"config_map": {"name": access.metadata.name}}},
+                files={"/etc/postgres": core.ConfigMapVolumeSourceArgs(name=access.metadata.name)},
                 annotations=annotations(secret),
-                clients=[AIRFLOW, keda.operator(args.keda_namespace)]
-                if args.keda_namespace
-                else [AIRFLOW],
+                clients=clients,
             ),
             opts=child,
         )

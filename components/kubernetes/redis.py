@@ -1,23 +1,24 @@
-"""Redis: the queue between the schedulers and the Celery workers."""
+"""Redis: the Celery broker between the schedulers and the workers."""
 
 import json
 from dataclasses import dataclass
 
 import pulumi
+from pulumi_kubernetes.core import v1 as core
 
-from components.kubernetes.namespace import MONITORING, PODS_OF_AIRFLOW
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
-from components.support.named_secret import annotations, named_secret
+from components.support import network_peers
+from components.support.named_secret import annotations, named_secret, secret_env
 from components.support.passwords import password
 from settings.redis import RedisSettings
 from settings.versions import REDIS_IMAGE
 
 PORT = 6379
-USER_ID = 999  # `redis` in that image
-# While it rewrites its log Redis forks, and every page that changes meanwhile exists twice.
+USER_ID = 999  # `redis` in the image
+# Redis forks to rewrite its log, and every page that changes meanwhile exists twice.
 MEMORY_FACTOR = 2
 MEMORY_BASE_MB = 64
-EXPORTER = {"match_labels": {"app.kubernetes.io/name": "prometheus-redis-exporter"}}
+EXPORTER = {"app.kubernetes.io/name": "prometheus-redis-exporter"}
 
 CONFIG = """\
 requirepass {password}
@@ -33,12 +34,12 @@ maxmemory-policy noeviction
 class RedisArgs:
     namespace: pulumi.Input[str]
     password: pulumi.Output[str] | None
-    password_generation: int
+    password_rotation: int
     settings: RedisSettings
 
 
 class Redis(pulumi.ComponentResource):
-    """A queue that survives its pod: every write is on the volume within a second."""
+    """Broker that survives its pod: every write reaches the volume within a second."""
 
     host: str
     password: pulumi.Output[str]
@@ -54,10 +55,10 @@ class Redis(pulumi.ComponentResource):
         self.password = password(
             f"{name}-password",
             configured=args.password,
-            generation=args.password_generation,
+            rotation=args.password_rotation,
             opts=child,
         )
-        # The whole configuration is secret: on the command line the password would be public.
+        # The whole configuration is a Secret: on the command line the password would be readable.
         secret = named_secret(
             f"{name}-config",
             name=f"{name}-config",
@@ -76,33 +77,26 @@ class Redis(pulumi.ComponentResource):
                 namespace=args.namespace,
                 image=REDIS_IMAGE,
                 args=["redis-server", "/etc/redis/redis.conf"],
-                env=[
-                    {
-                        "name": "REDISCLI_AUTH",
-                        "value_from": {"secret_key_ref": {"name": secret.name, "key": "password"}},
-                    }
-                ],
+                env=[secret_env("REDISCLI_AUTH", secret, "password")],
                 port=PORT,
                 user_id=USER_ID,
                 group_id=USER_ID,
                 data_path="/data",
                 storage_gb=args.settings.storage_gb,
                 memory_mb=MEMORY_FACTOR * memory_mb + MEMORY_BASE_MB,
-                # It answers PONG only when it has read its log back.
+                # Redis answers PONG only after it has loaded its log.
                 ready=["sh", "-c", "redis-cli ping | grep -q PONG"],
                 files={
-                    "/etc/redis": {
-                        "secret": {
-                            "secret_name": secret.name,
-                            "items": [{"key": "redis.conf", "path": "redis.conf"}],
-                        }
-                    }
+                    "/etc/redis": core.SecretVolumeSourceArgs(
+                        secret_name=secret.name,
+                        items=[core.KeyToPathArgs(key="redis.conf", path="redis.conf")],
+                    )
                 },
                 annotations=annotations(secret),
                 clients=[
-                    {"pod_selector": {"match_labels": PODS_OF_AIRFLOW}},
-                    # A redis_exporter takes its password from the same Secret.
-                    {**MONITORING, "pod_selector": EXPORTER},
+                    network_peers.airflow_pods(),
+                    # A redis_exporter reads its password from the same Secret.
+                    network_peers.monitoring(EXPORTER),
                 ],
                 protect=args.settings.protect,
             ),
@@ -112,5 +106,5 @@ class Redis(pulumi.ComponentResource):
 
 
 def _quoted(text: str) -> str:
-    """Text as one word of redis.conf, whose escapes are those of JSON."""
+    """Text as one argument in redis.conf, which uses the escapes of JSON."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""One pod with a volume of its own: what Redis, PostgreSQL, Git server and relay have in common."""
+"""One pod with its own volume: the base of Redis, PostgreSQL, the Git server and the relay."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,64 +7,68 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.namespace import PART_OF
 from components.support.hardened_pod import container_security, pod_security, resources
+from components.support.network_peers import Peer
+
+FileSource = core.ConfigMapVolumeSourceArgs | core.SecretVolumeSourceArgs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sidecar:
-    """A second container on the same volume, with `files` of its own; else as the server itself.
-
-    `read_only` is about the volume. Without `clients` nobody connects.
-    """
+    """Another container of the pod, with the same user and the same data volume."""
 
     name: str
     image: str
     command: Sequence[str] | None = None
     args: Sequence[str] | None = None
-    env: Sequence[Mapping[str, Any]] = ()
+    env: Sequence[core.EnvVarArgs] = ()
     port: int
     memory_mb: int
-    files: Mapping[str, Mapping[str, Any]]
-    clients: Sequence[Mapping[str, Any]]
+    # By mount path.
+    files: Mapping[str, FileSource]
+    # Peers that may connect to `port`.
+    clients: Sequence[Peer]
+    # Mount the data volume read-only.
     read_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatefulServerArgs:
-    """`clients` are the NetworkPolicy peers that may connect; `files` are volume sources by mount path.
-
-    `user_id` and `group_id` are those of the image; `memory_mb` is request and limit, in MiB. A
-    deployment fails when the pod is not ready after `ready_minutes`.
-    """
-
     namespace: pulumi.Input[str]
     image: pulumi.Input[str]
     command: Sequence[str] | None = None
     args: Sequence[str] | None = None
-    env: Sequence[Mapping[str, Any]] = ()
+    env: Sequence[core.EnvVarArgs] = ()
     port: int
+    # User and group of the image.
     user_id: int
     group_id: int
     data_path: str
     storage_gb: int
+    # Request and limit.
     memory_mb: int
+    # Command of the readiness probe.
     ready: Sequence[str]
     after_start: Sequence[str] | None = None
     before_stop: Sequence[str] | None = None
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    # By mount path.
+    files: Mapping[str, FileSource] = field(default_factory=dict[str, FileSource])
     annotations: Mapping[str, pulumi.Input[str]] = field(
         default_factory=dict[str, pulumi.Input[str]]
     )
-    clients: Sequence[Mapping[str, Any]]
+    # Peers that may connect to `port`.
+    clients: Sequence[Peer]
     sidecars: Sequence[Sidecar] = ()
+    # The deployment fails if the pod is not ready by then.
     ready_minutes: int = 10
     protect: bool = False
 
 
 class StatefulServer(pulumi.ComponentResource):
-    """Reachable as `<name>` in its namespace, by its clients only. Its data outlives its pod."""
+    """Server at `<name>` in its namespace, open to its clients only. Data survives the pod."""
 
     def __init__(
         self, name: str, args: StatefulServerArgs, opts: pulumi.ResourceOptions | None = None
@@ -73,43 +77,51 @@ class StatefulServer(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         selector = {"app.kubernetes.io/name": name}
         labels = {**selector, **PART_OF}
-        metadata = k8s.meta.v1.ObjectMetaArgs(name=name, namespace=args.namespace, labels=labels)
+        metadata = meta.ObjectMetaArgs(name=name, namespace=args.namespace, labels=labels)
 
-        # A claim of its own instead of a template in the StatefulSet: Pulumi can protect it,
-        # and `destroy` deletes it.
+        # A separate claim instead of a volumeClaimTemplate: Pulumi can protect it, and `destroy`
+        # deletes it.
         claim = core.PersistentVolumeClaim(
             f"{name}-data",
-            metadata=k8s.meta.v1.ObjectMetaArgs(
+            metadata=meta.ObjectMetaArgs(
                 name=name,
                 namespace=args.namespace,
                 labels=labels,
-                # It is bound when its pod is there, and its pod waits for it.
+                # The claim is bound only once its pod exists, and the pod depends on the claim.
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
-            spec={
-                "access_modes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": f"{args.storage_gb}Gi"}},
-            },
+            spec=core.PersistentVolumeClaimSpecArgs(
+                access_modes=["ReadWriteOnce"],
+                resources=core.VolumeResourceRequirementsArgs(
+                    requests={"storage": f"{args.storage_gb}Gi"}
+                ),
+            ),
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
         )
         core.Service(
             f"{name}-service",
             metadata=metadata,
-            spec={"selector": selector, "ports": [{"port": args.port}]},
+            spec=core.ServiceSpecArgs(
+                selector=selector, ports=[core.ServicePortArgs(port=args.port)]
+            ),
             opts=child,
         )
-        clients: Any = [
-            {"from_": part.clients, "ports": [{"port": part.port, "protocol": "TCP"}]}
-            for part in (args, *args.sidecars)
-            if part.clients  # a rule that names nobody admits everybody
-        ]
         k8s.networking.v1.NetworkPolicy(
             f"{name}-clients",
             metadata=metadata,
             spec=k8s.networking.v1.NetworkPolicySpecArgs(
-                pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+                pod_selector=meta.LabelSelectorArgs(match_labels=selector),
                 policy_types=["Ingress"],
-                ingress=clients,
+                ingress=[
+                    k8s.networking.v1.NetworkPolicyIngressRuleArgs(
+                        from_=part.clients,
+                        ports=[
+                            k8s.networking.v1.NetworkPolicyPortArgs(port=part.port, protocol="TCP")
+                        ],
+                    )
+                    for part in (args, *args.sidecars)
+                    if part.clients  # a rule without peers would admit everyone
+                ],
             ),
             opts=child,
         )
@@ -126,22 +138,28 @@ class StatefulServer(pulumi.ComponentResource):
             _container(side.name, side, volume_mounts=_mounts(side.name, side, args.data_path))
             for side in args.sidecars
         ]
-        files: list[Any] = _volumes("files", args)
+        data = core.VolumeArgs(
+            name="data",
+            persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(
+                claim_name=claim.metadata.name
+            ),
+        )
+        files = _volumes("files", args)
         for side in args.sidecars:
             files += _volumes(side.name, side)
         minutes = f"{args.ready_minutes}m"
-        ready = pulumi.CustomTimeouts(create=minutes, update=minutes)
+        timeouts = pulumi.CustomTimeouts(create=minutes, update=minutes)
         k8s.apps.v1.StatefulSet(
             f"{name}-server",
             metadata=metadata,
             spec=k8s.apps.v1.StatefulSetSpecArgs(
                 replicas=1,
                 service_name=name,
-                selector=k8s.meta.v1.LabelSelectorArgs(match_labels=selector),
+                selector=meta.LabelSelectorArgs(match_labels=selector),
                 template=core.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(
+                    metadata=meta.ObjectMetaArgs(
                         labels=labels,
-                        # Karpenter must not move it to save a node: Airflow would stop meanwhile.
+                        # Airflow stops while this pod moves: exclude it from consolidation.
                         annotations={"karpenter.sh/do-not-disrupt": "true", **args.annotations},
                     ),
                     spec=core.PodSpecArgs(
@@ -151,42 +169,34 @@ class StatefulServer(pulumi.ComponentResource):
                             user_id=args.user_id, group_id=args.group_id, owns_volume=True
                         ),
                         containers=[server, *sidecars],
-                        volumes=[
-                            core.VolumeArgs(
-                                name="data",
-                                persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(
-                                    claim_name=claim.metadata.name
-                                ),
-                            ),
-                            *files,
-                        ],
+                        volumes=[data, *files],
                     ),
                 ),
             ),
-            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=ready),
+            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=timeouts),
         )
         self.register_outputs({})
 
 
 def _lifecycle(args: StatefulServerArgs) -> core.LifecycleArgs | None:
-    commands = {"post_start": args.after_start, "pre_stop": args.before_stop}
-    hooks: dict[str, Any] = {
-        hook: core.LifecycleHandlerArgs(exec_=core.ExecActionArgs(command=command))
-        for hook, command in commands.items()
-        if command
-    }
-    return core.LifecycleArgs(**hooks) if hooks else None
+    def hook(command: Sequence[str] | None) -> core.LifecycleHandlerArgs | None:
+        if command is None:
+            return None
+        return core.LifecycleHandlerArgs(exec_=core.ExecActionArgs(command=command))
+
+    if args.after_start is None and args.before_stop is None:
+        return None
+    return core.LifecycleArgs(post_start=hook(args.after_start), pre_stop=hook(args.before_stop))
 
 
 def _container(name: str, part: StatefulServerArgs | Sidecar, **more: Any) -> core.ContainerArgs:
-    env: Any = part.env
     return core.ContainerArgs(
         name=name,
         image=part.image,
         image_pull_policy="IfNotPresent",
         command=part.command,
         args=part.args,
-        env=env,
+        env=part.env,
         ports=[core.ContainerPortArgs(container_port=part.port)],
         resources=resources(part.memory_mb),
         security_context=container_security(),
@@ -210,7 +220,10 @@ def _mounts(
     ]
 
 
-def _volumes(prefix: str, part: StatefulServerArgs | Sidecar) -> list[dict[str, Any]]:
+def _volumes(prefix: str, part: StatefulServerArgs | Sidecar) -> list[core.VolumeArgs]:
     return [
-        {"name": f"{prefix}-{index}", **source} for index, source in enumerate(part.files.values())
+        core.VolumeArgs(name=f"{prefix}-{index}", secret=source)
+        if isinstance(source, core.SecretVolumeSourceArgs)
+        else core.VolumeArgs(name=f"{prefix}-{index}", config_map=source)
+        for index, source in enumerate(part.files.values())
     ]

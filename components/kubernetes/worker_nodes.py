@@ -1,15 +1,16 @@
-"""Nodes that only the Celery workers of one queue use: they come and go with it."""
+"""Nodes for the Celery workers of one queue, provisioned and removed with its workers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
+from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.namespace import PART_OF
 from settings.workers import DEFAULT_QUEUE, WorkerSettings
 
-# Workers ask for these nodes and tolerate their taint: see components/airflow_values.py.
+# Key of the nodes' label and taint. Workers select and tolerate it: components/airflow/values.py.
 LABEL = "airflow-platform/nodes"
 DRAIN_MARGIN_SECONDS = 300
 
@@ -19,17 +20,17 @@ class WorkerNodesArgs:
     queues: Mapping[str, WorkerSettings]
 
 
-def mark(queue: str) -> str:
-    """Value of the label and of the taint of the nodes of a queue."""
+def node_label(queue: str) -> str:
+    """Value of the label and of the taint of a queue's nodes."""
     return "workers" if queue == DEFAULT_QUEUE else f"workers-{queue}"
 
 
 def taint(queue: str) -> dict[str, str]:
-    return {"key": LABEL, "value": mark(queue), "effect": "NoSchedule"}
+    return {"key": LABEL, "value": node_label(queue), "effect": "NoSchedule"}
 
 
 class WorkerNodes(pulumi.ComponentResource):
-    """A Karpenter NodePool of EKS Auto Mode for each queue; with `spot` it falls back to on-demand."""
+    """Karpenter NodePool of EKS Auto Mode per queue; `spot` pools fall back to on-demand nodes."""
 
     def __init__(
         self, name: str, args: WorkerNodesArgs, opts: pulumi.ResourceOptions | None = None
@@ -42,10 +43,10 @@ class WorkerNodes(pulumi.ComponentResource):
                 f"{name}-pool" if queue == DEFAULT_QUEUE else f"{name}-pool-{queue}",
                 api_version="karpenter.sh/v1",
                 kind="NodePool",
-                metadata={"name": f"airflow-{mark(queue)}", "labels": PART_OF},
+                metadata=meta.ObjectMetaArgs(name=f"airflow-{node_label(queue)}", labels=PART_OF),
                 spec={
                     "template": {
-                        "metadata": {"labels": {LABEL: mark(queue)}},
+                        "metadata": {"labels": {LABEL: node_label(queue)}},
                         "spec": {
                             "nodeClassRef": {
                                 "group": "eks.amazonaws.com",
@@ -72,8 +73,10 @@ class WorkerNodes(pulumi.ComponentResource):
                                     "values": [workers.architecture],
                                 },
                             ],
-                            # A node that must go waits for the tasks on it as long as a worker does.
-                            "terminationGracePeriod": f"{workers.grace_seconds + DRAIN_MARGIN_SECONDS}s",
+                            # A node drain waits for running tasks as long as a worker does.
+                            "terminationGracePeriod": (
+                                f"{workers.grace_seconds + DRAIN_MARGIN_SECONDS}s"
+                            ),
                         },
                     },
                     "disruption": {

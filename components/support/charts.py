@@ -16,7 +16,7 @@ class ChartReference(TypedDict, total=False):
 
 
 def chart_reference(chart: Chart, source: str | None) -> ChartReference:
-    """Refer to `chart` in `source`; without a source, in its project's own repository."""
+    """Refer to `chart` in `source`, by default the upstream repository of the chart."""
     location = (source or chart.repository).rstrip("/")
     if location.startswith("oci://"):
         return {"chart": f"{location}/{chart.name}", "version": chart.version}

@@ -1,4 +1,4 @@
-"""Settings that every pod of this program shares: Pod Security `restricted`, and mounted scripts."""
+"""What every pod of this program has in common: Pod Security `restricted`, mounted scripts."""
 
 import hashlib
 from pathlib import Path
@@ -13,7 +13,7 @@ def pod_security(
 ) -> core.PodSecurityContextArgs:
     """Security context of a pod under Pod Security `restricted`.
 
-    With `owns_volume`, Kubernetes gives the pod's volumes to the group.
+    With `owns_volume`, Kubernetes makes the group the owner of the pod's volumes.
     """
     return core.PodSecurityContextArgs(
         run_as_non_root=True,

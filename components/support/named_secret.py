@@ -1,4 +1,4 @@
-"""Kubernetes Secrets that charts and pods refer to by name, with a checksum that tells when to restart."""
+"""Kubernetes Secrets with fixed names, and the checksums that restart the pods that use them."""
 
 import hashlib
 import json
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedSecret:
-    """`checksum` changes when, and only when, the content does."""
-
     name: str
+    # Changes when, and only when, the content changes.
     checksum: pulumi.Output[str]
 
 
@@ -25,10 +25,10 @@ def named_secret(
     data: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
 ) -> NamedSecret:
-    """Create the Secret `name`; pods that use it carry its checksum as an annotation."""
-    k8s.core.v1.Secret(
+    """Create the Secret `name`. Pods that use it carry its checksum as an annotation."""
+    core.Secret(
         logical_name,
-        metadata={"name": name, "namespace": namespace},
+        metadata=meta.ObjectMetaArgs(name=name, namespace=namespace),
         string_data=data,
         opts=opts,
     )
@@ -42,8 +42,16 @@ def annotations(*secrets: NamedSecret) -> dict[str, pulumi.Output[str]]:
     return {f"checksum/{secret.name}": secret.checksum for secret in secrets}
 
 
+def secret_env(variable: str, secret: NamedSecret, key: str) -> core.EnvVarArgs:
+    """Environment variable with the value of `key` in `secret`."""
+    reference = core.SecretKeySelectorArgs(name=secret.name, key=key)
+    return core.EnvVarArgs(
+        name=variable, value_from=core.EnvVarSourceArgs(secret_key_ref=reference)
+    )
+
+
 def _digest(name: str, content: Mapping[str, str]) -> str:
-    # The annotation is readable by more people than the Secret, and a configured password may be
-    # short: scrypt makes guessing it from here expensive.
+    # More people can read the annotation than the Secret, and a configured password may be short:
+    # scrypt makes it expensive to guess the password from the checksum.
     text = json.dumps(content, sort_keys=True)
     return hashlib.scrypt(text.encode(), salt=name.encode(), n=2**12, r=8, p=1, dklen=16).hex()

@@ -1,4 +1,4 @@
-"""Passwords: as configured, or generated once and kept."""
+"""Passwords: configured in the stack file, or generated once and stored in the state."""
 
 import pulumi
 import pulumi_random as random
@@ -10,18 +10,19 @@ def password(
     name: str,
     *,
     configured: pulumi.Output[str] | None,
-    generation: int,
+    rotation: int,
     opts: pulumi.ResourceOptions,
     length: int = LENGTH,
 ) -> pulumi.Output[str]:
-    """The configured secret, or a generated one that changes only when `generation` does."""
+    """The configured password, or a generated one that changes only with its rotation number."""
     if configured is not None:
         return configured
     return random.RandomPassword(
         name,
         length=length,
-        # It travels inside connection URLs and must not need escaping.
+        # The password is part of connection URLs and must not need escaping.
         special=False,
-        keepers={"generation": str(generation)},
+        # Another key here would replace every generated password.
+        keepers={"generation": str(rotation)},
         opts=opts,
     ).result

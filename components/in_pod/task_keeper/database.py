@@ -1,50 +1,52 @@
-"""Airflow's metadata database, as the task keeper reads and changes it."""
+"""Airflow's metadata database, as the task keeper reads and updates it."""
 
 # pyright: reportMissingImports=false
-# Airflow's image has it.
+# The Airflow image contains the missing packages.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-# States of a task that is tried again; None is the one before the scheduler looks at it.
-ON_ITS_WAY = (None, "scheduled", "queued", "running")
-UNFINISHED = (*ON_ITS_WAY, "restarting", "up_for_retry")
+# States of a task that is being retried; None: the scheduler has not picked it up yet.
+RETRYING = (None, "scheduled", "queued", "running")
+UNFINISHED = (*RETRYING, "restarting", "up_for_retry")
 
-# Of a task instance: its DAG, task, run and index. Its `id` is another one with each try.
+# Primary key of a task instance: DAG, task, run and map index. Its `id` changes with each try.
 Key = tuple[str, str, str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A running task instance. `address` is that of its worker."""
+    """A running task instance."""
 
     id: Any
     queue: str
+    # Address of its worker.
     address: str
     since: datetime
-    heard: datetime
+    last_heartbeat: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lost:
-    """`by_itself`: the task may have killed its worker."""
+class OrphanedTask:
+    """A task whose worker is gone."""
 
     task: Task
-    by_itself: bool
+    # The container died in a pod that still exists: the task may be the cause.
+    worker_container_died: bool
 
 
 def next_suspect(
-    suspects: Iterable[Key], tried: Key | None, states: Mapping[Key, str | None]
+    crash_suspects: Iterable[Key], retried: Key | None, states: Mapping[Key, str | None]
 ) -> Key | None:
-    """The task that is tried next, of those that may have killed their workers: one at a time.
+    """The crash suspect to retry next. Suspects are retried one at a time.
 
-    `states` has the tasks that are in the database.
+    `states` contains the tasks that exist in the database.
     """
-    if tried is not None and tried in states and states[tried] in ON_ITS_WAY:
+    if retried is not None and retried in states and states[retried] in RETRYING:
         return None
-    return next((key for key in suspects if states.get(key) == "up_for_retry"), None)
+    return next((key for key in crash_suspects if states.get(key) == "up_for_retry"), None)
 
 
 class Airflow:
@@ -57,104 +59,127 @@ class Airflow:
         self._instance = TaskInstance
         self._clear = clear_task_instances
         self._session = create_session
-        self._at_once: set[Key] = set()
-        # In the order in which they are tried.
-        self._suspects: list[Key] = []
-        self._tried: Key | None = None
+        # Tasks whose `retry_delay` is skipped.
+        self._without_delay: set[Key] = set()
+        # In the order in which they are retried.
+        self._crash_suspects: list[Key] = []
+        self._retried: Key | None = None
 
     def running(self) -> list[Task]:
         from sqlalchemy import select
 
-        one = self._instance
-        columns = (one.id, one.queue, one.hostname, one.start_date, one.last_heartbeat_at)
+        instance = self._instance
+        columns = (
+            instance.id,
+            instance.queue,
+            instance.hostname,
+            instance.start_date,
+            instance.last_heartbeat_at,
+        )
         with self._session() as session:
-            rows = session.execute(select(*columns).where(one.state == "running")).all()
+            rows = session.execute(select(*columns).where(instance.state == "running")).all()
         return [
-            Task(id=id_, queue=queue, address=address, since=since, heard=heard or since)
-            for id_, queue, address, since, heard in rows
+            Task(
+                id=id_,
+                queue=queue,
+                address=address,
+                since=since,
+                last_heartbeat=heartbeat or since,
+            )
+            for id_, queue, address, since, heartbeat in rows
             if since is not None
         ]
 
     def queued(self) -> list[tuple[str, int, datetime]]:
-        """Queue, tasks that wait in it, and since when the oldest does."""
+        """Each queue with its number of queued tasks and the time of the oldest one."""
         from sqlalchemy import func, select
 
-        one = self._instance
-        counts = select(one.queue, func.count(), func.min(one.queued_dttm))
+        instance = self._instance
+        counts = select(instance.queue, func.count(), func.min(instance.queued_dttm))
         with self._session() as session:
-            rows = session.execute(counts.where(one.state == "queued").group_by(one.queue)).all()
+            rows = session.execute(
+                counts.where(instance.state == "queued").group_by(instance.queue)
+            ).all()
         return [(queue, number, oldest) for queue, number, oldest in rows]
 
-    def waiting(self, since: datetime) -> set[str]:
-        """Celery's ids of the tasks that are queued since then or longer."""
+    def queued_before(self, time: datetime) -> set[str]:
+        """Celery's IDs of the tasks that have been queued since `time` or longer."""
         from sqlalchemy import select
 
-        one = self._instance
-        ids = select(one.external_executor_id)
+        instance = self._instance
+        ids = select(instance.external_executor_id)
+        queued = ids.where(instance.state == "queued", instance.queued_dttm <= time)
         with self._session() as session:
-            return set(session.scalars(ids.where(one.state == "queued", one.queued_dttm <= since)))
+            return set(session.scalars(queued))
 
-    def start_again(self, tasks: Sequence[Task]) -> None:
+    def restart(self, tasks: Sequence[Task]) -> None:
+        """Clear the tasks: their workers end them, and Airflow starts them on other workers."""
         with self._session() as session:
             self._clear_running(session, self._locked(session, tasks))
 
-    def report(self, gone: Sequence[Lost]) -> None:
-        """Let the scheduler's next look find that there were no heartbeats for long.
+    def report(self, orphaned: Sequence[OrphanedTask]) -> None:
+        """Set the last heartbeat back, so that the scheduler's next check finds these tasks.
 
-        Cleared before, a task is `restarting`, which may start again whatever its retries are.
+        Tasks that did not cause the crash are cleared first: a task in the state `restarting` may
+        start again regardless of its retries.
         """
         with self._session() as session:
-            instances = self._locked(session, [one.task for one in gone])
-            may_be_guilty = {one.task.id for one in gone if one.by_itself}
-            again = [i for i in instances if i.id in may_be_guilty and i.try_number > 1]
-            innocent = [instance for instance in instances if instance not in again]
+            instances = self._locked(session, [orphan.task for orphan in orphaned])
+            possible_causes = {o.task.id for o in orphaned if o.worker_container_died}
+            suspected = [i for i in instances if i.id in possible_causes and i.try_number > 1]
+            innocent = [instance for instance in instances if instance not in suspected]
             self._clear_running(session, innocent)
-            self._at_once |= {instance.key.primary for instance in innocent}
-            suspects = [instance.key.primary for instance in again]
-            self._suspects = [key for key in self._suspects if key not in suspects] + suspects
+            self._without_delay |= {instance.key.primary for instance in innocent}
+            suspects = [instance.key.primary for instance in suspected]
+            others = [key for key in self._crash_suspects if key not in suspects]
+            self._crash_suspects = others + suspects
             for instance in instances:
                 instance.last_heartbeat_at = instance.start_date - timedelta(days=1)
 
     def _clear_running(self, session: Any, instances: Sequence[Any]) -> None:
-        """As the UI does it; and the try that ends here is none of those that the author gave."""
+        """Clear them as the UI does. The interrupted try does not count as a retry."""
         if instances:
             self._clear(instances, session, dag_run_state=False)
         for instance in instances:
             instance.max_tries += 1
 
     def skip_delays(self) -> None:
-        """Of tasks that wait for a retry because they were lost."""
+        """Retry orphaned tasks without waiting for their `retry_delay`."""
         from sqlalchemy import select, tuple_
 
-        one = self._instance
-        known = {*self._at_once, *self._suspects, *filter(None, [self._tried])}
+        model = self._instance
+        known = {
+            *self._without_delay,
+            *self._crash_suspects,
+            *filter(None, [self._retried]),
+        }
         if not known:
             return
         with self._session() as session:
-            key = tuple_(one.dag_id, one.task_id, one.run_id, one.map_index)
-            rows = session.scalars(select(one).where(key.in_(known)))
-            there = {instance.key.primary: instance for instance in rows}
-            states = {key: instance.state for key, instance in there.items()}
-            free = {key for key in self._at_once if states.get(key) == "up_for_retry"}
-            suspect = next_suspect(self._suspects, self._tried, states)
+            key = tuple_(model.dag_id, model.task_id, model.run_id, model.map_index)
+            rows = session.scalars(select(model).where(key.in_(known)))
+            instances = {instance.key.primary: instance for instance in rows}
+            states = {key: instance.state for key, instance in instances.items()}
+            due = {key for key in self._without_delay if states.get(key) == "up_for_retry"}
+            suspect = next_suspect(self._crash_suspects, self._retried, states)
             if suspect is not None:
-                self._suspects.remove(suspect)
-                self._tried = suspect
-                free.add(suspect)
-            for key in free:
-                there[key].state = None
+                self._crash_suspects.remove(suspect)
+                self._retried = suspect
+                due.add(suspect)
+            for key in due:
+                instances[key].state = None
             unfinished = {key for key, state in states.items() if state in UNFINISHED}
-            self._at_once = self._at_once & unfinished - free
-            self._suspects = [key for key in self._suspects if key in unfinished]
-            if self._tried not in unfinished:
-                self._tried = None  # otherwise each turn would ask for it, for ever
+            self._without_delay = self._without_delay & unfinished - due
+            self._crash_suspects = [key for key in self._crash_suspects if key in unfinished]
+            if self._retried not in unfinished:
+                self._retried = None  # otherwise every reconcile would query it, forever
 
     def _locked(self, session: Any, tasks: Sequence[Task]) -> list[Any]:
-        """Those that still run."""
+        """The task instances that are still running, locked."""
         from sqlalchemy import select
 
-        one = self._instance
+        instance = self._instance
         ids = [task.id for task in tasks]
-        rows = select(one).where(one.id.in_(ids), one.state == "running")
-        # Of this table only: it joins others.
-        return list(session.scalars(rows.with_for_update(of=one)))
+        rows = select(instance).where(instance.id.in_(ids), instance.state == "running")
+        # Lock rows of this table only: the model joins others.
+        return list(session.scalars(rows.with_for_update(of=instance)))

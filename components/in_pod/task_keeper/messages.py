@@ -1,11 +1,11 @@
-"""Messages that a worker took from Redis and had not begun when it was killed.
+"""Messages that a worker took from Redis and had not started when it was killed.
 
-Celery keeps a message that was taken under `unacked` until its task has ended, and hands it out again when
-`visibility_timeout` is over, which is a day. For Airflow such a task is queued meanwhile.
+Celery keeps such a message under `unacked` and requeues it only after `visibility_timeout`, a day;
+in Airflow, its task stays queued: docs/adr/0013-a-task-keeper.md.
 """
 
 # pyright: reportMissingImports=false
-# Airflow's image has them.
+# The Airflow image contains the missing packages.
 
 import json
 from collections.abc import Collection, Iterable, Mapping
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-# A worker begins what it takes within a second or two, and on a busy machine a little later.
+# A worker starts a task within one or two seconds, on a busy machine a little later.
 PATIENCE = timedelta(seconds=15)
 ANSWER_SECONDS = 2.0
 REDIS_SECONDS = 5.0
@@ -21,29 +21,30 @@ REDIS_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """`id` is the one that Celery gave to the task, `tag` that of the delivery to a worker."""
-
+    # Celery's ID of the task.
     id: str
+    # Tag of the delivery to a worker.
     tag: bytes
     taken: datetime
 
 
-def unheld(
+def unclaimed(
     messages: Iterable[Message],
     workers: Mapping[str, datetime],
     answers: Mapping[str, Collection[str]],
 ) -> list[Message]:
-    """Messages that no worker has.
+    """Messages that no worker holds.
 
-    `workers`: since when each of them runs. Who was there when a message was taken has to answer: a worker
-    that shuts down does not. `answers`: which ids a worker knows.
+    `workers` contains their start times, `answers` the IDs that a worker knows. A worker that was
+    running when a message was taken may hold it until it answers: a worker that shuts down does
+    not answer.
     """
     known = {id_ for ids in answers.values() for id_ in ids}
 
-    def may_have(message: Message) -> set[str]:
+    def possible_holders(message: Message) -> set[str]:
         return {name for name, since in workers.items() if since <= message.taken}
 
-    return [one for one in messages if one.id not in known and may_have(one) <= answers.keys()]
+    return [m for m in messages if m.id not in known and possible_holders(m) <= answers.keys()]
 
 
 class Broker:
@@ -58,24 +59,24 @@ class Broker:
             "socket_connect_timeout": REDIS_SECONDS,
         }
 
-    def hand_out_again(
+    def requeue(
         self, queued: Collection[str], workers: Mapping[str, datetime], now: datetime
     ) -> list[str]:
-        """Put those of the queued tasks back into their queues that no worker has any more; their ids."""
+        """Requeue the unclaimed messages of these queued tasks. Returns the IDs of the tasks."""
         with self._app.connection_for_write() as connection:
             channel = connection.channel()
-            found = [m for m in _taken(channel, now - PATIENCE) if m.id in queued]
-            if not found:
+            taken = [m for m in _taken(channel, now - PATIENCE) if m.id in queued]
+            if not taken:
                 return []
             inspect = self._app.control.inspect(timeout=ANSWER_SECONDS, connection=connection)
-            answers = inspect.query_task([message.id for message in found]) or {}
-            # A worker's name is `celery@` and that of its pod.
+            answers = inspect.query_task([message.id for message in taken]) or {}
+            # The name of a worker is `celery@<pod>`.
             by_pod = {name.partition("@")[2]: ids for name, ids in answers.items()}
-            again = unheld(found, workers, by_pod)
-            for message in again:
-                # As Celery does it itself, when the time is over.
+            requeued = unclaimed(taken, workers, by_pod)
+            for message in requeued:
+                # As Celery does after `visibility_timeout`.
                 channel.qos.restore_by_tag(message.tag)
-            return [message.id for message in again]
+            return [message.id for message in requeued]
 
 
 def _taken(channel: Any, before: datetime) -> list[Message]:
@@ -92,5 +93,5 @@ def _taken(channel: Any, before: datetime) -> list[Message]:
             taken=datetime.fromtimestamp(seconds, UTC),
         )
         for (tag, seconds), content in zip(index, contents, strict=True)
-        if content is not None  # its task ended meanwhile
+        if content is not None  # the task has ended in the meantime
     ]

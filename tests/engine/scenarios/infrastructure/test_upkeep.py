@@ -46,7 +46,7 @@ def _open_to_every_port(rule):
 
 def test_repair_closes_an_opened_security_group(dev, account):
     dev.up()
-    group = _group(dev, "database-firewall")
+    group = _group(dev, "database-security-group")
     (rule,) = _rules(account, group)
     account.client("ec2").modify_security_group_rules(
         GroupId=group, SecurityGroupRules=[_open_to_every_port(rule)]
@@ -62,7 +62,7 @@ def test_repair_closes_an_opened_security_group(dev, account):
 
 def test_repair_restores_a_removed_security_group_rule(dev, account):
     dev.up()
-    group = _group(dev, "database-firewall")
+    group = _group(dev, "database-security-group")
     (rule,) = _rules(account, group)
     account.client("ec2").revoke_security_group_ingress(
         GroupId=group, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]

@@ -36,7 +36,7 @@ LOGINS = {
 
 @pytest.fixture
 def relay(deploy):
-    def make(secrets=LOGINS, cidr=None, generation=1, **dags):
+    def make(secrets=LOGINS, cidr=None, rotation=1, **dags):
         def program():
             given = {f.name: None for f in fields(Secrets)}
             given |= {key: pulumi.Output.secret(text) for key, text in secrets.items()}
@@ -45,7 +45,7 @@ def relay(deploy):
                 image="apache/airflow:3.2.2",
                 dags=DagSettings(**{"repo": REPO, **dags}),
                 secrets=Secrets(**given),
-                webhook_generation=generation,
+                webhook_rotation=rotation,
                 load_balancer_cidr=cidr,
             )
             DagRelay("dag-relay", args)
@@ -76,7 +76,7 @@ def mounted(declaration, name):
     }
 
 
-def test_one_pod_asks_the_git_host_as_often_as_the_settings_say(relay):
+def test_git_sync_polls_at_the_configured_interval(relay):
     declaration = relay(poll_seconds=7)
 
     assert declaration.one(SERVER).inputs["spec"]["replicas"] == 1
@@ -97,19 +97,19 @@ def test_one_pod_asks_the_git_host_as_often_as_the_settings_say(relay):
     ],
     ids=["unset", "branch", "tag", "commit"],
 )
-def test_it_follows_the_branch_the_tag_or_the_commit(relay, where, ref):
+def test_git_sync_follows_a_branch_a_tag_or_a_commit(relay, where, ref):
     assert environment(relay(**where))["GITSYNC_REF"] == ref
 
 
-def test_a_git_host_that_is_down_is_asked_again_for_ever(relay):
+def test_git_sync_retries_forever_while_the_git_host_is_down(relay):
     assert environment(relay())["GITSYNC_MAX_FAILURES"] == "-1"
 
 
-def test_a_run_of_a_bundle_can_go_back_to_its_commit(relay):
-    assert environment(relay(mode="bundle"))["GITSYNC_DEPTH"] == "0", "all of the history"
+def test_bundle_runs_can_use_older_commits(relay):
+    assert environment(relay(mode="bundle"))["GITSYNC_DEPTH"] == "0", "the full history"
 
 
-def test_it_publishes_with_the_script_beside_the_component(relay):
+def test_git_sync_publishes_with_the_committed_script(relay):
     declaration = relay()
 
     assert environment(declaration)["GITSYNC_EXECHOOK_COMMAND"] == "/relay/publish"
@@ -122,31 +122,35 @@ def test_it_publishes_with_the_script_beside_the_component(relay):
     }, "otherwise git-sync cannot execute it"
 
 
-def test_the_pods_of_airflow_find_their_hook_under_its_name(relay):
+def test_airflow_pods_find_the_git_hook_by_its_name(relay):
     script = (ROOT / "components" / "in_pod" / "preserve_mtimes.sh").read_text()
 
     assert relay().one(CONFIG).inputs["data"]["post-index-change"] == script
 
 
 @pytest.mark.parametrize(("folder", "passed"), [("team/dags", "team/dags"), ("", ".")])
-def test_the_script_knows_what_a_commit_must_have(relay, folder, passed):
+def test_the_publish_script_gets_the_limits_of_a_commit(relay, folder, passed):
     env = environment(relay(sub_path=folder, max_mb=12))
 
     assert (env["SUB_PATH"], env["MAX_MB"]) == (passed, "12")
 
 
-def test_it_serves_what_the_script_published_and_nothing_else(relay):
+def test_only_published_commits_are_served(relay):
     declaration = relay()
 
     served = container(declaration, "dag-relay")
     assert served["command"][:2] == ["git", "daemon"]
     assert served["args"] == ["--port=9418", "--base-path=/git", "/git/dags.git"]
-    assert "receive-pack" not in str(served["command"] + served["args"]), "nobody pushes here"
+    assert "receive-pack" not in str(served["command"] + served["args"]), (
+        "the relay accepts no pushes"
+    )
     assert environment(declaration)["PUBLISHED"] == "/git/dags.git"
-    assert environment(declaration)["GITSYNC_ROOT"] == "/git/sync", "git-sync empties its root"
+    assert environment(declaration)["GITSYNC_ROOT"] == "/git/sync", (
+        "git-sync deletes other files in its root"
+    )
 
 
-def test_it_is_ready_when_it_has_a_commit_to_serve(relay):
+def test_the_relay_is_ready_after_the_first_sync(relay):
     declaration = relay()
 
     assert container(declaration, "dag-relay")["readinessProbe"]["exec"]["command"] == [
@@ -159,24 +163,24 @@ def test_it_is_ready_when_it_has_a_commit_to_serve(relay):
     assert environment(declaration)["BRANCH"] == "dags"
 
 
-def test_a_repository_that_cannot_be_fetched_fails_the_deployment_in_minutes(relay, wire):
+def test_a_failing_first_sync_fails_the_deployment(relay, wire):
     relay()
 
     timeouts = wire["dag-relay-server"].customTimeouts
     assert (timeouts.create, timeouts.update) == ("10m", "10m")
 
 
-def test_a_first_clone_may_take_ten_minutes(relay):
+def test_the_first_clone_may_take_ten_minutes(relay):
     assert environment(relay())["GITSYNC_SYNC_TIMEOUT"] == "600s"
 
 
-def test_its_service_forgets_it_before_it_stops(relay):
+def test_the_endpoint_is_removed_before_the_pod_stops(relay):
     hooks = container(relay(), "dag-relay")["lifecycle"]
 
     assert hooks == {"preStop": {"exec": {"command": ["sleep", "5"]}}}
 
 
-def test_the_last_good_commit_outlives_the_pod(relay):
+def test_the_last_good_commit_survives_the_pod(relay):
     declaration = relay(storage_gb=3)
 
     claim = declaration.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
@@ -185,7 +189,7 @@ def test_the_last_good_commit_outlives_the_pod(relay):
         assert mounted(declaration, name)["/git"]["persistentVolumeClaim"], name
 
 
-def test_airflow_reads_it_and_monitoring_its_metrics(relay):
+def test_airflow_and_monitoring_may_connect(relay):
     declaration = relay()
 
     airflow, monitoring = declaration.one(POLICY).inputs["spec"]["ingress"]
@@ -203,7 +207,7 @@ def test_airflow_reads_it_and_monitoring_its_metrics(relay):
     assert (env["GITSYNC_HTTP_BIND"], env["GITSYNC_HTTP_METRICS"]) == (":9090", "true")
 
 
-def test_a_public_repository_needs_no_login(relay):
+def test_a_public_repository_needs_no_credentials(relay):
     declaration = relay()
 
     assert declaration.all("kubernetes:core/v1:Secret") == []
@@ -242,7 +246,7 @@ def test_a_public_repository_needs_no_login(relay):
     ],
     ids=["token", "ssh", "github app"],
 )
-def test_it_logs_in_with_files_of_a_secret(relay, dags, files, env):
+def test_credentials_are_mounted_from_a_secret(relay, dags, files, env):
     declaration = relay(**dags)
 
     assert secret_data(declaration, "airflow-git") == files
@@ -251,11 +255,11 @@ def test_it_logs_in_with_files_of_a_secret(relay, dags, files, env):
         "secretName": "airflow-git",
         "defaultMode": 0o400,
     }
-    assert "/etc/git-login" not in mounted(declaration, "dag-relay"), "it needs none to serve"
+    assert "/etc/git-login" not in mounted(declaration, "dag-relay"), "serving needs no credentials"
     assert not set(files.values()) & set(environment(declaration).values())
 
 
-def test_a_new_login_restarts_the_relay(relay):
+def test_new_credentials_restart_the_relay(relay):
     old, new = (
         template(relay(secrets={"git_token": token}, **TOKEN))["metadata"]["annotations"]
         for token in ("old", "new")
@@ -264,7 +268,7 @@ def test_a_new_login_restarts_the_relay(relay):
     assert {key for key in new if new[key] != old[key]} == {"checksum/airflow-git"}
 
 
-def test_a_git_host_with_a_private_ca_is_verified_with_it(relay, tmp_path):
+def test_a_private_ca_verifies_the_git_host(relay, tmp_path):
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
     declaration = relay(ca_file=str(tmp_path / "ca.pem"))
 
@@ -273,17 +277,17 @@ def test_a_git_host_with_a_private_ca_is_verified_with_it(relay, tmp_path):
     assert env["GIT_SSL_CAINFO"] == env["SSL_CERT_FILE"] == "/relay/ca.pem"
 
 
-def test_without_a_private_ca_those_of_the_image_vouch(relay):
+def test_the_default_cas_are_those_of_the_image(relay):
     assert not {"GIT_SSL_CAINFO", "SSL_CERT_FILE"} & set(environment(relay()))
 
 
 @pytest.fixture
-def announced(relay):
-    """A relay that a Git host may call, through a load balancer."""
+def with_webhook(relay):
+    """A relay with a webhook behind a load balancer."""
     return relay(webhook=True, cidr="10.2.0.0/16")
 
 
-def test_nobody_calls_a_relay_that_is_not_asked_to_listen(relay):
+def test_the_webhook_is_disabled_by_default(relay):
     declaration = relay(cidr="10.2.0.0/16")
 
     assert [c["name"] for c in template(declaration)["spec"]["containers"]] == [
@@ -297,25 +301,25 @@ def test_nobody_calls_a_relay_that_is_not_asked_to_listen(relay):
     assert not {"GITSYNC_SYNC_ON_SIGNAL", "ANNOUNCED"} & set(environment(declaration))
 
 
-def test_the_webhook_runs_the_script_beside_the_component(announced):
+def test_the_webhook_runs_the_committed_script(with_webhook):
     script = dag_relay.WEBHOOK.read_text()
 
-    assert announced.one(CONFIG).inputs["data"]["webhook"] == script
-    webhook = container(announced, "webhook")
-    assert webhook["image"] == "apache/airflow:3.2.2", "it has Python"
+    assert with_webhook.one(CONFIG).inputs["data"]["webhook"] == script
+    webhook = container(with_webhook, "webhook")
+    assert webhook["image"] == "apache/airflow:3.2.2", "the image contains Python"
     assert webhook["command"] == ["python", "-I", "/relay/webhook"]
-    assert mounted(announced, "webhook")["/relay"]["configMap"]["name"] == "dag-relay"
-    assert environment(announced, "webhook")["PORT"] == "8080"
+    assert mounted(with_webhook, "webhook")["/relay"]["configMap"]["name"] == "dag-relay"
+    assert environment(with_webhook, "webhook")["PORT"] == "8080"
 
 
-def test_a_new_script_restarts_the_webhook(announced):
+def test_a_changed_script_restarts_the_webhook(with_webhook):
     script = dag_relay.WEBHOOK.read_bytes()
 
-    annotations = template(announced)["metadata"]["annotations"]
+    annotations = template(with_webhook)["metadata"]["annotations"]
     assert annotations["checksum/webhook-script"] == hashlib.sha256(script).hexdigest()
 
 
-def test_git_sync_starts_through_the_script_that_removes_stale_locks(relay):
+def test_stale_git_locks_are_removed_at_start(relay):
     script = (ROOT / "components" / "in_pod" / "dag_relay_fetch.sh").read_text()
     declaration = relay()
 
@@ -324,29 +328,31 @@ def test_git_sync_starts_through_the_script_that_removes_stale_locks(relay):
     assert (git_sync["command"], git_sync["args"]) == (["/relay/fetch"], ["/git-sync"])
 
 
-def test_git_sync_fetches_when_the_webhook_writes_into_their_pipe(announced):
-    assert environment(announced)["GITSYNC_SYNC_ON_SIGNAL"] == "SIGHUP"
-    pipe = environment(announced)["ANNOUNCED"]
-    assert environment(announced, "webhook")["ANNOUNCED"] == pipe
-    assert pipe.startswith("/git/"), "the volume that both have"
-    assert not pipe.startswith((environment(announced)["GITSYNC_ROOT"], "/git/dags.git"))
+def test_webhook_and_git_sync_share_a_pipe(with_webhook):
+    assert environment(with_webhook)["GITSYNC_SYNC_ON_SIGNAL"] == "SIGHUP"
+    pipe = environment(with_webhook)["ANNOUNCED"]
+    assert environment(with_webhook, "webhook")["ANNOUNCED"] == pipe
+    assert pipe.startswith("/git/"), "both containers mount this volume"
+    assert not pipe.startswith((environment(with_webhook)["GITSYNC_ROOT"], "/git/dags.git"))
 
 
-def test_the_relay_still_asks_the_git_host_itself(relay):
+def test_polling_continues_with_a_webhook(relay):
     assert environment(relay(webhook=True, poll_seconds=7))["GITSYNC_PERIOD"] == "7s"
 
 
-def test_who_breaks_into_the_webhook_gets_no_login_and_changes_no_dag(relay):
+def test_the_webhook_has_no_login_and_no_write_access(relay):
     declaration = relay(webhook=True, **TOKEN)
 
     assert set(mounted(declaration, "webhook")) == {"/git", "/relay", "/etc/webhook"}
     mounts = container(declaration, "webhook")["volumeMounts"]
     assert all(mount["readOnly"] for mount in mounts)
     spec = template(declaration)["spec"]
-    assert "shareProcessNamespace" not in spec, "/proc/PID/root of git-sync has its login"
+    assert "shareProcessNamespace" not in spec, "/proc/PID/root of git-sync contains its login"
 
 
-@pytest.mark.parametrize("secrets", [{}, {"git_webhook_secret": "agreed"}], ids=["made", "ours"])
+@pytest.mark.parametrize(
+    "secrets", [{}, {"git_webhook_secret": "agreed"}], ids=["generated", "configured"]
+)
 def test_the_webhook_reads_its_secret_from_a_file(relay, secrets):
     declaration = relay(secrets=secrets, webhook=True)
 
@@ -360,17 +366,17 @@ def test_the_webhook_reads_its_secret_from_a_file(relay, secrets):
     assert secret not in str(template(declaration))
 
 
-def test_a_new_secret_restarts_the_relay(relay):
+def test_a_rotated_webhook_secret_restarts_the_relay(relay):
     old, new = (
-        template(relay(webhook=True, generation=generation))["metadata"]["annotations"]
-        for generation in (1, 2)
+        template(relay(webhook=True, rotation=rotation))["metadata"]["annotations"]
+        for rotation in (1, 2)
     )
 
     assert {key for key in new if new[key] != old[key]} == {"checksum/dag-relay-webhook"}
 
 
-def test_the_load_balancer_reaches_the_webhook_and_nothing_else(announced):
-    _, _, rule = announced.one(POLICY).inputs["spec"]["ingress"]
+def test_the_load_balancer_may_connect_to_the_webhook_only(with_webhook):
+    _, _, rule = with_webhook.one(POLICY).inputs["spec"]["ingress"]
 
     assert rule == {
         "from": [{"ipBlock": {"cidr": "10.2.0.0/16"}}],
@@ -378,15 +384,15 @@ def test_the_load_balancer_reaches_the_webhook_and_nothing_else(announced):
     }
 
 
-def test_without_a_load_balancer_nobody_reaches_the_webhook(relay):
+def test_the_webhook_is_closed_without_a_load_balancer(relay):
     rules = relay(webhook=True).one(POLICY).inputs["spec"]["ingress"]
 
     ports = [port["port"] for rule in rules for port in rule["ports"]]
-    assert ports == [9418, 9090], "a rule without a source would admit everybody"
+    assert ports == [9418, 9090], "a rule without peers would admit everyone"
 
 
-def test_the_load_balancer_finds_the_webhook_and_asks_it_for_its_health(announced):
-    service = announced.one(SERVICE, "dag-relay-webhook").inputs
+def test_the_load_balancer_checks_the_webhook_health(with_webhook):
+    service = with_webhook.one(SERVICE, "dag-relay-webhook").inputs
 
     assert service["metadata"]["name"] == "dag-relay-webhook"
     assert service["spec"] == {
@@ -395,5 +401,5 @@ def test_the_load_balancer_finds_the_webhook_and_asks_it_for_its_health(announce
     }
     path = service["metadata"]["annotations"]["alb.ingress.kubernetes.io/healthcheck-path"]
     assert path == dag_relay.WEBHOOK_HEALTH == dag_relay_webhook.HEALTH, (
-        "the Ingress has the path of the API server"
+        "the path of the Ingress belongs to the API server"
     )

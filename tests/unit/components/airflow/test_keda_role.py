@@ -1,4 +1,4 @@
-"""KEDA's user: the Job that makes it, and what its script says to PostgreSQL."""
+"""KEDA's role: the Job that creates it, and the statements of its script."""
 
 import runpy
 import sys
@@ -54,7 +54,7 @@ def container(job):
     return only
 
 
-def test_the_job_is_a_new_one_when_what_it_depends_on_changes_and_else_the_same(role):
+def test_the_job_is_replaced_only_if_an_input_changes(role):
     names = [
         role(**different)["metadata"]["name"]
         for different in (
@@ -67,12 +67,12 @@ def test_the_job_is_a_new_one_when_what_it_depends_on_changes_and_else_the_same(
         )
     ]
 
-    assert names[0] == names[1], "each `make up` would make it anew"
+    assert names[0] == names[1], "each `make up` would replace it"
     assert len(set(names)) == 5
     assert all(name.startswith("role-") and len(name) == len("role-") + 10 for name in names)
 
 
-def test_a_new_script_is_a_new_job(role, tmp_path, monkeypatch):
+def test_a_changed_script_replaces_the_job(role, tmp_path, monkeypatch):
     before = role()["metadata"]["name"]
     changed = tmp_path / "script.py"
     changed.write_text("pass")
@@ -81,15 +81,15 @@ def test_a_new_script_is_a_new_job(role, tmp_path, monkeypatch):
     assert role()["metadata"]["name"] != before
 
 
-def test_the_job_stays_when_it_is_done(role):
+def test_a_finished_job_is_kept(role):
     spec = role()["spec"]
 
-    assert "ttlSecondsAfterFinished" not in spec, "Pulumi would miss it"
+    assert "ttlSecondsAfterFinished" not in spec, "Pulumi would create it again"
     assert spec["activeDeadlineSeconds"] == 1200, "a node, the image, the first migration"
-    assert pod(role())["restartPolicy"] == "Never", "the pod that failed has the log"
+    assert pod(role())["restartPolicy"] == "Never", "the failed pod has the log"
 
 
-def test_the_database_admits_its_pod_and_no_policy_of_the_chart_takes_it_for_another(role):
+def test_the_pod_has_the_network_access_of_airflow_only(role):
     labels = role()["spec"]["template"]["metadata"]["labels"]
 
     assert labels.items() >= {"tier": "airflow", "release": "airflow"}.items()
@@ -97,7 +97,7 @@ def test_the_database_admits_its_pod_and_no_policy_of_the_chart_takes_it_for_ano
     assert "release" not in role()["metadata"]["labels"], "`make up` waits for Jobs of the release"
 
 
-def test_its_pod_meets_pod_security_restricted_and_says_what_it_needs(role):
+def test_the_pod_is_restricted_and_has_resource_limits(role):
     security, own = pod(role())["securityContext"], container(role())["securityContext"]
 
     assert (security["runAsNonRoot"], security["runAsUser"]) == (True, 50000)
@@ -111,7 +111,7 @@ def test_its_pod_meets_pod_security_restricted_and_says_what_it_needs(role):
     }
 
 
-def test_passwords_come_from_secrets_alone(role):
+def test_passwords_come_from_secrets_only(role):
     job = role(connection="hunter2")
 
     env = {e["name"]: e.get("valueFrom", e.get("value")) for e in container(job)["env"]}
@@ -124,7 +124,7 @@ def test_passwords_come_from_secrets_alone(role):
     assert container(job)["command"][:2] == ["python", "-c"]
 
 
-def test_it_verifies_a_database_that_speaks_tls(role):
+def test_the_ca_bundle_of_a_tls_database_is_mounted(role):
     job = role(database_ca="rds-ca")
 
     (volume,) = pod(job)["volumes"]
@@ -135,16 +135,13 @@ def test_it_verifies_a_database_that_speaks_tls(role):
 
 
 class Database:
-    """PostgreSQL as the script sees it: `roles` that are there, and how often it asks for the table.
+    """Stand-in for PostgreSQL with `roles`, which refuses its first connections."""
 
-    It refuses the first `refused` connections.
-    """
-
-    def __init__(self, roles=(), asked_before_table=0, refused=0):
+    def __init__(self, roles=(), polls_before_table=0, refused=0):
         self.roles = roles
         self.refused = refused
-        self.without_table = asked_before_table
-        self.said = []
+        self.without_table = polls_before_table
+        self.statements = []
         self.logins = []
 
     def connect(self, url):
@@ -159,7 +156,7 @@ class Database:
 
 
 class Refused(Exception):
-    """Of psycopg2: `OperationalError`."""
+    """Stands in for psycopg2.OperationalError."""
 
 
 class Connection:
@@ -173,7 +170,7 @@ class Connection:
         return self
 
     def close(self):
-        self.database.said.append("close")
+        self.database.statements.append("close")
 
     def __enter__(self):
         return self
@@ -182,12 +179,12 @@ class Connection:
         pass
 
     def execute(self, statement, values=()):
-        self.database.said.append(statement.replace("%s", "{!r}").format(*values))
+        self.database.statements.append(statement.replace("%s", "{!r}").format(*values))
 
     def fetchone(self):
-        asked = self.database.said[-1]
-        if "pg_roles" in asked:
-            return (1,) if any(repr(role) in asked for role in self.database.roles) else None
+        statement = self.database.statements[-1]
+        if "pg_roles" in statement:
+            return (1,) if any(repr(role) in statement for role in self.database.roles) else None
         self.database.without_table -= 1
         return (None,) if self.database.without_table >= 0 else ("task_instance",)
 
@@ -209,7 +206,7 @@ def run(monkeypatch):
         monkeypatch.setenv("KEDA_CONNECTION", KEDA)
         monkeypatch.setenv("CONNECTION_LIMIT", "10")
         runpy.run_path(str(keda_role.SCRIPT), run_name="__main__")
-        return database.said
+        return database.statements
 
     return script
 
@@ -232,23 +229,23 @@ REST = [
 ]
 
 
-def test_keda_may_log_in_and_read_what_it_counts_and_nothing_else(run):
+def test_the_role_may_only_read_what_keda_counts(run):
     assert run(Database()) == [FIRST, "CREATE ROLE airflow_keda", *REST]
 
 
-def test_a_role_that_is_there_gets_the_password_of_today(run):
+def test_an_existing_role_gets_the_current_password(run):
     assert run(Database(roles=["airflow_keda"])) == [FIRST, *REST]
 
 
-def test_it_waits_for_the_table_and_keda_can_log_in_meanwhile(run, capsys):
-    said = run(Database(asked_before_table=3))
+def test_keda_can_log_in_while_the_job_waits_for_the_table(run, capsys):
+    statements = run(Database(polls_before_table=3))
 
-    assert said.count(TABLE) == 4
-    assert said.index(ALTER) < said.index(TABLE)
+    assert statements.count(TABLE) == 4
+    assert statements.index(ALTER) < statements.index(TABLE)
     assert "waiting for the table task_instance" in capsys.readouterr().err
 
 
-def test_in_the_end_it_logs_in_as_keda(run, capfd):
+def test_the_job_verifies_the_login_of_keda(run, capfd):
     database = Database()
     run(database)
 
@@ -256,14 +253,14 @@ def test_in_the_end_it_logs_in_as_keda(run, capfd):
     assert PASSWORD not in "".join(capfd.readouterr())
 
 
-def test_a_pod_that_no_policy_admits_yet_tries_for_a_minute(run):
+def test_refused_connections_are_retried_for_a_minute(run):
     assert run(Database(refused=20)) == [FIRST, "CREATE ROLE airflow_keda", *REST]
 
 
-def test_a_database_that_refuses_for_longer_fails_the_job(run):
+def test_a_longer_refusal_fails_the_job(run):
     database = Database(refused=1000)
 
     with pytest.raises(Refused):
         run(database)
 
-    assert 30 < len(database.logins) < 35, "every two seconds"
+    assert 30 < len(database.logins) < 35, "one attempt every two seconds"

@@ -67,11 +67,11 @@ def deployed(deploy):
 
 @pytest.fixture
 def values(deployed):
-    """Chart values as Helm sees them."""
+    """Chart values after Helm has merged all layers."""
     return lambda **given: of_airflow(deployed(**given))
 
 
-def test_the_release_is_the_pinned_chart_under_a_fixed_name(deployed):
+def test_the_release_is_the_pinned_chart_with_a_fixed_name(deployed):
     release = deployed().one(RELEASE).inputs
 
     assert (release["name"], release["namespace"]) == ("airflow", "airflow")
@@ -79,27 +79,27 @@ def test_the_release_is_the_pinned_chart_under_a_fixed_name(deployed):
     assert release["repositoryOpts"] == {"repo": "https://airflow.apache.org"}
 
 
-def test_the_chart_comes_from_the_mirror_of_the_settings(deployed):
+def test_the_chart_comes_from_the_configured_mirror(deployed):
     charts = ChartSettings(source="oci://registry.example/charts")
     release = deployed(charts=charts).one(RELEASE).inputs
 
     assert release["chart"] == "oci://registry.example/charts/airflow"
 
 
-def test_helm_waits_long_enough_and_never_rolls_back(deployed):
+def test_helm_waits_for_new_nodes_and_never_rolls_back(deployed):
     release = deployed().one(RELEASE).inputs
 
     assert release["timeout"] == 1200, "a new node, the image, the first migration"
-    assert release["atomic"] is False, "old pods do not fit a database that is migrated"
+    assert release["atomic"] is False, "old pods cannot use a migrated database"
     assert release["cleanupOnFail"] is True
-    assert release["maxHistory"] == 10, "each revision is a Secret that stays"
+    assert release["maxHistory"] == 10, "each revision is a Secret"
 
 
-def test_two_releases_never_share_the_name(deployed):
+def test_a_replaced_release_is_deleted_first(deployed):
     assert deployed().one(RELEASE).delete_before_replace is True
 
 
-def test_later_files_of_values_win(deployed):
+def test_later_value_files_override_earlier_ones(deployed):
     assets = deployed(value_files=["airflow.yaml", "local.yaml"]).one(RELEASE).inputs
 
     names = [Path(asset["path"]).name for asset in assets["valueYamlFiles"]]
@@ -107,7 +107,7 @@ def test_later_files_of_values_win(deployed):
 
 
 @pytest.mark.parametrize("database_ca", ["PEM", None])
-def test_the_release_waits_for_its_secrets_and_certificates(deployed, database_ca):
+def test_the_release_depends_on_secrets_and_ca_bundle(deployed, database_ca):
     declaration = deployed(database_ca=database_ca)
 
     needed = declaration.all("kubernetes:core/v1:Secret")
@@ -118,8 +118,10 @@ def test_the_release_waits_for_its_secrets_and_certificates(deployed, database_c
 
 
 @pytest.mark.parametrize("job", ["migrateDatabaseJob", "createUserJob"])
-def test_no_job_is_a_hook(values, job):
-    assert values()[job]["useHelmHooks"] is False, "it would wait for pods that wait for it"
+def test_jobs_are_not_helm_hooks(values, job):
+    assert values()[job]["useHelmHooks"] is False, (
+        "a hook would wait for pods that wait for the job"
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ def test_no_job_is_a_hook(values, job):
         ("jwtSecretName", "airflow-jwt", "jwt-secret"),
     ],
 )
-def test_the_chart_makes_no_key_of_its_own(deployed, path, secret, key):
+def test_the_chart_generates_no_keys(deployed, path, secret, key):
     declaration = deployed()
 
     assert at(of_airflow(declaration), path) == secret
@@ -158,7 +160,7 @@ def test_the_async_connection_comes_from_its_secret(deployed):
 
 
 def checksums(values):
-    """Secrets that restart a kind of pod, by kind."""
+    """Secrets that restart a pod, by kind of pod."""
     pods = {
         "workers": values["workers"]["celery"]["sets"][0]["podAnnotations"],
         "scheduler": values["scheduler"]["podAnnotations"],
@@ -184,19 +186,19 @@ def checksums(values):
         ("createUserJob", {"admin"}),
     ],
 )
-def test_a_pod_restarts_with_the_secrets_that_it_uses(values, kind, secrets):
+def test_a_changed_secret_restarts_the_pods_that_use_it(values, kind, secrets):
     found = checksums(values(dags=TOKEN, configured={"git_token": "t"}))[kind]
 
     assert set(found) == {f"checksum/airflow-{name}" for name in secrets}
 
 
-def test_a_new_git_token_restarts_no_pod_of_airflow(values):
+def test_a_new_git_token_restarts_no_airflow_pod(values):
     old, new = (values(dags=TOKEN, configured={"git_token": token}) for token in ("old", "new"))
 
-    assert old == new, "a worker would lose its tasks for it"
+    assert old == new, "a restart would interrupt running tasks"
 
 
-def test_replicas_are_those_of_the_settings(values):
+def test_replicas_follow_the_settings(values):
     replicas = {"scheduler": 2, "api_server": 3, "dag_processor": 4, "triggerer": 5}
     found = values(airflow={"replicas": replicas})
 
@@ -204,7 +206,7 @@ def test_replicas_are_those_of_the_settings(values):
     assert [found[kind]["replicas"] for kind in kinds] == [2, 3, 4, 5]
 
 
-def test_the_image_is_that_of_the_settings(values):
+def test_the_image_follows_the_settings(values):
     found = values(airflow={"image": "registry.example/airflow", "version": "3.2.5"})
 
     assert found["defaultAirflowRepository"] == "registry.example/airflow"
@@ -212,13 +214,13 @@ def test_the_image_is_that_of_the_settings(values):
     assert "defaultAirflowDigest" not in found
 
 
-def test_a_digest_is_passed_on(values):
+def test_an_image_digest_reaches_the_chart(values):
     digest = f"sha256:{'0' * 64}"
 
     assert values(airflow={"digest": digest})["defaultAirflowDigest"] == digest
 
 
-def test_settings_reach_their_place_in_the_chart(values):
+def test_settings_become_chart_values(values):
     found = values(
         workers={"max": 3, "concurrency": 5, "scaling": "cpu", "grace_seconds": 99},
         dags={"repo": "https://github.com/example/other.git", "sub_path": "team/dags"},
@@ -228,21 +230,23 @@ def test_settings_reach_their_place_in_the_chart(values):
     (workers,) = at(found, "workers.celery.sets")
     assert workers["hpa"]["maxReplicaCount"] == 3
     assert workers["terminationGracePeriodSeconds"] == 99
-    assert at(found, "workers.celery.enableDefault") is False, "they would be there twice"
+    assert at(found, "workers.celery.enableDefault") is False, (
+        "the default set would be a second one"
+    )
     assert at(found, "dags.gitSync.subPath") == "team/dags"
     assert at(found, "config.celery.worker_concurrency") == 5
     assert at(found, "config.email.from_email") == "a@b.example"
     assert at(found, "scheduler.env") == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": "15"}]
 
 
-def test_another_branch_is_a_matter_of_the_relay_alone(values):
+def test_another_branch_restarts_no_airflow_pod(values):
     repo = "https://github.com/example/dags.git"
     old, new = (values(dags={"repo": repo, "branch": branch}) for branch in ("main", "release"))
 
-    assert old == new, "every pod with DAGs would restart"
+    assert old == new, "a changed value restarts every pod with DAGs"
 
 
-def test_in_mode_bundle_airflow_reads_git_itself(values):
+def test_bundle_mode_replaces_git_sync(values):
     dags = {"repo": "https://github.com/example/dags.git", "mode": "bundle"}
     found = values(dags=dags)
 
@@ -252,7 +256,7 @@ def test_in_mode_bundle_airflow_reads_git_itself(values):
     assert at(found, "dagProcessor.replicas") == 1
 
 
-def test_every_queue_has_its_workers_and_the_schedulers_count_them_all(values):
+def test_every_queue_has_workers_and_scheduler_slots(values):
     etl = WorkerSettings(max=2, concurrency=3)
     found = values(workers={"max": 3, "concurrency": 5}, queues={"etl": etl})
 
@@ -260,27 +264,27 @@ def test_every_queue_has_its_workers_and_the_schedulers_count_them_all(values):
     assert at(found, "scheduler.env") == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": "21"}]
 
 
-def test_no_worker_restarts_with_the_password_of_keda(values):
+def test_keda_password_rotation_restarts_no_worker(values):
     old, new = (values(rotation=RotationSettings(keda=number)) for number in (1, 2))
 
-    assert old == new, "KEDA reads the Secret itself; its name on the worker is all that it needs"
+    assert old == new, "workers only refer to the Secret, which KEDA reads itself"
 
 
 @pytest.mark.parametrize("own_nodes", [True, False])
-def test_workers_go_to_nodes_of_their_own_where_there_are_such(values, own_nodes):
+def test_workers_use_dedicated_nodes_if_available(values, own_nodes):
     (workers,) = at(values(own_nodes=own_nodes), "workers.celery.sets")
 
     assert ("nodeSelector" in workers) is ("tolerations" in workers) is own_nodes
 
 
-def test_one_queue_that_follows_its_tasks_is_enough_for_keda(deployed):
+def test_one_queue_with_queue_scaling_needs_keda(deployed):
     declaration = deployed(workers={"scaling": "cpu"}, queues={"etl": WorkerSettings()})
 
     names = {s.inputs["metadata"]["name"] for s in declaration.all("kubernetes:core/v1:Secret")}
     assert "airflow-keda" in names
 
 
-def test_keda_has_its_secret_only_when_it_scales(deployed):
+def test_the_keda_secret_exists_only_with_queue_scaling(deployed):
     names = [
         {s.inputs["metadata"]["name"] for s in deployed(workers=w).all("kubernetes:core/v1:Secret")}
         for w in ({"scaling": "queue"}, {"scaling": "cpu"})
@@ -289,7 +293,7 @@ def test_keda_has_its_secret_only_when_it_scales(deployed):
     assert ["airflow-keda" in found for found in names] == [True, False]
 
 
-def test_only_airflow_reaches_the_api_server(values):
+def test_only_airflow_pods_may_connect_to_the_api_server(values):
     found = values()
 
     assert found["networkPolicies"]["enabled"] is True
@@ -297,7 +301,7 @@ def test_only_airflow_reaches_the_api_server(values):
     assert at(found, "ingress.apiServer") is None
 
 
-def test_the_load_balancer_reaches_it_too_where_there_is_one(values):
+def test_the_load_balancer_may_connect_to_the_api_server(values):
     found = values(airflow={"ingress": INGRESS}, load_balancer_cidr="10.2.0.0/16")
 
     source = {"ipBlock": {"cidr": "10.2.0.0/16"}}
@@ -308,7 +312,7 @@ def test_the_load_balancer_reaches_it_too_where_there_is_one(values):
 
 
 @pytest.mark.parametrize("webhook", [False, True])
-def test_the_load_balancer_leads_to_the_webhook_only_when_asked(values, webhook):
+def test_the_ingress_routes_to_the_webhook_only_if_enabled(values, webhook):
     dags = {"repo": "https://github.com/example/dags.git", "webhook": webhook}
     found = values(airflow={"ingress": INGRESS}, load_balancer_cidr="10.2.0.0/16", dags=dags)
 
@@ -318,7 +322,7 @@ def test_the_load_balancer_leads_to_the_webhook_only_when_asked(values, webhook)
 @pytest.mark.parametrize(
     ("airflow", "cidr"), [({}, "10.2.0.0/16"), ({"ingress": INGRESS}, None)], ids=["ui", "network"]
 )
-def test_half_a_load_balancer_opens_nothing(values, airflow, cidr):
+def test_an_incomplete_load_balancer_opens_no_access(values, airflow, cidr):
     found = values(airflow=airflow, load_balancer_cidr=cidr)
 
     assert at(found, "apiServer.networkPolicy.ingress.from") == [AIRFLOW_PODS]
@@ -331,11 +335,11 @@ def test_half_a_load_balancer_opens_nothing(values, airflow, cidr):
     [({"ingress": INGRESS}, "https://airflow.example.com"), ({}, "http://localhost:8080")],
     ids=["ingress", "none"],
 )
-def test_a_person_learns_where_the_ui_is(deployed, airflow, url):
+def test_the_url_of_the_ui_is_exported(deployed, airflow, url):
     assert deployed(airflow=airflow).exports["url"] == url
 
 
-def test_task_logs_go_to_the_bucket(values):
+def test_task_logs_are_written_to_the_bucket(values):
     more = {"config": {"logging": {"logging_level": "WARNING"}}}
     found = values(on_aws=True, airflow=more)
 
@@ -352,7 +356,7 @@ def test_task_logs_go_to_the_bucket(values):
     ]
 
 
-def test_without_a_bucket_task_logs_stay_on_the_pods(values):
+def test_task_logs_stay_in_the_pods_without_a_bucket(values):
     found = values()
 
     assert "logging" not in found["config"]
@@ -364,7 +368,7 @@ def aws_values():
     return yaml.safe_load((ROOT / "values" / "aws.yaml").read_text())
 
 
-def test_the_certificates_of_the_database_are_there_to_be_mounted(deployed):
+def test_the_ca_bundle_is_a_config_map(deployed):
     declaration = deployed(database_ca=RDS_CA.read_text())
     ca = declaration.one(CONFIG_MAP, "airflow-database-ca").inputs
 
@@ -372,7 +376,7 @@ def test_the_certificates_of_the_database_are_there_to_be_mounted(deployed):
     assert ca["data"] == {"ca.pem": RDS_CA.read_text()}
 
 
-def test_they_are_mounted_where_the_connection_string_looks(deployed, aws_values):
+def test_the_ca_bundle_is_mounted_at_the_configured_path(deployed, aws_values):
     declaration = deployed(database_ca="PEM", on_aws=True)
 
     (volume,) = [v for v in aws_values["volumes"] if v["configMap"]["name"] == "rds-ca"]
@@ -382,20 +386,20 @@ def test_they_are_mounted_where_the_connection_string_looks(deployed, aws_values
     assert connection.endswith("?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem")
 
 
-def test_the_async_connection_verifies_the_database_too(aws_values):
+def test_the_async_connection_verifies_the_database(aws_values):
     option = aws_values["config"]["database"]["sql_alchemy_connect_args_async"]
     code = aws_values["airflowLocalSettings"]
     assert option == "airflow_local_settings.connect_args_async"
     assert code.count("/etc/rds-ca/ca.pem") == 1
 
     settings = {}
-    exec(code.replace("/etc/rds-ca/ca.pem", str(RDS_CA)), settings)  # noqa: S102 - it is ours
+    exec(code.replace("/etc/rds-ca/ca.pem", str(RDS_CA)), settings)  # noqa: S102 - our own code
     context = settings["connect_args_async"]["ssl"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert len(context.get_ca_certs()) > 0
 
 
-def test_without_certificates_the_database_speaks_no_tls(deployed):
+def test_without_a_ca_bundle_tls_is_off(deployed):
     declaration = deployed(database_ca=None)
 
     names = {one.inputs["metadata"]["name"] for one in declaration.all(CONFIG_MAP)}
@@ -403,7 +407,7 @@ def test_without_certificates_the_database_speaks_no_tls(deployed):
     assert "sslmode" not in secret_data(declaration, "airflow-metadata")["connection"]
 
 
-def test_a_dag_cannot_use_the_metadata_database_as_a_connection(values):
+def test_dags_get_no_connection_to_the_metadata_database(values):
     builtin = values(workers={"scaling": "cpu"})["enableBuiltInSecretEnvVars"]
 
     assert builtin["AIRFLOW_CONN_AIRFLOW_DB"] is False
@@ -417,7 +421,7 @@ def test_a_dag_cannot_use_the_metadata_database_as_a_connection(values):
         "statsd.securityContexts.container",
     ],
 )
-def test_no_container_of_airflow_can_gain_privileges(values, path):
+def test_airflow_containers_cannot_gain_privileges(values, path):
     security = at(values(), path)
 
     assert security["allowPrivilegeEscalation"] is False
@@ -425,7 +429,7 @@ def test_no_container_of_airflow_can_gain_privileges(values, path):
 
 
 @pytest.mark.parametrize("path", ["securityContexts.pod", "statsd.securityContexts.pod"])
-def test_no_pod_of_airflow_runs_as_root(values, path):
+def test_airflow_pods_do_not_run_as_root(values, path):
     security = at(values(), path)
 
     assert security["runAsNonRoot"] is True

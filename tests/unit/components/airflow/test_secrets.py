@@ -16,7 +16,7 @@ GENERATED = "random:index/randomPassword:RandomPassword"
 
 @pytest.fixture
 def secrets(deploy):
-    """The Secrets by name, each as its content in the clear."""
+    """A stack with the Secrets of Airflow."""
 
     def make(
         *,
@@ -60,15 +60,13 @@ VERIFIED = "?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem"
         ("airflow-keda", "postgresql://airflow_keda:s-keda-password-1"),
     ],
 )
-def test_the_certificate_of_the_database_is_verified_where_there_is_one(
-    secrets, secret, login, tls, options
-):
+def test_connections_to_a_tls_database_verify_it(secrets, secret, login, tls, options):
     connection = secret_data(secrets(database_tls=tls), secret)["connection"]
 
     assert connection == f"{login}@db.example:5432/airflow{options}"
 
 
-def test_keda_has_a_password_of_its_own_that_rotates_alone(secrets):
+def test_the_keda_password_rotates_separately(secrets):
     old, new = secrets(), secrets(rotation={"keda": 2})
 
     assert ":s-keda-password-2@" in secret_data(new, "airflow-keda")["connection"]
@@ -76,18 +74,18 @@ def test_keda_has_a_password_of_its_own_that_rotates_alone(secrets):
     assert [secret_data(new, n) for n in others] == [secret_data(old, n) for n in others]
 
 
-def test_another_password_of_airflow_is_none_of_keda_s(secrets):
+def test_the_keda_connection_does_not_use_airflow_s_password(secrets):
     old, new = (secret_data(secrets(password=p), "airflow-keda") for p in ("one", "two"))
 
     assert old == new
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_the_async_driver_gets_a_url_that_it_understands(secrets, tls):
+def test_the_async_url_is_valid_for_asyncpg(secrets, tls):
     data = secret_data(secrets(database_tls=tls), "airflow-metadata")
 
     url = "postgresql+asyncpg://airflow:pw@db.example:5432/airflow"
-    assert data["connection-async"] == url, "asyncpg knows no sslmode"
+    assert data["connection-async"] == url, "asyncpg does not accept sslmode"
 
 
 def test_the_broker_is_redis(secrets):
@@ -106,14 +104,14 @@ def test_the_broker_is_redis(secrets):
     ],
     ids=lambda v: v,
 )
-def test_any_password_survives_a_connection_url(secrets, password, secret, key, host):
+def test_any_password_is_valid_in_a_connection_url(secrets, password, secret, key, host):
     declaration = secrets(password=password)
 
     url = urlsplit(secret_data(declaration, secret)[key])
     assert (unquote(url.password or ""), url.hostname) == (password, host)
 
 
-def test_keda_has_a_connection_only_where_it_runs(secrets):
+def test_the_keda_secret_exists_only_with_keda(secrets):
     names = {
         s.inputs["metadata"]["name"]
         for s in secrets(for_keda=False).all("kubernetes:core/v1:Secret")
@@ -124,23 +122,23 @@ def test_keda_has_a_connection_only_where_it_runs(secrets):
     assert "airflow-metadata" in names
 
 
-@pytest.mark.parametrize(("generation", "keys"), [(1, 1), (2, 2), (5, 2)])
-def test_a_fernet_key_is_valid_and_the_one_before_still_reads(secrets, generation, keys):
+@pytest.mark.parametrize(("rotation", "keys"), [(1, 1), (2, 2), (5, 2)])
+def test_fernet_rotation_keeps_the_previous_key(secrets, rotation, keys):
     def fernet(newest):
         data = secret_data(secrets(rotation={"fernet": newest}), "airflow-fernet")
         return data["fernet-key"].split(",")
 
-    there = fernet(generation)
+    current = fernet(rotation)
 
-    decoded = [base64.b64decode(key, altchars=b"-_", validate=True) for key in there]
+    decoded = [base64.b64decode(key, altchars=b"-_", validate=True) for key in current]
     assert [len(key) for key in decoded] == [32] * keys
-    assert len(set(there)) == keys
-    assert fernet(generation + 1)[1] == there[0]
+    assert len(set(current)) == keys
+    assert fernet(rotation + 1)[1] == current[0]
 
 
-@pytest.mark.parametrize(("generation", "kept"), [(1, {1}), (2, {1, 2}), (5, {4, 5})])
-def test_an_old_fernet_key_stays_the_one_it_was(secrets, generation, kept):
-    declaration = secrets(rotation={"fernet": generation})
+@pytest.mark.parametrize(("rotation", "kept"), [(1, {1}), (2, {1, 2}), (5, {4, 5})])
+def test_the_previous_fernet_key_does_not_change(secrets, rotation, kept):
+    declaration = secrets(rotation={"fernet": rotation})
 
     names = {r.name for r in declaration.all(GENERATED)}
     assert {n for n in names if n.startswith("s-fernet-")} == {f"s-fernet-{g}" for g in kept}
@@ -160,7 +158,7 @@ def test_a_configured_secret_replaces_the_generated_one(secrets, setting, secret
 
     assert secret_data(generated, secret)[key] != "configured"
     assert secret_data(configured, secret) == {key: "configured"}
-    assert len(configured.resources) == len(generated.resources) - 1, "nothing is generated for it"
+    assert len(configured.resources) == len(generated.resources) - 1, "no password may be generated"
 
 
 @pytest.mark.parametrize(
@@ -178,14 +176,14 @@ def test_each_rotation_number_replaces_its_secret(secrets, number, secret, key, 
 
 
 @pytest.mark.parametrize("key", ["s-api-key", "s-jwt-key"])
-def test_signing_keys_are_long(secrets, key):
+def test_signing_keys_have_64_characters(secrets, key):
     generated = secrets().one("random:index/randomPassword:RandomPassword", key)
 
     assert generated.inputs["length"] == 64
 
 
-def test_the_pods_of_airflow_get_these_secrets_and_no_other(secrets):
-    declaration = secrets(git_token="for the relay alone")
+def test_no_other_secrets_exist(secrets):
+    declaration = secrets(git_token="for the relay only")
 
     names = {s.inputs["metadata"]["name"] for s in declaration.all("kubernetes:core/v1:Secret")}
     assert names == {

@@ -23,7 +23,7 @@ HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"
 
 
 @pytest.mark.parametrize("kind", ["queue", "cpu", "fixed"])
-def test_never_two_things_decide_the_number_of_workers(kind):
+def test_only_one_autoscaler_is_enabled(kind):
     values = scaling("default", WorkerSettings(scaling=kind))
 
     assert values["keda"]["enabled"] is (kind == "queue")
@@ -32,17 +32,17 @@ def test_never_two_things_decide_the_number_of_workers(kind):
 
 
 @pytest.mark.parametrize(("kind", "scaler"), [("queue", "keda"), ("cpu", "hpa")])
-def test_the_number_of_workers_stays_between_min_and_max(kind, scaler):
+def test_the_number_of_workers_is_between_min_and_max(kind, scaler):
     values = scaling("default", WorkerSettings(scaling=kind, min=3, max=17))[scaler]
 
     assert (values["minReplicaCount"], values["maxReplicaCount"]) == (3, 17)
 
 
-def test_a_fixed_number_of_workers_is_the_maximum():
+def test_without_scaling_the_maximum_is_running():
     assert scaling("default", WorkerSettings(scaling="fixed", min=3, max=17))["replicas"] == 17
 
 
-def test_the_hpa_looks_at_the_cpu_of_the_worker_container_only():
+def test_the_hpa_measures_only_the_worker_container():
     (metric,) = scaling("default", WorkerSettings(scaling="cpu"))["hpa"]["metrics"]
 
     assert metric == {
@@ -52,10 +52,10 @@ def test_the_hpa_looks_at_the_cpu_of_the_worker_container_only():
             "container": "worker",
             "target": {"type": "Utilization", "averageUtilization": 70},
         },
-    }, "sidecars would dilute it"
+    }, "sidecars would lower the average"
 
 
-def test_keda_reads_the_queue_every_few_seconds_with_a_connection_of_its_own():
+def test_keda_polls_with_its_own_connection():
     values = scaling("default", WorkerSettings(scaling="queue"))
 
     assert (values["keda"]["pollingInterval"], values["keda"]["cooldownPeriod"]) == (5, 120)
@@ -68,7 +68,7 @@ def test_keda_reads_the_queue_every_few_seconds_with_a_connection_of_its_own():
 
 
 @pytest.mark.parametrize("kind", ["cpu", "fixed"])
-def test_without_keda_dags_cannot_use_the_metadata_database(kind):
+def test_without_keda_workers_have_no_database_connection(kind):
     assert "env" not in scaling("default", WorkerSettings(scaling=kind))
 
 
@@ -79,7 +79,7 @@ def test_without_keda_dags_cannot_use_the_metadata_database(kind):
         ("cpu", ["hpa", "behavior"]),
     ],
 )
-def test_workers_come_fast_and_go_slowly(kind, path):
+def test_scale_up_is_fast_and_scale_down_slow(kind, path):
     behavior = scaling("default", WorkerSettings(scaling=kind))
     for key in path:
         behavior = behavior[key]
@@ -93,16 +93,16 @@ def test_workers_come_fast_and_go_slowly(kind, path):
 
 
 @pytest.mark.parametrize(("cpu", "request_"), [(0.25, "250m"), (2, "2000m"), (0.29, "290m")])
-def test_a_worker_gets_the_cpu_and_the_memory_of_the_settings(cpu, request_):
+def test_worker_resources_follow_the_settings(cpu, request_):
     resources = worker_values("default", WorkerSettings(cpu=cpu, memory_mb=2048))["resources"]
 
     assert resources == {
         "requests": {"cpu": request_, "memory": "2048Mi"},
         "limits": {"memory": "2048Mi"},
-    }, "no CPU limit, and no memory that is not there"
+    }, "no CPU limit; memory request equals limit"
 
 
-def test_a_worker_may_finish_its_tasks():
+def test_a_stopping_worker_gets_its_grace_period():
     values = worker_values("default", WorkerSettings(grace_seconds=1234))
 
     assert values["terminationGracePeriodSeconds"] == 1234
@@ -119,18 +119,18 @@ def by_queue(queues, **given):
     return {each["queue"]: each for each in worker_sets(queues, **given)}
 
 
-def test_the_only_queue_has_the_chart_s_own_workers_and_others_get_none_that_it_selects():
-    alone = by_queue({"default": WorkerSettings()})
-    beside = by_queue(TWO)
+def test_worker_sets_never_select_each_other_s_pods():
+    single = by_queue({"default": WorkerSettings()})
+    several = by_queue(TWO)
 
-    assert alone["default"]["name"] == "default", "running stacks keep their objects"
-    names = [each["name"] for each in beside.values()]
+    assert single["default"]["name"] == "default", "deployed stacks must keep their objects"
+    names = [each["name"] for each in several.values()]
     assert names == ["default-queue", "etl"], (
-        "the selectors of a set named default match the workers of all others"
+        "the selectors of a set named `default` match the workers of every set"
     )
 
 
-def test_rights_of_the_workers_of_default_stay_when_other_queues_come():
+def test_the_default_service_account_never_changes():
     accounts = {queue: each["serviceAccount"] for queue, each in by_queue(TWO).items()}
 
     assert accounts == {
@@ -145,16 +145,18 @@ def concurrency(worker_set):
     return environment.get("AIRFLOW__CELERY__WORKER_CONCURRENCY")
 
 
-def test_a_worker_of_another_queue_runs_as_many_tasks_as_that_queue_says():
+def test_each_queue_has_its_own_concurrency():
     sets = by_queue(TWO)
 
-    assert concurrency(sets["default"]) is None, "airflow.cfg has that of default"
+    assert concurrency(sets["default"]) is None, "airflow.cfg contains the concurrency of `default`"
     assert concurrency(sets["etl"]) == "3"
-    assert "AIRFLOW_CONN_AIRFLOW_DB" in [e["name"] for e in sets["etl"]["env"]], "KEDA's"
+    assert "AIRFLOW_CONN_AIRFLOW_DB" in [e["name"] for e in sets["etl"]["env"]], (
+        "KEDA needs the connection"
+    )
 
 
 @pytest.mark.parametrize("kind", ["cpu", "fixed"])
-def test_without_keda_another_queue_has_no_query_and_no_database_connection(kind):
+def test_cpu_scaling_needs_no_database_connection(kind):
     etl = by_queue({"default": WorkerSettings(), "etl": WorkerSettings(scaling=kind)})["etl"]
 
     assert etl["keda"] == {"enabled": False}
@@ -162,7 +164,7 @@ def test_without_keda_another_queue_has_no_query_and_no_database_connection(kind
     assert len(etl["env"]) == 1
 
 
-def test_each_queue_has_its_own_nodes_and_spreads_over_zones_by_itself():
+def test_each_queue_has_its_own_nodes_in_every_zone():
     sets = by_queue(TWO, own_nodes=True)
 
     taints = {queue: each["tolerations"][0]["value"] for queue, each in sets.items()}
@@ -178,7 +180,7 @@ def test_each_queue_has_its_own_nodes_and_spreads_over_zones_by_itself():
         }
 
 
-def test_each_pod_follows_the_relay_and_never_the_git_host():
+def test_every_pod_follows_the_relay():
     values = git_sync(DagSettings(repo=REPO, branch="release", sub_path="team/dags", max_mb=50))
 
     assert values == {
@@ -194,12 +196,12 @@ def test_each_pod_follows_the_relay_and_never_the_git_host():
     assert values["ref"] == dag_relay.BRANCH
 
 
-def test_git_sync_needs_no_bundles():
+def test_git_sync_mode_configures_no_bundle():
     assert dag_bundles(DagSettings(repo=REPO)) == {}
 
 
 @pytest.mark.parametrize(("folder", "subdir"), [("team/dags", "team/dags"), ("", None)])
-def test_bundles_come_from_the_relay_too(folder, subdir):
+def test_bundles_follow_the_relay(folder, subdir):
     dags = DagSettings(repo=REPO, mode="bundle", branch="release", sub_path=folder)
 
     assert git_sync(dags) == {"enabled": False}
@@ -226,46 +228,48 @@ def config(airflow=None, workers=None, dags=None):
 
 
 @pytest.mark.parametrize("folder", ["dags", "team/dags", ""])
-def test_plugins_of_the_repository_are_loaded_from_its_top(folder):
+def test_plugins_are_loaded_from_the_repository_root(folder):
     core = config(dags={"sub_path": folder})["core"]
 
     assert core == {"plugins_folder": "/opt/airflow/dags/repo/plugins"}
 
 
-def test_in_mode_bundle_there_is_no_folder_to_load_plugins_from():
+def test_bundle_mode_loads_no_plugins_from_a_folder():
     assert "core" not in config(dags={"mode": "bundle"})
 
 
-def test_plugins_of_an_image_are_loaded_where_a_stack_wants_them():
+def test_a_stack_may_configure_another_plugins_folder():
     of_the_image = {"plugins_folder": "/opt/airflow/plugins"}
 
     assert config(airflow={"config": {"core": of_the_image}})["core"] == of_the_image
 
 
-def test_a_worker_runs_as_many_tasks_as_the_settings_say():
+def test_worker_concurrency_follows_the_settings():
     assert config(workers={"concurrency": 5})["celery"] == {"worker_concurrency": 5}
 
 
 @pytest.mark.parametrize(
     ("airflow", "slots"), [({}, "24"), ({"parallelism": 100}, "100")], ids=["derived", "set"]
 )
-def test_a_scheduler_fills_every_worker(airflow, slots):
+def test_parallelism_covers_all_worker_slots(airflow, slots):
     env = scheduler_env(AirflowSettings(**airflow), [WorkerSettings(max=6, concurrency=4)])
 
     assert env == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": slots}]
 
 
-def test_a_scheduler_fills_the_workers_of_every_queue():
+def test_parallelism_covers_the_slots_of_every_queue():
     queues = [WorkerSettings(max=6, concurrency=4), WorkerSettings(max=2, concurrency=3)]
 
     assert scheduler_env(AirflowSettings(), queues)[0]["value"] == "30"
 
 
-def test_another_number_of_workers_leaves_the_common_configuration_alone():
-    assert config(workers={"max": 4}) == config(workers={"max": 9}), "every pod would restart"
+def test_a_changed_worker_count_restarts_no_pod():
+    assert config(workers={"max": 4}) == config(workers={"max": 9}), (
+        "a changed value restarts every pod"
+    )
 
 
-def test_database_pools_are_those_that_the_capacity_counts_on():
+def test_database_pools_match_the_sizing():
     pool = {"sql_alchemy_pool_size": 5, "sql_alchemy_max_overflow": 10}
 
     assert config()["database"] == pool
@@ -276,11 +280,11 @@ def test_database_pools_are_those_that_the_capacity_counts_on():
     [({}, "http://localhost:8080"), ({"base_url": "https://a.example/b"}, "https://a.example/b")],
     ids=["unset", "set"],
 )
-def test_links_lead_to_the_ui(airflow, url):
+def test_links_point_to_the_configured_url(airflow, url):
     assert config(airflow=airflow)["api"]["base_url"] == url
 
 
-def test_more_options_come_on_top_and_drop_none_that_is_derived():
+def test_configured_options_extend_the_derived_ones():
     more = {"celery": {"pool": "threads"}, "email": {"from_email": "a@b.example"}}
     plain, merged = config(), config(airflow={"config": more})
 
@@ -298,7 +302,7 @@ INGRESS = IngressSettings(
 )
 
 
-def test_the_ui_is_served_over_https_to_the_listed_networks():
+def test_the_ui_is_https_only_and_limited_to_allowed_cidrs():
     values = ingress(INGRESS, webhook=False)
 
     annotations = {key.rpartition("/")[2]: value for key, value in values["annotations"].items()}
@@ -313,12 +317,12 @@ def test_the_ui_is_served_over_https_to_the_listed_networks():
     assert annotations["healthcheck-path"] == "/api/v2/monitor/health"
 
 
-def test_the_load_balancer_leads_one_path_to_the_webhook():
+def test_the_ingress_routes_one_path_to_the_webhook():
     plain, values = (ingress(INGRESS, webhook=webhook) for webhook in (False, True))
 
     (path,) = values.pop("precedingPaths")
     assert path == {"path": "/dag-relay", "pathType": "Exact", "servicePort": "use-annotation"}
-    # The port says so, and the chart puts its own Service beside it: this is the name to look under.
+    # With the port `use-annotation`, the load balancer looks for the action of this name.
     action = json.loads(
         values["annotations"].pop("alb.ingress.kubernetes.io/actions.airflow-api-server")
     )
@@ -328,4 +332,4 @@ def test_the_load_balancer_leads_one_path_to_the_webhook():
             "targetGroups": [{"serviceName": "dag-relay-webhook", "servicePort": 8080}]
         },
     }
-    assert values == plain, "the UI stays as it is"
+    assert values == plain, "the route of the UI must not change"

@@ -1,4 +1,4 @@
-"""The query with which KEDA counts the workers that a queue needs, on a table of tasks in SQLite."""
+"""KEDA's query for the number of workers, executed on a SQLite table."""
 
 import math
 import sqlite3
@@ -12,9 +12,9 @@ from settings.workers import WorkerSettings
 
 @pytest.fixture
 def needed():
-    """Workers that a queue needs while the table has these tasks: (state, queue, number)."""
+    """Result of the query for these tasks: (state, queue, number)."""
     with closing(sqlite3.connect(":memory:")) as database:
-        database.create_function("ceil", 1, math.ceil)  # not every SQLite has it
+        database.create_function("ceil", 1, math.ceil)  # missing in some builds of SQLite
         database.execute("CREATE TABLE task_instance (state, queue)")
 
         def count(*tasks, queue="default", concurrency=4):
@@ -30,7 +30,7 @@ def needed():
 
 
 @pytest.mark.parametrize("queue", ["default", "etl"])
-def test_workers_have_a_slot_for_each_task_that_runs_or_waits(needed, queue):
+def test_running_and_queued_tasks_get_a_slot(needed, queue):
     assert needed(queue=queue) == 0
     assert needed(("queued", queue, 1), queue=queue) == 1
     assert needed(("running", queue, 4), queue=queue) == 1
@@ -38,24 +38,26 @@ def test_workers_have_a_slot_for_each_task_that_runs_or_waits(needed, queue):
     assert needed(("running", queue, 4), queue=queue, concurrency=3) == 2
 
 
-def test_tasks_that_need_no_slot_count_for_nothing(needed):
+def test_other_states_are_not_counted(needed):
     states = ["success", "failed", "scheduled", "deferred", "up_for_retry", None]
 
     assert needed(*((state, "default", 50) for state in states)) == 0
 
 
-def test_tasks_of_another_queue_count_for_nothing(needed):
+def test_other_queues_are_not_counted(needed):
     assert needed(("queued", "etl", 50), ("running", "default", 4)) == 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 3, 16])
 @pytest.mark.parametrize("full", [1, 9, 10, 11, 20, 99, 100])
-def test_a_task_that_waits_brings_a_worker_however_many_are_full(needed, full, concurrency):
+def test_a_queued_task_always_triggers_scale_up(needed, full, concurrency):
     running = ("running", "default", full * concurrency)
 
     seen = needed(running, ("queued", "default", 1), concurrency=concurrency)
 
     # https://kubernetes.io/docs/concepts/workloads/autoscaling/horizontal-pod-autoscale/
-    assert seen / full > 1.1, "Kubernetes adds none"
-    assert seen <= 1.1 * (full + 1), "a tenth more than needed at the most"
-    assert needed(running, concurrency=concurrency) == full, "nothing waits"
+    assert seen / full > 1.1, "the HPA would not scale up"
+    assert seen <= 1.1 * (full + 1), "headroom is at most 10 %"
+    assert needed(running, concurrency=concurrency) == full, (
+        "without queued tasks there is no headroom"
+    )

@@ -29,7 +29,7 @@ def cluster(deploy):
     return make
 
 
-def test_kubernetes_secrets_are_encrypted_with_a_key_that_rotates(cluster):
+def test_kubernetes_secrets_are_encrypted_with_a_rotated_key(cluster):
     declaration = cluster()
 
     key = "arn:aws:kms:eu-west-1:111122223333:key/k8s-secrets"
@@ -49,24 +49,24 @@ def test_kubernetes_secrets_are_encrypted_with_a_key_that_rotates(cluster):
     ],
     ids=["private", "public"],
 )
-def test_the_endpoint_is_open_to_the_listed_networks_only(cluster, settings, public, cidrs):
+def test_the_public_endpoint_admits_only_listed_networks(cluster, settings, public, cidrs):
     eks = cluster(**settings).one(EKS).inputs
 
     assert eks["endpointPublicAccess"] is public
     assert eks.get("publicAccessCidrs") == cidrs
-    assert eks["endpointPrivateAccess"] is True, "nodes would leave the VPC to reach it"
+    assert eks["endpointPrivateAccess"] is True, "nodes would reach the API through NAT"
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_protected_cluster_outlives_a_destroy(cluster, protect):
+def test_a_protected_cluster_survives_destroy(cluster, protect):
     declaration = cluster(protect=protect)
 
     assert declaration.one(EKS).protect is protect
     assert declaration.one(EKS).inputs["deletionProtection"] is protect
-    assert declaration.one(KEY).protect is protect, "without its key its Secrets are lost"
+    assert declaration.one(KEY).protect is protect, "without the key, the Secrets are lost"
 
 
-def test_only_access_entries_let_somebody_in(cluster):
+def test_only_access_entries_grant_access(cluster):
     eks = cluster(admin_role_arns=[ADMIN]).one(EKS).inputs
 
     assert eks["authenticationMode"] == "API"
@@ -77,11 +77,11 @@ def test_only_access_entries_let_somebody_in(cluster):
     assert policy["accessScope"] == {"type": "cluster"}
 
 
-def test_nobody_is_administrator_unasked(cluster):
+def test_no_administrator_is_added_by_default(cluster):
     assert not cluster().one(EKS).inputs.get("accessEntries")
 
 
-def test_every_log_of_the_control_plane_is_kept(cluster):
+def test_every_control_plane_log_is_enabled(cluster):
     assert set(cluster().one(EKS).inputs["enabledClusterLogTypes"]) == {
         "api",
         "audit",
@@ -91,18 +91,18 @@ def test_every_log_of_the_control_plane_is_kept(cluster):
     }
 
 
-def test_eks_runs_the_nodes_itself_and_trusts_pods_through_pod_identity(cluster):
+def test_auto_mode_needs_no_node_role_and_no_oidc_provider(cluster):
     eks = cluster(version="1.33").one(EKS).inputs
 
     assert eks["autoMode"]["enabled"] is True
     assert eks["createOidcProvider"] is False
-    assert eks["createInstanceRole"] is False, "a role with rights of nodes that nobody wears"
-    assert eks["corednsAddonOptions"]["enabled"] is False, "DNS runs on the nodes"
+    assert eks["createInstanceRole"] is False, "Auto Mode does not use this role"
+    assert eks["corednsAddonOptions"]["enabled"] is False, "Auto Mode runs DNS on the nodes"
     assert eks["kubeProxyAddonOptions"]["enabled"] is False
     assert eks["version"] == "1.33"
 
 
-def test_nodes_stand_in_the_private_subnets(cluster):
+def test_nodes_run_in_private_subnets(cluster):
     eks = cluster().one(EKS).inputs
 
     assert eks["vpcId"] == "vpc-1"
@@ -110,16 +110,16 @@ def test_nodes_stand_in_the_private_subnets(cluster):
     assert eks["privateSubnetIds"] == ["subnet-private"]
 
 
-def test_volumes_are_encrypted_unless_they_say_otherwise(cluster):
+def test_volumes_are_encrypted_by_default(cluster):
     storage = cluster().one("kubernetes:storage.k8s.io/v1:StorageClass").inputs
 
     assert storage["parameters"] == {"type": "gp3", "encrypted": "true"}
     default = storage["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"]
-    assert default == "true", "claims name no class"
+    assert default == "true", "claims use the default class"
     assert storage["provisioner"] == "ebs.csi.eks.amazonaws.com"
 
 
-def test_a_volume_is_made_in_the_zone_of_its_pod_and_may_grow(cluster):
+def test_volumes_follow_their_pod_and_can_grow(cluster):
     storage = cluster().one("kubernetes:storage.k8s.io/v1:StorageClass").inputs
 
     assert storage["volumeBindingMode"] == "WaitForFirstConsumer"
@@ -133,16 +133,18 @@ def test_network_policies_are_enforced(cluster):
         "kube-system",
         "amazon-vpc-cni",
     )
-    assert switch["data"] == {"enable-network-policy-controller": "true"}, "off until this says on"
+    assert switch["data"] == {"enable-network-policy-controller": "true"}, (
+        "enforcement is off by default"
+    )
 
 
-def test_worker_cpu_can_be_measured(cluster):
+def test_the_metrics_server_is_installed(cluster):
     addon = cluster().one("aws:eks/addon:Addon").inputs
 
     assert addon == {"addonName": "metrics-server", "clusterName": "k8s-eks"}
 
 
-def test_others_know_the_cluster_by_what_eks_made(deploy):
+def test_outputs_refer_to_the_eks_cluster(deploy):
     def program():
         cluster = Cluster("k8s", ARGS)
         pulumi.export("name", cluster.name)
@@ -151,7 +153,9 @@ def test_others_know_the_cluster_by_what_eks_made(deploy):
 
     exports = deploy(program).exports
     assert exports["name"] == "k8s-eks"
-    assert exports["nodes"] == "k8s-eks-cluster-security-group", "Auto Mode nodes wear this one"
+    assert exports["nodes"] == "k8s-eks-cluster-security-group", (
+        "Auto Mode nodes use this security group"
+    )
     assert "https://k8s-eks.eks.example" in exports["kubeconfig"]
 
 
@@ -160,14 +164,14 @@ def existing(name):
     return ExistingCluster(name, ExistingClusterArgs(settings=settings))
 
 
-def test_an_existing_cluster_is_the_context_of_the_settings(deploy):
+def test_an_existing_cluster_uses_the_configured_context(deploy):
     provider = deploy(lambda: existing("k8s")).one(PROVIDER).inputs
 
-    assert provider["context"] == "kind-somewhere", "the current context may be anything"
+    assert provider["context"] == "kind-somewhere", "the current context must not matter"
     assert "kubeconfig" not in provider
 
 
-def test_a_new_cluster_is_reached_with_its_own_kubeconfig(cluster):
+def test_a_new_cluster_uses_its_own_kubeconfig(cluster):
     provider = cluster().one(PROVIDER).inputs
 
     assert "https://k8s-eks.eks.example" in provider["kubeconfig"]
@@ -177,8 +181,8 @@ def test_a_new_cluster_is_reached_with_its_own_kubeconfig(cluster):
 @pytest.mark.parametrize(
     "make", [existing, lambda name: Cluster(name, ARGS)], ids=["existing", "eks"]
 )
-def test_secrets_and_config_maps_change_in_place(deploy, make):
+def test_secrets_and_config_maps_are_updated_in_place(deploy, make):
     provider = deploy(lambda: make("k8s")).one(PROVIDER).inputs
 
-    assert provider["enableSecretMutable"] == "true", "replaced, it would be gone for a moment"
+    assert provider["enableSecretMutable"] == "true", "a replacement would delete it for a moment"
     assert provider["enableConfigMapMutable"] == "true"

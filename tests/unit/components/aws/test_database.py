@@ -7,7 +7,7 @@ from components.aws.database import Database, DatabaseArgs
 from settings.database import RdsSettings
 
 INSTANCE = "aws:rds/instance:Instance"
-FIREWALL = "aws:ec2/securityGroup:SecurityGroup"
+SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 PARAMETERS = "aws:rds/parameterGroup:ParameterGroup"
 GENERATED = "random:index/randomPassword:RandomPassword"
@@ -16,7 +16,7 @@ ARGS = DatabaseArgs(
     subnet_ids=["subnet-a", "subnet-b"],
     client_security_group_id="sg-nodes",
     password=None,
-    password_generation=1,
+    password_rotation=1,
     settings=RdsSettings(kind="rds"),
 )
 
@@ -29,52 +29,57 @@ def database(deploy):
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_protected_database_outlives_a_destroy(database, protect):
+def test_a_protected_database_survives_destroy(database, protect):
     instance = database(protect=protect).one(INSTANCE)
 
     assert instance.protect is protect
     assert instance.inputs["deletionProtection"] is protect
 
 
-@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("final_snapshot", [True, False])
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_deleted_database_leaves_a_snapshot_also_after_it_was_unprotected(
-    database, protect, keep
-):
-    instance = database(protect=protect, final_snapshot=keep).one(INSTANCE)
+def test_the_final_snapshot_does_not_depend_on_protection(database, protect, final_snapshot):
+    instance = database(protect=protect, final_snapshot=final_snapshot).one(INSTANCE)
 
-    assert instance.inputs["skipFinalSnapshot"] is not keep
-    assert ("finalSnapshotIdentifier" in instance.inputs) is keep
+    assert instance.inputs["skipFinalSnapshot"] is not final_snapshot
+    assert ("finalSnapshotIdentifier" in instance.inputs) is final_snapshot
 
 
-def test_a_snapshot_is_left_unless_the_stack_file_says_otherwise(database):
+def test_the_final_snapshot_is_on_by_default(database):
     assert database().one(INSTANCE).inputs["skipFinalSnapshot"] is False
 
 
-def test_the_next_final_snapshot_has_another_name(database):
+def test_every_final_snapshot_has_a_unique_name(database):
     declaration = database()
 
     name = declaration.one(INSTANCE).inputs["finalSnapshotIdentifier"]
-    assert name == "test-db-final-0a1b2c3d", "stack, database, and a part that is never used again"
+    assert name == "test-db-final-0a1b2c3d", "stack, database, and a unique suffix"
     assert declaration.one("random:index/randomId:RandomId").inputs["byteLength"] == 4
 
 
-def test_only_the_nodes_reach_postgres(database):
+def test_only_nodes_may_connect(database):
     declaration = database()
 
     rule = declaration.one(INGRESS).inputs
     assert rule == {
-        "securityGroupId": "db-firewall-id",
+        "securityGroupId": "db-security-group-id",
         "referencedSecurityGroupId": "sg-nodes",
         "ipProtocol": "tcp",
         "fromPort": 5432,
         "toPort": 5432,
         "tags": {"Name": "db-from-clients"},
     }, "no address range, no other port"
-    firewall = declaration.one(FIREWALL).inputs
-    assert firewall["vpcId"] == "vpc-1"
-    assert "ingress" not in firewall
-    assert declaration.one(INSTANCE).inputs["vpcSecurityGroupIds"] == ["db-firewall-id"]
+    group = declaration.one(SECURITY_GROUP).inputs
+    assert group["vpcId"] == "vpc-1"
+    assert "ingress" not in group
+    assert declaration.one(INSTANCE).inputs["vpcSecurityGroupIds"] == ["db-security-group-id"]
+
+
+def test_the_former_name_of_the_security_group_is_an_alias(deploy, wire):
+    deploy(lambda: Database("db", ARGS))
+
+    (alias,) = wire["db-security-group"].aliases
+    assert alias.spec.name == "db-firewall", "without the alias, an update replaces the group"
 
 
 def test_the_database_has_no_public_address(database):
@@ -90,7 +95,7 @@ def test_storage_is_encrypted(database):
     assert database().one(INSTANCE).inputs["storageEncrypted"] is True
 
 
-def test_the_database_refuses_connections_without_tls(database):
+def test_the_database_requires_tls(database):
     declaration = database()
 
     parameters = declaration.one(PARAMETERS, "db-parameters").inputs["parameters"]
@@ -111,15 +116,15 @@ def test_slow_statements_are_logged(database):
 
 
 @pytest.mark.parametrize(("size", "limit"), [("db.t4g.medium", "405"), ("db.m7g.large", "811")])
-def test_the_server_takes_as_many_connections_as_the_settings_count_on(database, size, limit):
+def test_max_connections_follows_the_settings(database, size, limit):
     parameters = database(instance_class=size).one(PARAMETERS).inputs["parameters"]
 
     (found,) = [p for p in parameters if p["name"] == "max_connections"]
     assert found["value"] == limit
-    assert found["applyMethod"] == "pending-reboot", "AWS refuses to set it at once"
+    assert found["applyMethod"] == "pending-reboot", "AWS applies it only after a reboot"
 
 
-def test_the_settings_size_the_instance(database):
+def test_the_instance_size_follows_the_settings(database):
     instance = database(
         instance_class="db.m7g.large",
         storage_gb=200,
@@ -139,7 +144,7 @@ def test_the_settings_size_the_instance(database):
     assert {key: instance.inputs[key] for key in wanted} == wanted
 
 
-def test_the_engine_is_postgresql_16_and_patches_itself(database):
+def test_the_engine_is_postgresql_16_with_minor_updates(database):
     declaration = database()
 
     instance = declaration.one(INSTANCE).inputs
@@ -148,25 +153,25 @@ def test_the_engine_is_postgresql_16_and_patches_itself(database):
     assert declaration.one(PARAMETERS).inputs["family"] == "postgres16"
 
 
-def test_the_database_is_the_one_that_connection_strings_name(database):
+def test_database_and_user_match_the_connection_strings(database):
     instance = database().one(INSTANCE).inputs
 
     assert (instance["dbName"], instance["username"]) == ("airflow", "airflow")
 
 
-def test_snapshots_are_tagged_like_their_database(database):
+def test_snapshots_inherit_the_tags(database):
     assert database().one(INSTANCE).inputs["copyTagsToSnapshot"] is True
 
 
-@pytest.mark.parametrize("generation", [1, 2])
-def test_a_new_generation_gives_a_new_password(deploy, generation):
-    args = replace(ARGS, password_generation=generation)
+@pytest.mark.parametrize("rotation", [1, 2])
+def test_a_rotation_generates_a_new_password(deploy, rotation):
+    args = replace(ARGS, password_rotation=rotation)
     instance = deploy(lambda: Database("db", args)).one(INSTANCE)
 
-    assert instance.inputs["password"].value == f"db-password-{generation}"
+    assert instance.inputs["password"].value == f"db-password-{rotation}"
 
 
-def test_a_configured_password_is_the_one_of_the_server(deploy):
+def test_a_configured_password_is_set_on_the_server(deploy):
     def program():
         Database("db", replace(ARGS, password=pulumi.Output.secret("configured")))
 
@@ -175,7 +180,7 @@ def test_a_configured_password_is_the_one_of_the_server(deploy):
     assert not declaration.all(GENERATED)
 
 
-def test_others_learn_the_address_and_the_password(deploy):
+def test_address_and_password_are_outputs(deploy):
     def program():
         database = Database("db", ARGS)
         pulumi.export("host", database.host)

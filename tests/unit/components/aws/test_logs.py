@@ -33,22 +33,24 @@ def logs(deploy):
 
 def statements(policy):
     document = json.loads(policy)
-    assert document["Version"] == "2012-10-17", "without it AWS takes the language of 2008"
+    assert document["Version"] == "2012-10-17", "the default version is 2008-10-17"
     return document["Statement"]
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_protected_bucket_outlives_a_destroy(logs, protect):
+def test_a_protected_bucket_survives_destroy(logs, protect):
     bucket = logs(protect=protect).one(BUCKET)
 
     assert bucket.protect is protect
-    assert bucket.inputs["forceDestroy"] is not protect, "a full bucket could not be deleted"
+    assert bucket.inputs["forceDestroy"] is not protect, (
+        "S3 refuses to delete a bucket with objects"
+    )
 
 
 @pytest.mark.parametrize(
     "way_in", ["blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"]
 )
-def test_the_bucket_cannot_be_made_public(logs, way_in):
+def test_public_access_is_blocked(logs, way_in):
     block = logs().one(BLOCK).inputs
 
     assert block["bucket"] == "logs-bucket"
@@ -65,7 +67,7 @@ def test_logs_are_encrypted(logs):
     assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "AES256"}
 
 
-def test_nobody_reads_or_writes_logs_without_tls(logs):
+def test_the_bucket_requires_tls(logs):
     policy = logs().one("aws:s3/bucketPolicy:BucketPolicy").inputs
 
     assert policy["bucket"] == "logs-bucket"
@@ -80,7 +82,7 @@ def test_nobody_reads_or_writes_logs_without_tls(logs):
     ]
 
 
-def test_old_logs_go(logs):
+def test_old_logs_expire(logs):
     retention = logs(retention_days=90).one(
         "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
     )
@@ -88,7 +90,7 @@ def test_old_logs_go(logs):
     assert retention.inputs["bucket"] == "logs-bucket"
     (rule,) = retention.inputs["rules"]
     assert rule["status"] == "Enabled"
-    assert rule["filter"] == {"prefix": ""}, "every log, whatever its name"
+    assert rule["filter"] == {"prefix": ""}, "the rule must cover every log"
     assert rule["expiration"] == {"days": 90}
     assert rule["abortIncompleteMultipartUpload"] == {"daysAfterInitiation": 1}
 
@@ -101,7 +103,7 @@ def test_old_logs_go(logs):
         ("airflow-api-server", ["s3:GetObject"]),
     ],
 )
-def test_each_component_may_do_its_part_on_this_bucket_only(logs, account, actions):
+def test_each_role_is_limited_to_its_actions_on_the_bucket(logs, account, actions):
     declaration = logs()
 
     policy = declaration.one(ROLE_POLICY, f"logs-{account}").inputs
@@ -117,7 +119,7 @@ def test_each_component_may_do_its_part_on_this_bucket_only(logs, account, actio
     }
 
 
-def test_only_pods_of_eks_take_these_roles(logs):
+def test_only_eks_pods_may_assume_the_roles(logs):
     roles = logs().all("aws:iam/role:Role")
 
     assert len(roles) == 3
@@ -131,13 +133,13 @@ def test_only_pods_of_eks_take_these_roles(logs):
         ]
 
 
-def test_nobody_else_has_rights(logs):
+def test_no_other_roles_exist(logs):
     declaration = logs()
 
     assert len(declaration.all(ROLE_POLICY)) == len(declaration.all(ASSOCIATION)) == 3
 
 
-def test_the_rights_go_to_service_accounts_of_the_chart(logs):
+def test_roles_are_bound_to_service_accounts_of_the_chart(logs):
     values = yaml.safe_load((ROOT / "values" / "airflow.yaml").read_text())
     prefix = values["fullnameOverride"]
 
@@ -146,7 +148,7 @@ def test_the_rights_go_to_service_accounts_of_the_chart(logs):
     assert accounts == {f"{prefix}-{part}" for part in ("worker", "triggerer", "api-server")}
 
 
-def test_the_workers_of_every_queue_have_a_role_and_only_it_may_do_what_their_tasks_may(logs):
+def test_each_queue_has_a_role_with_its_own_policy(logs):
     policy = "arn:aws:iam::111122223333:policy/etl"
     declaration = logs({"etl": WorkerSettings(iam_policy_arn=policy), "ml": WorkerSettings()})
 
@@ -162,7 +164,7 @@ def test_the_workers_of_every_queue_have_a_role_and_only_it_may_do_what_their_ta
     assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
 
 
-def test_others_learn_the_bucket_and_its_region(deploy):
+def test_bucket_and_region_are_outputs(deploy):
     def program():
         args = LogsArgs(cluster_name="k8s", namespace="airflow", queues={}, settings=LogSettings())
         logs = Logs("logs", args)

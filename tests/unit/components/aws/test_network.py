@@ -17,7 +17,7 @@ def network(deploy):
     )
 
 
-def test_each_zone_gets_a_small_public_block_and_a_large_private_one():
+def test_each_zone_gets_a_public_and_a_private_block():
     assert zone_subnets("10.0.0.0/16", 2) == [
         ("10.0.0.0/24", "10.0.16.0/20"),
         ("10.0.1.0/24", "10.0.32.0/20"),
@@ -25,7 +25,7 @@ def test_each_zone_gets_a_small_public_block_and_a_large_private_one():
 
 
 @pytest.mark.parametrize("cidr", ["10.0.0.0/16", "10.9.0.0/17", "172.16.64.0/18"])
-def test_subnets_lie_in_the_vpc_and_never_overlap(cidr):
+def test_subnets_are_in_the_vpc_and_do_not_overlap(cidr):
     blocks = [ipaddress.IPv4Network(b) for zone in zone_subnets(cidr, 3) for b in zone]
 
     assert len(blocks) == 6
@@ -33,14 +33,14 @@ def test_subnets_lie_in_the_vpc_and_never_overlap(cidr):
     assert not any(a.overlaps(b) for a in blocks for b in blocks if a is not b)
 
 
-def test_the_vpc_has_the_range_of_the_settings_and_names_that_resolve(network):
+def test_the_vpc_has_the_configured_range_and_dns(network):
     vpc = network(cidr="10.7.0.0/16").one("aws:ec2/vpc:Vpc").inputs
 
     assert vpc["cidrBlock"] == "10.7.0.0/16"
     assert vpc["enableDnsSupport"] is vpc["enableDnsHostnames"] is True
 
 
-def test_each_zone_has_its_own_subnets_from_the_plan(network):
+def test_each_zone_has_its_own_subnets(network):
     subnets = {s.name: s.inputs for s in network(az_count=3).all(SUBNET)}
 
     placed = {name: (s["availabilityZone"], s["cidrBlock"]) for name, s in subnets.items()}
@@ -55,36 +55,36 @@ def test_each_zone_has_its_own_subnets_from_the_plan(network):
     assert {s["vpcId"] for s in subnets.values()} == {"net-vpc-id"}
 
 
-def test_only_ordinary_zones_are_used(network, wire):
+def test_local_and_wavelength_zones_are_excluded(network, wire):
     network()
 
     lookup = wire["aws:index/getAvailabilityZones:getAvailabilityZones"].args
     assert lookup["state"] == "available"
     assert [(f["name"], list(f["values"])) for f in lookup["filters"]] == [
         ("opt-in-status", ["opt-in-not-required"])
-    ], "Local and Wavelength zones have neither EKS nor NAT"
+    ], "Local and Wavelength Zones support neither EKS nor NAT"
 
 
 @pytest.mark.parametrize(
     ("subnets", "role"), [("public", "elb"), ("private", "internal-elb")], ids=lambda v: v
 )
-def test_load_balancers_find_their_subnets(network, subnets, role):
+def test_subnets_are_tagged_for_load_balancers(network, subnets, role):
     found = [s.inputs for s in network().all(SUBNET) if s.name.startswith(f"net-{subnets}")]
 
     assert [s["tags"].get(f"kubernetes.io/role/{role}") for s in found] == ["1", "1"]
 
 
-def test_no_subnet_hands_out_public_addresses(network):
+def test_no_subnet_assigns_public_addresses(network):
     assert not any(s.inputs.get("mapPublicIpOnLaunch") for s in network().all(SUBNET))
 
 
-def test_the_default_security_group_admits_nobody(network):
+def test_the_default_security_group_has_no_rules(network):
     (group,) = network().all("aws:ec2/defaultSecurityGroup:DefaultSecurityGroup")
 
-    assert group.inputs == {"vpcId": "net-vpc-id"}, "AWS makes it open inside itself"
+    assert group.inputs == {"vpcId": "net-vpc-id"}, "by default it admits its own members"
 
 
-def test_public_subnets_reach_the_internet_by_the_gateway(network):
+def test_public_subnets_use_the_internet_gateway(network):
     declaration = network()
 
     route = declaration.one(ROUTE, "net-public").inputs
@@ -100,29 +100,33 @@ def test_public_subnets_reach_the_internet_by_the_gateway(network):
         ("per_az", ["net-nat-0-id", "net-nat-1-id", "net-nat-2-id"]),
     ],
 )
-def test_private_subnets_go_out_through_nat_only(network, nat, ways_out):
+def test_private_subnets_use_nat_only(network, nat, ways_out):
     declaration = network(az_count=3, nat=nat)
     routes = [declaration.one(ROUTE, f"net-private-{zone}").inputs for zone in range(3)]
 
     assert [r["natGatewayId"] for r in routes] == ways_out
     assert {r["destinationCidrBlock"] for r in routes} == {"0.0.0.0/0"}
-    assert not any("gatewayId" in r for r in routes), "a private subnet would be a public one"
-    assert len(declaration.all(NAT)) == len(set(ways_out)), "each NAT gateway costs"
+    assert not any("gatewayId" in r for r in routes), (
+        "an internet gateway would make the subnet public"
+    )
+    assert len(declaration.all(NAT)) == len(set(ways_out)), "an unused NAT gateway costs money"
 
 
-def test_each_nat_gateway_stands_in_the_public_subnet_of_its_zone(network):
+def test_each_nat_gateway_is_in_the_public_subnet_of_its_zone(network):
     declaration = network(nat="per_az")
 
     for zone in range(2):
         nat = declaration.one(NAT, f"net-nat-{zone}")
         assert nat.inputs["subnetId"] == f"net-public-{zone}-id"
         assert nat.inputs["allocationId"] == f"net-nat-{zone}-id"
-        assert any(urn.endswith("::net-gateway") for urn in nat.depends_on), "no way out without it"
+        assert any(urn.endswith("::net-gateway") for urn in nat.depends_on), (
+            "NAT needs the internet gateway"
+        )
         address = declaration.one("aws:ec2/eip:Eip", f"net-nat-{zone}").inputs
         assert address == {"domain": "vpc", "tags": {"Name": f"net-nat-{zone}"}}
 
 
-def test_each_subnet_uses_the_routes_made_for_it(network):
+def test_each_subnet_has_its_own_route_table(network):
     tables = network().all("aws:ec2/routeTableAssociation:RouteTableAssociation")
 
     assert {t.inputs["subnetId"]: t.inputs["routeTableId"] for t in tables} == {
@@ -133,7 +137,7 @@ def test_each_subnet_uses_the_routes_made_for_it(network):
     }
 
 
-def test_logs_and_images_go_to_s3_without_nat(network):
+def test_s3_traffic_bypasses_nat(network):
     endpoint = network().one("aws:ec2/vpcEndpoint:VpcEndpoint").inputs
 
     assert endpoint["serviceName"] == "com.amazonaws.eu-west-1.s3"
@@ -141,7 +145,7 @@ def test_logs_and_images_go_to_s3_without_nat(network):
     assert endpoint["routeTableIds"] == ["net-private-0-id", "net-private-1-id"]
 
 
-def test_others_get_the_subnets_by_kind(deploy):
+def test_public_and_private_subnets_are_outputs(deploy):
     made = []
     deploy(lambda: made.append(Network("net", NetworkArgs(settings=NetworkSettings()))))
 

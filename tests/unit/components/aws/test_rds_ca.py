@@ -21,32 +21,32 @@ def common_name(certificate):
     return dict(pair for part in certificate["subject"] for pair in part)["commonName"]
 
 
-def test_every_certificate_can_be_read(certificates):
+def test_every_certificate_is_valid_pem(certificates):
     written = RDS_CA.read_text().count("-----BEGIN CERTIFICATE-----")
 
     assert len(certificates) == written > 0
 
 
-def test_every_certificate_is_a_root_of_amazon_rds(certificates):
+def test_every_certificate_is_an_amazon_rds_root(certificates):
     strangers = [
         common_name(c)
         for c in certificates
         if c["issuer"] != c["subject"] or not common_name(c).startswith("Amazon RDS ")
     ]
-    assert strangers == [], "whoever signs for one of these can pose as the database"
+    assert strangers == [], "another CA could impersonate the database"
 
 
-def test_no_certificate_ends_soon(certificates):
+def test_no_certificate_expires_soon(certificates):
     soon = datetime(2027, 12, 1, tzinfo=UTC).timestamp()
 
     ending = [
         common_name(c) for c in certificates if ssl.cert_time_to_seconds(c["notAfter"]) < soon
     ]
-    assert ending == [], "take a newer file: its first line says where from"
+    assert ending == [], "update the file: its first line has the source"
 
 
 @pytest.mark.parametrize("kind", ["RSA2048", "RSA4096", "ECC384"])
-def test_the_region_of_every_stack_is_there_with_every_kind_of_key(certificates, kind):
+def test_every_stack_region_has_every_key_type(certificates, kind):
     configs = [yaml.safe_load((ROOT / f"Pulumi.{s}.yaml").read_text()) for s in stack_names()]
     regions = {c["config"]["aws:region"] for c in configs if "aws:region" in c["config"]}
 

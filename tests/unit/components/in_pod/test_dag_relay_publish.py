@@ -1,4 +1,4 @@
-"""The script that git-sync runs in a new checkout, with real Git."""
+"""The publish script of the relay, with real Git."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ GIT = {
     "GIT_COMMITTER_NAME": "Author",
     "GIT_COMMITTER_EMAIL": "author@example.com",
 }
-# Submodules of these tests are folders beside the repository.
+# The submodules of these tests are local folders.
 FOLDERS = ("-c", "protocol.file.allow=always")
 
 
 def git(folder, *words):
-    done = subprocess.run(  # noqa: S603 - the words are ours
+    done = subprocess.run(  # noqa: S603 - fixed arguments
         ["git", *words],  # noqa: S607
         cwd=folder,
         env={**os.environ, **GIT},
@@ -34,7 +34,7 @@ def git(folder, *words):
 
 
 class Repository:
-    """A checkout as git-sync makes it, and what the pods would get."""
+    """A checkout as git-sync creates it, and the published repository."""
 
     def __init__(self, folder):
         self.checkout = folder / "checkout"
@@ -51,8 +51,8 @@ class Repository:
         return git(self.checkout, "rev-parse", "HEAD")
 
     def publish(self, **env):
-        """The status of the script and what it says."""
-        done = subprocess.run(  # noqa: S603 - the script is ours
+        """Exit status and output of the script."""
+        done = subprocess.run(  # noqa: S603 - our own script
             ["bash", str(SCRIPT)],  # noqa: S607
             cwd=self.checkout,
             env={
@@ -89,7 +89,7 @@ def published(result):
     return True
 
 
-def test_pods_get_the_very_commit_that_the_author_pushed(repository):
+def test_the_pushed_commit_is_published_unchanged(repository):
     commit = repository.commit({"dags/a.py": "one"})
 
     assert published(repository.publish())
@@ -97,7 +97,7 @@ def test_pods_get_the_very_commit_that_the_author_pushed(repository):
     assert repository.read("dags/a.py") == "one"
 
 
-def test_publishing_twice_changes_nothing(repository):
+def test_publishing_is_idempotent(repository):
     repository.commit({"dags/a.py": "one"})
     assert published(repository.publish())
     before = git(repository.published, "for-each-ref")
@@ -106,17 +106,19 @@ def test_publishing_twice_changes_nothing(repository):
     assert git(repository.published, "for-each-ref") == before
 
 
-def test_the_next_commit_replaces_the_last_one(repository):
+def test_a_new_commit_is_published(repository):
     repository.commit({"dags/a.py": "one"})
     assert published(repository.publish())
     commit = repository.commit({"dags/a.py": "two"})
 
     assert published(repository.publish())
     assert repository.head == commit
-    assert git(repository.published, "rev-list", "--count", "dags") == "2", "bundles go back"
+    assert git(repository.published, "rev-list", "--count", "dags") == "2", (
+        "bundles use older commits"
+    )
 
 
-def test_a_forced_push_replaces_the_last_commit(repository):
+def test_a_force_push_is_published(repository):
     repository.commit({"dags/a.py": "one"})
     assert published(repository.publish())
     commit = repository.commit({"dags/a.py": "another"}, amend=True)
@@ -126,29 +128,29 @@ def test_a_forced_push_replaces_the_last_commit(repository):
 
 
 @pytest.mark.parametrize(
-    ("files", "why"),
+    ("files", "reason"),
     [
         ({"dag/a.py": "in the wrong folder"}, "it has no folder dags (dags.sub_path)"),
         ({"dags/big.bin": "0" * 3_000_000}, "its files are 3 MiB together, and dags.max_mb is 2"),
     ],
     ids=["no folder", "too large"],
 )
-def test_a_commit_that_would_harm_the_pods_stays_away_from_them(repository, files, why):
+def test_an_invalid_commit_is_not_published(repository, files, reason):
     good = repository.commit({"dags/a.py": "good"})
     assert published(repository.publish())
     shutil.rmtree(repository.checkout / "dags")
     bad = repository.commit(files)
 
-    status, said = repository.publish()
+    status, output = repository.publish()
 
-    assert (status, said) == (
+    assert (status, output) == (
         1,
-        f"commit {bad} is not published, the last good one stays: {why}\n",
+        f"commit {bad} is not published, the last good one stays: {reason}\n",
     )
     assert repository.head == good
 
 
-def test_a_pod_that_died_in_its_first_minute_starts_over(repository):
+def test_an_interrupted_first_publish_starts_over(repository):
     repository.commit({"dags/a.py": "one"})
     left = repository.published.with_name("published.git.new")
     (left / "refs").mkdir(parents=True)
@@ -159,7 +161,7 @@ def test_a_pod_that_died_in_its_first_minute_starts_over(repository):
 
 @pytest.fixture
 def with_submodules(repository, tmp_path):
-    """A repository whose submodule `shared` has a submodule itself."""
+    """A repository whose submodule `shared` has its own submodule."""
     for name, inner in (("inner", None), ("shared", "inner")):
         folder = tmp_path / name
         git(tmp_path, "init", "--quiet", "-b", "main", name)
@@ -175,7 +177,7 @@ def with_submodules(repository, tmp_path):
     return repository
 
 
-def test_submodules_reach_the_pods_as_folders(with_submodules):
+def test_submodules_are_published_as_folders(with_submodules):
     assert published(with_submodules.publish())
 
     assert with_submodules.read("dags/a.py") == "one"
@@ -185,7 +187,7 @@ def test_submodules_reach_the_pods_as_folders(with_submodules):
     assert "commit" not in {line.split()[1] for line in listed.splitlines()}
 
 
-def test_with_submodules_the_same_commit_gives_the_same_hash_every_time(with_submodules):
+def test_submodule_commits_have_reproducible_hashes(with_submodules):
     assert published(with_submodules.publish())
     first = with_submodules.head
 
@@ -193,10 +195,10 @@ def test_with_submodules_the_same_commit_gives_the_same_hash_every_time(with_sub
     assert with_submodules.head == first
     assert git(with_submodules.published, "rev-parse", "dags~1") == git(
         with_submodules.checkout, "rev-parse", "HEAD"
-    ), "one can see what the author pushed"
+    ), "the pushed commit must be the parent"
 
 
-def test_the_checkout_stays_as_git_sync_made_it(with_submodules):
+def test_the_checkout_is_not_modified(with_submodules):
     assert published(with_submodules.publish())
 
     assert git(with_submodules.checkout, "status", "--porcelain") == ""

@@ -1,4 +1,4 @@
-"""The webhook and the pipe to git-sync, as processes on loopback."""
+"""The webhook and the pipe to git-sync, as processes on localhost."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ FETCH = ROOT / "components" / "in_pod" / "dag_relay_fetch.sh"
 SECRET = "hunter2-of-the-webhook"
 BODY = b'{"ref": "refs/heads/main", "pusher": "hunter2-of-the-body"}'
 LARGEST = 2**20
-# Stands for git-sync: it listens when the file STARTED is there, then a line for each SIGHUP.
+# Stand-in for git-sync: creates the file STARTED, then prints a line for each SIGHUP.
 GIT_SYNC = """
 import os, signal, time
 while not os.path.exists(os.environ["STARTED"]): time.sleep(0.01)
@@ -62,7 +62,7 @@ def eventually(check):
 
 
 class Pipe:
-    """Reads what the webhook announces, as git-sync's container does."""
+    """Reader of the pipe, in place of git-sync's container."""
 
     def __init__(self, path):
         os.mkfifo(path)
@@ -72,14 +72,14 @@ class Pipe:
         os.close(self._end)
 
     def announced(self):
-        """Lines since the last look. The answer of the webhook comes after its line."""
+        """Lines since the last call. The webhook writes its line before it answers."""
         with suppress(BlockingIOError):
             return os.read(self._end, 4096).count(b"\n")
         return 0
 
 
 class Webhook:
-    """A webhook on loopback."""
+    """A webhook on localhost."""
 
     def __init__(self, port, log):
         self.port, self._log = port, log
@@ -89,18 +89,18 @@ class Webhook:
         return self._log.read_text()
 
     def call(self, headers=None, body=BODY, *, method="POST", path="/dag-relay"):
-        """The status; a body in the answer fails."""
+        """Status of the response, which must have no body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
-            assert answer.read() == b"", "the caller learns the status, and nothing else"
+            assert answer.read() == b"", "the response contains only a status"
             return answer.status
         finally:
             connection.close()
 
     def send(self, text):
-        """What comes back on a connection that sends `text` and then waits."""
+        """Response to `text` on a connection that stays open."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(text)
             return b"".join(iter(lambda: connection.recv(4096), b"")).decode()
@@ -122,7 +122,7 @@ def secret_file(tmp_path):
 
 @pytest.fixture
 def webhook(tmp_path, secret_file):
-    """The script as its container runs it."""
+    """The script as a process, as in its container."""
     port, log = free_port(), tmp_path / "log"
     env = {
         "PORT": str(port),
@@ -141,7 +141,7 @@ def webhook(tmp_path, secret_file):
 
 @pytest.fixture
 def impatient(tmp_path, secret_file, monkeypatch):
-    """The same in this process, with other limits."""
+    """The server in this process, with other limits."""
     monkeypatch.setenv("ANNOUNCED", str(tmp_path / "announced"))
     monkeypatch.setenv("SECRET_FILE", str(secret_file))
     monkeypatch.setattr(dag_relay_webhook, "SECONDS", 0.5)
@@ -155,7 +155,7 @@ def impatient(tmp_path, secret_file, monkeypatch):
 
 
 @pytest.mark.parametrize("headers", HOSTS.values(), ids=HOSTS)
-def test_a_git_host_that_knows_the_secret_makes_git_sync_fetch(webhook, pipe, headers):
+def test_a_call_with_the_secret_makes_git_sync_fetch(webhook, pipe, headers):
     assert webhook.call(headers) == 202
     assert pipe.announced() == 1
 
@@ -181,7 +181,7 @@ def test_a_git_host_that_knows_the_secret_makes_git_sync_fetch(webhook, pipe, he
         *("sha1", "other token", "longer token", "empty token", "not ASCII", "other header"),
     ],
 )
-def test_whoever_does_not_know_the_secret_is_refused(webhook, pipe, headers):
+def test_a_call_without_the_secret_is_refused(webhook, pipe, headers):
     assert webhook.call(headers) == 403
     assert pipe.announced() == 0
 
@@ -193,13 +193,13 @@ def test_whoever_does_not_know_the_secret_is_refused(webhook, pipe, headers):
         *(("GET", "/dag-relay"), ("GET", "/"), ("PUT", "/dag-relay"), ("HEAD", "/health")),
     ],
 )
-def test_there_is_one_way_in(webhook, pipe, method, path):
+def test_only_post_to_the_webhook_path_is_accepted(webhook, pipe, method, path):
     assert webhook.call(GITHUB, method=method, path=path) == 403
     assert pipe.announced() == 0
 
 
 @pytest.mark.parametrize("configured", ["", "new"], ids=["empty", "replaced"])
-def test_the_secret_of_this_moment_counts(webhook, pipe, secret_file, configured):
+def test_a_rotated_secret_takes_effect_immediately(webhook, pipe, secret_file, configured):
     assert webhook.call(GITHUB) == 202
     assert pipe.announced() == 1
 
@@ -208,19 +208,21 @@ def test_the_secret_of_this_moment_counts(webhook, pipe, secret_file, configured
     assert webhook.call(GITHUB) == 403
     assert webhook.call({}) == 403
     assert pipe.announced() == 0
-    known = bool(configured)  # to an empty one nobody has a key
+    known = bool(configured)  # an empty secret authenticates no caller
     headers = {"X-Hub-Signature-256": signature(configured)}
     assert webhook.call(headers) == (202 if known else 403)
     assert pipe.announced() == known
 
 
-def test_the_largest_body_is_read_and_a_larger_one_is_not(webhook, pipe):
+def test_the_body_size_is_limited(webhook, pipe):
     largest = b"x" * LARGEST
 
     assert webhook.call({"X-Hub-Signature-256": signature(body=largest)}, largest) == 202
     assert pipe.announced() == 1
     announced = f"POST /dag-relay HTTP/1.1\r\nContent-Length: {LARGEST + 1}\r\n\r\n"
-    assert webhook.send(announced.encode()).startswith("HTTP/1.0 413 "), "at once"
+    assert webhook.send(announced.encode()).startswith("HTTP/1.0 413 "), (
+        "refused before the body is read"
+    )
     assert pipe.announced() == 0
 
 
@@ -229,20 +231,20 @@ def test_the_largest_body_is_read_and_a_larger_one_is_not(webhook, pipe):
     ["", "Content-Length: -1\r\n", "Content-Length: many\r\n", f"Content-Length: {'9' * 5000}\r\n"],
     ids=["none", "negative", "no number", "endless"],
 )
-def test_a_body_without_a_length_is_refused(webhook, pipe, length):
+def test_a_body_without_a_valid_length_is_refused(webhook, pipe, length):
     text = f"POST /dag-relay HTTP/1.1\r\nX-Gitlab-Token: {SECRET}\r\n{length}\r\n"
 
     assert webhook.send(text.encode()).startswith("HTTP/1.0 403 ")
     assert pipe.announced() == 0
 
 
-def test_what_is_not_http_gets_no_explanation(webhook, pipe):
+def test_invalid_http_is_refused_without_details(webhook, pipe):
     assert webhook.send(b"hello and good day\r\n\r\n").startswith("HTTP/1.0 403 ")
     assert pipe.announced() == 0
 
 
 def drip(webhook, start, more):
-    """Send `start`, then a byte of `more` now and then. Gives what comes back, and after how long."""
+    """Send `start`, then `more` byte by byte. Returns the response and the seconds it took."""
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", webhook.port), timeout=30) as connection:
         connection.sendall(start)
@@ -256,7 +258,7 @@ def drip(webhook, start, more):
         return back.decode(), time.monotonic() - began
 
 
-def test_a_body_that_comes_too_slowly_is_refused(impatient, pipe):
+def test_a_slow_request_is_refused(impatient, pipe):
     start = f"POST /dag-relay HTTP/1.1\r\nX-Gitlab-Token: {SECRET}\r\nContent-Length: 999\r\n\r\n"
 
     answer, seconds = drip(impatient, start.encode(), b"")
@@ -267,7 +269,7 @@ def test_a_body_that_comes_too_slowly_is_refused(impatient, pipe):
 
 
 @pytest.mark.parametrize("start", [b"", b"POST /dag-relay HTTP/1.1\r\nX-Gi"], ids=["none", "half"])
-def test_nobody_keeps_others_out_by_saying_nothing(impatient, pipe, start):
+def test_idle_connections_do_not_block_others(impatient, pipe, start):
     silent = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(6)]
     for connection in silent:
         connection.sendall(start)
@@ -278,10 +280,12 @@ def test_nobody_keeps_others_out_by_saying_nothing(impatient, pipe, start):
         connection.close()
 
 
-def test_no_more_calls_are_answered_at_once_than_there_is_room_for(impatient, pipe):
+def test_concurrent_calls_are_limited(impatient, pipe):
     before = threading.active_count()
     silent = [socket.create_connection(("127.0.0.1", impatient.port)) for _ in range(20)]
-    eventually(lambda: threading.active_count() == before + 2 * 2)  # each has its deadline
+    eventually(
+        lambda: threading.active_count() == before + 2 * 2
+    )  # each request has a deadline thread
 
     time.sleep(0.1)
     assert threading.active_count() == before + 2 * 2
@@ -289,19 +293,19 @@ def test_no_more_calls_are_answered_at_once_than_there_is_room_for(impatient, pi
         connection.close()
 
 
-def test_the_git_host_learns_when_nobody_fetches(webhook, tmp_path):
-    assert webhook.call(GITHUB) == 503, "there is no pipe yet"
+def test_a_call_fails_while_git_sync_is_down(webhook, tmp_path):
+    assert webhook.call(GITHUB) == 503, "the pipe does not exist yet"
 
     os.mkfifo(tmp_path / "announced")
-    assert webhook.call(GITHUB) == 503, "git-sync is gone, its pipe is still there"
+    assert webhook.call(GITHUB) == 503, "the pipe exists, but git-sync is not running"
 
 
-def test_it_is_healthy_while_it_answers(webhook):
+def test_the_health_endpoint_answers_and_logs_nothing(webhook):
     assert webhook.call(method="GET", path="/health", body=None) == 200
-    assert webhook.log == "", "a load balancer asks every few seconds"
+    assert webhook.log == "", "health checks come every few seconds"
 
 
-def test_each_call_is_one_line_of_the_log_and_no_line_tells_a_secret(webhook, pipe):
+def test_each_call_is_logged_without_secrets(webhook, pipe):
     webhook.call(GITHUB)
     webhook.call(HOSTS["GitLab"])
     webhook.call({"X-Gitlab-Token": "hunter2-guessed"}, path="/dag-relay?token=hunter2-in-the-path")
@@ -311,25 +315,23 @@ def test_each_call_is_one_line_of_the_log_and_no_line_tells_a_secret(webhook, pi
     assert [re.sub(r".*\] ", "", line) for line in lines] == [
         "202 git-sync fetches",
         "202 git-sync fetches",
-        "403 refused: another path, or a caller without the secret",
-        "403 refused: not a call (501)",
+        "403 refused: wrong path or secret",
+        "403 refused: not a webhook call (501)",
     ]
     assert "hunter2" not in webhook.log
     assert signature() not in webhook.log
 
 
-def test_it_ends_when_kubernetes_says_so(webhook):
+def test_sigterm_stops_the_webhook(webhook):
     webhook.process.terminate()
 
-    assert webhook.process.wait(timeout=10) == 0, (
-        "as process 1 it would be killed half a minute later"
-    )
+    assert webhook.process.wait(timeout=10) == 0, "PID 1 would be killed after the grace period"
 
 
 @pytest.fixture
 def git_sync(tmp_path):
-    """What git-sync's container runs, with a stand-in for git-sync. Gives its lines."""
-    said = tmp_path / "said"
+    """The fetch script with a stand-in for git-sync. Returns the lines that it prints."""
+    output = tmp_path / "output"
     env = {
         **os.environ,
         "ANNOUNCED": str(tmp_path / "announced"),
@@ -342,7 +344,7 @@ def git_sync(tmp_path):
     def start(listens=True):
         if listens:
             (tmp_path / "started").touch()
-        with said.open("w") as out:
+        with output.open("w") as out:
             process = subprocess.Popen(  # noqa: S603
                 ["bash", str(FETCH), sys.executable, "-c", GIT_SYNC],  # noqa: S607
                 stdout=out,
@@ -350,7 +352,7 @@ def git_sync(tmp_path):
                 start_new_session=True,
             )
         started.append(process)
-        return process, lambda: said.read_text().split()
+        return process, lambda: output.read_text().split()
 
     yield start
     for process in started:
@@ -360,43 +362,43 @@ def git_sync(tmp_path):
 
 
 def test_a_call_reaches_git_sync_as_a_signal(webhook, git_sync):
-    _, said = git_sync()
-    eventually(lambda: said() == ["listens"])
+    _, output = git_sync()
+    eventually(lambda: output() == ["listens"])
 
     assert webhook.call({"X-Gitlab-Token": "guessed"}) == 403
     assert webhook.call(GITHUB) == 202
-    eventually(lambda: said() == ["listens", "fetched"])
+    eventually(lambda: output() == ["listens", "fetched"])
     assert webhook.call(GITHUB) == 202
-    eventually(lambda: said() == ["listens", "fetched", "fetched"])
+    eventually(lambda: output() == ["listens", "fetched", "fetched"])
 
 
-def test_a_call_before_git_sync_listens_does_not_end_it(webhook, git_sync, tmp_path):
-    process, said = git_sync(listens=False)
+def test_an_early_signal_does_not_end_git_sync(webhook, git_sync, tmp_path):
+    process, output = git_sync(listens=False)
 
     eventually(lambda: webhook.call(GITHUB) == 202)
 
-    assert said() == []
+    assert output() == []
     (tmp_path / "started").touch()
-    eventually(lambda: said() == ["listens"])
+    eventually(lambda: output() == ["listens"])
     assert webhook.call(GITHUB) == 202
-    eventually(lambda: said() == ["listens", "fetched"])
+    eventually(lambda: output() == ["listens", "fetched"])
     assert process.poll() is None
 
 
-def test_a_git_sync_that_was_restarted_is_reached_again(webhook, git_sync):
-    first, said = git_sync()
-    eventually(lambda: said() == ["listens"])
-    os.killpg(first.pid, 9)  # as a container ends: with all of its processes
+def test_a_restarted_git_sync_gets_calls_again(webhook, git_sync):
+    first, output = git_sync()
+    eventually(lambda: output() == ["listens"])
+    os.killpg(first.pid, 9)  # all processes of the container
     first.wait()
     eventually(lambda: webhook.call(GITHUB) == 503)
 
-    _, said = git_sync()
-    eventually(lambda: said() == ["listens"])
+    _, output = git_sync()
+    eventually(lambda: output() == ["listens"])
     assert webhook.call(GITHUB) == 202
-    eventually(lambda: said() == ["listens", "fetched"])
+    eventually(lambda: output() == ["listens", "fetched"])
 
 
-def test_locks_of_a_git_that_was_killed_do_not_stop_the_next_one(git_sync, tmp_path):
+def test_stale_locks_of_a_killed_git_are_removed(git_sync, tmp_path):
     stale = [
         "sync/.git/HEAD.lock",
         "sync/.git/worktrees/1/index.lock",
@@ -407,8 +409,8 @@ def test_locks_of_a_git_that_was_killed_do_not_stop_the_next_one(git_sync, tmp_p
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
 
-    _, said = git_sync()
-    eventually(lambda: said() == ["listens"])
+    _, output = git_sync()
+    eventually(lambda: output() == ["listens"])
 
     assert [path for path in stale if (tmp_path / path).exists()] == []
     assert [path for path in kept if not (tmp_path / path).exists()] == []

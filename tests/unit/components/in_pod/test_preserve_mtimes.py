@@ -1,4 +1,4 @@
-"""The hook that Git runs in the pods of Airflow, with checkouts as git-sync makes them."""
+"""The Git hook of Airflow's pods, with checkouts as git-sync creates them."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ PAST = 1_000_000_000
 
 
 class Pod:
-    """A pod's folder of DAGs: git-sync links `repo` to the checkout of the newest commit."""
+    """DAG folder of a pod: git-sync links `repo` to the checkout of the latest commit."""
 
     def __init__(self, folder):
         self.root = folder / "git"
@@ -32,7 +32,7 @@ class Pod:
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
         author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-        done = subprocess.run(  # noqa: S603 - the words are ours
+        done = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", *author, *words],  # noqa: S607
             cwd=folder,
             env=env,
@@ -63,12 +63,12 @@ class Pod:
         link.symlink_to(checkout)
 
     def age(self):
-        """Airflow has parsed all of it long since."""
+        """Make all files old, as if Airflow had parsed them."""
         for path in (self.root / "repo").resolve().rglob("*.py"):
             os.utime(path, (PAST, PAST))
 
     def new(self):
-        """Files that Airflow will parse."""
+        """Files that Airflow would parse."""
         repo = (self.root / "repo").resolve()
         return {str(p.relative_to(repo)) for p in repo.rglob("*.py") if p.stat().st_mtime != PAST}
 
@@ -81,14 +81,14 @@ def pod(tmp_path):
     return made
 
 
-def test_the_first_checkout_is_new_as_a_whole(tmp_path):
+def test_in_the_first_checkout_every_file_is_new(tmp_path):
     pod = Pod(tmp_path)
     pod.sync(pod.commit({"dags/a.py": "a"}))
 
     assert pod.new() == {"dags/a.py"}
 
 
-def test_only_what_changed_is_parsed_anew(pod):
+def test_only_changed_files_are_parsed_again(pod):
     pod.sync(pod.commit({"dags/a.py": "another", "dags/new.py": "new"}))
 
     assert pod.new() == {"dags/a.py", "dags/new.py"}
@@ -96,20 +96,20 @@ def test_only_what_changed_is_parsed_anew(pod):
     assert (pod.root / "repo" / "dags" / "b b.py").read_text() == "b"
 
 
-def test_a_change_that_airflow_has_not_seen_yet_stays_new_in_the_next_checkout(pod):
+def test_unparsed_changes_stay_new_in_the_next_checkout(pod):
     pod.sync(pod.commit({"dags/a.py": "another"}))
     pod.sync(pod.commit({"dags/b b.py": "another"}))
 
     assert pod.new() == {"dags/a.py", "dags/b b.py"}
 
 
-def test_a_file_that_moved_is_new(pod):
+def test_a_moved_file_is_new(pod):
     pod.sync(pod.commit({"dags/a.py": None, "dags/moved.py": "a"}))
 
     assert pod.new() == {"dags/moved.py"}
 
 
-def test_a_checkout_of_which_nothing_is_left_stops_nobody(pod):
+def test_a_missing_previous_checkout_is_harmless(pod):
     before = (pod.root / "repo").resolve()
     (pod.root / "repo").unlink()
     (pod.root / "repo").symlink_to(before.with_name("0" * 40))

@@ -1,4 +1,4 @@
-"""Which worker goes first, which tasks start again, and what the pod that decides it may do."""
+"""The task keeper: deletion costs, cleared and orphaned tasks, and the permissions of its pod."""
 
 import sys
 from contextlib import nullcontext
@@ -7,9 +7,9 @@ from types import SimpleNamespace as Thing
 
 import pytest
 
-from components.airflow.task_keeper import TaskKeeper, TaskKeeperArgs
+from components.airflow.task_keeper import HEARTBEAT_FILE, TaskKeeper, TaskKeeperArgs
 from components.in_pod.task_keeper import reconcile as keeper
-from components.in_pod.task_keeper.database import Airflow, next_suspect
+from components.in_pod.task_keeper.database import Airflow, OrphanedTask, next_suspect
 from components.support.named_secret import NamedSecret
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -23,59 +23,71 @@ def ago(**time):
 HOUR_AGO, TEN_MINUTES_AGO = ago(hours=1), ago(minutes=10)
 
 
-def worker(address=ONE, cost=0, since=HOUR_AGO, until=None):
-    return keeper.Worker(name=f"w-{address}", address=address, cost=cost, since=since, until=until)
+def worker(address=ONE, cost=0, started_at=HOUR_AGO, killed_at=None):
+    return keeper.Worker(
+        name=f"w-{address}",
+        address=address,
+        cost=cost,
+        started_at=started_at,
+        killed_at=killed_at,
+    )
 
 
-def task(id_="t", address=ONE, since=TEN_MINUTES_AGO, heard=NOW, queue="default"):
-    return keeper.Task(id=id_, queue=queue, address=address, since=since, heard=heard)
+def task(id_="t", address=ONE, since=TEN_MINUTES_AGO, last_heartbeat=NOW, queue="default"):
+    return keeper.Task(
+        id=id_, queue=queue, address=address, since=since, last_heartbeat=last_heartbeat
+    )
 
 
-def test_a_worker_costs_as_much_as_it_has_tasks():
+def test_the_deletion_cost_is_the_number_of_tasks():
     workers = [worker(ONE), worker(TWO, cost=3)]
 
     assert keeper.new_costs(workers, [task("a"), task("b")]) == {"w-10.0.0.1": 2, "w-10.0.0.2": 0}
 
 
-def test_a_cost_that_stays_is_not_written_again():
+def test_an_unchanged_cost_is_not_written():
     assert keeper.new_costs([worker(cost=1), worker(None)], [task()]) == {}
 
 
 @pytest.mark.parametrize(
     ("seconds_left", "cleared"), [(None, False), (300, False), (16, False), (15, True), (-5, True)]
 )
-def test_a_task_is_cleared_when_its_worker_is_about_to_be_killed(seconds_left, cleared):
-    until = None if seconds_left is None else NOW + timedelta(seconds=seconds_left)
+def test_a_task_is_cleared_15_s_before_its_worker_is_killed(seconds_left, cleared):
+    killed_at = None if seconds_left is None else NOW + timedelta(seconds=seconds_left)
     late, other = task("late"), task("other", TWO)
 
-    found = keeper.out_of_time([worker(until=until), worker(TWO)], [late, other], NOW)
+    found = keeper.out_of_time([worker(killed_at=killed_at), worker(TWO)], [late, other], NOW)
 
     assert found == ([late] if cleared else [])
 
 
-def test_a_task_whose_pod_is_gone_is_lost_through_no_fault_of_its_own():
-    gone = task(heard=ago(seconds=16))
+def test_a_task_of_a_deleted_pod_is_orphaned_but_no_suspect():
+    silent = task(last_heartbeat=ago(seconds=16))
 
-    assert keeper.lost([worker(TWO)], [gone], NOW) == [keeper.Lost(task=gone, by_itself=False)]
-
-
-@pytest.mark.parametrize("since", [None, ago(minutes=1)])
-def test_a_task_whose_worker_started_anew_may_have_killed_it(since):
-    gone = task(heard=ago(seconds=16))
-
-    assert keeper.lost([worker(since=since)], [gone], NOW) == [
-        keeper.Lost(task=gone, by_itself=True)
+    assert keeper.orphaned([worker(TWO)], [silent], NOW) == [
+        OrphanedTask(task=silent, worker_container_died=False)
     ]
 
 
-def test_a_silent_task_whose_worker_is_there_is_left_alone():
-    """The database or the API server is away, not the worker."""
-    assert keeper.lost([worker()], [task(heard=ago(minutes=4))], NOW) == []
+@pytest.mark.parametrize("started_at", [None, ago(minutes=1)])
+def test_a_task_of_a_restarted_worker_is_a_suspect(started_at):
+    silent = task(last_heartbeat=ago(seconds=16))
+
+    assert keeper.orphaned([worker(started_at=started_at)], [silent], NOW) == [
+        OrphanedTask(task=silent, worker_container_died=True)
+    ]
 
 
-def test_a_task_that_was_heard_of_is_not_lost():
-    """Its pod may be too new for the list of pods."""
-    assert keeper.lost([], [task(heard=ago(seconds=14))], NOW) == []
+def test_a_silent_task_of_a_running_worker_is_not_orphaned():
+    silent = task(last_heartbeat=ago(minutes=4))
+
+    assert keeper.orphaned([worker()], [silent], NOW) == [], "the database or API server is down"
+
+
+def test_a_task_with_a_recent_heartbeat_is_not_orphaned():
+    recent = task(last_heartbeat=ago(seconds=14))
+
+    assert keeper.orphaned([], [recent], NOW) == [], "its pod may be newer than the list of pods"
 
 
 def key(name):
@@ -83,20 +95,20 @@ def key(name):
 
 
 @pytest.mark.parametrize("state", ["success", "failed", "up_for_retry", "deferred"])
-def test_of_tasks_that_lost_their_worker_again_the_next_is_tried_when_the_last_is_done(state):
+def test_the_next_suspect_is_retried_after_the_last(state):
     states = {key("a"): state, key("b"): "running", key("c"): "up_for_retry"}
 
     assert next_suspect([key("b"), key("c")], key("a"), states) == key("c")
 
 
 @pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
-def test_of_tasks_that_lost_their_worker_again_one_at_a_time_is_tried(state):
+def test_one_suspect_at_a_time_is_retried(state):
     states = {key("a"): state, key("b"): "up_for_retry"}
 
     assert next_suspect([key("b")], key("a"), states) is None
 
 
-def test_a_tried_task_that_nobody_has_any_more_holds_nobody_up():
+def test_a_deleted_task_does_not_block_other_suspects():
     assert next_suspect([key("b")], key("a"), {key("b"): "up_for_retry"}) == key("b")
 
 
@@ -112,19 +124,19 @@ def pod(annotations=None, until=None, state=None):
     )
 
 
-def test_of_a_pod_the_worker_container_counts():
-    assert keeper.worker_of(pod()).since == ago(hours=1)
-    assert keeper.worker_of(pod(state="waiting")).since is None
+def test_a_pod_without_a_running_worker_has_not_started():
+    assert keeper.worker_of(pod()).started_at == ago(hours=1)
+    assert keeper.worker_of(pod(state="waiting")).started_at is None
 
 
-def test_of_a_pod_its_cost_and_its_end_are_known():
+def test_cost_and_deletion_time_are_read_from_the_pod():
     found = keeper.worker_of(pod({keeper.COST: "2"}, NOW))
 
-    assert (found.cost, found.until) == (2, NOW)
+    assert (found.cost, found.killed_at) == (2, NOW)
 
 
 class Instance(Thing):
-    """A task instance of Airflow's database."""
+    """A task instance in Airflow's database."""
 
     def __init__(self, name, try_number=1, state="running"):
         super().__init__(
@@ -140,7 +152,7 @@ class Instance(Thing):
 
 @pytest.fixture
 def airflow(monkeypatch):
-    """The keeper's view of a database that has these instances."""
+    """The keeper's access to a database with these task instances."""
     monkeypatch.setitem(
         sys.modules,
         "sqlalchemy",
@@ -151,44 +163,46 @@ def airflow(monkeypatch):
     )
 
     def make(*instances):
-        def clear(those, session, dag_run_state):
-            assert dag_run_state is False, "its run goes on"
-            for instance in those:
+        def clear(instances, session, dag_run_state):
+            assert dag_run_state is False, "the DAG run must continue"
+            for instance in instances:
                 instance.state = "restarting"
 
-        there = {instance.key.primary: instance for instance in instances}
-        session = Thing(scalars=lambda keys: [there[key] for key in there if key in keys])
-        made = Airflow.__new__(Airflow)
-        made.__dict__ |= {
+        rows = {instance.key.primary: instance for instance in instances}
+        session = Thing(scalars=lambda keys: [rows[key] for key in rows if key in keys])
+        database = Airflow.__new__(Airflow)
+        database.__dict__ |= {
             "_instance": Thing(dag_id="", task_id="", run_id="", map_index=""),
             "_clear": clear,
             "_session": lambda: nullcontext(session),
             "_locked": lambda session, tasks: [
                 i for i in instances if i.id in {t.id for t in tasks}
             ],
-            "_at_once": set(),
-            "_suspects": [],
-            "_tried": None,
+            "_without_delay": set(),
+            "_crash_suspects": [],
+            "_retried": None,
         }
-        return made
+        return database
 
     return make
 
 
-def lost(name, by_itself=True):
-    return keeper.Lost(task=task(name), by_itself=by_itself)
+def orphan(name, worker_container_died=True):
+    return OrphanedTask(task=task(name), worker_container_died=worker_container_died)
 
 
-@pytest.mark.parametrize(("by_itself", "try_number"), [(True, 1), (False, 1), (False, 3)])
-def test_a_task_that_lost_its_worker_pays_nothing_and_starts_at_once(
-    airflow, by_itself, try_number
+@pytest.mark.parametrize(
+    ("worker_container_died", "try_number"), [(True, 1), (False, 1), (False, 3)]
+)
+def test_an_orphaned_task_keeps_its_retry_and_skips_the_delay(
+    airflow, worker_container_died, try_number
 ):
     one = Instance("one", try_number)
     database = airflow(one)
 
-    database.report([lost("one", by_itself)])
+    database.report([orphan("one", worker_container_died)])
     assert (one.state, one.max_tries) == ("restarting", 2)
-    assert one.last_heartbeat_at < ago(days=1), "the scheduler's next look finds it"
+    assert one.last_heartbeat_at < ago(days=1), "the scheduler's next check must find it"
 
     one.state = "up_for_retry"
     database.skip_delays()
@@ -196,14 +210,14 @@ def test_a_task_that_lost_its_worker_pays_nothing_and_starts_at_once(
 
     one.state = "up_for_retry"
     database.skip_delays()
-    assert one.state == "up_for_retry", "a failure of its own has its delay"
+    assert one.state == "up_for_retry", "a later failure waits for its own delay"
 
 
-def test_tasks_whose_worker_died_again_pay_and_are_tried_one_at_a_time(airflow):
+def test_crash_suspects_use_a_retry_one_at_a_time(airflow):
     one, two = Instance("one", 2), Instance("two", 2)
     database = airflow(one, two)
 
-    database.report([lost("one"), lost("two")])
+    database.report([orphan("one"), orphan("two")])
     assert [(i.state, i.max_tries) for i in (one, two)] == [("running", 1)] * 2
     assert one.last_heartbeat_at < ago(days=1)
 
@@ -217,25 +231,25 @@ def test_tasks_whose_worker_died_again_pay_and_are_tried_one_at_a_time(airflow):
     assert two.state is None
 
 
-def test_a_suspect_that_kills_its_worker_once_more_goes_behind_the_others(airflow):
+def test_a_repeated_crash_suspect_is_retried_last(airflow):
     one, two = Instance("one", 2), Instance("two", 2)
     database = airflow(one, two)
-    database.report([lost("one"), lost("two")])
+    database.report([orphan("one"), orphan("two")])
     one.state = two.state = "up_for_retry"
     database.skip_delays()
 
     one.state = "running"
-    database.report([lost("one")])
+    database.report([orphan("one")])
     one.state = "up_for_retry"
     database.skip_delays()
 
     assert (one.state, two.state) == ("up_for_retry", None)
 
 
-def test_what_has_ended_is_forgotten(airflow):
+def test_finished_tasks_are_forgotten(airflow):
     one, two = Instance("one"), Instance("two", 2)
     database = airflow(one, two)
-    database.report([lost("one"), lost("two")])
+    database.report([orphan("one"), orphan("two")])
     one.state = two.state = "failed"
     database.skip_delays()
 
@@ -245,10 +259,10 @@ def test_what_has_ended_is_forgotten(airflow):
     assert (one.state, two.state) == ("up_for_retry", "up_for_retry")
 
 
-def test_when_all_have_ended_the_database_is_left_alone(airflow):
+def test_without_orphans_the_database_is_not_queried(airflow):
     one = Instance("one", 2)
     database = airflow(one)
-    database.report([lost("one")])
+    database.report([orphan("one")])
     for one.state in ("up_for_retry", "success"):
         database.skip_delays()
 
@@ -260,7 +274,7 @@ def test_when_all_have_ended_the_database_is_left_alone(airflow):
 class Database:
     def __init__(self, running=(), queued=(), waiting=()):
         self._running, self._queued, self._waiting = running, queued, waiting
-        self.started_again, self.reported, self.hurried = [], [], False
+        self.restarted, self.reported, self.skipped_delays = [], [], False
 
     def running(self):
         return list(self._running)
@@ -268,29 +282,29 @@ class Database:
     def queued(self):
         return list(self._queued)
 
-    def waiting(self, since):
-        assert since == ago(seconds=15)
+    def queued_before(self, time):
+        assert time == ago(seconds=15)
         return set(self._waiting)
 
-    def start_again(self, tasks):
-        self.started_again += tasks
+    def restart(self, tasks):
+        self.restarted += tasks
 
-    def report(self, gone):
-        self.reported += gone
+    def report(self, orphaned):
+        self.reported += orphaned
 
     def skip_delays(self):
-        self.hurried = True
+        self.skipped_delays = True
 
 
 class Broker:
-    """Redis, where the messages of these tasks are in no worker's hands."""
+    """Redis with unclaimed messages of these tasks."""
 
-    def __init__(self, *unheld):
-        self._unheld, self.asked = unheld, []
+    def __init__(self, *unclaimed):
+        self._unclaimed, self.calls = unclaimed, []
 
-    def hand_out_again(self, *question):
-        self.asked.append(question)
-        return list(self._unheld)
+    def requeue(self, *arguments):
+        self.calls.append(arguments)
+        return list(self._unclaimed)
 
 
 class Pods:
@@ -316,70 +330,75 @@ class Stats:
 
 
 @pytest.fixture
-def turn(monkeypatch):
+def reconcile(monkeypatch):
     monkeypatch.setattr(keeper, "datetime", Thing(now=lambda _: NOW))
 
     def make(database, *items, served=("default",), broker=None):
         pods, stats = Pods(*items), Stats()
-        keeper.turn(database, broker or Broker(), pods, "airflow", served, stats)
+        keeper.reconcile_once(database, broker or Broker(), pods, "airflow", served, stats)
         return pods, stats.seen
 
     return make
 
 
-def test_a_turn_writes_costs_clears_and_reports(turn):
-    ending, gone = task("ending"), task("gone", TWO, heard=ago(seconds=20))
-    database = Database([ending, gone])
+def test_reconcile_sets_costs_clears_and_reports(reconcile):
+    ending = task("ending")
+    silent = task("silent", TWO, last_heartbeat=ago(seconds=20))
+    database = Database([ending, silent])
 
-    pods, stats = turn(database, pod(until=NOW + timedelta(seconds=5)))
+    pods, stats = reconcile(database, pod(until=NOW + timedelta(seconds=5)))
 
     assert pods.patched == {"w": {"metadata": {"annotations": {keeper.COST: "1"}}}}
-    assert database.started_again == [ending]
-    assert database.reported == [keeper.Lost(task=gone, by_itself=False)]
-    assert database.hurried
+    assert database.restarted == [ending]
+    assert database.reported == [OrphanedTask(task=silent, worker_container_died=False)]
+    assert database.skipped_delays
     assert (stats["task_keeper.started_again"], stats["task_keeper.lost"]) == (1, 1)
 
 
-def test_a_turn_hands_out_again_what_a_killed_worker_had_taken(turn, caplog):
+def test_reconcile_requeues_messages_of_lost_workers(reconcile, caplog):
     caplog.set_level("INFO")
     broker = Broker("one")
 
-    _, stats = turn(Database(waiting={"one", "two"}), pod(), pod(state="waiting"), broker=broker)
+    _, stats = reconcile(
+        Database(waiting={"one", "two"}), pod(), pod(state="waiting"), broker=broker
+    )
 
-    assert broker.asked == [({"one", "two"}, {"w": ago(hours=1)}, NOW)]
+    assert broker.calls == [({"one", "two"}, {"w": ago(hours=1)}, NOW)]
     assert stats["task_keeper.handed_out_again"] == 1
-    assert "hand out again, their workers are gone: one" in caplog.text
+    assert "requeue messages of lost workers: one" in caplog.text
 
 
-def test_a_task_that_waits_for_a_slot_is_not_counted_as_handed_out_again(turn):
-    _, stats = turn(Database(waiting={"one"}), pod())
+def test_a_queued_task_is_not_counted_as_requeued(reconcile):
+    _, stats = reconcile(Database(waiting={"one"}), pod())
 
     assert stats["task_keeper.handed_out_again"] == 0
 
 
-def test_a_quiet_turn_writes_nothing_and_leaves_redis_alone(turn):
+def test_reconcile_writes_nothing_if_nothing_changed(reconcile):
     database, broker = Database(), Broker()
 
-    pods, stats = turn(database, pod(), broker=broker)
+    pods, stats = reconcile(database, pod(), broker=broker)
 
-    assert not broker.asked
+    assert not broker.calls
     assert not pods.patched
-    assert not database.started_again
+    assert not database.restarted
     assert not database.reported
     counters = ("started_again", "lost", "handed_out_again")
-    assert [stats[f"task_keeper.{name}"] for name in counters] == [0, 0, 0], "alerts need a start"
+    assert [stats[f"task_keeper.{name}"] for name in counters] == [0, 0, 0], (
+        "alerts need an initial value"
+    )
 
 
-def test_queues_are_counted_and_those_that_nobody_serves(turn, caplog):
-    queued = [("etl", 3, ago(seconds=40)), ("nobodys", 2, ago(seconds=90))]
+def test_queue_metrics_include_queues_without_workers(reconcile, caplog):
+    queued = [("etl", 3, ago(seconds=40)), ("unserved", 2, ago(seconds=90))]
 
-    _, stats = turn(Database([task(queue="etl")], queued), pod(), served=("default", "etl"))
+    _, stats = reconcile(Database([task(queue="etl")], queued), pod(), served=("default", "etl"))
 
     assert (stats["queue.running.etl"], stats["queue.queued.etl"]) == (1, 3)
     assert stats["queue.oldest_wait_seconds.etl"] == 40
     assert (stats["queue.queued.default"], stats["queue.oldest_wait_seconds.default"]) == (0, 0)
     assert stats["queue.unserved"] == 2
-    assert "no worker serves these queues, tasks that wait in each: {'nobodys': 2}" in caplog.text
+    assert "queues without workers, and their queued tasks: {'unserved': 2}" in caplog.text
 
 
 @pytest.fixture
@@ -412,7 +431,7 @@ def template(declaration):
     return declaration.one(DEPLOYMENT).inputs["spec"]["template"]
 
 
-def test_it_may_list_and_patch_pods_and_nothing_else(declared):
+def test_the_role_may_only_list_and_patch_pods(declared):
     declaration = declared()
 
     role = declaration.one("kubernetes:rbac.authorization.k8s.io/v1:Role").inputs
@@ -424,7 +443,7 @@ def test_it_may_list_and_patch_pods_and_nothing_else(declared):
     assert template(declaration)["spec"]["serviceAccountName"] == "task-keeper"
 
 
-def test_it_knows_its_queues_and_reads_its_connections_from_secrets(declared):
+def test_queues_and_connections_are_environment_variables(declared):
     (container,) = template(declared())["spec"]["containers"]
     env = {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
 
@@ -435,15 +454,15 @@ def test_it_knows_its_queues_and_reads_its_connections_from_secrets(declared):
     assert (env["STATSD_HOST"], env["STATSD_PORT"]) == ("airflow-statsd", "9125")
 
 
-def test_the_database_and_the_metrics_admit_it(declared):
+def test_the_pod_has_the_network_access_of_airflow(declared):
     labels = template(declared())["metadata"]["labels"]
 
     assert (labels["tier"], labels["release"]) == ("airflow", "airflow")
-    assert labels["component"] == "task-keeper", "not a worker"
+    assert labels["component"] == "task-keeper", "policies for workers must not match"
 
 
 @pytest.mark.parametrize("ca", [True, False])
-def test_it_verifies_a_database_that_speaks_tls(declared, ca):
+def test_the_ca_bundle_of_a_tls_database_is_mounted(declared, ca):
     spec = template(declared(ca))["spec"]
     mounts = {m["mountPath"]: m["name"] for m in spec["containers"][0]["volumeMounts"]}
     volumes = {v["name"]: v for v in spec["volumes"]}
@@ -454,14 +473,14 @@ def test_it_verifies_a_database_that_speaks_tls(declared, ca):
     assert volumes[mounts["/keeper/task_keeper"]]["configMap"]["name"] == "task-keeper"
 
 
-def test_it_starts_anew_with_another_password_or_another_script(declared):
+def test_changed_secrets_and_scripts_restart_the_pod(declared):
     found = template(declared())["metadata"]["annotations"]
 
     assert (found["checksum/airflow-metadata"], found["checksum/airflow-broker"]) == ("c", "b")
     assert len(found["checksum/script"]) == 64
 
 
-def test_it_runs_its_scripts_from_where_they_are_mounted(declared):
+def test_the_pod_runs_the_mounted_scripts(declared):
     declaration = declared()
     (container,) = template(declaration)["spec"]["containers"]
     data = declaration.one("kubernetes:core/v1:ConfigMap").inputs["data"]
@@ -471,7 +490,7 @@ def test_it_runs_its_scripts_from_where_they_are_mounted(declared):
     assert container["command"] == ["python", "-m", "task_keeper.reconcile"]
 
 
-def test_it_meets_the_restricted_pod_standard(declared):
+def test_the_pod_meets_pod_security_restricted(declared):
     spec = template(declared())["spec"]
     (container,) = spec["containers"]
 
@@ -484,7 +503,9 @@ def test_it_meets_the_restricted_pod_standard(declared):
     assert container["resources"]["limits"] == {"memory": "512Mi"}
 
 
-def test_one_that_hangs_starts_anew(declared):
+def test_the_liveness_probe_checks_the_heartbeat_file(declared):
     (container,) = template(declared())["spec"]["containers"]
 
-    assert str(keeper.TURNED) in container["livenessProbe"]["exec"]["command"][-1]
+    command = container["livenessProbe"]["exec"]["command"][-1]
+    assert HEARTBEAT_FILE in command
+    assert str(keeper.HEARTBEAT_FILE) == HEARTBEAT_FILE, "the script must touch the probed file"

@@ -1,4 +1,4 @@
-"""Messages that a worker took and had not begun when it was killed are handed out again."""
+"""Requeueing of messages that a worker took and had not started when it was killed."""
 
 import json
 import sys
@@ -22,29 +22,29 @@ def message(id_="a", taken=20):
     return messages.Message(id=id_, tag=f"tag-{id_}".encode(), taken=ago(taken))
 
 
-def test_a_message_that_no_worker_knows_is_unheld():
+def test_a_message_that_no_worker_knows_is_unclaimed():
     one, other = message("one"), message("other")
 
-    found = messages.unheld(
+    found = messages.unclaimed(
         [one, other], {"w-1": ago(3600), "w-2": ago(5)}, {"w-1": {"other"}, "w-2": set()}
     )
 
     assert found == [one]
 
 
-def test_without_workers_nobody_holds_a_message():
-    assert messages.unheld([message()], {}, {}) == [message()]
+def test_without_workers_every_message_is_unclaimed():
+    assert messages.unclaimed([message()], {}, {}) == [message()]
 
 
-@pytest.mark.parametrize(("since", "unheld"), [(21, False), (20, False), (19, True)])
-def test_a_worker_that_does_not_answer_may_hold_what_was_taken_while_it_was_there(since, unheld):
-    found = messages.unheld([message(taken=20)], {"w": ago(since)}, {})
+@pytest.mark.parametrize(("since", "unclaimed"), [(21, False), (20, False), (19, True)])
+def test_a_silent_worker_may_hold_earlier_messages(since, unclaimed):
+    found = messages.unclaimed([message(taken=20)], {"w": ago(since)}, {})
 
-    assert found == ([message()] if unheld else [])
+    assert found == ([message()] if unclaimed else [])
 
 
 class Channel:
-    """Redis as Celery's transport sees it. `taken`: seconds ago, by the id of a task."""
+    """Channel of Celery's Redis transport. `taken`: age in seconds by task ID."""
 
     unacked_key, unacked_index_key = "unacked", "unacked_index"
 
@@ -63,7 +63,7 @@ class Channel:
 
     def hmget(self, key, tags):
         assert key == "unacked"
-        assert tags, "Redis refuses none"
+        assert tags, "Redis rejects HMGET without fields"
         return [self._content(tag.decode().removeprefix("tag-")) for tag in tags]
 
     def _content(self, id_):
@@ -72,13 +72,13 @@ class Channel:
 
 @pytest.fixture
 def broker(monkeypatch):
-    """A broker whose workers give these answers, and how it asks them."""
+    """A broker with these answers of its workers, and the recorded queries."""
 
     def make(channel, answers):
-        asked = []
+        queries = []
 
         def query(ids):
-            asked.append(ids)
+            queries.append(ids)
             return answers
 
         connection = Thing(channel=lambda: channel)
@@ -96,41 +96,41 @@ def broker(monkeypatch):
             )
 
         monkeypatch.setitem(sys.modules, "celery", Thing(Celery=celery))
-        return messages.Broker(URL), asked
+        return messages.Broker(URL), queries
 
     return make
 
 
-def test_what_a_killed_worker_had_taken_is_put_back(broker):
+def test_messages_of_a_killed_worker_are_requeued(broker):
     channel = Channel({"one": 20, "two": 20})
-    made, asked = broker(channel, {"celery@w-1": {"two": ["active", {}]}})
+    redis, queries = broker(channel, {"celery@w-1": {"two": ["active", {}]}})
 
-    assert made.hand_out_again({"one", "two"}, {"w-1": ago(3600)}, NOW) == ["one"]
+    assert redis.requeue({"one", "two"}, {"w-1": ago(3600)}, NOW) == ["one"]
     assert channel.restored == [b"tag-one"]
-    assert asked == [["one", "two"]]
+    assert queries == [["one", "two"]]
 
 
-def test_what_a_killed_worker_had_taken_is_put_back_when_nobody_answers(broker):
+def test_messages_are_requeued_if_no_worker_answers(broker):
     channel = Channel({"one": 20})
-    made, _ = broker(channel, None)
+    redis, _ = broker(channel, None)
 
-    assert made.hand_out_again({"one"}, {}, NOW) == ["one"]
+    assert redis.requeue({"one"}, {}, NOW) == ["one"]
 
 
 @pytest.mark.parametrize(
     "channel",
     [Channel({}), Channel({"one": 14}), Channel({"one": 20}, ended={"one"}), Channel({"two": 20})],
-    ids=["in its queue", "just taken", "just ended", "of a task that runs"],
+    ids=["still in its queue", "just taken", "just ended", "of a running task"],
 )
-def test_other_messages_stay_and_no_worker_is_asked(broker, channel):
-    made, asked = broker(channel, {})
+def test_other_messages_are_not_touched(broker, channel):
+    redis, queries = broker(channel, {})
 
-    assert made.hand_out_again({"one"}, {}, NOW) == []
-    assert channel.restored == asked == []
+    assert redis.requeue({"one"}, {}, NOW) == []
+    assert channel.restored == queries == []
 
 
-def test_redis_that_is_away_holds_nobody_up_for_long(broker):
-    made, _ = broker(Channel({}), {})
+def test_an_unreachable_redis_times_out_quickly(broker):
+    redis, _ = broker(Channel({}), {})
 
-    options = made._app.conf.broker_transport_options
+    options = redis._app.conf.broker_transport_options
     assert options == {"socket_timeout": 5, "socket_connect_timeout": 5}

@@ -14,7 +14,7 @@ SERVER = "kubernetes:apps/v1:StatefulSet"
 
 @pytest.fixture
 def seed(tmp_path):
-    """A checkout as an author has it, with what the tools of its author left there."""
+    """An author's checkout, with generated files."""
     for path in (
         "dags/a.py",
         "dags/.airflowignore",
@@ -51,7 +51,7 @@ def container(declaration):
 
 
 def mounted(declaration, path):
-    """Files by path below a mount, as the kubelet would put them there."""
+    """Files by path below a mount, as the kubelet creates them."""
     (mount,) = [m for m in container(declaration)["volumeMounts"] if m["mountPath"] == path]
     (volume,) = [v for v in pod(declaration)["volumes"] if v["name"] == mount["name"]]
     found = declaration.one(CONFIG_MAP)
@@ -59,11 +59,11 @@ def mounted(declaration, path):
     return {i["path"]: found.inputs["data"][i["key"]] for i in volume["configMap"]["items"]}
 
 
-def test_the_seed_is_what_an_author_wrote_and_not_what_tools_left(seed):
+def test_the_seed_excludes_generated_files(seed):
     assert list(seed_files(seed)) == [".gitignore", "README.md", "dags/.airflowignore", "dags/a.py"]
 
 
-def test_passwords_and_logs_of_a_local_airflow_do_not_get_into_the_cluster(seed):
+def test_the_seed_excludes_local_secrets_and_logs(seed):
     before = list(seed_files(seed))
     (seed / ".env").write_text("ADMIN_PASSWORD=secret")
     (seed / "logs" / "dag_id=a").mkdir(parents=True)
@@ -72,58 +72,60 @@ def test_passwords_and_logs_of_a_local_airflow_do_not_get_into_the_cluster(seed)
     assert list(seed_files(seed)) == before
 
 
-def test_the_first_commit_has_every_file_at_its_path(server, seed):
+def test_every_seed_file_is_mounted_at_its_path(server, seed):
     assert mounted(server, "/seed") == seed_files(seed)
     assert mounted(server, "/seed")["dags/a.py"] == "text of dags/a.py"
 
 
-def test_the_pod_runs_the_script_that_lies_beside_the_component(server):
+def test_the_pod_runs_the_committed_script(server):
     script = (ROOT / "components" / "in_pod" / "git_server.sh").read_text()
 
     assert container(server)["command"] == ["sh", "/serve/serve"]
     assert mounted(server, "/serve") == {"serve": script}
 
 
-def test_kubernetes_accepts_the_seed(server):
+def test_the_seed_fits_into_a_config_map(server):
     assert all(
         re.fullmatch(r"[-._a-zA-Z0-9]+", key) for key in server.one(CONFIG_MAP).inputs["data"]
     )
 
 
-def test_the_committed_example_is_a_seed():
+def test_the_example_repository_is_a_valid_seed():
     assert "dags/.airflowignore" in seed_files(ROOT / "dags-repo-example")
 
 
-def test_a_seed_that_a_config_map_cannot_hold_is_refused_with_the_sizes(tmp_path):
+def test_a_seed_that_is_too_large_is_refused(tmp_path):
     script = (ROOT / "components" / "in_pod" / "git_server.sh").stat().st_size
-    room = 1024 * 1024 - script  # Kubernetes counts the script too
-    most, more = tmp_path / "dags" / "most.py", tmp_path / "dags" / "more.py"
-    most.parent.mkdir()
-    most.write_text("\u00e9" * (room // 2) + "x" * (room % 2))
-    assert list(seed_files(tmp_path)) == ["dags/most.py"]
+    room = 1024 * 1024 - script  # the script counts too
+    largest, extra = tmp_path / "dags" / "largest.py", tmp_path / "dags" / "extra.py"
+    largest.parent.mkdir()
+    largest.write_text("\u00e9" * (room // 2) + "x" * (room % 2))
+    assert list(seed_files(tmp_path)) == ["dags/largest.py"]
 
-    more.write_text("x")
+    extra.write_text("x")
     with pytest.raises(pulumi.RunError) as refused:
         seed_files(tmp_path)
 
     assert str(refused.value) == (
-        f"{tmp_path}: its text files have {room + 1} bytes, and git_server.seed takes {room}, what fits "
-        "into a ConfigMap; start with less of it, and push the rest"
+        f"{tmp_path}: {room + 1} bytes of text files; git_server.seed accepts {room}, which fit "
+        "into a ConfigMap: remove files from the folder and push them later"
     )
 
 
-def test_a_seed_that_is_not_text_is_refused_with_its_file(tmp_path):
+def test_a_binary_file_in_the_seed_is_refused(tmp_path):
     (tmp_path / "logo.png").write_bytes(b"\x89PNG")
 
-    with pytest.raises(pulumi.RunError, match=f"{tmp_path}/logo.png: is not text.*push it instead"):
+    with pytest.raises(
+        pulumi.RunError, match=f"{tmp_path}/logo.png: not a text file.*push it later"
+    ):
         seed_files(tmp_path)
 
 
-def test_the_repository_has_the_branch_that_airflow_follows(server):
+def test_the_repository_has_the_configured_branch(server):
     assert container(server)["env"] == [{"name": "BRANCH", "value": "trunk"}]
 
 
-def test_the_image_that_is_there_already_serves_git_as_its_own_user(server):
+def test_the_airflow_image_serves_git_as_its_user(server):
     security = pod(server)["securityContext"]
 
     assert container(server)["image"] == "apache/airflow:3.2.2"
@@ -138,7 +140,7 @@ def test_the_repository_is_on_the_volume(server):
     assert {"name": "data", "mountPath": "/git"} in container(server)["volumeMounts"]
 
 
-def test_only_the_relay_reads_it_over_the_network(server):
+def test_only_the_relay_may_connect(server):
     (rule,) = server.one("kubernetes:networking.k8s.io/v1:NetworkPolicy").inputs["spec"]["ingress"]
 
     assert rule["from"] == [
@@ -147,7 +149,7 @@ def test_only_the_relay_reads_it_over_the_network(server):
     assert rule["ports"] == [{"port": 9418, "protocol": "TCP"}]
 
 
-def test_it_is_ready_when_somebody_can_clone(server):
+def test_the_server_is_ready_when_it_can_be_cloned(server):
     assert container(server)["readinessProbe"]["exec"]["command"] == [
         "git",
         "ls-remote",
@@ -165,15 +167,15 @@ def test_it_is_ready_when_somebody_can_clone(server):
         ("receive-pack", "[::1]", True),
     ],
 )
-def test_everybody_may_read_and_only_the_inside_of_the_pod_may_write(service, address, allowed):
+def test_pushes_are_accepted_only_from_localhost(service, address, allowed):
     script = (ROOT / "components" / "in_pod" / "git_server.sh").read_text()
     assert "--access-hook=/git/access" in script
 
     hook = script.partition("cat > /git/access <<'HOOK'\n")[2].partition("\nHOOK\n")[0]
-    asked = subprocess.run(  # noqa: S603 - the hook is ours
+    result = subprocess.run(  # noqa: S603 - our own hook
         ["/bin/sh", "-c", hook, "access", service],
         env={"REMOTE_ADDR": address},
         capture_output=True,
         check=False,
     )
-    assert (asked.returncode == 0) is allowed
+    assert (result.returncode == 0) is allowed

@@ -18,29 +18,31 @@ def keda(deploy):
     return make
 
 
-def test_keda_is_the_pinned_chart_in_a_namespace_of_its_own(keda):
+def test_keda_is_the_pinned_chart_in_its_own_namespace(keda):
     release = keda().one(RELEASE).inputs
 
     assert (release["name"], release["namespace"]) == ("keda", "keda")
     assert (release["chart"], release["version"]) == ("keda", "2.17.2")
     assert release["repositoryOpts"] == {"repo": "https://kedacore.github.io/charts"}
-    assert release["maxHistory"] == 10, "each revision is a Secret that stays"
+    assert release["maxHistory"] == 10, "each revision is a Secret"
 
 
-def test_keda_comes_from_the_mirror_of_the_settings(keda):
+def test_the_chart_comes_from_the_configured_mirror(keda):
     release = keda(source="oci://registry.example/charts").one(RELEASE).inputs
 
     assert release["chart"] == "oci://registry.example/charts/keda"
 
 
-def test_keda_watches_airflow_and_nothing_else(keda):
+def test_keda_watches_only_the_airflow_namespace(keda):
     values = keda().one(RELEASE).inputs["values"]
 
-    assert values["watchNamespace"] == "airflow", "empty, it would read Secrets everywhere"
+    assert values["watchNamespace"] == "airflow", (
+        "without a namespace, KEDA reads Secrets of the whole cluster"
+    )
     assert values["image"] == {"pullPolicy": "IfNotPresent"}
 
 
-def test_its_pods_must_be_restricted(keda):
+def test_pods_must_be_restricted(keda):
     metadata = keda().one(NAMESPACE).inputs["metadata"]
 
     assert metadata["name"] == "keda"
@@ -50,7 +52,7 @@ def test_its_pods_must_be_restricted(keda):
     }
 
 
-def test_its_pods_have_the_certificates_that_vouch_for_the_database(keda):
+def test_the_ca_bundle_of_the_database_is_mounted(keda):
     declaration = keda(database_ca="PEM")
 
     ca = declaration.one(CONFIG_MAP).inputs
@@ -63,14 +65,14 @@ def test_its_pods_have_the_certificates_that_vouch_for_the_database(keda):
     ]
 
 
-def test_without_certificates_nothing_is_mounted(keda):
+def test_without_a_ca_bundle_nothing_is_mounted(keda):
     declaration = keda(database_ca=None)
 
     assert not declaration.all(CONFIG_MAP)
     assert "volumes" not in declaration.one(RELEASE).inputs["values"]
 
 
-def test_the_release_waits_for_its_namespace_and_its_certificates(keda):
+def test_the_release_depends_on_namespace_and_ca_bundle(keda):
     declaration = keda(database_ca="PEM")
 
     needed = {declaration.one(NAMESPACE).urn, declaration.one(CONFIG_MAP).urn}

@@ -28,17 +28,17 @@ def load_balancer(deploy):
 @pytest.mark.parametrize(
     ("chosen", "scheme"),
     [({}, "internal"), ({"scheme": "internet-facing"}, "internet-facing")],
-    ids=["unasked", "asked"],
+    ids=["default", "internet-facing"],
 )
-def test_the_ui_is_on_the_internet_only_when_asked(load_balancer, chosen, scheme):
+def test_the_ui_is_internal_by_default(load_balancer, chosen, scheme):
     assert load_balancer(**chosen).one(PARAMETERS).inputs["spec"]["scheme"] == scheme
 
 
-def test_it_shows_the_certificate_of_the_settings(load_balancer):
+def test_the_configured_certificate_is_used(load_balancer):
     assert load_balancer().one(PARAMETERS).inputs["spec"]["certificateARNs"] == [CERTIFICATE]
 
 
-def test_the_ingress_of_airflow_leads_to_it(load_balancer):
+def test_the_ingress_of_airflow_uses_the_class(load_balancer):
     declaration = load_balancer()
 
     found = declaration.one(CLASS)
@@ -55,7 +55,7 @@ def test_the_ingress_of_airflow_leads_to_it(load_balancer):
     }
 
 
-def test_the_class_waits_for_its_parameters(load_balancer):
+def test_the_class_depends_on_its_parameters(load_balancer):
     declaration = load_balancer()
 
     assert declaration.one(PARAMETERS).urn in declaration.one(CLASS).depends_on

@@ -20,7 +20,7 @@ def test_pods_must_be_restricted(namespace):
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_a_command_tells_its_own_namespace_from_a_foreign_one(namespace):
+def test_the_namespace_has_the_labels_of_its_stack(namespace):
     metadata = namespace().one(NAMESPACE).inputs["metadata"]
 
     assert metadata["name"] == "airflow"
@@ -28,7 +28,7 @@ def test_a_command_tells_its_own_namespace_from_a_foreign_one(namespace):
     assert metadata["labels"]["app.kubernetes.io/part-of"] == "airflow-platform"
 
 
-def test_nothing_reaches_a_pod_unless_a_policy_says_so(namespace):
+def test_ingress_traffic_is_denied_by_default(namespace):
     policy = namespace().one(POLICY).inputs
 
     assert policy["metadata"] == {"name": "deny-ingress", "namespace": "airflow"}
@@ -36,14 +36,14 @@ def test_nothing_reaches_a_pod_unless_a_policy_says_so(namespace):
 
 
 @pytest.mark.parametrize("grace_seconds", [30, 7200])
-def test_deleting_it_waits_for_the_last_task(namespace, wire, grace_seconds):
+def test_deletion_waits_for_the_grace_period(namespace, wire, grace_seconds):
     namespace(grace_seconds)
 
     timeout = wire["ns-namespace"].customTimeouts.delete
-    assert timeout == f"{grace_seconds + 600}s", "Helm's clean-up comes on top of the workers'"
+    assert timeout == f"{grace_seconds + 600}s", "the margin is for Helm's cleanup"
 
 
-def test_who_uses_its_name_waits_for_it(deploy):
+def test_users_of_the_name_depend_on_the_namespace(deploy):
     def program():
         name = Namespace("ns", NamespaceArgs(grace_seconds=30)).name
         pulumi.export("name", name)

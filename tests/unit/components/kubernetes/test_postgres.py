@@ -11,7 +11,7 @@ SERVER = "kubernetes:apps/v1:StatefulSet"
 ARGS = DatabaseContainerArgs(
     namespace="airflow",
     password=None,
-    password_generation=1,
+    password_rotation=1,
     keda_namespace=None,
     settings=ContainerDatabaseSettings(kind="container", storage_gb=9),
 )
@@ -35,13 +35,13 @@ def environment(declaration):
     return {e["name"]: e.get("value", e.get("valueFrom")) for e in container(declaration)["env"]}
 
 
-def test_user_and_database_are_those_that_connection_strings_name(database):
+def test_database_and_user_match_the_connection_strings(database):
     env = environment(database())
 
     assert (env["POSTGRES_USER"], env["POSTGRES_DB"]) == ("airflow", "airflow")
 
 
-def test_the_password_is_in_no_text_of_the_pod(database):
+def test_the_password_is_not_in_the_pod_spec(database):
     declaration = database()
 
     assert secret_data(declaration, "db-password") == {"password": "db-password-1"}
@@ -52,7 +52,7 @@ def test_the_password_is_in_no_text_of_the_pod(database):
     assert "[secret]" not in str(declaration.one(SERVER).inputs)
 
 
-def test_the_network_needs_the_password(database):
+def test_network_connections_need_the_password(database):
     declaration = database()
 
     rules = declaration.one("kubernetes:core/v1:ConfigMap").inputs["data"]["pg_hba.conf"]
@@ -62,7 +62,7 @@ def test_the_network_needs_the_password(database):
     ]
 
 
-def test_postgres_reads_those_rules_and_takes_enough_connections(database):
+def test_postgres_gets_access_rules_and_max_connections(database):
     declaration = database()
 
     assert container(declaration)["args"] == [
@@ -80,24 +80,24 @@ def test_postgres_reads_those_rules_and_takes_enough_connections(database):
     assert metadata == {"name": "db-access", "namespace": "airflow"}
 
 
-def test_a_new_password_takes_effect_at_the_next_start(database):
+def test_the_password_is_set_at_every_start(database):
     command = container(database())["lifecycle"]["postStart"]["exec"]["command"]
 
     assert command[:2] == ["bash", "-c"]
     wait, _, change = command[2].partition("done\n")
-    assert "until pg_isready -q -h 127.0.0.1" in wait, "TCP is open only after the first start"
+    assert "until pg_isready -q -h 127.0.0.1" in wait, "TCP opens only after the initial setup"
     assert r"\getenv password POSTGRES_PASSWORD" in change
     assert """ALTER ROLE :"user" PASSWORD :'password';""" in change
     assert "ON_ERROR_STOP=1" in change
 
 
 def test_a_new_password_restarts_postgres(database):
-    old, new = (pod(database(password_generation=g))["metadata"]["annotations"] for g in (1, 2))
+    old, new = (pod(database(password_rotation=g))["metadata"]["annotations"] for g in (1, 2))
 
     assert {key for key in new if new[key] != old.get(key)} == {"checksum/db-password"}
 
 
-def test_a_configured_password_is_the_one_of_the_server(deploy):
+def test_a_configured_password_is_set_on_the_server(deploy):
     def program():
         args = replace(ARGS, password=pulumi.Output.secret("configured"))
         database = DatabaseContainer("db", args)
@@ -107,7 +107,7 @@ def test_a_configured_password_is_the_one_of_the_server(deploy):
     declaration = deploy(program)
     assert secret_data(declaration, "db-password") == {"password": "configured"}
     assert declaration.exports["password"].value == "configured"
-    assert declaration.exports["host"] == "db.airflow", "KEDA asks from another namespace"
+    assert declaration.exports["host"] == "db.airflow", "KEDA connects from another namespace"
     assert not declaration.all("random:index/randomPassword:RandomPassword")
 
 
@@ -119,7 +119,7 @@ def test_the_data_is_on_the_volume(database):
     data = "/var/lib/postgresql/data"
     assert {"name": "data", "mountPath": data} in container(declaration)["volumeMounts"]
     inside = environment(declaration)["PGDATA"]
-    assert inside.startswith(f"{data}/"), "the root of a volume holds lost+found"
+    assert inside.startswith(f"{data}/"), "the root of a volume contains lost+found"
 
 
 AIRFLOW = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
@@ -132,7 +132,7 @@ KEDA = {
 @pytest.mark.parametrize(
     ("namespace", "clients"), [(None, [AIRFLOW]), ("keda-system", [AIRFLOW, KEDA])]
 )
-def test_only_airflow_and_keda_where_it_scales_reach_postgres(database, namespace, clients):
+def test_only_airflow_and_keda_may_connect(database, namespace, clients):
     policy = database(keda_namespace=namespace).one("kubernetes:networking.k8s.io/v1:NetworkPolicy")
 
     (rule,) = policy.inputs["spec"]["ingress"]
@@ -147,7 +147,7 @@ def test_postgres_is_ready_when_it_listens(database):
     assert ready == ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "airflow"]
 
 
-def test_postgres_is_the_same_as_on_rds_and_runs_as_the_user_of_its_image(database):
+def test_postgres_has_the_version_of_rds_and_the_image_user(database):
     declaration = database()
 
     assert container(declaration)["image"] == "postgres:16"

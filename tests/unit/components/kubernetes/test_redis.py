@@ -10,15 +10,13 @@ from tests.unit.conftest import secret_data
 
 SERVER = "kubernetes:apps/v1:StatefulSet"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
-ARGS = RedisArgs(
-    namespace="airflow", password=None, password_generation=1, settings=RedisSettings()
-)
+ARGS = RedisArgs(namespace="airflow", password=None, password_rotation=1, settings=RedisSettings())
 
 
 @pytest.fixture
 def redis(deploy):
-    def make(generation=1, **settings):
-        args = replace(ARGS, password_generation=generation, settings=RedisSettings(**settings))
+    def make(rotation=1, **settings):
+        args = replace(ARGS, password_rotation=rotation, settings=RedisSettings(**settings))
         return deploy(lambda: Redis("redis", args))
 
     return make
@@ -34,33 +32,35 @@ def container(declaration):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "why"),
+    ("option", "value", "reason"),
     [
         ("appendonly", "yes", "the queue survives its pod"),
-        ("appendfsync", "everysec", "at most a second of it is lost"),
+        ("appendfsync", "everysec", "at most one second of writes is lost"),
         ("maxmemory-policy", "noeviction", "an evicted message is a lost task"),
-        ("maxmemory", "300mb", "more than the limit, and the kernel kills it"),
-        ("dir", "/data", "that is where the volume is"),
-        ("requirepass", "redis-password-1", "anybody could queue tasks"),
+        ("maxmemory", "300mb", "above the memory limit, the kernel kills Redis"),
+        ("dir", "/data", "the volume is mounted there"),
+        ("requirepass", "redis-password-1", "without it, every pod could queue tasks"),
     ],
 )
-def test_redis_is_configured_as_a_queue(redis, option, value, why):
+def test_redis_persists_writes_and_never_evicts(redis, option, value, reason):
     text = secret_data(redis(memory_mb=300), "redis-config")["redis.conf"]
 
-    assert dict(map(shlex.split, text.splitlines()))[option] == value, why
+    assert dict(map(shlex.split, text.splitlines()))[option] == value, reason
 
 
 @pytest.mark.parametrize("password", ["two words", 'quo"te', "it's", "#"])
-def test_redis_understands_any_configured_password(deploy, password):
+def test_any_password_is_valid_in_redis_conf(deploy, password):
     def program():
         Redis("redis", replace(ARGS, password=pulumi.Output.secret(password)))
 
     text = secret_data(deploy(program), "redis-config")["redis.conf"]
     (line,) = [line for line in text.splitlines() if line.startswith("requirepass ")]
-    assert shlex.split(line) == ["requirepass", password], "Redis would not start"
+    assert shlex.split(line) == ["requirepass", password], (
+        "Redis would not start with another escape"
+    )
 
 
-def test_redis_reads_that_configuration(redis):
+def test_redis_reads_the_mounted_configuration(redis):
     declaration = redis()
 
     assert container(declaration)["args"] == ["redis-server", "/etc/redis/redis.conf"]
@@ -74,7 +74,7 @@ def test_redis_reads_that_configuration(redis):
     }
 
 
-def test_the_password_is_in_no_text_of_the_pod(redis):
+def test_the_password_is_not_in_the_pod_spec(redis):
     declaration = redis()
 
     password = secret_data(declaration, "redis-config")["password"]
@@ -89,20 +89,22 @@ def test_the_password_is_in_no_text_of_the_pod(redis):
     ]
 
 
-def test_redis_may_fork_to_rewrite_its_log(redis):
+def test_the_memory_limit_allows_a_fork(redis):
     memory = container(redis(memory_mb=300))["resources"]["limits"]["memory"]
 
-    assert memory == "664Mi", "twice maxmemory, and the server itself"
+    assert memory == "664Mi", "twice maxmemory, plus the server itself"
 
 
-def test_redis_is_ready_when_it_has_read_its_log_back(redis):
+def test_redis_is_ready_after_it_loaded_its_log(redis):
     (shell, option, script) = container(redis())["readinessProbe"]["exec"]["command"]
 
     assert (shell, option) == ("sh", "-c")
-    assert script == "redis-cli ping | grep -q PONG", "while it loads, ping says LOADING"
+    assert script == "redis-cli ping | grep -q PONG", (
+        "while it loads its log, the answer is LOADING"
+    )
 
 
-def test_only_airflow_and_its_exporter_reach_redis(redis):
+def test_only_airflow_and_the_exporter_may_connect(redis):
     policy = redis().one("kubernetes:networking.k8s.io/v1:NetworkPolicy").inputs["spec"]
 
     (rule,) = policy["ingress"]
@@ -117,11 +119,11 @@ def test_only_airflow_and_its_exporter_reach_redis(redis):
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_protected_queue_outlives_a_destroy(redis, protect):
+def test_a_protected_volume_survives_destroy(redis, protect):
     assert redis(protect=protect).one(CLAIM).protect is protect
 
 
-def test_the_settings_size_the_volume(redis):
+def test_the_volume_size_follows_the_settings(redis):
     claim = redis(storage_gb=7).one(CLAIM).inputs
 
     assert claim["spec"]["resources"]["requests"]["storage"] == "7Gi"
@@ -137,13 +139,13 @@ def test_the_volume_belongs_to_the_user_of_the_image(redis):
 
 
 def test_a_new_password_restarts_redis(redis):
-    old, new = (pod(redis(generation=g))["metadata"]["annotations"] for g in (1, 2))
+    old, new = (pod(redis(rotation=g))["metadata"]["annotations"] for g in (1, 2))
 
     changed = {key for key in new if new[key] != old.get(key)}
     assert changed == {"checksum/redis-config"}
 
 
-def test_a_configured_password_is_the_one_of_the_server(deploy):
+def test_a_configured_password_is_set_on_the_server(deploy):
     def program():
         redis = Redis("redis", replace(ARGS, password=pulumi.Output.secret("configured")))
         pulumi.export("password", redis.password)

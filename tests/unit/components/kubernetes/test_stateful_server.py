@@ -1,8 +1,10 @@
 from dataclasses import replace
 
 import pytest
+from pulumi_kubernetes.core import v1 as core
 
 from components.kubernetes.stateful_server import Sidecar, StatefulServer, StatefulServerArgs
+from components.support import network_peers
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 SERVICE = "kubernetes:core/v1:Service"
@@ -13,7 +15,7 @@ ARGS = StatefulServerArgs(
     image="example/server:1",
     command=["serve"],
     args=["--quiet"],
-    env=[{"name": "MODE", "value": "test"}],
+    env=[core.EnvVarArgs(name="MODE", value="test")],
     port=1234,
     user_id=70,
     group_id=71,
@@ -21,9 +23,9 @@ ARGS = StatefulServerArgs(
     storage_gb=3,
     memory_mb=100,
     ready=["is", "ready"],
-    files={"/etc/server": {"config_map": {"name": "server-config"}}},
+    files={"/etc/server": core.ConfigMapVolumeSourceArgs(name="server-config")},
     annotations={"checksum/server-config": "abc"},
-    clients=[{"pod_selector": {"match_labels": {"may": "connect"}}}],
+    clients=[network_peers.pods({"may": "connect"})],
 )
 
 
@@ -41,7 +43,7 @@ def container(declaration):
     return only
 
 
-def test_only_its_clients_reach_it_and_only_on_its_port(server):
+def test_only_clients_may_connect_to_the_port(server):
     spec = server().one(POLICY).inputs["spec"]
 
     assert spec["policyTypes"] == ["Ingress"]
@@ -53,7 +55,7 @@ def test_only_its_clients_reach_it_and_only_on_its_port(server):
     ]
 
 
-def test_service_and_policy_mean_its_pod_and_no_other(server):
+def test_service_and_policy_select_only_this_pod(server):
     declaration = server()
 
     own = {"app.kubernetes.io/name": "server"}
@@ -64,7 +66,7 @@ def test_service_and_policy_mean_its_pod_and_no_other(server):
 
 
 @pytest.mark.parametrize("kind", [CLAIM, SERVICE, POLICY, SERVER])
-def test_everything_has_its_name_in_its_namespace(server, kind):
+def test_every_object_has_the_name_and_the_namespace(server, kind):
     metadata = server().one(kind).inputs["metadata"]
 
     assert (metadata["name"], metadata["namespace"]) == ("server", "airflow")
@@ -74,7 +76,7 @@ def test_everything_has_its_name_in_its_namespace(server, kind):
     }
 
 
-def test_it_answers_under_its_name(server):
+def test_the_service_has_the_name_of_the_server(server):
     declaration = server()
 
     assert declaration.one(SERVICE).inputs["spec"]["ports"] == [{"port": 1234}]
@@ -83,11 +85,11 @@ def test_it_answers_under_its_name(server):
 
 
 @pytest.mark.parametrize("protect", [True, False])
-def test_a_protected_volume_outlives_a_destroy(server, protect):
+def test_a_protected_volume_survives_destroy(server, protect):
     assert server(protect=protect).one(CLAIM).protect is protect
 
 
-def test_its_data_is_on_the_volume(server):
+def test_the_data_is_on_the_volume(server):
     declaration = server()
 
     claim = declaration.one(CLAIM).inputs
@@ -101,14 +103,14 @@ def test_its_data_is_on_the_volume(server):
     assert declaration.one(CLAIM).urn in declaration.one(SERVER).depends_on
 
 
-def test_nobody_waits_for_a_volume_that_waits_for_its_pod(server):
+def test_the_claim_is_not_awaited(server):
     annotations = server().one(CLAIM).inputs["metadata"]["annotations"]
 
     assert annotations == {"pulumi.com/skipAwait": "true"}
 
 
-def test_two_pods_never_share_the_volume(server):
-    assert server().one(SERVER).inputs["spec"]["replicas"] == 1
+def test_there_is_one_replica(server):
+    assert server().one(SERVER).inputs["spec"]["replicas"] == 1, "pods cannot share the volume"
 
 
 def test_the_pod_meets_pod_security_restricted(server):
@@ -129,21 +131,21 @@ def test_the_container_cannot_gain_privileges(server):
     }
 
 
-def test_the_pod_knows_nothing_of_the_cluster(server):
+def test_the_pod_has_no_service_account_token(server):
     spec = template(server())["spec"]
 
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
 
 
-def test_it_gets_the_memory_that_it_may_use(server):
+def test_memory_request_equals_memory_limit(server):
     assert container(server())["resources"] == {
         "requests": {"cpu": "50m", "memory": "100Mi"},
         "limits": {"memory": "100Mi"},
     }
 
 
-def test_it_runs_what_it_is_told(server):
+def test_the_container_runs_the_given_command(server):
     wanted = {
         "name": "server",
         "image": "example/server:1",
@@ -157,7 +159,7 @@ def test_it_runs_what_it_is_told(server):
     assert {key: found[key] for key in wanted} == wanted
 
 
-def test_it_is_ready_when_it_says_so(server):
+def test_the_readiness_probe_runs_the_given_command(server):
     probe = container(server())["readinessProbe"]
 
     assert probe["exec"] == {"command": ["is", "ready"]}
@@ -167,16 +169,16 @@ def test_it_is_ready_when_it_says_so(server):
 @pytest.mark.parametrize(
     ("after_start", "lifecycle"),
     [(["sh", "-c", "x"], {"postStart": {"exec": {"command": ["sh", "-c", "x"]}}}), (None, None)],
-    ids=["asked", "unasked"],
+    ids=["given", "default"],
 )
-def test_a_command_runs_after_each_start_when_asked(server, after_start, lifecycle):
+def test_hooks_run_only_if_given(server, after_start, lifecycle):
     assert container(server(after_start=after_start)).get("lifecycle") == lifecycle
 
 
-def test_files_are_mounted_where_they_are_asked_for_read_only(server):
+def test_files_are_mounted_read_only_at_their_paths(server):
     files = {
-        "/one": {"config_map": {"name": "first"}},
-        "/two": {"secret": {"secret_name": "second"}},
+        "/one": core.ConfigMapVolumeSourceArgs(name="first"),
+        "/two": core.SecretVolumeSourceArgs(secret_name="second"),
     }
     declaration = server(files=files)
 
@@ -187,7 +189,7 @@ def test_files_are_mounted_where_they_are_asked_for_read_only(server):
     assert mounts["/one"]["readOnly"] is mounts["/two"]["readOnly"] is True
 
 
-def test_it_restarts_with_its_secrets_and_is_not_moved_to_save_a_node(server):
+def test_checksums_and_do_not_disrupt_are_annotated(server):
     assert template(server())["metadata"]["annotations"] == {
         "checksum/server-config": "abc",
         "karpenter.sh/do-not-disrupt": "true",
@@ -202,8 +204,8 @@ SIDECAR = Sidecar(
     env=[{"name": "FROM", "value": "there"}],
     port=4321,
     memory_mb=50,
-    files={"/etc/sync": {"secret": {"secret_name": "login"}}},
-    clients=[{"pod_selector": {"match_labels": {"may": "measure"}}}],
+    files={"/etc/sync": core.SecretVolumeSourceArgs(secret_name="login")},
+    clients=[network_peers.pods({"may": "measure"})],
 )
 
 
@@ -214,7 +216,7 @@ def with_sidecar(server):
     return declaration, first, second
 
 
-def test_a_sidecar_runs_what_it_is_told_beside_the_server(with_sidecar):
+def test_a_sidecar_runs_its_own_command(with_sidecar):
     _, first, second = with_sidecar
 
     assert first["name"] == "server"
@@ -232,7 +234,7 @@ def test_a_sidecar_runs_what_it_is_told_beside_the_server(with_sidecar):
     assert second["securityContext"] == first["securityContext"]
 
 
-def test_a_sidecar_shares_the_volume_and_keeps_its_own_files(with_sidecar):
+def test_a_sidecar_shares_the_volume_but_not_the_files(with_sidecar):
     declaration, first, second = with_sidecar
 
     assert {"name": "data", "mountPath": "/data"} in second["volumeMounts"]
@@ -245,7 +247,7 @@ def test_a_sidecar_shares_the_volume_and_keeps_its_own_files(with_sidecar):
 
 
 @pytest.mark.parametrize(("read_only", "mounted"), [(False, None), (True, True)])
-def test_a_sidecar_that_only_reads_cannot_write_to_the_volume(server, read_only, mounted):
+def test_a_read_only_sidecar_cannot_write_to_the_volume(server, read_only, mounted):
     declaration = server(sidecars=[replace(SIDECAR, read_only=read_only)])
 
     volumes = [
@@ -259,10 +261,12 @@ def test_a_port_without_clients_is_closed(server):
     declaration = server(sidecars=[replace(SIDECAR, clients=[])])
 
     (rule,) = declaration.one(POLICY).inputs["spec"]["ingress"]
-    assert rule["ports"] == [{"port": 1234, "protocol": "TCP"}], "no source would mean every source"
+    assert rule["ports"] == [{"port": 1234, "protocol": "TCP"}], (
+        "a rule without peers would admit everyone"
+    )
 
 
-def test_each_port_has_clients_of_its_own(with_sidecar):
+def test_each_port_has_its_own_clients(with_sidecar):
     first, second = with_sidecar[0].one(POLICY).inputs["spec"]["ingress"]
 
     assert first["ports"] == [{"port": 1234, "protocol": "TCP"}]
@@ -272,7 +276,7 @@ def test_each_port_has_clients_of_its_own(with_sidecar):
     }
 
 
-def test_a_deployment_waits_for_the_pod_as_long_as_it_is_told(server, wire):
+def test_the_deployment_waits_for_the_given_time(server, wire):
     server(ready_minutes=7)
 
     timeouts = wire["server-server"].customTimeouts

@@ -28,16 +28,16 @@ def requirement(pool, key):
 @pytest.mark.parametrize(
     ("spot", "capacity"), [(True, ["spot", "on-demand"]), (False, ["on-demand"])]
 )
-def test_spot_nodes_come_only_when_asked_and_never_alone(pool, spot, capacity):
+def test_spot_is_opt_in_and_falls_back_to_on_demand(pool, spot, capacity):
     assert requirement(pool(spot=spot), "karpenter.sh/capacity-type") == capacity
 
 
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
-def test_nodes_have_the_processor_that_the_queue_asks_for(pool, architecture):
+def test_nodes_have_the_architecture_of_the_queue(pool, architecture):
     assert requirement(pool(architecture=architecture), "kubernetes.io/arch") == [architecture]
 
 
-def test_every_queue_has_nodes_that_no_other_queue_uses(deploy):
+def test_every_queue_has_dedicated_nodes(deploy):
     queues = {
         "default": WorkerSettings(),
         "etl": WorkerSettings(spot=True, architecture="arm64", grace_seconds=60),
@@ -59,19 +59,19 @@ def test_every_queue_has_nodes_that_no_other_queue_uses(deploy):
     assert sets["default"]["tolerations"] != sets["etl"]["tolerations"]
 
 
-def test_nodes_run_the_image_and_have_no_odd_size(pool):
+def test_default_nodes_are_amd64_and_general_purpose(pool):
     assert requirement(pool(), "kubernetes.io/arch") == ["amd64"]
     assert requirement(pool(), "eks.amazonaws.com/instance-category") == ["c", "m", "r"]
 
 
 @pytest.mark.parametrize(("grace_seconds", "node"), [(30, "330s"), (7200, "7500s")])
-def test_a_node_waits_for_the_tasks_on_it(pool, grace_seconds, node):
+def test_a_node_drain_waits_for_running_tasks(pool, grace_seconds, node):
     spec = pool(grace_seconds=grace_seconds)["template"]["spec"]
 
-    assert spec["terminationGracePeriod"] == node, "longer than its workers take"
+    assert spec["terminationGracePeriod"] == node, "longer than the grace period of its workers"
 
 
-def test_workers_and_only_workers_go_to_these_nodes(pool):
+def test_only_workers_are_scheduled_on_these_nodes(pool):
     template = pool()["template"]
     values = yaml.safe_load((ROOT / "values" / "aws.yaml").read_text())
     (workers,) = worker_sets({"default": WorkerSettings()}, own_nodes=True)
@@ -82,14 +82,14 @@ def test_workers_and_only_workers_go_to_these_nodes(pool):
     assert others == []
 
 
-def test_empty_nodes_go(pool):
+def test_empty_nodes_are_removed(pool):
     assert pool()["disruption"] == {
         "consolidationPolicy": "WhenEmptyOrUnderutilized",
         "consolidateAfter": "60s",
     }
 
 
-def test_eks_makes_the_nodes(deploy):
+def test_nodes_use_the_default_node_class(deploy):
     args = WorkerNodesArgs(queues={"default": WorkerSettings()})
     inputs = deploy(lambda: WorkerNodes("nodes", args)).one(POOL).inputs
 

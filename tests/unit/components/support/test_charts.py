@@ -34,7 +34,7 @@ def reference(source):
         ("charts", {"chart": "charts/keda-2.17.2.tgz", "repo": None}),
         ("/srv/charts/", {"chart": "/srv/charts/keda-2.17.2.tgz", "repo": None}),
     ],
-    ids=["its project", "mirror", "registry", "directory", "directory with a slash"],
+    ids=["upstream", "mirror", "registry", "directory", "directory with a slash"],
 )
-def test_a_chart_comes_from_where_the_settings_say_at_its_pinned_version(source, wanted):
+def test_the_chart_comes_from_its_source_at_the_pinned_version(source, wanted):
     assert reference(source) == wanted

@@ -16,7 +16,7 @@ def checksum(deploy, data, name="airflow-x"):
     return deploy(program).exports["annotations"][f"checksum/{name}"]
 
 
-def test_the_secret_has_the_name_that_pods_refer_to(deploy):
+def test_the_secret_has_the_given_name(deploy):
     def program():
         named_secret("x", name="airflow-x", namespace="airflow", data={"key": "value"}, opts=None)
 
@@ -35,19 +35,19 @@ def test_the_secret_has_the_name_that_pods_refer_to(deploy):
         ({"a": "2", "b": "1"}, True),
         ({"a": "1"}, True),
     ],
-    ids=["another order", "a value", "a key", "values swapped", "a key less"],
+    ids=["order", "value", "key", "swapped values", "missing key"],
 )
-def test_pods_restart_when_and_only_when_the_content_changes(deploy, changed, restarts):
+def test_the_checksum_changes_only_with_the_content(deploy, changed, restarts):
     before = checksum(deploy, {"a": "1", "b": "2"})
 
     assert (checksum(deploy, changed) != before) is restarts
 
 
-def test_two_secrets_with_one_content_do_not_look_alike(deploy):
+def test_equal_contents_have_different_checksums(deploy):
     assert checksum(deploy, {"a": "1"}) != checksum(deploy, {"a": "1"}, name="airflow-y")
 
 
-def test_everybody_may_read_a_checksum(deploy):
+def test_a_checksum_is_not_secret(deploy):
     def program():
         data = {"password": pulumi.Output.secret("hunter2")}
         secret = named_secret("x", name="airflow-x", namespace="airflow", data=data, opts=None)
@@ -56,11 +56,11 @@ def test_everybody_may_read_a_checksum(deploy):
     declaration = deploy(program)
     assert isinstance(secret_data(declaration, "airflow-x")["password"], str)
     shown = declaration.exports["checksum"]
-    assert not isinstance(shown, Secret), "a secret annotation would make all chart values secret"
+    assert not isinstance(shown, Secret), "a secret annotation makes all chart values secret"
     assert bytes.fromhex(shown)
 
 
-def test_guessing_a_password_from_its_checksum_is_expensive(deploy, monkeypatch):
+def test_the_checksum_is_expensive_to_brute_force(deploy, monkeypatch):
     costs = []
 
     def scrypt(password, **parameters):
