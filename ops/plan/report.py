@@ -139,7 +139,7 @@ class Queue:
         """What its nodes must have when all workers are there."""
         cpu, memory_mb = sizing.worker_requests(self.settings)
         return (
-            f"{sizing.least_nodes(self.settings)} or more for {self.settings.max * cpu:g} CPU and "
+            f"{sizing.min_nodes(self.settings)} or more for {self.settings.max * cpu:g} CPU and "
             f"{self.settings.max * memory_mb / 1024:g} GiB with sidecars"
         )
 
