@@ -163,7 +163,7 @@ def _webhook_needs_ingress(stack: Sections) -> Iterator[Mistake]:
 def _image_supports_nodes(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind != "eks":
         return
-    airflow = stack.airflow
+    airflow, queues = stack.airflow, stack.queues
     built = airflow.image_architectures
     # https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
     if "amd64" not in built:
@@ -172,7 +172,7 @@ def _image_supports_nodes(stack: Sections) -> Iterator[Mistake]:
             f"lacks amd64, got {list(built)}: all pods except workers run on EKS's general-purpose nodes, "
             "which are amd64; build the image for amd64, too",
         )
-    for name, queue in stack.queues.items():
+    for name, queue in queues.items():
         if queue.architecture not in built:
             yield (
                 f"{key_of(name)}.architecture",
