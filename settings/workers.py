@@ -45,7 +45,7 @@ class WorkerSettings(Section):
     def _numbers_fit(self) -> "WorkerSettings":
         wrong: list[str] = []
         if self.min > self.max:
-            wrong.append(f"min {self.min} must not be greater than max {self.max}")
+            wrong.append(f"min {self.min} must not exceed max {self.max}")
         if self.scaling != "queue" and self.min < 1:
             wrong.append(f"scaling: {self.scaling} needs min >= 1; only queue can start from 0")
         needed = limits.worker_memory_mb(self.concurrency)

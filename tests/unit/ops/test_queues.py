@@ -597,7 +597,7 @@ def test_scaling_changes_the_file_shows_the_preview_and_applies(
     [
         (["--max=1000"], "workers.max: Input should be less than or equal to 500, got 1000"),
         (["--min=9"], "workers: min 9 must not exceed max 3"),
-        (["--max=400"], "take a larger instance_class"),
+        (["--max=400"], "use a larger instance_class"),
     ],
 )
 def test_bad_numbers_leave_the_file_as_it_was_and_change_nothing(platform, operate, words, what):

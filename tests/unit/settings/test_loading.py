@@ -304,7 +304,7 @@ def test_one_report_lists_the_mistakes_of_every_queue(mistakes):
     assert lines[:3] == [
         "workers: memory_mb 3072 is too low for concurrency 64: a worker needs at least 4736, plus the "
         "data of its tasks; raise memory_mb, or lower concurrency",
-        "queues.a: min 5 must not be greater than max 2; memory_mb 1000 is too low for concurrency 8: a "
+        "queues.a: min 5 must not exceed max 2; memory_mb 1000 is too low for concurrency 8: a "
         "worker needs at least 1152, plus the data of its tasks; raise memory_mb, or lower concurrency",
         "queues.b.concurrency: Input should be greater than or equal to 1, got 0",
     ]

@@ -14,7 +14,7 @@ def test_a_valid_minimum_is_accepted(mistakes, workers):
 @pytest.mark.parametrize(
     ("workers", "line"),
     [
-        ({"min": 5, "max": 4}, "min 5 must not be greater than max 4"),
+        ({"min": 5, "max": 4}, "min 5 must not exceed max 4"),
         (
             {"min": 0, "scaling": "cpu"},
             "scaling: cpu needs min >= 1; only queue can start from 0",

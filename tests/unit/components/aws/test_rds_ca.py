@@ -57,7 +57,7 @@ def test_the_region_of_every_stack_is_there_with_every_kind_of_key(certificates,
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "should be a readable PEM file"), ("a text", "should hold certificates in PEM form")],
+    [(None, "should be a readable PEM file"), ("a text", "should contain PEM certificates")],
 )
 def test_a_file_without_certificates_is_refused(tmp_path, content, complaint):
     file = tmp_path / "ca.pem"

@@ -270,7 +270,7 @@ def test_a_mistake_between_sections_stops_the_plan_as_well(plan, stack_file):
 
     code, _, err = plan("--stack", "mine")
     assert code == 1
-    assert f"{SETTINGS}.database: has room for 811 connections" in err
+    assert f"{SETTINGS}.database: accepts 811 connections" in err
 
 
 def test_a_missing_secret_is_asked_for_by_name(plan, stack_file):
@@ -512,7 +512,7 @@ def test_what_the_program_warns_of_is_in_the_plan_and_stops_nothing(plan, with_q
     code, out, err = plan("--stack", "mine", *form)
 
     assert (code, err) == (0, ""), "once, and where the other warnings are"
-    assert out.count(f"{SETTINGS}.queues.etl.spot: a spot node goes 120 seconds") == 1
+    assert out.count(f"{SETTINGS}.queues.etl.spot: a spot node is reclaimed 120 seconds") == 1
     if not form:
         assert "Warnings: 1" in out.splitlines()
 
