@@ -22,15 +22,15 @@ RESERVED_QUEUES = {
 def _cidr(value: str) -> str:
     try:
         return str(ipaddress.IPv4Network(value))
-    except ValueError as bad:
-        raise ValueError(f"should be an IPv4 network such as 10.0.0.0/16 ({bad})") from None
+    except ValueError as invalid:
+        raise ValueError(f"should be an IPv4 network such as 10.0.0.0/16 ({invalid})") from None
 
 
 def _bare_url(value: str) -> str:
     """A Git URL without credentials: state and pods would contain them in plain text."""
     host = value.removeprefix("ssh://").partition("/")[0]
-    login_of_ssh = re.fullmatch(r"[A-Za-z0-9._-]+@[^@]+", host) and not value.startswith("http")
-    if "?" in value or ("@" in value and (value.count("@") > 1 or not login_of_ssh)):
+    ssh_login = re.fullmatch(r"[A-Za-z0-9._-]+@[^@]+", host) and not value.startswith("http")
+    if "?" in value or ("@" in value and (value.count("@") > 1 or not ssh_login)):
         raise ValueError("must not contain credentials; use dags.auth and a secret")
     return value
 
@@ -99,8 +99,8 @@ def _chart_source(value: str) -> str:
 def _ca_file(value: str) -> str:
     try:
         text = Path(value).read_text()
-    except (OSError, ValueError) as bad:  # ValueError: not UTF-8, or not a path
-        raise ValueError(f"should be a readable PEM file ({bad})") from None
+    except (OSError, ValueError) as invalid:  # ValueError: not UTF-8, or not a path
+        raise ValueError(f"should be a readable PEM file ({invalid})") from None
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise ValueError("should contain PEM certificates")
     return value

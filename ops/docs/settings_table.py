@@ -1,7 +1,6 @@
 """docs/settings.md: the settings and secrets of a stack as Markdown tables, from their JSON Schema."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -26,18 +25,10 @@ Secrets are stored encrypted in the same stack file. Pass `--stack <name>` to th
 
 {secrets}
 """
+NOT_SET = "not set"
+Schema = dict[str, Any]
 # A setting: key, values, default, meaning.
 Row = tuple[str, str, str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """The JSON Schema of a section. `kind`: the variant; `optional`: the section that may be missing."""
-
-    schema: dict[str, Any]
-    key: str = ""
-    kind: str | None = None
-    optional: str | None = None
 
 
 def page() -> str:
@@ -49,45 +40,45 @@ def page() -> str:
     return PAGE.format(
         settings=table(
             ("Setting", "Values", "Default", "Meaning"),
-            rows(Model(schema=schema), schema["$defs"]),
+            rows(schema, schema["$defs"]),
         ),
         secrets=table(("Secret", "Meaning", "If it is not set"), secrets),
     )
 
 
-def rows(model: Model, models: dict[str, Any]) -> Iterator[Row]:
-    """Every setting of a section, in the order of its fields."""
-    required = f"required in `{model.optional}`" if model.optional else "required"
-    for name, schema in model.schema["properties"].items():
-        key = f"{model.key}{name}"
-        label = f"`{key}`" + (f" ({model.kind})" if model.kind else "")
-        default = required if name in model.schema.get("required", ()) else _yaml(schema["default"])
-        sections = [models[ref.rpartition("/")[2]] for ref in _refs(schema)]
-        about = schema.get("description") or "".join(s.get("description", "") for s in sections)
+def rows(
+    section: Schema, models: Schema, above: str = "", kind: str = "", optional: str = ""
+) -> Iterator[Row]:
+    """Every setting of a section. `kind`: its variant; `optional`: the section that may be absent."""
+    required = f"required in `{optional}`" if optional else "required"
+    for name, schema in section["properties"].items():
+        key = f"{above}{name}"
+        label = f"`{key}` ({kind})" if kind else f"`{key}`"
+        default = _yaml(schema["default"]) if "default" in schema else required
+        inner = [models[ref.rpartition("/")[2]] for ref in _refs(schema)]
+        about = schema.get("description") or "".join(s.get("description", "") for s in inner)
         if "discriminator" in schema:
-            kinds = {section["properties"]["kind"]["const"]: section for section in sections}
-            default = _yaml(schema["default"]["kind"]) if "default" in schema else required
-            yield f"`{key}.kind`", ", ".join(f"`{kind}`" for kind in kinds), default, about
-            for kind, section in kinds.items():
-                yield from rows(Model(schema=section, key=f"{key}.", kind=kind), models)
-        elif sections:
-            optional = "default" in schema and schema["default"] is None
+            kinds = {each["properties"]["kind"]["const"]: each for each in inner}
             if "default" in schema:
-                default = "not set" if optional else "see below"
-            yield label, "section", default, about
-            inner = key if optional else model.optional
-            yield from rows(Model(schema=sections[0], key=f"{key}.", optional=inner), models)
+                default = _yaml(schema["default"]["kind"])
+            yield f"`{key}.kind`", ", ".join(f"`{each}`" for each in kinds), default, about
+            for each, variant in kinds.items():
+                yield from rows(variant, models, f"{key}.", each)
+        elif inner:
+            absent = default == NOT_SET
+            yield label, "section", default if absent or default == required else "see below", about
+            yield from rows(inner[0], models, f"{key}.", kind, key if absent else optional)
         elif name != "kind":
             yield label, _values(name, schema), default, about
 
 
-def _refs(schema: dict[str, Any]) -> list[str]:
+def _refs(schema: Schema) -> list[str]:
     """The models of a section: one, several variants, or a model or null."""
     options = [schema, *schema.get("oneOf", ()), *schema.get("anyOf", ())]
     return [option["$ref"] for option in options if "$ref" in option]
 
 
-def _values(name: str, schema: dict[str, Any]) -> str:
+def _values(name: str, schema: Schema) -> str:
     """The valid values of a setting, in words."""
     if "anyOf" in schema:
         (schema,) = (option for option in schema["anyOf"] if option["type"] != "null")
@@ -109,7 +100,7 @@ def _values(name: str, schema: dict[str, Any]) -> str:
             return kind + (f" `{schema['pattern']}`" if "pattern" in schema else "")
 
 
-def _bounds(name: str, schema: dict[str, Any]) -> str:
+def _bounds(name: str, schema: Schema) -> str:
     unit = next((f" {unit}" for end, unit in UNITS.items() if name.endswith(end)), "")
     low, high = schema.get("minimum"), schema.get("maximum")
     return f", {low} to {high}{unit}" if high is not None else f", from {low}{unit}"
@@ -118,7 +109,7 @@ def _bounds(name: str, schema: dict[str, Any]) -> str:
 def _yaml(value: Any) -> str:
     """A default as written in the stack file."""
     if value is None:
-        return "not set"
+        return NOT_SET
     return f"`{yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}`"
 
 
