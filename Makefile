@@ -13,71 +13,71 @@ help: ## List the targets
 	@$(PYTHON) -m ops.verbs --help
 	@echo "  STACK=local|dev|staging|prod selects the stack; default: local."
 	@echo
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-airflow: ## A real Airflow with the example DAGs, on this machine: no Docker, no root. Ctrl-C stops it
+airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as root); Ctrl-C stops it
 	@$(MAKE) --no-print-directory -C dags-repo-example airflow PYTHON=$(PYTHON) PORT=$(PORT)
 
-# The commands of ops/verbs.py: each is a target.
+# Each command of ops/verbs.py is a target.
 $(VERBS): .venv/lock
 	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
 		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") $(ARGS)
 
-policy-pack: policies/.venv/lock ## Make the environment for `pulumi preview --policy-pack policies`
+policy-pack: policies/.venv/lock ## Create the environment of `pulumi preview --policy-pack policies`
 
-test: .venv/lock ## Run every test that needs only Python and Git
-	.venv/bin/pytest tests/unit --numprocesses 2 --dist loadfile
+test: .venv/lock ## Run the unit tests on two processes
+	.venv/bin/pytest tests/unit --numprocesses 2 --dist worksteal
 
-chart-test: .venv/lock ## Render the charts in CHARTS=directory with helm, and check what they make
+chart-test: .venv/lock ## Render the charts in CHARTS=charts with helm and check the objects
 	.venv/bin/pytest tests/chart --charts $(CHARTS)
 
-lint: .venv/lock ## Format, lint, types
+lint: .venv/lock ## Check format, lint rules and types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/basedpyright
 
-check: lint test ## `make lint` and `make test`
+check: lint test ## Run `make lint` and `make test`
 
-format: .venv/lock ## Rewrite the code in the one format
+format: .venv/lock ## Format the code and apply automatic lint fixes
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-charts: .venv/lock ## Fetch the chart archives into CHARTS (needs helm)
+charts: .venv/lock ## Download the chart archives into CHARTS=charts (needs helm)
 	@.venv/bin/python -c "from settings import versions as v; [print(c.name, c.repository, c.version) for c in (v.AIRFLOW_CHART, v.KEDA_CHART)]" \
 		| while read name repository version; do \
 			helm pull $$name --repo $$repository --version $$version --destination $(CHARTS) || exit 1; done
 
-e2e: .venv/lock ## Install the stack local on a real, throw-away Kubernetes, use it, remove it
+e2e: .venv/lock ## Run the cluster tests: stack local on a throw-away Kubernetes
 	.venv/bin/pytest tests/cluster --charts $(CHARTS) $(ARGS)
 
-engine: .venv/engine ## Run the AWS stacks on a simulated AWS and a throw-away Kubernetes
+engine: .venv/engine ## Run the engine tests: AWS stacks on a simulated AWS and a throw-away Kubernetes
 	.venv/bin/pytest tests/engine --charts $(CHARTS) $(ARGS)
 
-engine-infrastructure: .venv/engine ## Of `make engine`, what needs no real Airflow
+engine-infrastructure: .venv/engine ## Run the engine tests that need no real Airflow
 	.venv/bin/pytest tests/engine --ignore tests/engine/scenarios/airflow --charts $(CHARTS) $(ARGS)
 
-simulate: .venv/engine ## Deploy STACK=dev|staging|prod into a simulated AWS account on your Kubernetes
+simulate: .venv/engine ## Deploy STACK=dev|staging|prod to a simulated AWS account on your Kubernetes
 	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)
 
-bench-engine: .venv/engine ## Measure preview, `up` and policies of the AWS stacks in a simulated account
+bench-engine: .venv/engine ## Measure preview, update and policies of the AWS stacks on a simulated AWS
 	.venv/bin/python -m tests.bench.engine --charts $(CHARTS) $(ARGS)
 
-bench-dags: .venv/lock ## Measure from `git push` to Airflow, beside the chart's defaults, on a throw-away Kubernetes
+bench-dags: .venv/lock ## Measure DAG delivery from `git push` to Airflow, against the chart's defaults
 	.venv/bin/python -m tests.bench.dags --charts $(CHARTS) $(ARGS)
 
-bench-platform: .venv/lock ## Measure plan, tests, and `up` against a bare `helm install` on a throw-away Kubernetes
+bench-platform: .venv/lock ## Measure plan, tests and `make up`, against a plain `helm install`
 	.venv/bin/python -m tests.bench.platform --charts $(CHARTS)
 
-bench-workers: .venv/lock ## Measure how soon tasks run and how workers follow them, beside the chart's defaults, on a throw-away Kubernetes
+bench-workers: .venv/lock ## Measure task latency and worker scaling, against the chart's defaults
 	.venv/bin/python -m tests.bench.workers --charts $(CHARTS) $(ARGS)
 
-chaos: .venv/lock ## Break parts of the stack local on a throw-away Kubernetes, and count what its tasks lose by it
+chaos: .venv/lock ## Inject faults into the stack local and measure the cost for its tasks
 	.venv/bin/python -m tests.bench.chaos --charts $(CHARTS) $(ARGS)
 
-docs: .venv/lock ## Generate the tables of settings and rules, and the expected plans of the stacks
+docs: .venv/lock ## Regenerate docs/settings.md, docs/policies.md, the JSON Schema and the expected plans
 	.venv/bin/python -m ops.docs.generate
 
-lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
+lock: ## Regenerate the hashed lock files (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes \
 		--no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
 	cd tests/engine && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -85,19 +85,19 @@ lock: ## Resolve requirements.lock anew from pyproject.toml (needs uv)
 	cd policies && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header requirements.in --output-file requirements.txt
 
-# The policy pack's environment: pulumi-policy wants an older protobuf than the program.
+# The environment of the policy pack: pulumi-policy needs an older protobuf than the program.
 policies/.venv/lock: policies/requirements.txt
 	$(PYTHON) -m venv policies/.venv
 	policies/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement policies/requirements.txt
 	@cp policies/requirements.txt $@
 
-# The stack's environment; made anew when the lock changes.
+# The environment of the program; recreated when the lock file changes.
 .venv/lock: requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
 	@cp requirements.lock $@
 
-# The same, with the simulated AWS beside it.
+# The same environment, with the packages of the simulated AWS.
 .venv/engine: .venv/lock tests/engine/requirements.lock
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/engine/requirements.lock
 	@cp tests/engine/requirements.lock $@

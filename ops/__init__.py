@@ -1,1 +1,1 @@
-"""Commands of a platform engineer: those around the Pulumi CLI, and those for every day."""
+"""Commands for platform engineers: deployment with the Pulumi CLI, and day-two operations."""

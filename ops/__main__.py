@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import signal
 import sys
 
@@ -31,11 +32,14 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to continue", file=sys.stderr)
+        print("interrupted: re-run the command to continue", file=sys.stderr)
         return 130
 
 
 if __name__ == "__main__":
-    # `make plan | head` ends without a traceback.
+    # `make plan | head` must end without a traceback.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    # Our lines and those of child processes must keep their order in a pipe.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     sys.exit(main())

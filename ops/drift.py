@@ -1,4 +1,4 @@
-"""Objects of a Helm release that somebody changed in the cluster: Pulumi sees the release only."""
+"""Detects and reverts drift inside the Helm release, which `pulumi refresh` cannot detect."""
 
 import base64
 import gzip
@@ -12,36 +12,36 @@ from ops.kubernetes import NAMESPACE, Kubernetes
 from ops.shell import OperationError, attempt, output
 
 SECONDS = 120
-# They clean themselves up, and must not run again.
-DONE_ONCE = {"Job"}
+# Completed Jobs are deleted by their TTL, and must not run again.
+RUN_ONCE = {"Job"}
 
 
 def manifest(cluster: Kubernetes) -> list[dict[str, Any]]:
-    """The objects of the release `airflow` as Helm last applied them."""
+    """Objects of the release `airflow` as last applied by Helm."""
     (secret,) = cluster.items("secret", "owner=helm,name=airflow,status=deployed")
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     text = json.loads(gzip.decompress(packed))["manifest"]
-    return [o for o in yaml.safe_load_all(text) if o and o["kind"] not in DONE_ONCE]
+    return [o for o in yaml.safe_load_all(text) if o and o["kind"] not in RUN_ONCE]
 
 
 def differences(cluster: Kubernetes, objects: Sequence[dict[str, Any]]) -> str:
-    """A diff from what is in the cluster to what Helm applied; empty where nothing differs."""
-    command = cluster.command("diff", "--namespace", NAMESPACE, "--server-side", *_ours())
-    done = attempt(command, seconds=SECONDS, stdin=_text(objects))
+    """Diff from the cluster to the objects that Helm applied; empty without drift."""
+    command = cluster.command("diff", "--namespace", NAMESPACE, "--server-side", *_as_helm())
+    done = attempt(command, seconds=SECONDS, stdin=_list(objects))
     if done.returncode > 1:
         raise OperationError(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout
 
 
 def restore(cluster: Kubernetes, objects: Sequence[dict[str, Any]]) -> None:
-    command = cluster.command("apply", "--namespace", NAMESPACE, "--server-side", *_ours())
-    output(command, seconds=SECONDS, stdin=_text(objects))
+    command = cluster.command("apply", "--namespace", NAMESPACE, "--server-side", *_as_helm())
+    output(command, seconds=SECONDS, stdin=_list(objects))
 
 
-def _ours() -> list[str]:
-    # Helm's own name: fields that somebody else took over come back to it.
+def _as_helm() -> list[str]:
+    # As field manager `helm`, kubectl returns the ownership of changed fields to Helm.
     return ["--force-conflicts", "--field-manager=helm", "--filename=-"]
 
 
-def _text(objects: Sequence[dict[str, Any]]) -> str:
+def _list(objects: Sequence[dict[str, Any]]) -> str:
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})

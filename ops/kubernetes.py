@@ -1,33 +1,32 @@
-"""What a command must know of the cluster before and after Pulumi works on it."""
+"""Access to the cluster with kubectl."""
 
-import base64
 import json
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.kubernetes.namespace import NAME as NAMESPACE
 from components.kubernetes.namespace import STACK_LABEL
+from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER
 from ops.shell import OperationError, attempt, output
 
 ANSWER_SECONDS = 10
 HEALTH_SECONDS = 300
-# Each question starts a Python, maybe on the cores on which Airflow just starts.
+# Each poll starts a Python process, possibly on the cores on which Airflow is starting.
 POLL_SECONDS = 3
+NO_RESPONSE = "the API server does not respond"
 DELETE_SECONDS = 900
-# Runs in the pod of the API server: from elsewhere, NetworkPolicies would forbid it.
-ASK_HEALTH = (
+# Runs in the API server's pod: NetworkPolicies deny access from other pods.
+GET_HEALTH = (
     "import urllib.request as u; "
     "print(u.urlopen('http://127.0.0.1:8080/api/v2/monitor/health', timeout=5).read().decode())"
 )
-RELEASE = "kubernetes:helm.sh/v3:Release"
-PENDING = "status in (pending-install,pending-upgrade,pending-rollback)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kubernetes:
-    """A cluster by the arguments that lead kubectl to it: never the current context."""
+    """A cluster, selected by explicit kubectl arguments: never the current context."""
 
     name: str
     arguments: Sequence[str]
@@ -40,55 +39,48 @@ class Kubernetes:
         return json.loads(output(self.command(*words), seconds=30))["items"]
 
     def patch(self, name: str, change: object) -> None:
-        """Merge a change into an object of Airflow's namespace, such as `deployment/airflow-worker`."""
+        """Merge a change into an object of Airflow's namespace, such as `deployment/x`."""
         words = ["patch", name, "--namespace", NAMESPACE, "--type=merge"]
         output(self.command(*words, f"--patch={json.dumps(change)}"), seconds=30)
 
     def check_reachable(self) -> None:
-        """Raise `OperationError` unless the API server answers."""
-        known = output(
-            ["kubectl", "config", "get-contexts", "--output", "name"], seconds=10
-        ).split()
+        """Raise `OperationError` unless the Kubernetes API server responds."""
+        get_contexts = ["kubectl", "config", "get-contexts", "--output", "name"]
+        known = output(get_contexts, seconds=10).split()
         if "--context" in self.arguments and self.name not in known:
-            there = ", ".join(known) or "none"
             raise OperationError(
-                f"context {self.name!r} is not in your kubeconfig; it has: {there}. "
-                "Set cluster.context, or KUBECONFIG"
+                f"context {self.name!r} is not in your kubeconfig, which has: "
+                f"{', '.join(known) or 'none'}. Set cluster.context, or KUBECONFIG"
             )
         timeout = f"--request-timeout={ANSWER_SECONDS}s"
         done = attempt(self.command("get", "--raw", "/readyz", timeout), seconds=ANSWER_SECONDS + 4)
         if done.returncode:
-            last = done.stderr.strip().splitlines()[-1:]
-            raise OperationError(
-                f"the cluster of context {self.name!r} does not answer: {' '.join(last)}"
-            )
+            reason = " ".join(done.stderr.strip().splitlines()[-1:])
+            raise OperationError(f"the cluster of context {self.name!r} is unreachable: {reason}")
 
-    def check_namespace(self, stack: str, say: Callable[[str], None] = print) -> None:
-        """Raise `OperationError` if the namespace belongs to somebody else. If it is going, wait for that."""
+    def check_namespace(self, stack: str) -> None:
+        """Wait while the namespace is terminating. Raises `OperationError` for another owner."""
         get = self.command("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "json")
         text = output(get, seconds=30)
         if not text:
             return
         metadata = json.loads(text)["metadata"]
         if "deletionTimestamp" in metadata:
-            say(
-                f"waiting for the end of the last namespace {NAMESPACE!r}: its pods finish their tasks"
-            )
-            gone = self.command(
-                "wait", "--for=delete", f"namespace/{NAMESPACE}", f"--timeout={DELETE_SECONDS}s"
-            )
-            output(gone, seconds=DELETE_SECONDS + 10)
+            print(f"namespace {NAMESPACE!r} is terminating: waiting until its tasks have finished")
+            timeout = f"--timeout={DELETE_SECONDS}s"
+            wait = self.command("wait", "--for=delete", f"namespace/{NAMESPACE}", timeout)
+            output(wait, seconds=DELETE_SECONDS + 10)
             return
         owner = metadata.get("labels", {}).get(STACK_LABEL)
         if owner != stack:
-            whose = f"stack {owner!r}" if owner else "something else"
+            other = f"stack {owner!r}" if owner else "another installation"
             raise OperationError(
-                f"namespace {NAMESPACE!r} in context {self.name!r} belongs to {whose}; "
-                "nothing was changed. Use another cluster, or remove what is there"
+                f"namespace {NAMESPACE!r} in context {self.name!r} belongs to {other}; nothing was "
+                "changed. Use another cluster, or delete the namespace"
             )
 
     def identify(self, resource: Mapping[str, Any]) -> str | None:
-        """The ID that Pulumi gives to a Kubernetes resource, if that object is in the cluster."""
+        """Pulumi ID of a Kubernetes resource; None if the object does not exist."""
         package, _, kind = resource["type"].split(":")
         metadata = resource.get("inputs", {}).get("metadata", {})
         if package != "kubernetes" or "name" not in metadata:
@@ -100,77 +92,45 @@ class Kubernetes:
             return None
         return f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
 
-    def clear_interrupted_releases(
-        self, releases: Mapping[str, str], creating: Sequence[Mapping[str, Any]]
-    ) -> list[str]:
-        """Forget Helm revisions that a killed command left, so that Helm takes up their objects again.
-
-        `releases` are the namespaces of the stack's releases by name, `creating` the resources that Pulumi
-        was creating. The Kubernetes provider outlives a killed command by seconds: a release among them may
-        be deployed by now, and Pulumi does not know it.
-
-        Returns the names of the revisions.
-        """
-        unknown = {r["inputs"]["name"] for r in creating if r["type"] == RELEASE}
-        names: list[str] = []
-        for release, namespace in releases.items():
-            state = [] if release in unknown else [PENDING]
-            selector = ",".join(["owner=helm", f"name={release}", *state])
-            for secret in self.items("secret", selector, namespace):
-                name = secret["metadata"]["name"]
-                output(self.command("delete", "secret", name, "--namespace", namespace), seconds=30)
-                names.append(name)
-        return names
-
     def health(self) -> dict[str, str]:
-        """Status of each part, as the API server sees it; empty when it does not answer."""
-        words = [
-            "exec",
-            "--namespace",
-            NAMESPACE,
-            "deploy/airflow-api-server",
-            "--container",
-            "api-server",
-        ]
-        done = attempt(self.command(*words, "--", "python", "-c", ASK_HEALTH), seconds=30)
+        """Status by component, as the API server reports it; empty if it does not respond."""
+        where = ["--namespace", NAMESPACE, f"deploy/{API_SERVER}"]
+        words = ["exec", *where, "--container", API_SERVER_CONTAINER, "--", "python", "-c"]
+        done = attempt(self.command(*words, GET_HEALTH), seconds=30)
         if done.returncode:
             return {}
         return {
-            part: state["status"] or "missing" for part, state in json.loads(done.stdout).items()
+            component: health["status"] or "missing"
+            for component, health in json.loads(done.stdout).items()
         }
 
-    def jobs(self) -> dict[str, str]:
-        """Jobs of the release that have still to end, such as the one that makes the user `admin`."""
+    def unfinished_jobs(self) -> dict[str, str]:
+        """Incomplete Jobs of the release, such as the Job that creates the user `admin`."""
         return {
-            job["metadata"]["name"]: "not done"
+            job["metadata"]["name"]: "not complete"
             for job in self.items("job", "release=airflow")
             if not job.get("status", {}).get("succeeded")
         }
 
-    def wait_healthy(self, say: Callable[[str], None], away: Collection[str] = ()) -> None:
-        """Wait until every part is healthy and every job is done. Raises `OperationError` with what is not.
+    def wait_healthy(self, ignore: Collection[str] = ()) -> None:
+        """Wait until every component is healthy and every Job is complete.
 
-        Parts that are `away` are so on purpose.
+        Raises `OperationError` with the unhealthy ones. `ignore` names stopped components.
         """
         deadline = time.monotonic() + HEALTH_SECONDS
         last: dict[str, str] = {}
         while time.monotonic() < deadline:
-            seen = {part: state for part, state in self.health().items() if part not in away}
-            if seen:
-                seen |= self.jobs()
-            if seen != last:
-                say(", ".join(f"{part} {state}" for part, state in seen.items()) or "no answer yet")
-            if seen and all(state == "healthy" for state in seen.values()):
+            status = {name: state for name, state in self.health().items() if name not in ignore}
+            if status:
+                status |= self.unfinished_jobs()
+            if status != last:
+                print(", ".join(f"{name} {state}" for name, state in status.items()) or NO_RESPONSE)
+            if status and all(state == "healthy" for state in status.values()):
                 return
-            last = seen
+            last = status
             time.sleep(POLL_SECONDS)
-        bad = ", ".join(f"{part} is {state}" for part, state in last.items() if state != "healthy")
+        bad = [f"{name} is {state}" for name, state in last.items() if state != "healthy"]
         raise OperationError(
-            f"Airflow is not healthy after {HEALTH_SECONDS} s: {bad or 'no answer'}. "
-            f"Look at: {' '.join(self.command('get', 'pods', '--namespace', NAMESPACE))}"
+            f"Airflow is not healthy after {HEALTH_SECONDS} s: {', '.join(bad) or NO_RESPONSE}. "
+            f"Inspect: {' '.join(self.command('get', 'pods', '--namespace', NAMESPACE))}"
         )
-
-
-def decode(secret: dict[str, Any], key: str) -> str:
-    """The text under a key of a Secret."""
-    return base64.b64decode(secret["data"][key]).decode()

@@ -1,4 +1,4 @@
-"""Other programs: whether they are there, and what they say."""
+"""Runs external tools, and checks their versions."""
 
 import re
 import shutil
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 
 class OperationError(Exception):
-    """Something that a person must know or do. It ends a command with its text and status 1."""
+    """An error with a message for the user. The command prints it and exits with status 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """A program that a command needs. `oldest` is what the end-to-end suite has run, or its makers ask."""
+    """A required tool. `oldest`: the minimum version of its vendor or of the end-to-end suite."""
 
     name: str
     purpose: str
@@ -23,27 +23,27 @@ class Tool:
 
 PULUMI = Tool(
     name="pulumi",
-    purpose="creates and changes the stack",
+    purpose="create and update the stack",
     version_arguments=["version"],
     oldest=(3, 259),
 )
 KUBECTL = Tool(
     name="kubectl",
-    purpose="looks at the cluster",
+    purpose="read the state of the cluster",
     version_arguments=["version", "--client"],
     oldest=(1, 33),
 )
 AWS = Tool(
     name="aws",
-    purpose="gives Pulumi and kubectl their token for EKS",
+    purpose="get EKS tokens for Pulumi and kubectl",
     version_arguments=["--version"],
     oldest=(2, 7),
 )
-HOW = "run `mise install` in this folder, or see https://mise.jdx.dev"
+HOW = "run `mise install` (https://mise.jdx.dev)"
 
 
 def require(*tools: Tool) -> None:
-    """Raise one `OperationError` that names every missing or too old tool."""
+    """Raise one `OperationError` that names every missing or outdated tool."""
     found = [text for tool in tools if (text := _missing(tool))]
     if found:
         raise OperationError("\n".join(found))
@@ -52,12 +52,12 @@ def require(*tools: Tool) -> None:
 def _missing(tool: Tool) -> str | None:
     oldest = ".".join(map(str, tool.oldest))
     if shutil.which(tool.name) is None:
-        return f"{tool.name}: not found; it {tool.purpose}. To get it, {HOW}"
-    said = output([tool.name, *tool.version_arguments], seconds=30)
-    version = re.search(r"(\d+)\.(\d+)\.\d+", said)
+        return f"{tool.name}: not found, but required to {tool.purpose}: {HOW}"
+    text = output([tool.name, *tool.version_arguments], seconds=30)
+    version = re.search(r"(\d+)\.(\d+)\.\d+", text)
     if version is None or (int(version[1]), int(version[2])) < tool.oldest:
-        number = version[0] if version else said.strip()
-        return f"{tool.name}: is {number}, needs {oldest} or newer. To get it, {HOW}"
+        number = version[0] if version else text.strip()
+        return f"{tool.name}: version {oldest} or newer is required, found {number}: {HOW}"
     return None
 
 
@@ -68,7 +68,7 @@ def attempt(
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end; the caller looks at the status. Raises `OperationError` when it takes too long."""
+    """Run a command; the caller checks its exit code. Raises `OperationError` on timeout."""
     try:
         return subprocess.run(
             command,
@@ -80,7 +80,7 @@ def attempt(
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise OperationError(f"{' '.join(command)}: no answer within {seconds:g} s") from None
+        raise OperationError(f"{' '.join(command)}: timed out after {seconds:g} s") from None
 
 
 def output(
@@ -90,7 +90,7 @@ def output(
     env: Mapping[str, str] | None = None,
     stdin: str | None = None,
 ) -> str:
-    """What the command prints. Raises `OperationError` with its own words when it fails."""
+    """Output of a command. Raises `OperationError` with its error output if the command fails."""
     done = attempt(command, seconds=seconds, env=env, stdin=stdin)
     if done.returncode:
         raise OperationError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")

@@ -1,4 +1,4 @@
-"""A Pulumi stack: where its state lives, what an interrupted command left, and how to run it."""
+"""A Pulumi stack: its backend, its stack file, and the Pulumi commands that run on it."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ops.shell import OperationError, attempt, output
-from ops.stack_files import ROOT
+from ops.stack_files import ROOT, project, stack_path
 
 STATE = ROOT / ".state"
 STATE_SECONDS = 60
@@ -21,116 +21,85 @@ PREVIEW_SECONDS = 600
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """`file` is the stack file that Pulumi reads."""
+    """`file` is the stack file that Pulumi reads: the committed file, or a copy in `.state/`."""
 
     name: str
     file: Path
     env: Mapping[str, str]
 
     def run(self, verb: str, *words: str) -> int:
-        """Run a command that shows its progress by itself. Ctrl-C goes to Pulumi, which winds up."""
+        """Run a command that prints its own progress. On Ctrl-C, Pulumi shuts down gracefully."""
         command = ["pulumi", verb, "--stack", self.name, "--config-file", str(self.file), *words]
         process = subprocess.Popen([*command, "--non-interactive"], cwd=ROOT, env=self.env)
         while True:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                # The terminal sent it to Pulumi too, which now finishes what it is doing.
-                print(
-                    "interrupted: waiting for Pulumi to wind up; `make up` continues from here",
-                    flush=True,
-                )
+                # The terminal sends SIGINT to Pulumi, too, which finishes its current operations.
+                print("interrupted: waiting for Pulumi to shut down; `make up` continues from here")
 
-    def planned(self) -> dict[str, Any] | None:
-        """What an `up` would do, as `pulumi preview --json` tells it. None: it would fail."""
+    def preview_json(self) -> dict[str, Any] | None:
+        """Output of `pulumi preview --json`; None if the preview fails."""
         words = ["preview", "--json", "--stack", self.name, "--config-file", str(self.file)]
         command = ["pulumi", "--cwd", str(ROOT), *words]
         done = attempt(command, seconds=PREVIEW_SECONDS, env=self.env)
         return None if done.returncode else json.loads(done.stdout)
 
     def exists(self) -> bool:
-        names = json.loads(self._output("stack", "ls", "--json"))
+        names = json.loads(self.output("stack", "ls", "--json"))
         return any(entry["name"].rpartition("/")[2] == self.name for entry in names)
 
     def create(self) -> None:
-        """Make the stack in its backend. Pulumi writes how to decrypt it into the stack file."""
-        committed = ROOT / f"Pulumi.{self.name}.yaml"
+        """Create the stack in its backend. Pulumi adds the encryption salt to the stack file."""
+        committed = stack_path(self.name)
         before = committed.read_text()
         try:
-            self._output("stack", "init", self.name, "--non-interactive")
+            self.output("stack", "init", self.name, "--non-interactive")
         finally:
             if self.file != committed:
-                # A salt belongs to one checkout's passphrase, so it stays out of the committed file.
+                # The salt fits the passphrase of one checkout: do not commit it.
                 self.file.write_text(committed.read_text())
                 committed.write_text(before)
 
+    def set_numbers(self, numbers: Mapping[str, int]) -> None:
+        """Set settings in the committed stack file: numbers by path, such as `workers.max`.
+
+        Comments and layout stay; Pulumi replaces YAML aliases by their values.
+        """
+        pairs = [f"{project()}:settings.{path}={number}" for path, number in numbers.items()]
+        plaintext = [word for pair in pairs for word in ("--plaintext", pair)]
+        where = ["--stack", self.name, "--config-file", str(stack_path(self.name))]
+        self.output("config", "set-all", *where, "--path", *plaintext)
+
+    def export(self) -> dict[str, Any]:
+        """The exported state; its secrets are encrypted."""
+        return json.loads(self.output("stack", "export", "--stack", self.name))
+
     def state(self) -> dict[str, Any]:
-        """The deployment; secrets in it are encrypted."""
-        return json.loads(self._output("stack", "export", "--stack", self.name))["deployment"]
+        return self.export()["deployment"]
 
     def remaining(self) -> list[str]:
-        """Type and name of every resource of a provider that is in the state."""
+        """Type and name of every provider resource in the state."""
         resources = self.state().get("resources", [])
         real = [r for r in resources if r.get("custom") and not r["type"].startswith("pulumi:")]
         return sorted(f"{r['type']} {r['urn'].rpartition('::')[2]}" for r in real)
 
     def kubeconfig(self) -> str | None:
-        """Of the EKS cluster, once it is there: the stack's own output comes only at the end of an `up`."""
+        """Kubeconfig of the EKS cluster, from the state: `up` sets stack outputs at its end."""
         for resource in self.state().get("resources", []):
             if resource["type"] == "eks:index:Cluster":
                 return resource.get("outputs", {}).get("kubeconfigJson")
         return None
 
-    def interrupted_creates(self) -> list[dict[str, Any]]:
-        """Resources that a killed command was creating: nobody wrote down whether they are there."""
-        pending = self.state().get("pending_operations", [])
-        return [p["resource"] for p in pending if p["type"] == "creating"]
-
-    def adopt(self, ids: Mapping[str, str]) -> int:
-        """Write down which of them are there, IDs by URN, and forget every other interrupted operation.
-
-        `pulumi refresh --import-pending-creates` is for this, but in 3.259 it imports nothing.
-        """
-        exported = json.loads(self._output("stack", "export", "--stack", self.name))
-        deployment = exported["deployment"]
-        for resource in (pending["resource"] for pending in deployment.pop("pending_operations")):
-            if resource["urn"] in ids:
-                known = {"id": ids[resource["urn"]], "outputs": resource["inputs"]}
-                deployment["resources"].append({**resource, **known})
-        self._output("stack", "import", "--stack", self.name, stdin=json.dumps(exported))
-        return self.run("refresh", "--yes", "--skip-preview")
-
-    def release_stale_lock(self) -> bool:
-        """Remove the lock of a command that is dead. Raises `OperationError` if it lives, or may live."""
-        for lock in self._locks():
-            if lock["hostname"] != os.uname().nodename or _lives(lock["pid"]):
-                raise OperationError(
-                    f"another command works on stack {self.name!r}: process {lock['pid']} of "
-                    f"{lock['username']}@{lock['hostname']}, since {lock['timestamp'][:19]}. Wait for it; "
-                    f"if it is dead, run: pulumi cancel --stack {self.name}"
-                )
-        stale = bool(self._locks())
-        if stale:
-            self._output("cancel", "--yes", "--stack", self.name)
-        return stale
-
-    def _locks(self) -> list[dict[str, Any]]:
-        """Locks of a backend in a directory; other backends keep theirs to themselves."""
-        url = self.env.get("PULUMI_BACKEND_URL", "")
-        if not url.startswith("file://"):
-            return []
-        folder = Path(url.removeprefix("file://"), ".pulumi", "locks")
-        return [json.loads(path.read_text()) for path in folder.glob(f"**/{self.name}/*.json")]
-
-    def _output(self, *words: str, stdin: str | None = None) -> str:
+    def output(self, *words: str, stdin: str | None = None) -> str:
         command = ["pulumi", "--cwd", str(ROOT), *words]
         return output(command, seconds=STATE_SECONDS, env=self.env, stdin=stdin)
 
 
 def open_stack(name: str, *, in_checkout: bool) -> Stack:
-    """The stack of that name. `in_checkout`: without a backend of its own it lives in .state/."""
+    """Open a stack. With `in_checkout`, its default backend is `.state/` in this checkout."""
     env = dict(os.environ, PULUMI_SKIP_UPDATE_CHECK="1")
-    file = ROOT / f"Pulumi.{name}.yaml"
+    file = stack_path(name)
     if in_checkout and "PULUMI_BACKEND_URL" not in env:
         STATE.mkdir(mode=0o700, exist_ok=True)
         env["PULUMI_BACKEND_URL"] = f"file://{STATE}"
@@ -145,8 +114,8 @@ def _passphrase() -> Path:
     if not path.exists():
         if any((STATE / ".pulumi").glob("stacks/**/*.json")):
             raise OperationError(
-                f"{path} is missing, and the secrets of the stacks in {STATE} were encrypted with it. "
-                "Bring it back, or set PULUMI_CONFIG_PASSPHRASE"
+                f"{path} is missing, but the secrets of the stacks in {STATE} are encrypted with it. "
+                "Restore the file, or set PULUMI_CONFIG_PASSPHRASE"
             )
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(32))
@@ -154,21 +123,9 @@ def _passphrase() -> Path:
 
 
 def _with_salt(name: str) -> Path:
-    """A copy of the stack file, with the salt that an earlier copy got from Pulumi."""
+    """Copy the stack file to `.state/`, with the encryption salt of the previous copy."""
     copy = STATE / f"Pulumi.{name}.yaml"
     salt = yaml.safe_load(copy.read_text()).get("encryptionsalt") if copy.exists() else None
-    text = (ROOT / f"Pulumi.{name}.yaml").read_text()
+    text = stack_path(name).read_text()
     copy.write_text(f"{text}\nencryptionsalt: {salt}\n" if salt else text)
     return copy
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # A killed process keeps its number, as a zombie, until its parent asks. Without /proc: it lives.
-    stat = Path("/proc", str(pid), "stat")
-    return not stat.exists() or stat.read_text().rpartition(") ")[2][:1] != "Z"

@@ -1,4 +1,4 @@
-"""Reads a stack file as the Pulumi CLI does, and runs the program of a stack on the mock engine."""
+"""Reads a stack file like the Pulumi CLI, and runs the program of a stack on the mock engine."""
 
 import json
 import runpy
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def stack_names() -> list[str]:
-    """The stacks that have a file."""
+    """Stacks with a stack file in this checkout."""
     return sorted(path.name.split(".")[1] for path in ROOT.glob("Pulumi.*.yaml"))
 
 
@@ -27,27 +27,27 @@ def stack_path(stack: str) -> Path:
 
 
 def project() -> str:
-    """Its name is the first part of every key in a stack file."""
+    """Name of the Pulumi project: the namespace of its keys in a stack file."""
     return yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["name"]
 
 
 def read_stack(stack: str) -> Iterator[tuple[str, str, bool]]:
-    """Configuration of a stack as the CLI hands it over: key, text, whether it is secret."""
+    """Configuration of a stack as the CLI passes it: key, text, whether it is secret."""
     path = stack_path(stack)
     if not path.exists():
         known = ", ".join(stack_names())
-        raise pulumi.RunError(f"{path.name}: no such stack file; there are {known}")
+        raise pulumi.RunError(f"{path.name}: no such stack file. Stacks: {known}")
     try:
         text = path.read_text()
         given = yaml.safe_load(text) or {}
-        twice = list(_twice(yaml.compose(text, yaml.SafeLoader)))
-    except (yaml.YAMLError, UnicodeDecodeError) as bad:
-        raise pulumi.RunError(f"{path.name}: is not YAML: {bad}") from None
-    if twice:
-        raise pulumi.RunError("\n  ".join([f"{path.name}:", *twice]))
+        duplicates = list(_duplicate_keys(yaml.compose(text, yaml.SafeLoader)))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise pulumi.RunError(f"{path.name}: invalid YAML: {error}") from None
+    if duplicates:
+        raise pulumi.RunError("\n  ".join([f"{path.name}:", *duplicates]))
     config = (given.get("config") or {}) if isinstance(given, dict) else None
     if not isinstance(config, dict):
-        raise pulumi.RunError(f"{path.name}: should be a map with `config:`, and a map below it")
+        raise pulumi.RunError(f"{path.name}: must be a map with a map under `config`")
     for key, value in config.items():
         if isinstance(value, dict) and set(value) == {"secure"}:
             yield str(key), f"decrypted-{key}", True
@@ -59,43 +59,44 @@ def read_stack(stack: str) -> Iterator[tuple[str, str, bool]]:
             )
 
 
-def _twice(node: Any, above: str = "") -> Iterator[str]:
-    """Keys that stand in a map more than once: Python takes the last, the Pulumi CLI refuses them."""
+def _duplicate_keys(node: Any, parent: str = "") -> Iterator[str]:
+    """Keys that a map defines twice: PyYAML takes the last one, the Pulumi CLI rejects them."""
     if not isinstance(node, yaml.MappingNode):
         return
     first: dict[str, int] = {}
-    for key, value in node.value:
-        name, line = str(key.value), key.start_mark.line + 1
-        path = f"{above}{name}"
+    for key_node, value in node.value:
+        name, line = str(key_node.value), key_node.start_mark.line + 1
+        path = f"{parent}{name}"
         if name in first:
-            yield f"{path.removeprefix('config.')}: stands in line {first[name]} and in line {line}; keep one"
+            key = path.removeprefix("config.")
+            yield f"{key}: defined in line {first[name]} and in line {line}; keep one"
         first.setdefault(name, line)
-        yield from _twice(value, f"{path}.")
+        yield from _duplicate_keys(value, f"{path}.")
 
 
 def run_stack(stack: str) -> tuple[Declaration, Settings]:
-    """Run the real program of a stack; the settings are those that it read."""
+    """Run the program of a stack. Returns what it declares, and its settings."""
     program: dict[str, Any] = {}
-    interrupted = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(signal.SIGINT)
     try:
         declaration = _run_for(
             stack, lambda: program.update(runpy.run_path(str(ROOT / "__main__.py")))
         )
     finally:
-        # The program lets Ctrl-C end it at once; whoever reads it here may have something to put right.
-        signal.signal(signal.SIGINT, interrupted)
+        # The program resets the handler, but the caller may have to clean up after Ctrl-C.
+        signal.signal(signal.SIGINT, handler)
     return declaration, program["stack"]
 
 
 def read_settings(stack: str) -> Settings:
-    """The settings that the program of a stack would read, in a tenth of the time that it takes to run."""
+    """Settings of a stack, ten times as fast as `run_stack`."""
     found: list[Settings] = []
     _run_for(stack, lambda: found.append(load()))
     return found[0]
 
 
 def _run_for(stack: str, program: Callable[[], None]) -> Declaration:
-    """Run a program with the configuration of a stack."""
+    """Run `program` with the configuration of a stack."""
     entries = list(read_stack(stack))
     name = project()
     _refuse_unknown_keys(stack, name, [key for key, _, _ in entries])
@@ -109,12 +110,12 @@ def _run_for(stack: str, program: Callable[[], None]) -> Declaration:
 
 
 def _refuse_unknown_keys(stack: str, project: str, keys: list[str]) -> None:
-    """A misspelt secret would be generated instead of taken."""
+    """Reject misspelt secrets: the program would generate them instead."""
     known = ["settings", *(field.name for field in fields(Secrets))]
     of_project = [key for key in keys if key.startswith(f"{project}:")]
     unknown = [key for key in of_project if key.partition(":")[2] not in known]
     if unknown:
         lines = "\n".join(
-            f"  {key}: is not a known key; there are {', '.join(known)}" for key in unknown
+            f"  {key}: is not a known key. Keys: {', '.join(known)}" for key in unknown
         )
         raise pulumi.RunError(f"Pulumi.{stack}.yaml:\n{lines}")

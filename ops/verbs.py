@@ -11,14 +11,14 @@ from typing import Any
 
 QUEUE: Mapping[str, Any] = {
     "default": "",
-    "help": "a queue of the stack file; `default` is `workers`",
+    "help": "a queue of the stack file; `default` is the section `workers`",
 }
 JSON: Mapping[str, Any] = {"action": "store_true", "dest": "as_json", "help": "print JSON"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
-    """A command. `function` is `module:name`; `options` are argparse's, by flag."""
+    """A command. `function` is `module:name`; `options` maps flags to arguments of argparse."""
 
     name: str
     help: str
@@ -29,13 +29,13 @@ class Verb:
 VERBS = (
     Verb(
         name="plan",
-        help="Show what STACK declares: no network, account, Pulumi CLI or cluster (ARGS=--json)",
+        help="Show what STACK declares, offline (ARGS=--json)",
         function="ops.plan.command:plan",
         options={
             "--json": JSON,
             "--dags": {
                 "type": Path,
-                "help": "the DAG repository: compare its queues with the queues of the stack",
+                "help": "checkout of the DAG repository: compare its queues with those of the stack",
             },
         },
     ),
@@ -62,13 +62,13 @@ VERBS = (
     Verb(
         name="queues",
         help="Show workers, running and queued tasks of each queue (ARGS=--json)",
-        function="ops.lifecycle:queues",
+        function="ops.queues:queues",
         options={"--json": JSON},
     ),
     Verb(
         name="scale",
         help="Set MAX=10 and MIN=2 workers of QUEUE=etl in the stack file, then run `make up`",
-        function="ops.lifecycle:scale",
+        function="ops.queues:scale",
         options={
             "--queue": QUEUE,
             "--max": {"type": int, "dest": "max_workers", "help": "maximum number of workers"},
@@ -78,32 +78,32 @@ VERBS = (
     Verb(
         name="drain",
         help="Stop the workers of QUEUE=etl when their tasks have finished; new tasks wait",
-        function="ops.lifecycle:drain",
+        function="ops.queues:drain",
         options={"--queue": QUEUE},
     ),
     Verb(
         name="undrain",
         help="Start the workers of QUEUE=etl again",
-        function="ops.lifecycle:undrain",
+        function="ops.queues:undrain",
         options={"--queue": QUEUE},
     ),
     Verb(
         name="pause",
         help="Stop scheduling and drain every queue, for maintenance",
-        function="ops.lifecycle:pause",
+        function="ops.maintenance:pause",
     ),
     Verb(
         name="resume",
         help="Start the schedulers, then the workers of every queue",
-        function="ops.lifecycle:resume",
+        function="ops.maintenance:resume",
     ),
 )
 
 
 def main() -> None:
-    """`python -m ops.verbs [--help]`: names for the Makefile, or its lines of help."""
+    """`python -m ops.verbs [--help]`: prints the target names of the Makefile, or their help."""
     if "--help" in sys.argv:
-        print("\n".join(f"  make {verb.name:<16} {verb.help}" for verb in VERBS))
+        print("\n".join(f"  make {verb.name:<22} {verb.help}" for verb in VERBS))
     else:
         print(" ".join(verb.name for verb in VERBS))
 

@@ -1,4 +1,4 @@
-"""Where test suites get what the command line says."""
+"""Command-line options of the test suites."""
 
 from pathlib import Path
 
@@ -10,16 +10,14 @@ def pytest_addoption(parser):
     parser.addoption(
         "--official-aws-provider",
         action="store_true",
-        help="tests/engine: Pulumi's own AWS provider on the simulated account; add -m 'not faults'",
+        help="tests/engine: use Pulumi's official AWS provider; add -m 'not faults'",
     )
 
 
 @pytest.fixture(scope="session")
 def charts(request):
-    """The charts to render and install. Without them these suites cannot say anything: they fail."""
+    """The chart archives. Without them the suite fails."""
     folder = request.config.getoption("--charts")
     if folder is None or not list(folder.glob("airflow-*.tgz")):
-        pytest.fail(
-            "pass --charts with a directory that holds airflow-*.tgz: see CONTRIBUTING.md"
-        )
+        pytest.fail("pass --charts with a directory that holds airflow-*.tgz: see CONTRIBUTING.md")
     return folder.resolve()

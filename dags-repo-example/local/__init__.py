@@ -1,1 +1,1 @@
-"""Airflow on the machine of a DAG author: with Docker Compose, or as plain processes."""
+"""Airflow on a DAG author's machine: in containers (Docker Compose) or as local processes."""

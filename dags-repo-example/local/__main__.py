@@ -1,4 +1,4 @@
-"""python -m local run|check|reset: Airflow as plain processes."""
+"""python -m local run|check|reset: Airflow as local processes."""
 
 import argparse
 import contextlib
@@ -11,81 +11,81 @@ from collections.abc import Iterator
 
 from local import env_file, environment
 from local.environment import ROOT, STATE
-from local.problem import Problem
+from local.errors import OperationError
 
-RUNNING = STATE / "running"
+LOCK_FILE = STATE / "lock"
 
 
 @contextlib.contextmanager
-def alone(about: str) -> Iterator[None]:
-    """This folder for one process; another one learns `about`."""
+def folder_lock(holder: str) -> Iterator[None]:
+    """Lock this folder for the current process; other processes report `holder`."""
     STATE.mkdir(exist_ok=True)
-    with RUNNING.open("a+") as file:
+    with LOCK_FILE.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise Problem(
-                f"Airflow of {ROOT} runs already: {file.read().strip()}.\n"
-                "Ctrl-C where it was started stops it."
+            raise OperationError(
+                f"{ROOT} is in use: {file.read().strip()}.\n"
+                "Stop Airflow with Ctrl-C in the terminal that runs it."
             ) from None
         file.truncate(0)
-        file.write(f"{about} (process {os.getpid()})\n")
+        file.write(f"{holder} (process {os.getpid()})\n")
         file.flush()
         yield
 
 
 def check(port: str) -> None:
-    """Refuse what cannot work, before anything is installed."""
+    """Refuse an unsupported user or port before anything is installed."""
     if os.geteuid() == 0:
-        raise Problem(
+        raise OperationError(
             "PostgreSQL refuses to run as root, and so does `make airflow`. Run it as an ordinary "
             "user, or use containers: `make compose`."
         )
-    with alone("it is starting"):
-        environment.asked_port(port)
+    with folder_lock("Airflow is starting"):
+        environment.requested_port(port)
 
 
 def run(port: str) -> None:
-    """Start everything, say how to use it, stop everything at Ctrl-C."""
+    """Start Airflow, print how to use it, stop it on Ctrl-C."""
     check(port)
-    # It needs the virtual environment, which `check` does not.
+    # Needs the virtual environment, which `check` does not.
     from local import start
 
-    ports = environment.choose_ports(environment.asked_port(port))
-    with alone(ports.url):
+    ports = environment.choose_ports(environment.requested_port(port))
+    with folder_lock(f"Airflow runs at {ports.url}"):
         start.run(ports, env_file.ensure())
 
 
 def reset(_: str) -> None:
-    """Delete the database, the queue and the logs of `make airflow`."""
-    with alone("its data is being deleted"):
+    """Delete the database, queue and logs of `make airflow`."""
+    with folder_lock("make airflow-reset is deleting the data"):
         for path in STATE.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path != RUNNING:
+            elif path != LOCK_FILE:
                 path.unlink()
 
 
 COMMANDS = {"run": run, "check": check, "reset": reset}
 
 
-def _stop(number: int, _: object) -> None:
+def _interrupt(number: int, _: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
-    parser.add_argument("--port", default="", help="port of the UI on loopback")
+    parser.add_argument("--port", default="", help="port of the UI on 127.0.0.1")
     arguments = parser.parse_args()
-    # A closed terminal and `kill` stop Airflow as Ctrl-C does.
+    # `kill` and a closed terminal stop Airflow like Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+        signal.signal(number, _interrupt)
     try:
         COMMANDS[arguments.command](arguments.port)
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+    except OperationError as error:
+        print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -1,4 +1,4 @@
-"""PostgreSQL's data, Airflow's tables in it, and the user `admin`."""
+"""The PostgreSQL data directory, Airflow's tables and the user `admin`."""
 
 import os
 import shutil
@@ -9,19 +9,20 @@ from collections.abc import Mapping
 import psycopg2
 
 from local.environment import LOOPBACK, ROOT, STATE, Ports
-from local.problem import Problem, last_lines
+from local.errors import OperationError, last_lines
 from local.services import LOGS, log_of, postgres_program
 
 DATA = STATE / "postgres"
-ADMIN_MADE = STATE / "admin-made"
+# Modified when the password of `admin` was last set.
+ADMIN_STAMP = STATE / "admin-password-set"
 COMMAND_SECONDS = 300
 
 
 def create_data(password: str) -> None:
-    """An empty database `airflow`, the first time."""
+    """Create the data directory with an empty database `airflow`, unless it exists."""
     if DATA.exists():
         return
-    # Under its own name only when it is complete: what a killed start left is no database.
+    # Renamed once complete: a killed start leaves no partial data directory behind.
     unfinished = DATA.with_suffix(".new")
     shutil.rmtree(unfinished, ignore_errors=True)
     initdb = [str(postgres_program("initdb")), "-D", str(unfinished), "-U", "airflow"]
@@ -32,8 +33,7 @@ def create_data(password: str) -> None:
     unfinished.rename(DATA)
 
 
-def answers(password: str, ports: Ports) -> bool:
-    """Whether PostgreSQL takes connections by now."""
+def accepts_connections(password: str, ports: Ports) -> bool:
     try:
         psycopg2.connect(
             host=LOOPBACK,
@@ -46,25 +46,25 @@ def answers(password: str, ports: Ports) -> bool:
     except psycopg2.OperationalError as error:
         if "authentication failed" not in str(error):
             return False
-        raise Problem(
-            f"{ROOT / '.env'}: POSTGRES_PASSWORD is not the one that {DATA} was made with. Put the "
-            "old one back, or `make airflow-reset` to begin with an empty database."
+        raise OperationError(
+            f"{ROOT / '.env'}: POSTGRES_PASSWORD does not match the database in {DATA}. Restore the "
+            "old password, or run `make airflow-reset` to start with an empty database."
         ) from None
     return True
 
 
 def migrate(env: Mapping[str, str]) -> None:
-    """Bring Airflow's tables to the installed version."""
+    """Migrate Airflow's tables to the installed version."""
     status = _airflow("migrate", ["db", "migrate"], env)
     if status:
-        raise Problem(f"`airflow db migrate` failed.\n{last_lines(log_of('migrate'))}")
+        raise OperationError(f"`airflow db migrate` failed.\n{last_lines(log_of('migrate'))}")
 
 
-def make_admin(password: str, env: Mapping[str, str]) -> None:
-    """The user `admin` with the password of `.env`, unless that is so already."""
-    if ADMIN_MADE.exists() and ADMIN_MADE.stat().st_mtime >= (ROOT / ".env").stat().st_mtime:
+def ensure_admin(password: str, env: Mapping[str, str]) -> None:
+    """Create the user `admin`, or update its password, unless `.env` is unchanged."""
+    if ADMIN_STAMP.exists() and ADMIN_STAMP.stat().st_mtime >= (ROOT / ".env").stat().st_mtime:
         return
-    # Airflow asks twice; on its command line everybody could read the password.
+    # Airflow prompts twice. On the command line, other users could read the password.
     twice = f"{password}\n{password}\n"
     create = ["users", "create", "--role", "Admin", "--username", "admin", "--firstname", "Airflow"]
     create += ["--lastname", "Admin", "--email", "admin@localhost"]
@@ -73,8 +73,8 @@ def make_admin(password: str, env: Mapping[str, str]) -> None:
         reset = ["users", "reset-password", "--username", "admin"]
         status = _airflow("admin", reset, env, stdin=twice)
     if status:
-        raise Problem(f"`airflow users create` failed.\n{last_lines(log_of('admin'))}")
-    ADMIN_MADE.touch()
+        raise OperationError(f"`airflow users create` failed.\n{last_lines(log_of('admin'))}")
+    ADMIN_STAMP.touch()
 
 
 def _airflow(name: str, args: list[str], env: Mapping[str, str], stdin: str = "") -> int:
@@ -89,7 +89,7 @@ def _airflow(name: str, args: list[str], env: Mapping[str, str], stdin: str = ""
             env=dict(env),
             cwd=ROOT,
             timeout=COMMAND_SECONDS,
-            start_new_session=True,  # with a terminal, Airflow would ask there
+            start_new_session=True,  # with a terminal, Airflow would prompt there
             check=False,
         ).returncode
 
@@ -97,7 +97,7 @@ def _airflow(name: str, args: list[str], env: Mapping[str, str], stdin: str = ""
 def _run(name: str, command: list[str], stdin: str) -> None:
     log = LOGS / f"{name}.log"
     with log.open("a") as file:
-        done = subprocess.run(
+        completed = subprocess.run(
             command,
             input=stdin,
             text=True,
@@ -107,5 +107,5 @@ def _run(name: str, command: list[str], stdin: str) -> None:
             timeout=COMMAND_SECONDS,
             check=False,
         )
-    if done.returncode:
-        raise Problem(f"{command[0]} failed.\n{last_lines(log)}")
+    if completed.returncode:
+        raise OperationError(f"{command[0]} failed.\n{last_lines(log)}")

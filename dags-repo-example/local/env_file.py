@@ -1,4 +1,4 @@
-"""`.env`: what only this copy of the repository knows - passwords, keys, the user id."""
+"""`.env`: passwords, keys and the user id of this copy of the repository."""
 
 import base64
 import os
@@ -9,26 +9,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.problem import Problem
+from local.errors import OperationError
 
 ROOT = Path(__file__).parents[1]
 IMAGE_USER_ID = 50000  # `airflow` in the official image
 
 HEADER = """\
-# Made by `make env` for this copy of the repository, for Docker Compose and `make airflow`.
-# Not for Git. What is set here stays; what is missing is added.
+# Created by `make env` for this copy of the repository; read by Docker Compose and `make airflow`.
+# Do not commit. `make env` adds missing variables and keeps existing values.
 """
 
 
 @dataclass(frozen=True)
-class Key:
-    make: Callable[[], str]
+class Variable:
+    generate: Callable[[], str]
     pattern: str
-    rule: str
+    requirement: str
 
 
 def _user_id() -> str:
-    # Containers write ./logs as this user. Root's files can be written by everybody's group 0.
+    # Containers write ./logs as this user. Root's folders are writable for group 0 of the image.
     return str(os.getuid() or IMAGE_USER_ID)
 
 
@@ -45,56 +45,62 @@ def _fernet_key() -> str:
 
 
 URL_SAFE = r"[A-Za-z0-9_-]+"
-URL_RULE = "may only hold letters, digits, - and _, because it becomes part of a URL"
-SECRET_RULE = "must be 32 characters or more, without blanks"
+URL_REQUIREMENT = "may contain only letters, digits, - and _, because it is part of a URL"
+SECRET_REQUIREMENT = "must have at least 32 characters and no whitespace"
 
-KEYS = {
-    "AIRFLOW_UID": Key(_user_id, r"\d+", "must be a number, as `id -u` prints it"),
-    "POSTGRES_PASSWORD": Key(_password, URL_SAFE, URL_RULE),
-    "REDIS_PASSWORD": Key(_password, URL_SAFE, URL_RULE),
-    "ADMIN_PASSWORD": Key(_password, r"\S{8,}", "must be 8 characters or more, without blanks"),
-    "FERNET_KEY": Key(
+VARIABLES = {
+    "AIRFLOW_UID": Variable(_user_id, r"\d+", "must be a number, as printed by `id -u`"),
+    "POSTGRES_PASSWORD": Variable(_password, URL_SAFE, URL_REQUIREMENT),
+    "REDIS_PASSWORD": Variable(_password, URL_SAFE, URL_REQUIREMENT),
+    "ADMIN_PASSWORD": Variable(
+        _password, r"\S{8,}", "must have at least 8 characters and no whitespace"
+    ),
+    "FERNET_KEY": Variable(
         _fernet_key, r"[A-Za-z0-9_-]{43}=", "must be 32 bytes in URL-safe base64: 43 characters, ="
     ),
-    "API_SECRET_KEY": Key(_long_secret, r"\S{32,}", SECRET_RULE),
-    "JWT_SECRET": Key(_long_secret, r"\S{32,}", SECRET_RULE),
+    "API_SECRET_KEY": Variable(_long_secret, r"\S{32,}", SECRET_REQUIREMENT),
+    "JWT_SECRET": Variable(_long_secret, r"\S{32,}", SECRET_REQUIREMENT),
 }
 
 
 def parse(text: str) -> dict[str, str]:
-    """The variables of a file of NAME=value lines."""
+    """The variables in NAME=value lines."""
     lines = (line.strip() for line in text.splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
 
 
 def ensure(root: Path = ROOT) -> dict[str, str]:
-    """Make `.env`, or add what it lacks; then return what it holds."""
+    """Create `.env` or add missing variables; return all variables."""
     path = root / ".env"
     text = path.read_text() if path.exists() else HEADER
-    # Closed to others before there is a secret in it.
+    # Restricted to the owner before the first secret is written.
     if not path.exists():
         path.touch()
     path.chmod(0o600)
-    missing = KEYS.keys() - parse(text).keys()
+    missing = VARIABLES.keys() - parse(text).keys()
     if missing:
-        added = [f"{name}={key.make()}" for name, key in KEYS.items() if name in missing]
+        added = [
+            f"{name}={variable.generate()}"
+            for name, variable in VARIABLES.items()
+            if name in missing
+        ]
         path.write_text("\n".join([*text.splitlines(), *added]) + "\n")
     values = parse(path.read_text())
-    wrong = [
-        # Not the value: most of these are secret.
-        f"  {name} {key.rule}"
-        for name, key in KEYS.items()
-        if not re.fullmatch(key.pattern, values[name])
+    invalid = [
+        # Without the value: most of them are secret.
+        f"  {name} {variable.requirement}"
+        for name, variable in VARIABLES.items()
+        if not re.fullmatch(variable.pattern, values[name])
     ]
-    if wrong:
-        advice = "Put that right, or delete the line: `make env` then makes a new value."
-        raise Problem("\n".join([f"{path}:", *wrong, advice]))
+    if invalid:
+        advice = "Correct the value, or delete the line: `make env` then generates a new value."
+        raise OperationError("\n".join([f"{path}:", *invalid, advice]))
     return values
 
 
 def prepare_folders(root: Path = ROOT) -> None:
-    """Folders that Docker would make itself, but as root, so that Airflow could not write there."""
+    """Create logs/; Docker would create it as root, not writable for Airflow."""
     logs = root / "logs"
     logs.mkdir(exist_ok=True)
     if logs.stat().st_uid == os.getuid():
@@ -105,8 +111,8 @@ def main() -> int:
     try:
         ensure()
         prepare_folders()
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+    except OperationError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 

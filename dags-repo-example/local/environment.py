@@ -1,4 +1,4 @@
-"""The environment of the processes: options from airflow.env, secrets from .env, and where things are."""
+"""Environment of Airflow's processes: options of airflow.env, secrets of .env, ports, folders."""
 
 import os
 import socket
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import env_file
-from local.problem import Problem
+from local.errors import OperationError
 
 ROOT = env_file.ROOT
 STATE = ROOT / ".airflow"
 LOOPBACK = "127.0.0.1"
-USUAL_PORT = 8080
+DEFAULT_PORT = 8080
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Ports:
 
 def is_free(port: int) -> bool:
     with socket.socket() as probe:
-        # As servers do: otherwise a port that was closed a moment ago looks busy.
+        # As servers do: without it, a recently closed port looks busy.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -36,46 +36,46 @@ def is_free(port: int) -> bool:
     return True
 
 
-def asked_port(text: str) -> int | None:
-    """The port that somebody named, if it can be had. Nothing named: None."""
+def requested_port(text: str) -> int | None:
+    """The port in `text` if it is valid and free; None without a port."""
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise Problem(f"PORT={text}: a port is a number from 1024 to 65535, such as PORT=8081")
+        raise OperationError(f"PORT={text} is not a port from 1024 to 65535, such as PORT=8081")
     if not is_free(int(text)):
-        raise Problem(
-            f"PORT={text}: another program listens there. Stop it (`ss -ltnp 'sport = {text}'` shows "
-            "which), name another port, or leave PORT out: then a free one is chosen."
+        raise OperationError(
+            f"PORT={text} is in use by another program. Stop that program (`ss -ltnp 'sport = {text}'` "
+            "prints it), set another port, or omit PORT to use a free one."
         )
     return int(text)
 
 
-def choose_ports(asked: int | None) -> Ports:
-    """`asked`, or else 8080, or else any free port for the API server; any free ones for the others."""
+def choose_ports(requested: int | None) -> Ports:
+    """API server: `requested`, else 8080, else a free port. Servers: free ports."""
     sockets = [socket.socket() for _ in range(3)]
     try:
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        free = [each.getsockname()[1] for each in sockets]
+        for s in sockets:
+            s.bind((LOOPBACK, 0))
+        free = [s.getsockname()[1] for s in sockets]
     finally:
-        for each in sockets:
-            each.close()
-    usual = USUAL_PORT if is_free(USUAL_PORT) else free[0]
-    return Ports(api=asked or usual, postgres=free[1], redis=free[2])
+        for s in sockets:
+            s.close()
+    default = DEFAULT_PORT if is_free(DEFAULT_PORT) else free[0]
+    return Ports(api=requested or default, postgres=free[1], redis=free[2])
 
 
 def environment(secret: dict[str, str], ports: Ports, root: Path = ROOT) -> dict[str, str]:
-    """What every process of Airflow finds in its environment."""
+    """Environment variables of every Airflow process."""
     state = root / STATE.name
     database = f"airflow:{secret['POSTGRES_PASSWORD']}@{LOOPBACK}:{ports.postgres}/airflow"
-    # Options that the shell is set up with belong to another Airflow.
+    # Airflow options of the shell configure another Airflow.
     shell = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
-    # Its components talk to each other on this machine, never through the proxy of a company.
-    direct = ",".join([*filter(None, [shell.get("NO_PROXY")]), LOOPBACK, "localhost"])
+    # The components connect to each other on this machine, never through a proxy.
+    no_proxy = ",".join([*filter(None, [shell.get("NO_PROXY")]), LOOPBACK, "localhost"])
     return {
         **shell,
-        "NO_PROXY": direct,
-        "no_proxy": direct,
+        "NO_PROXY": no_proxy,
+        "no_proxy": no_proxy,
         "PATH": f"{root / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
         **env_file.parse((root / "local" / "airflow.env").read_text()),
         "AIRFLOW_HOME": str(state / "home"),

@@ -1,4 +1,4 @@
-"""What Airflow says of itself."""
+"""The health endpoint of Airflow's API server."""
 
 import json
 import urllib.request
@@ -8,7 +8,7 @@ from typing import Any
 
 from local.environment import Ports
 
-# Of the health endpoint; the metadata database has no heartbeat.
+# Keys of the health endpoint; the metadata database has no heartbeat.
 HEARTBEATS = {
     "scheduler": "latest_scheduler_heartbeat",
     "triggerer": "latest_triggerer_heartbeat",
@@ -16,26 +16,28 @@ HEARTBEATS = {
 }
 
 
-# Whatever proxy the shell names: this is on the same machine.
-DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+# Ignores the proxy settings of the shell: the API server runs on the same machine.
+WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def ask(ports: Ports) -> dict[str, Any] | None:
+def fetch(ports: Ports) -> dict[str, Any] | None:
     try:
-        with DIRECTLY.open(f"{ports.url}/api/v2/monitor/health", timeout=5) as answer:
-            return json.load(answer)
+        with WITHOUT_PROXY.open(f"{ports.url}/api/v2/monitor/health", timeout=5) as response:
+            return json.load(response)
     except OSError:
         return None
 
 
-def missing(health: Mapping[str, Any] | None, began: datetime) -> list[str]:
-    """Parts of Airflow that are not well. A heartbeat of the start before this one does not count."""
+def unhealthy_components(health: Mapping[str, Any] | None, started_at: datetime) -> list[str]:
+    """Components without a healthy status, or without a heartbeat since this start."""
     if health is None:
         return ["api-server"]
-    sick = [name for name in ("metadatabase", *HEARTBEATS) if health[name]["status"] != "healthy"]
-    late = [
+    unhealthy = [
+        name for name in ("metadatabase", *HEARTBEATS) if health[name]["status"] != "healthy"
+    ]
+    stale = [
         name
         for name, key in HEARTBEATS.items()
-        if name not in sick and datetime.fromisoformat(health[name][key]) < began
+        if name not in unhealthy and datetime.fromisoformat(health[name][key]) < started_at
     ]
-    return sick + late
+    return unhealthy + stale

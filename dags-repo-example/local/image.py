@@ -1,4 +1,4 @@
-"""python -m local.image [--name REPOSITORY]: an image with the packages of requirements-image.txt."""
+"""python -m local.image --name REPOSITORY: build an image with requirements-image.txt."""
 
 import argparse
 import json
@@ -9,36 +9,36 @@ import sys
 
 from local import env_file
 from local.env_file import ROOT
-from local.problem import Problem
+from local.errors import OperationError
 
 FOLDERS = ("dags", "plugins", "include")
 
 
-def version() -> str:
-    """The Airflow that the image is built on, and its tag."""
-    (found,) = re.findall(r"^ARG AIRFLOW_VERSION=(\S+)$", (ROOT / "Dockerfile").read_text(), re.M)
-    return found
+def airflow_version() -> str:
+    """Airflow version of the base image; also the tag of the built image."""
+    (version,) = re.findall(r"^ARG AIRFLOW_VERSION=(\S+)$", (ROOT / "Dockerfile").read_text(), re.M)
+    return version
 
 
-def docker(*words: str, stdin: str | None = None, failed: str) -> None:
+def docker(*words: str, stdin: str | None = None, error: str) -> None:
     if subprocess.run(["docker", *words], cwd=ROOT, input=stdin, text=True, check=False).returncode:
-        raise Problem(failed)
+        raise OperationError(error)
 
 
-def build(image: str, digest: str) -> None:
-    arguments = ["--build-arg", f"AIRFLOW_DIGEST={digest}"] if digest else []
+def build_image(image: str, base_digest: str) -> None:
+    arguments = ["--build-arg", f"AIRFLOW_DIGEST={base_digest}"] if base_digest else []
     docker(
         *("build", "--tag", image, *arguments, "."),
-        failed="The image was not built; the lines above say why. A conflict of versions: choose "
-        "another version in requirements-image.txt, one that goes with what Airflow came with.",
+        error="docker build failed; the cause is printed above. On a version conflict, choose a version "
+        "in requirements-image.txt that is compatible with the packages of Airflow's image.",
     )
 
 
-def try_out(image: str) -> None:
-    """Its Airflow starts, and every DAG of this repository imports in it."""
+def verify_image(image: str) -> None:
+    """Start Airflow in the image and import every DAG of this repository."""
     run = ["run", "--rm", "--network", "none"]
-    docker(*run, image, "airflow", "version", failed=f"{image}: Airflow does not start in it.")
-    # What is wrong is printed once, by the script; Airflow would log it twice more.
+    docker(*run, image, "airflow", "version", error=f"{image}: Airflow does not start.")
+    # The script prints import errors once; Airflow would log each of them twice more.
     quiet = ["--env", "AIRFLOW__LOGGING__LOGGING_LEVEL=CRITICAL"]
     mounts = [f"--volume={ROOT / name}:/opt/airflow/{name}:ro" for name in FOLDERS]
     docker(
@@ -46,12 +46,12 @@ def try_out(image: str) -> None:
         *("--interactive", "--env", "AIRFLOW__CORE__LOAD_EXAMPLES=False", *quiet, *mounts, image),
         *("python", "-"),
         stdin=(ROOT / "local" / "import_dags.py").read_text(),
-        failed="Not every DAG imports in the image. Does requirements-image.txt lack a package?",
+        error="A DAG fails to import in the image. Add missing packages to requirements-image.txt.",
     )
 
 
 def use_in_compose(image: str) -> None:
-    """Let `.env` name the image; whatever else it holds stays."""
+    """Set AIRFLOW_IMAGE in `.env`."""
     env_file.ensure(ROOT)
     path = ROOT / ".env"
     lines = [x for x in path.read_text().splitlines() if not x.startswith("AIRFLOW_IMAGE=")]
@@ -59,7 +59,7 @@ def use_in_compose(image: str) -> None:
 
 
 def pushed_digest(repository: str, image: str) -> str | None:
-    """The digest under which a registry has the image. None: it has not been pushed."""
+    """Digest of the image in its registry; None before the first push."""
     command = ["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", image]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     names = [name.split("@") for name in json.loads(text) or []]
@@ -69,35 +69,35 @@ def pushed_digest(repository: str, image: str) -> str | None:
 def next_step(repository: str, image: str, digest: str | None) -> str:
     if digest is None:
         return (
-            f"Compose uses it from now on (AIRFLOW_IMAGE in .env). For the platform: docker push {image}, "
-            "then `make image` again, which prints the lines for the stack file."
+            f"Docker Compose now uses it (AIRFLOW_IMAGE in .env). For the platform: docker push {image}, "
+            "then run `make image` again to print the lines for the stack file."
         )
     return f"For the stack file:\n    airflow:\n      image: {repository}\n      digest: {digest}"
 
 
-def make(repository: str, base_digest: str) -> None:
+def create(repository: str, base_digest: str) -> None:
     if shutil.which("docker") is None:
-        raise Problem(
-            "docker is not installed, and only Docker builds images: https://docs.docker.com"
+        raise OperationError(
+            "docker is not installed; `make image` needs it: https://docs.docker.com/get-docker/"
         )
-    image = f"{repository}:{version()}"
-    build(image, base_digest)
-    try_out(image)
+    image = f"{repository}:{airflow_version()}"
+    build_image(image, base_digest)
+    verify_image(image)
     use_in_compose(image)
     print(f"Built {image}.\n{next_step(repository, image, pushed_digest(repository, image))}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.image", description=__doc__)
-    parser.add_argument("--name", required=True, help="repository, such as registry/team/airflow")
     parser.add_argument(
-        "--base-digest", default="", help="sha256:... of the image that it builds on"
+        "--name", required=True, help="repository of the image, such as registry/team/airflow"
     )
+    parser.add_argument("--base-digest", default="", help="sha256:... of the base image")
     arguments = parser.parse_args()
     try:
-        make(arguments.name, arguments.base_digest)
-    except Problem as problem:
-        print(problem, file=sys.stderr)
+        create(arguments.name, arguments.base_digest)
+    except OperationError as error:
+        print(error, file=sys.stderr)
         return 1
     return 0
 

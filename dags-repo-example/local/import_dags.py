@@ -1,4 +1,4 @@
-"""Runs inside the image: does every DAG import there?"""
+"""Runs inside the image: imports every DAG and reports import errors."""
 
 import sys
 
@@ -6,7 +6,7 @@ from airflow.dag_processing.dagbag import DagBag
 
 DAGS = "/opt/airflow/dags"
 
-sys.path.insert(0, DAGS)  # as Airflow does, so that DAGs can share modules
+sys.path.insert(0, DAGS)  # like Airflow, so that DAGs can import shared modules
 bag = DagBag(DAGS)
 for path, error in bag.import_errors.items():
     print(f"{path}:\n{error}", file=sys.stderr)

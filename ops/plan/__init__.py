@@ -1,1 +1,1 @@
-"""The offline plan: the real program on Pulumi's mock engine, without network, account or cluster."""
+"""The offline plan: runs the program of a stack on a mock engine, and evaluates the rules."""

@@ -1,4 +1,4 @@
-"""`make plan`: what a stack declares, without network, account, Pulumi CLI or cluster."""
+"""`make plan`: shows the resources of a stack offline, without the Pulumi CLI."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pulumi
 
 from ops import stack_files
-from ops.plan import report
+from ops.plan import formats, report
 
 
 def plan(stack: str, as_json: bool = False, dags: Path | None = None) -> int:
@@ -19,9 +19,9 @@ def plan(stack: str, as_json: bool = False, dags: Path | None = None) -> int:
             print(json.dumps({"stack": stack, "mistakes": str(error).splitlines()}))
         print(error, file=sys.stderr)
         return 1
-    made = report.make(stack, settings, declaration, dags)
+    plan_report = report.make(stack, settings, declaration, dags)
     if as_json:
-        print(json.dumps(report.as_json(made), indent=2, sort_keys=True, default=repr))
+        print(json.dumps(formats.as_json(plan_report), indent=2, sort_keys=True, default=repr))
     else:
-        print("\n".join(report.text(made)))
-    return 1 if made.policy_report.broken else 0
+        print("\n".join(formats.text(plan_report)))
+    return 1 if plan_report.policy_report.broken else 0

@@ -1,4 +1,4 @@
-"""Queues that DAG authors are told of, and queues that a stack serves. Imports no DAG."""
+"""Compares the queues that DAG authors may use with the queues of a stack."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -6,33 +6,32 @@ from typing import Any
 
 import yaml
 
-FILE = (
-    "platform.yaml"  # `make check` in the repository of the DAGs refuses a queue that is not in it
-)
+# `make check` in the DAG repository rejects queues that this file does not list.
+FILE = "platform.yaml"
 
 
 def differences(dags: Path, stack: str, served: Collection[str]) -> Iterator[str]:
-    """What is wrong with the queues of a repository of DAGs, as seen from a stack."""
-    told = _told(dags / FILE)
-    if told is None:
+    """Queues that only the DAG repository or only the stack has."""
+    listed = _listed(dags / FILE)
+    if listed is None:
         return
-    for queue in sorted(told - set(served)):
+    for queue in sorted(listed - set(served)):
         yield (
-            f"{dags / FILE}: queues: has {queue!r}, and no worker of {stack} takes tasks from it: they would "
-            f"wait for ever. Add queues.{queue} to Pulumi.{stack}.yaml, or take it out there"
+            f"{dags / FILE}: queues: {queue!r} has no workers in {stack}, so its tasks would never "
+            f"start. Add queues.{queue} to Pulumi.{stack}.yaml, or remove it from this list"
         )
-    for queue in sorted(set(served) - told):
+    for queue in sorted(set(served) - listed):
         yield (
-            f"{dags / FILE}: queues: lacks {queue!r}, which {stack} serves: `make check` of the DAGs refuses "
-            "tasks for it. Add it there"
+            f"{dags / FILE}: queues: lacks {queue!r} of {stack}, so `make check` of the DAGs rejects "
+            "tasks for it. Add it to this list"
         )
 
 
-def _told(file: Path) -> set[str] | None:
-    """None: there is no such file, or it is broken, which is for `make check` over there to tell."""
+def _listed(file: Path) -> set[str] | None:
+    """Queues in the file; None if it is missing or invalid, which `make check` reports."""
     try:
-        given: Any = yaml.safe_load(file.read_text())
+        content: Any = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
-    queues = given.get("queues") if isinstance(given, dict) else None
+    queues = content.get("queues") if isinstance(content, dict) else None
     return set(map(str, queues)) if isinstance(queues, list) else None

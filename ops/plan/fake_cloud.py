@@ -1,7 +1,7 @@
-"""What the providers would answer. An unforeseen look-up fails.
+"""Outputs and lookups of the providers, for the mock engine. A lookup without an entry fails.
 
-An output that is not here is None, and an input made of it vanishes: a component that uses a new output
-needs its entry, and a test that sees the input arrive.
+An output without an entry is None, and an input derived from it is missing: a component that uses
+a new output needs an entry here, and a test that the input is set.
 """
 
 import json
@@ -46,7 +46,7 @@ COMPUTED: dict[str, Callable[[str, Outputs], Outputs]] = {
     "eks:index:Cluster": lambda name, inputs: {"kubeconfigJson": _kubeconfig(name)},
 }
 
-# Of a remote component, the resources that it makes itself and hands out.
+# Child resources that a remote component creates and returns as outputs.
 CHILDREN: dict[str, dict[str, tuple[str, Callable[[str], Outputs]]]] = {
     "eks:index:Cluster": {
         "eksCluster": (

@@ -1,7 +1,7 @@
-"""Runs a program on Pulumi's mock engine, and keeps everything that it declares.
+"""Runs a program on Pulumi's mock engine, and records everything that it declares.
 
-Pulumi's own mocks see neither options (`protect`, `parent`, `depends_on`) nor exports, and forget that
-some outputs are secret. The monitor below reads them from the requests instead.
+Pulumi's mocks record neither options (`protect`, `parent`, `depends_on`) nor exports, and lose the
+secret marks of outputs. The monitor below reads them from the gRPC requests instead.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ from ops.plan import fake_cloud
 from policies.view import Resource, Secret
 
 STACK_TYPE = "pulumi:pulumi:Stack"
-# How secrets and resources travel: pulumi.runtime.rpc has the same marks, under private names.
+# Signatures of serialized secrets and resources; private constants in pulumi.runtime.rpc.
 SIGNATURE = "4dabf18193072939515e22adb298388d"
-SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a mark, no secret
+SECRET = "1b47061264138c4ac30d75fd1eb44270"  # noqa: S105 - a signature
 RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
 
 
 @dataclass
 class Declaration:
-    """All that one run of a program declares."""
+    """Everything that one run of a program declares."""
 
     resources: dict[str, Resource] = field(default_factory=dict)
     exports: dict[str, Any] = field(default_factory=dict)
@@ -41,18 +41,18 @@ class Declaration:
         return [r for r in self.resources.values() if r.type == type]
 
     def one(self, type: str, name: str | None = None) -> Resource:
-        """The only resource of that type, or of that type and name."""
+        """The only resource of a type, or of a type and name."""
         found = [r for r in self.all(type) if name in (None, r.name)]
         if len(found) != 1:
             raise LookupError(f"{len(found)} of {type} {name or ''}: {[r.name for r in found]}")
         return found[0]
 
     def children(self, urn: str) -> list[Resource]:
-        inside = [r for r in self.resources.values() if r.parent == urn]
-        return sorted(inside, key=lambda r: (r.type, r.name))
+        children = [r for r in self.resources.values() if r.parent == urn]
+        return sorted(children, key=lambda r: (r.type, r.name))
 
     def waits_for(self, urn: str) -> set[str]:
-        """URNs that must be there first: dependencies, parents, providers, and what those wait for."""
+        """URNs of the transitive dependencies: `depends_on`, inputs, parents and providers."""
         seen: set[str] = set()
         todo = [urn]
         while todo:
@@ -66,7 +66,7 @@ class Declaration:
 
 
 class _Warnings(logging.Handler):
-    """Keeps what the program warns of; anything else that it logs is logged as ever."""
+    """Records the warnings of the program; forwards other records to the root logger."""
 
     def __init__(self, declaration: Declaration) -> None:
         super().__init__()
@@ -81,8 +81,8 @@ class _Warnings(logging.Handler):
 
 class _Monitor(mocks.MockMonitor):
     def __init__(self, declaration: Declaration) -> None:
-        nothing: Any = None  # what Pulumi's monitor would ask, this one answers
-        super().__init__(nothing)
+        no_mocks: Any = None  # the overridden methods do not use them
+        super().__init__(no_mocks)
         self.declaration = declaration
         self.lock = threading.Lock()
 
@@ -142,11 +142,11 @@ def _struct(values: dict[str, Any]) -> struct_pb2.Struct:
 
 
 def _plain(raw: Any) -> Any:
-    """Values as the program gave them: secrets masked, resources by URN, whole numbers whole."""
+    """Values as the program passed them: secrets masked, resources as URNs, integers as int."""
     if isinstance(raw, dict):
         if raw.get(SIGNATURE) == SECRET:
             value = _plain(raw.get("value"))
-            # Of a secret map the keys are known: which Secret has which key is worth a test.
+            # Keys of a secret map stay visible: tests check which Secret has which key.
             if isinstance(value, dict):
                 return {key: Secret(inner) for key, inner in value.items()}
             return Secret(value)
@@ -159,7 +159,7 @@ def _plain(raw: Any) -> Any:
 
 
 def _references(raw: Any) -> frozenset[str]:
-    """Resources inside the inputs: those of a remote component are not among its dependencies."""
+    """Resources in the inputs: a remote component does not list them as dependencies."""
     if isinstance(raw, dict):
         if raw.get(SIGNATURE) == RESOURCE:
             return frozenset({raw["urn"]})
@@ -177,16 +177,16 @@ def run(
     config: dict[str, str] | None = None,
     secret_keys: frozenset[str] = frozenset(),
 ) -> Declaration:
-    """Run `program` to its end. Raises what it raises; `pulumi.RunError` is a mistake of the user."""
+    """Run `program`. Raises its exceptions; a `pulumi.RunError` is a user error."""
     declaration = Declaration()
-    # Pulumi's debug messages would bury the reason of a failing test.
+    # Without Pulumi's debug messages the reason of a failing test stays visible.
     logger = logging.Logger(__name__, logging.INFO)
     logger.addHandler(_Warnings(declaration))
 
     async def main() -> None:
         monitor = _Monitor(declaration)
-        # Not `set_mocks`: it registers a stack of its own, whose empty exports race with those of
-        # the program. `outputs` and `package_refs` are global unless they are set.
+        # `set_mocks` would register a second stack, whose empty exports race with those of the
+        # program. `outputs` and `package_refs` are global unless they are set.
         runtime.configure(
             mocks.MockSettings(
                 monitor=monitor,
@@ -204,10 +204,10 @@ def run(
         try:
             await run_in_stack(program)
         except BaseException:
-            # Every output that depends on the failed one would print the same traceback again.
+            # Otherwise every dependent output prints the same traceback.
             asyncio.get_running_loop().set_exception_handler(lambda *_: None)
             raise
 
-    # Settings, configuration and the root resource of Pulumi are context variables.
+    # Pulumi keeps settings, configuration and the root resource in context variables.
     contextvars.Context().run(lambda: asyncio.run(main()))
     return declaration

@@ -1,4 +1,4 @@
-"""The rules of policies/ on what a program declares offline."""
+"""Evaluates the policy rules on the resources of an offline plan."""
 
 import json
 from collections.abc import Mapping
@@ -13,16 +13,16 @@ from settings.policies import PolicySettings
 def evaluate(
     stack: str, declaration: Declaration, policies: PolicySettings, today: date | None = None
 ) -> rules.PolicyReport:
-    """Broken rules, rules that will be broken soon, and exceptions of a stack."""
-    seen = view_of(stack, declaration, today)
-    return rules.evaluate(seen, level=policies.level, exceptions=policies.exceptions)
+    """Broken rules, warnings and exceptions of a stack."""
+    resources = view_of(stack, declaration, today)
+    return rules.evaluate(resources, level=policies.level, exceptions=policies.exceptions)
 
 
 def view_of(stack: str, declaration: Declaration, today: date | None = None) -> view.Stack:
-    """The input of the rules."""
+    """The resources of a stack as the rules read them."""
     return view.Stack(
         name=stack,
-        # A program registers resources in parallel, in another order each time.
+        # Pulumi registers resources in parallel, in a different order each time.
         resources=tuple(sorted(declaration.resources.values(), key=lambda r: r.urn)),
         default_tags=_default_tags(stack),
         today=today or date.today(),

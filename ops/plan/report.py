@@ -1,6 +1,5 @@
-"""The plan as text: the resource tree with the facts that matter, then what a person would ask about."""
+"""The plan of a stack: resources, chart values, queues, limits and policy results."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,8 +13,8 @@ from policies.view import Resource
 from settings import Settings, sizing
 from settings.workers import WorkerSettings
 
-# What is worth reading of a resource: inputs by dotted path.
-FACTS: dict[str, tuple[str, ...]] = {
+# Inputs that the plan shows, by resource type; dotted paths.
+SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     "aws:ec2/vpc:Vpc": ("cidrBlock",),
     "aws:ec2/subnet:Subnet": ("cidrBlock", "availabilityZone"),
     "aws:ec2/natGateway:NatGateway": ("subnetId",),
@@ -66,8 +65,8 @@ FACTS: dict[str, tuple[str, ...]] = {
     "pulumi:providers:kubernetes": ("context",),
 }
 
-# Chart values that a person asks about.
-ASKED = (
+# Chart values that the plan shows.
+SHOWN_VALUES = (
     "executor",
     "defaultAirflowRepository",
     "airflowVersion",
@@ -91,7 +90,7 @@ ASKED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Limit:
-    """Something that Airflow uses, at the most and under full load, and how much of it there is."""
+    """A limited resource: maximum need of Airflow, use at full load, and capacity."""
 
     name: str
     needed: int
@@ -105,29 +104,30 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
-    """The workers of one queue, and what they take when there are `max` of them."""
+    """The workers of one queue, and their resources at the maximum number of workers."""
 
     name: str
     settings: WorkerSettings
     own_nodes: bool
 
     def __str__(self) -> str:
-        of = self.settings
+        queue = self.settings
         number = {
-            "queue": f"{of.min} to {of.max} workers by waiting tasks",
-            "cpu": f"{of.min} to {of.max} workers by CPU",
-            "fixed": f"{of.max} workers",
-        }[of.scaling]
-        capacity_type = "spot or on-demand" if of.spot else "on-demand"
+            "queue": f"{queue.min} to {queue.max} workers, scaled on tasks",
+            "cpu": f"{queue.min} to {queue.max} workers, scaled on CPU",
+            "fixed": f"{queue.max} workers",
+        }[queue.scaling]
+        capacity_type = "spot or on-demand" if queue.spot else "on-demand"
         nodes = (
-            f"own nodes, {capacity_type}, {of.architecture}, {self.nodes}"
+            f"dedicated nodes, {capacity_type}, {queue.architecture}, {self.nodes}"
             if self.own_nodes
-            else "nodes of the cluster"
+            else "shared nodes of the cluster"
         )
         return (
-            f"{self.name}: {number}, each {of.concurrency} tasks, {of.cpu:g} CPU, {of.memory_mb} MiB; "
-            f"at most {self.slots} slots, {self.cpu:g} CPU, {self.memory_mb / 1024:g} GiB, "
-            f"{self.connections} database connections; {nodes}; {of.grace_seconds} s to finish"
+            f"{self.name}: {number}; each {queue.concurrency} slots, {queue.cpu:g} CPU, "
+            f"{queue.memory_mb} MiB; at most {self.slots} slots, {self.cpu:g} CPU, "
+            f"{self.memory_mb / 1024:g} GiB, {self.connections} database connections; {nodes}; "
+            f"grace period {queue.grace_seconds} s"
         )
 
     @property
@@ -136,11 +136,11 @@ class Queue:
 
     @property
     def nodes(self) -> str:
-        """What its nodes must have when all workers are there."""
+        """Node capacity for the maximum number of workers."""
         cpu, memory_mb = sizing.worker_requests(self.settings)
         return (
-            f"{sizing.min_nodes(self.settings)} or more for {self.settings.max * cpu:g} CPU and "
-            f"{self.settings.max * memory_mb / 1024:g} GiB with sidecars"
+            f"at least {sizing.min_nodes(self.settings)} for {self.settings.max * cpu:g} CPU and "
+            f"{self.settings.max * memory_mb / 1024:g} GiB including sidecars"
         )
 
     @property
@@ -176,29 +176,29 @@ def make(
     dags: Path | None = None,
     today: date | None = None,
 ) -> Report:
-    """`dags` is where the repository of the DAGs is at hand; a Git server in the cluster starts with one."""
+    """Build the report. `dags`: checkout of the DAG repository; default: the seed folder."""
     if dags is None and settings.git_server is not None:
         dags = Path(settings.git_server.seed)
     own_nodes = settings.cluster.kind == "eks"
-    judged = policy_report.evaluate(stack, declaration, settings.policies, today)
-    told = dag_queues.differences(dags, stack, settings.all_queues) if dags else ()
+    policies = policy_report.evaluate(stack, declaration, settings.policies, today)
+    differences = dag_queues.differences(dags, stack, settings.all_queues) if dags else ()
     return Report(
         stack=stack,
         declaration=declaration,
-        chart_values=asked(values.of_airflow(declaration)),
+        chart_values=shown_values(values.of_airflow(declaration)),
         queues=[
             Queue(name=name, settings=queue, own_nodes=own_nodes)
             for name, queue in settings.all_queues.items()
         ],
         limits=limits(settings),
-        warnings=[*declaration.warnings, *told, *judged.warnings],
-        policy_report=judged,
+        warnings=[*declaration.warnings, *differences, *policies.warnings],
+        policy_report=policies,
     )
 
 
-def asked(all_values: dict[str, Any]) -> dict[str, Any]:
-    """The values of `ASKED` that are set."""
-    found = {path: at(all_values, path) for path in ASKED}
+def shown_values(all_values: dict[str, Any]) -> dict[str, Any]:
+    """The values of `SHOWN_VALUES` that are set."""
+    found = {path: at(all_values, path) for path in SHOWN_VALUES}
     return {path: value for path, value in found.items() if value is not None}
 
 
@@ -220,110 +220,18 @@ def limits(settings: Settings) -> list[Limit]:
             needed=sizing.database_connections(queues, airflow),
             loaded=loaded,
             available=settings.database.max_connections,
-            how=f"every pool full; about {loaded} when every slot has a task; "
-            "max_connections of the database",
+            how=f"all pools full; about {loaded} at full load; limit: max_connections",
         ),
     ]
 
 
-def facts(resource: Resource) -> dict[str, Any]:
-    """The inputs of a resource that are worth reading."""
+def shown_inputs(resource: Resource) -> dict[str, Any]:
     chosen: dict[str, Any] = {}
-    for path in FACTS.get(resource.type, ()):
+    for path in SHOWN_INPUTS.get(resource.type, ()):
         value = _dig(resource.inputs, path.split("."))
         if value is not None:
             chosen[path.rpartition(".")[2]] = value
     return chosen
-
-
-def text(report: Report) -> Iterator[str]:
-    """Lines for a person."""
-    tree = report.declaration
-    yield f"{report.stack}: {len(tree.resources)} resources"
-    roots = sorted({r.parent for r in tree.resources.values()} - tree.resources.keys())
-    for root in roots:
-        yield from _branch(tree, root, depth=1)
-    yield ""
-    yield "Chart values"
-    for path, value in report.chart_values.items():
-        yield f"  {path}: {_inline(value)}"
-    yield ""
-    yield "Queues"
-    for queue in report.queues:
-        yield f"  {queue}"
-    yield ""
-    yield "Limits"
-    for limit in report.limits:
-        yield f"  {limit}"
-    yield ""
-    yield f"Exports: {_inline(tree.exports)}"
-    yield from _listed("Excused from rules", report.policy_report.excused)
-    yield from _listed("Warnings", report.warnings)
-    yield from _listed("Broken rules", report.policy_report.broken)
-
-
-def as_json(report: Report) -> dict[str, Any]:
-    """The same for machines. Secrets are the text `[secret]`."""
-    return {
-        "stack": report.stack,
-        "resources": [
-            {
-                "urn": r.urn,
-                "type": r.type,
-                "name": r.name,
-                "parent": r.parent,
-                "protect": r.protect,
-                "inputs": r.inputs,
-                "depends_on": sorted(r.depends_on),
-            }
-            for r in sorted(report.declaration.resources.values(), key=lambda r: r.urn)
-        ],
-        "chart_values": report.chart_values,
-        "queues": [
-            {
-                "name": queue.name,
-                **queue.settings.model_dump(),
-                "slots": queue.slots,
-                "connections": queue.connections,
-            }
-            for queue in report.queues
-        ],
-        "limits": [vars(limit) for limit in report.limits],
-        "exports": report.declaration.exports,
-        "broken_rules": report.policy_report.broken,
-        "warnings": report.warnings,
-        "excused": report.policy_report.excused,
-    }
-
-
-def _listed(title: str, lines: list[str]) -> Iterator[str]:
-    yield f"{title}: {len(lines) or 'none'}"
-    for line in lines:
-        yield f"  {line}"
-
-
-def _branch(tree: Declaration, parent: str, depth: int) -> Iterator[str]:
-    for resource in tree.children(parent):
-        kind = resource.type.rpartition(":")[2]
-        marks = " [protected]" if resource.protect else ""
-        known = ", ".join(f"{key} {_inline(value)}" for key, value in facts(resource).items())
-        yield f"{'  ' * depth}{kind} {resource.name}{marks}{'  ' + known if known else ''}"
-        yield from _branch(tree, resource.urn, depth + 1)
-
-
-def _inline(value: Any) -> str:
-    """One line, without the quotes and braces that only a parser needs."""
-    if isinstance(value, dict):
-        return (
-            "{"
-            + ", ".join(f"{key}: {_inline(inner)}" for key, inner in sorted(value.items()))
-            + "}"
-        )
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    return (
-        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
-    )
 
 
 def _dig(value: Any, path: list[str]) -> Any:

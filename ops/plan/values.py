@@ -1,4 +1,4 @@
-"""Chart values of the plan, merged as Helm merges them."""
+"""Values of the Airflow chart in an offline plan, merged like Helm merges them."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""What a killed command left in an AWS account: the IDs of resources that Pulumi did not live to hear of.
+"""Finds resources that an interrupted `pulumi up` created in AWS but did not record in the state.
 
-A resource with a name has its ID from that. Those of EC2 and KMS are found by their tags: the `Name` that
-each component gives, and the tags of the stack.
+The ID of a named resource follows from its name. EC2 and KMS resources are found by their tags:
+their `Name`, which every component sets, and the tags of the stack.
 """
 
 import json
@@ -12,7 +12,7 @@ from typing import Any
 from ops.shell import OperationError, output
 
 ANSWER_SECONDS = 60
-# An RDS instance takes up to half an hour, an EKS cluster a quarter.
+# AWS takes up to 30 minutes to create an RDS instance, and 15 to create an EKS cluster.
 WAIT_SECONDS = 3600
 
 Inputs = Mapping[str, Any]
@@ -20,50 +20,50 @@ Inputs = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Aws:
-    """The account that the AWS CLI reaches. `tags` are those that every resource of the stack has."""
+    """AWS account of the current credentials. Every resource of the stack has the `tags`."""
 
     region: str
     tags: Mapping[str, str]
     env: Mapping[str, str] | None = None
 
     def check_reachable(self) -> None:
-        """Raise `OperationError` unless AWS answers with the credentials that Pulumi will use."""
+        """Raise `OperationError` unless AWS accepts the credentials of this shell."""
         try:
-            self.ask("sts", "get-caller-identity")
-        except OperationError as problem:
-            last = str(problem).splitlines()[-1]
+            self.call("sts", "get-caller-identity")
+        except OperationError as error:
+            reason = str(error).splitlines()[-1]
             raise OperationError(
-                f"AWS does not answer with the credentials of this shell; nothing was changed. {last}\n"
-                "Log in (`aws sso login`), or set AWS_PROFILE"
+                f"cannot log in to AWS with the credentials of this shell; nothing was changed. {reason}\n"
+                "Run `aws sso login`, or set AWS_PROFILE"
             ) from None
 
     def identify(self, resource: Mapping[str, Any]) -> str | None:
-        """The ID of a resource that was being created, if it is there; it is ready then."""
+        """ID of a resource that was being created, once it is ready; None if it does not exist."""
         finder = FINDERS.get(resource["type"])
         return finder(self, resource.get("inputs", {})) if finder else None
 
-    def ask(self, *words: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def call(self, *words: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         command = ["aws", *words, "--region", self.region, "--output", "json"]
         return json.loads(output(command, seconds=seconds, env=self.env) or "{}")
 
-    def look(self, *words: str) -> dict[str, Any] | None:
-        """None where AWS says that there is no such thing. Another refusal is a `OperationError`."""
+    def call_or_none(self, *words: str) -> dict[str, Any] | None:
+        """None if the resource does not exist. Raises `OperationError` for any other error."""
         try:
-            return self.ask(*words)
-        except OperationError as problem:
-            if any(word in str(problem) for word in ("NotFound", "NoSuch")):
+            return self.call(*words)
+        except OperationError as error:
+            if any(word in str(error) for word in ("NotFound", "NoSuch")):
                 return None
             raise
 
-    def is_there(self, *words: str) -> bool:
-        return self.look(*words) is not None
+    def exists(self, *words: str) -> bool:
+        return self.call_or_none(*words) is not None
 
-    def wait(self, service: str, until: str, *words: str) -> None:
-        """Wait until AWS has finished creating something."""
-        self.ask(service, "wait", until, *words, seconds=WAIT_SECONDS)
+    def wait(self, service: str, condition: str, *words: str) -> None:
+        """Wait for a condition of `aws <service> wait`."""
+        self.call(service, "wait", condition, *words, seconds=WAIT_SECONDS)
 
     def tagged(self, inputs: Inputs) -> dict[str, str]:
-        """Tags that tell a resource from every other one; none without a name."""
+        """Tags that identify a resource; empty without a `Name`."""
         own = inputs.get("tags") or {}
         return {**self.tags, **own} if "Name" in own else {}
 
@@ -72,27 +72,27 @@ Finder = Callable[[Aws, Inputs], str | None]
 
 
 def _ec2(kind: str) -> Finder:
-    """By the resource type in https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-tags.html"""
+    """Find by tags: https://docs.aws.amazon.com/cli/latest/reference/ec2/describe-tags.html"""
 
     def find(aws: Aws, inputs: Inputs) -> str | None:
         wanted = aws.tagged(inputs)
         if not wanted:
             return None
         filters = [f"Name=resource-type,Values={kind}", f"Name=value,Values={wanted['Name']}"]
-        rows = aws.ask("ec2", "describe-tags", "--filters", *filters)["Tags"]
+        rows = aws.call("ec2", "describe-tags", "--filters", *filters)["Tags"]
         for id_ in sorted({row["ResourceId"] for row in rows if row["Key"] == "Name"}):
-            found = aws.ask("ec2", "describe-tags", "--filters", f"Name=resource-id,Values={id_}")
+            found = aws.call("ec2", "describe-tags", "--filters", f"Name=resource-id,Values={id_}")
             tags = {row["Key"]: row["Value"] for row in found["Tags"]}
-            if wanted.items() <= tags.items() and _lives(aws, kind, id_):
+            if wanted.items() <= tags.items() and _exists(aws, kind, id_):
                 return id_
         return None
 
     return find
 
 
-def _lives(aws: Aws, kind: str, id_: str) -> bool:
-    """Tags outlive what they are on: those of a NAT gateway by an hour."""
-    answer = aws.look("ec2", *EC2[kind], id_)
+def _exists(aws: Aws, kind: str, id_: str) -> bool:
+    """Tags outlive their resource: those of a NAT gateway by an hour."""
+    answer = aws.call_or_none("ec2", *EC2[kind], id_)
     rows = next(iter(answer.values())) if answer else []
     return bool(rows) and str(rows[0].get("State")).lower() not in ("deleting", "deleted", "failed")
 
@@ -106,16 +106,16 @@ def _nat_gateway(aws: Aws, inputs: Inputs) -> str | None:
 
 def _route(aws: Aws, inputs: Inputs) -> str | None:
     table = inputs["routeTableId"]
-    answer = aws.ask("ec2", "describe-route-tables", "--route-table-ids", table)
+    answer = aws.call("ec2", "describe-route-tables", "--route-table-ids", table)
     destination = inputs["destinationCidrBlock"]
     (found,) = answer["RouteTables"]
-    there = any(r.get("DestinationCidrBlock") == destination for r in found["Routes"])
-    return f"r-{table}-{destination}" if there else None
+    exists = any(r.get("DestinationCidrBlock") == destination for r in found["Routes"])
+    return f"r-{table}-{destination}" if exists else None
 
 
 def _route_table_association(aws: Aws, inputs: Inputs) -> str | None:
     subnet = inputs["subnetId"]
-    answer = aws.ask(
+    answer = aws.call(
         "ec2", "describe-route-tables", "--filters", f"Name=association.subnet-id,Values={subnet}"
     )
     found = [a for table in answer["RouteTables"] for a in table["Associations"]]
@@ -128,10 +128,10 @@ def _kms_key(aws: Aws, inputs: Inputs) -> str | None:
         return None
     filters = [f"Key={key},Values={value}" for key, value in wanted.items()]
     words = ["get-resources", "--resource-type-filters", "kms:key", "--tag-filters", *filters]
-    found = aws.ask("resourcegroupstaggingapi", *words)["ResourceTagMappingList"]
+    found = aws.call("resourcegroupstaggingapi", *words)["ResourceTagMappingList"]
     for arn in (row["ResourceARN"] for row in found):
-        key = aws.ask("kms", "describe-key", "--key-id", arn)["KeyMetadata"]
-        # A deleted key is there, with its tags, for up to 30 days more.
+        key = aws.call("kms", "describe-key", "--key-id", arn)["KeyMetadata"]
+        # A deleted key keeps its tags for up to 30 days.
         if key["KeyState"] != "PendingDeletion":
             return key["KeyId"]
     return None
@@ -139,7 +139,7 @@ def _kms_key(aws: Aws, inputs: Inputs) -> str | None:
 
 def _cluster(aws: Aws, inputs: Inputs) -> str | None:
     name = inputs["name"]
-    if not aws.is_there("eks", "describe-cluster", "--name", name):
+    if not aws.exists("eks", "describe-cluster", "--name", name):
         return None
     aws.wait("eks", "cluster-active", "--name", name)
     return name
@@ -148,7 +148,7 @@ def _cluster(aws: Aws, inputs: Inputs) -> str | None:
 def _addon(aws: Aws, inputs: Inputs) -> str | None:
     cluster, addon = inputs["clusterName"], inputs["addonName"]
     words = ["--cluster-name", cluster, "--addon-name", addon]
-    if not aws.is_there("eks", "describe-addon", *words):
+    if not aws.exists("eks", "describe-addon", *words):
         return None
     aws.wait("eks", "addon-active", *words)
     return f"{cluster}:{addon}"
@@ -157,13 +157,13 @@ def _addon(aws: Aws, inputs: Inputs) -> str | None:
 def _access_entry(aws: Aws, inputs: Inputs) -> str | None:
     cluster, principal = inputs["clusterName"], inputs["principalArn"]
     words = ["--cluster-name", cluster, "--principal-arn", principal]
-    there = aws.is_there("eks", "describe-access-entry", *words)
-    return f"{cluster}:{principal}" if there else None
+    exists = aws.exists("eks", "describe-access-entry", *words)
+    return f"{cluster}:{principal}" if exists else None
 
 
 def _pod_identity(aws: Aws, inputs: Inputs) -> str | None:
     words = ["--cluster-name", inputs["clusterName"], "--namespace", inputs["namespace"]]
-    found = aws.ask(
+    found = aws.call(
         "eks",
         "list-pod-identity-associations",
         *words,
@@ -175,23 +175,23 @@ def _pod_identity(aws: Aws, inputs: Inputs) -> str | None:
 
 def _instance(aws: Aws, inputs: Inputs) -> str | None:
     words = ["--db-instance-identifier", inputs["identifier"]]
-    if not aws.is_there("rds", "describe-db-instances", *words):
+    if not aws.exists("rds", "describe-db-instances", *words):
         return None
     aws.wait("rds", "db-instance-available", *words)
-    (instance,) = aws.ask("rds", "describe-db-instances", *words)["DBInstances"]
+    (instance,) = aws.call("rds", "describe-db-instances", *words)["DBInstances"]
     return instance["DbiResourceId"]
 
 
-def _named(key: str, *question: str) -> Finder:
-    """The ID is the input `key`; AWS is asked about it in the words of the question."""
+def _named(key: str, *command: str) -> Finder:
+    """Find by name: the ID is the input `key`, the last argument of the AWS CLI command."""
 
     def find(aws: Aws, inputs: Inputs) -> str | None:
-        return inputs[key] if aws.is_there(*question, inputs[key]) else None
+        return inputs[key] if aws.exists(*command, inputs[key]) else None
 
     return find
 
 
-# By resource type: how to ask for one by its ID.
+# AWS CLI command that describes one resource by its ID, by resource type.
 EC2 = {
     "vpc": ("describe-vpcs", "--vpc-ids"),
     "subnet": ("describe-subnets", "--subnet-ids"),
@@ -204,7 +204,7 @@ EC2 = {
     "security-group-rule": ("describe-security-group-rules", "--security-group-rule-ids"),
 }
 
-# By type. Types that are not here can be created once more: AWS answers with what is there already.
+# Finders by Pulumi type. Creating a resource of any other type is idempotent.
 FINDERS: dict[str, Finder] = {
     "aws:ec2/vpc:Vpc": _ec2("vpc"),
     "aws:ec2/subnet:Subnet": _ec2("subnet"),

@@ -1,7 +1,7 @@
-"""What a fault costs the tasks that run meanwhile: lost, done twice, late. One fault after the other.
+"""Fault injection on the stack local: lost and doubled tasks, and seconds to recover, per fault.
 
-Each comes when the first wave of a load runs on the stack local. Late is the time between the end of the
-fault and the end of the load, without that which an undisturbed load would still have needed.
+Each fault is injected while the first wave of a load runs. The seconds to recover are from the end
+of the fault to the end of the load, minus the time of an undisturbed load.
 """
 
 import argparse
@@ -23,7 +23,8 @@ from components.kubernetes.redis import PORT
 from tests.bench import load
 from tests.bench.figures import show_one, step
 from tests.bench.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, Run
-from tests.harness.cluster import Api, Cluster, cordoned, is_ready
+from tests.harness.airflow_api import Api
+from tests.harness.cluster import Cluster, cordoned, is_ready
 
 WORKER_COUNT, CONCURRENCY = 2, 4
 SLOTS = WORKER_COUNT * CONCURRENCY
@@ -37,29 +38,27 @@ SETTINGS: dict[str, Any] = {
         "concurrency": CONCURRENCY,
         "cpu": 0.25,
         "memory_mb": WORKER_MB,
-        # A worker that is asked to go can finish its tasks, before those are cleared that run too long.
+        # Two tasks, and the time before the end in which the task keeper clears unfinished tasks.
         "grace_seconds": 2 * TASK_SECONDS + round(CLEAR_BEFORE.total_seconds()),
         "scaling": "fixed",
     },
     "airflow": {"replicas": {"scheduler": 2}},
 }
-AWAY_SECONDS = 60
+OUTAGE_SECONDS = 60
 BURST = 500
 TARGET_SECONDS = 60
-# Airflow misses a task that is silent for 300 s, and tries again 300 s after a failure.
+# Airflow's heartbeat timeout of a task is 300 s, and its retry delay 300 s.
 STUCK_SECONDS = 1500
 HEALTHY = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 APISERVER = ("CHAOS_APISERVER_DOWN", "CHAOS_APISERVER_UP")
-# The lowest child of process 1, which is the init of the container: kill -9 does nothing to that one.
-MAIN = "$(grep -sl '^PPid:[[:space:]]*1$' /proc/[0-9]*/status | cut -d/ -f3 | sort -n | head -n 1)"
 REACH_REDIS = f"import socket; socket.create_connection(('redis', {PORT}), 3); print('open')"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """`inject` returns when the fault is over. The runs that it gives must end, too; those of `DOOMED` fail.
+    """`inject` returns when the fault is over, with further runs that must end (`DOOMED`: fail).
 
-    `before` prepares it, ahead of the load.
+    `before` prepares the fault, before the load starts.
     """
 
     inject: Callable[[Cluster], Sequence[Run] | None]
@@ -89,7 +88,7 @@ def main() -> int:
         nargs="+",
         choices=FAULTS,
         metavar="FAULT",
-        help=f"faults to try, of {', '.join(FAULTS)}; all of them if not given",
+        help=f"faults to inject: {', '.join(FAULTS)}; default: all",
     )
     parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
     arguments = parser.parse_args()
@@ -97,7 +96,7 @@ def main() -> int:
     bad: list[str] = []
 
     with load.stack(arguments.charts.resolve(), **SETTINGS) as (_, cluster):
-        _settle(cluster)
+        _wait_recovered(cluster)
         run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
         load.wait_ended(cluster, [run], STUCK_SECONDS)
         calm = load.spent(load.bodies(cluster, [run]))
@@ -107,70 +106,70 @@ def main() -> int:
         )
         print(f"|{'-' * 36}|---|---|---|", flush=True)
         for name in names:
-            reason = _left_out(name)
+            reason = _skip_reason(name)
             if reason:
-                _say(name, reason)
+                _row(name, reason)
                 continue
             try:
-                cost = _suffer(cluster, FAULTS[name], calm)
-            except load.AWAY as error:
-                _say(name, f"failed: {error}")
+                cost = _cost(cluster, FAULTS[name], calm)
+            except load.UNAVAILABLE as error:
+                _row(name, f"failed: {error}")
                 bad.append(name)
                 continue
             late = f"stuck: {cost.stuck} run(s)" if cost.stuck else f"{cost.late:.0f}"
-            _say(name, str(cost.lost), str(cost.doubled), late)
+            _row(name, str(cost.lost), str(cost.doubled), late)
             if cost.bad:
                 bad.append(name)
     for name in bad:
-        print(f"lost, stuck or not tried: {name}", flush=True)
+        print(f"tasks lost or stuck, or fault not injected: {name}", flush=True)
     return 1 if bad else 0
 
 
-def _say(*cells: str) -> None:
+def _row(*cells: str) -> None:
     print("| " + " | ".join([f"{cells[0]:34}", *cells[1:]]) + " |", flush=True)
 
 
-def _left_out(name: str) -> str | None:
-    """Why a fault is not tried; None: it is."""
+def _skip_reason(name: str) -> str | None:
     missing = [variable for variable in APISERVER if variable not in os.environ]
     if name == "kubernetes-down" and missing:
         return (
-            f"left out: {' and '.join(missing)} should be a command that takes it down, or up again"
+            f"skipped: set {' and '.join(missing)} to commands that stop and start the API server"
         )
     return None
 
 
-def _suffer(cluster: Cluster, fault: Fault, calm: float) -> Cost:
-    _settle(cluster)
+def _cost(cluster: Cluster, fault: Fault, calm: float) -> Cost:
+    _wait_recovered(cluster)
     fault.before(cluster)
     run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
-    load.patient("the first wave", lambda: load.running(cluster, run) == SLOTS, 120, every=1)
+    load.wait(
+        "running tasks in all slots", lambda: load.running(cluster, run) == SLOTS, 120, every=1
+    )
     begun = time.time()
-    beside = list(fault.inject(cluster) or ())
+    runs = [run, *(fault.inject(cluster) or ())]
     over = time.time()
-    runs = [run, *beside]
     try:
         load.wait_ended(cluster, runs, STUCK_SECONDS)
     except TimeoutError:
-        step(f"not ended after {STUCK_SECONDS} s")
-    stuck = load.patient("the database", lambda: (load.unfinished(cluster, runs),))[0]
+        step(f"runs have not ended after {STUCK_SECONDS} s")
+    stuck = load.wait("the database", lambda: (load.unfinished(cluster, runs),))[0]
     if stuck:
         load.stop(cluster, stuck)
-    counted = [one for one in runs if one.dag not in DOOMED]
-    became = load.outcome_of(cluster, counted, TASKS + len(counted) - 1)
-    done = load.bodies(cluster, [run])
-    left = sum(not (task.state == "success" and (task.ended or 0) <= over) for task in done)
+    counted = [run for run in runs if run.dag not in DOOMED]
+    outcome = load.outcome_of(cluster, counted, TASKS + len(counted) - 1)
+    tasks = load.bodies(cluster, [run])
+    left = sum(not (task.state == "success" and (task.ended or 0) <= over) for task in tasks)
     return Cost(
-        lost=became.lost,
-        doubled=became.doubled,
+        lost=outcome.lost,
+        doubled=outcome.doubled,
         stuck=len(stuck),
         late=math.inf
         if stuck
         else seconds_to_recover(
-            started=load.first_queued(done),
+            started=load.first_queued(tasks),
             begun=begun,
             over=over,
-            ended=load.last_ended(done),
+            ended=load.last_ended(tasks),
             left=left,
             calm=calm,
         ),
@@ -180,18 +179,19 @@ def _suffer(cluster: Cluster, fault: Fault, calm: float) -> Cost:
 def seconds_to_recover(
     *, started: float, begun: float, over: float, ended: float, left: int, calm: float
 ) -> float:
-    """Seconds from the end of a fault to the end of a load, without those that it needed anyway.
+    """Seconds from the end of a fault to the end of a load, minus the time of an undisturbed load.
 
-    `started` and `ended`: the load; `begun` and `over`: the fault; `left`: tasks not ended when it was over.
+    `started` and `ended`: of the load; `begun` and `over`: of the fault; `left`: tasks that had not
+    succeeded when the fault was over; `calm`: duration of an undisturbed load.
     """
     needed = min(calm - (begun - started), math.ceil(left / SLOTS) * calm / WAVES)
     return max(0.0, ended - over - needed)
 
 
-def _settle(cluster: Cluster) -> None:
-    """Wait until nothing is left of the fault before: pods ready, Airflow healthy, all workers at work."""
+def _wait_recovered(cluster: Cluster) -> None:
+    """Wait until all pods are ready, Airflow is healthy and all workers run tasks."""
 
-    def well() -> bool:
+    def recovered() -> bool:
         with Api.open(cluster) as api:
             health = api.get("monitor/health")
         return (
@@ -204,14 +204,11 @@ def _settle(cluster: Cluster) -> None:
             and load.all_work(cluster, WORKER_COUNT, SLOTS)
         )
 
-    load.patient("a stack that is well", well, STUCK_SECONDS, every=3)
+    load.wait("a healthy stack", recovered, STUCK_SECONDS, every=3)
 
 
 def _pod(cluster: Cluster, name: str) -> dict[str, Any]:
     return json.loads(cluster.kubectl("-n", NAMESPACE, "get", "pod", name, "-o", "json"))
-
-
-# The faults.
 
 
 def _kill(cluster: Cluster, component: str, number: int = 1) -> None:
@@ -225,19 +222,13 @@ def _delete(cluster: Cluster, *pods: str, words: Sequence[str] = ()) -> None:
 def _kill_process(cluster: Cluster) -> None:
     worker = next(iter(cluster.pods("worker")))
     before = _restarts(cluster, worker)
-    kill_container(cluster, worker)
-    load.patient("the container to start anew", lambda: _restarts(cluster, worker) > before, 120)
-
-
-def kill_container(cluster: Cluster, worker: str) -> None:
-    inside = ["exec", worker, "-c", "worker", "--", "sh", "-c", f"kill -9 {MAIN}"]
-    # It ends with its container, whatever kubectl makes of that.
-    cluster.kubectl("-n", NAMESPACE, *inside, check=False)
+    cluster.kill_worker_container(worker)
+    load.wait("a restarted container", lambda: _restarts(cluster, worker) > before, 120)
 
 
 def _restarts(cluster: Cluster, pod: str) -> int:
     statuses = _pod(cluster, pod)["status"]["containerStatuses"]
-    return sum(one["restartCount"] for one in statuses if one["name"] == "worker")
+    return sum(status["restartCount"] for status in statuses if status["name"] == "worker")
 
 
 def _evict(cluster: Cluster, pod: str | None = None) -> None:
@@ -251,12 +242,12 @@ def _evict(cluster: Cluster, pod: str | None = None) -> None:
     create = partial(
         cluster.kubectl, "create", "--raw", path, "-f", "-", stdin=json.dumps(eviction)
     )
-    # Refused while the disruption budget of the workers has no room.
-    load.patient(f"the eviction of {name}", lambda: (create(),), 300, every=1)
+    # Refused while the PodDisruptionBudget of the workers allows no disruption.
+    load.wait(f"the eviction of {name}", lambda: (create(),), 300, every=1)
 
 
 def _drain(cluster: Cluster) -> None:
-    """What a drain does to the workers. The only node comes back after the first: nowhere else is room."""
+    """Evict all workers. The only node is cordoned for the first one only: no other node exists."""
     workers = list(cluster.pods("worker"))
     node = _pod(cluster, workers[0])["spec"]["nodeName"]
     with cordoned(cluster, node):
@@ -266,7 +257,7 @@ def _drain(cluster: Cluster) -> None:
 
 
 def _roll(cluster: Cluster) -> None:
-    """As a new image does it."""
+    """A rolling update of the workers, as for a new image."""
     rollout = partial(cluster.kubectl, "-n", NAMESPACE, "rollout")
     rollout("restart", "deployment/airflow-worker")
     rollout("status", "deployment/airflow-worker", "--timeout=280s")
@@ -276,27 +267,26 @@ def _fill_redis(cluster: Cluster) -> None:
     limit = _redis(cluster, "CONFIG", "GET", "maxmemory").split()[-1]
     try:
         _redis(cluster, "CONFIG", "SET", "maxmemory", "1")
-        time.sleep(AWAY_SECONDS)
+        time.sleep(OUTAGE_SECONDS)
     finally:
         _redis(cluster, "CONFIG", "SET", "maxmemory", limit)
 
 
 def _redis(cluster: Cluster, *words: str) -> str:
-    inside = ["exec", "redis-0", "-c", "redis", "--", "redis-cli", *words]
-    return cluster.kubectl("-n", NAMESPACE, *inside)
+    return cluster.exec("redis-0", "redis", "redis-cli", *words)
 
 
-def _take_database_away(cluster: Cluster) -> None:
+def _stop_database(cluster: Cluster) -> None:
     scale = partial(cluster.kubectl, "-n", NAMESPACE, "scale", "statefulset/database")
     try:
         scale("--replicas=0")
-        time.sleep(AWAY_SECONDS)
+        time.sleep(OUTAGE_SECONDS)
     finally:
         scale("--replicas=1")
 
 
 def _cut_redis(cluster: Cluster) -> None:
-    """Workers do not reach Redis. A policy alone leaves connections that are there; Redis ends those."""
+    """Block Redis for workers. A NetworkPolicy keeps open connections, so Redis closes them."""
     worker = next(iter(cluster.pods("worker")))
     found = cluster.kubectl("-n", NAMESPACE, "get", "networkpolicy", "redis", "-o", "json")
     before = json.loads(found)["spec"]["ingress"]
@@ -305,10 +295,10 @@ def _cut_redis(cluster: Cluster) -> None:
     ports = [{"port": PORT, "protocol": "TCP"}]
     try:
         _admit(cluster, [{"from": [{"podSelector": others}], "ports": ports}])
-        load.patient("workers without Redis", lambda: not _reaches_redis(cluster, worker), 60)
+        load.wait("blocked connections to Redis", lambda: not _reaches_redis(cluster, worker), 60)
         for kind in ("normal", "pubsub"):
             _redis(cluster, "CLIENT", "KILL", "TYPE", kind)
-        time.sleep(AWAY_SECONDS)
+        time.sleep(OUTAGE_SECONDS)
     finally:
         _admit(cluster, before)
 
@@ -320,18 +310,18 @@ def _admit(cluster: Cluster, ingress: Any) -> None:
 
 
 def _reaches_redis(cluster: Cluster, worker: str) -> bool:
-    inside = ["exec", worker, "-c", "worker", "--", "python", "-c", REACH_REDIS]
-    return cluster.kubectl("-n", NAMESPACE, *inside, check=False).startswith("open")
+    output = cluster.exec(worker, "worker", "python", "-c", REACH_REDIS, check=False)
+    return output.startswith("open")
 
 
-def _take_kubernetes_down(cluster: Cluster) -> None:
+def _stop_api_server(cluster: Cluster) -> None:
     down, up = (os.environ[variable] for variable in APISERVER)
     try:
         subprocess.run(["sh", "-c", down], check=True, timeout=120)
-        time.sleep(AWAY_SECONDS)
+        time.sleep(OUTAGE_SECONDS)
     finally:
         subprocess.run(["sh", "-c", up], check=True, timeout=120)
-    load.patient("Kubernetes", lambda: cluster.kubectl("get", "--raw", "/readyz"), 300)
+    load.wait("the Kubernetes API", lambda: cluster.kubectl("get", "--raw", "/readyz"), 300)
 
 
 def _poison(cluster: Cluster) -> list[Run]:
@@ -342,14 +332,14 @@ def _starve(cluster: Cluster) -> list[Run]:
     return [load.start(cluster, HUNGRY, mb=2 * WORKER_MB)]
 
 
-def _hold(cluster: Cluster) -> None:
+def _queue_burst(cluster: Cluster) -> None:
     with Api.open(cluster) as api:
         api.switch(NO_OP, on=False)
         for _ in range(BURST):
             api.trigger(NO_OP)
 
 
-def _let_go(cluster: Cluster) -> list[Run]:
+def _start_burst(cluster: Cluster) -> list[Run]:
     waiting = f"SELECT run_id FROM dag_run WHERE dag_id = '{NO_OP}' AND state = 'queued'"  # noqa: S608
     runs = [Run(dag=NO_OP, id=line) for line in load.query(cluster, waiting).splitlines()]
     with Api.open(cluster) as api:
@@ -372,14 +362,14 @@ FAULTS: dict[str, Fault] = {
     "redis-full": Fault(inject=_fill_redis),
     "redis-cut-off": Fault(inject=_cut_redis),
     "database-restarted": Fault(inject=lambda c: _delete(c, "database-0")),
-    "database-away": Fault(inject=_take_database_away),
+    "database-away": Fault(inject=_stop_database),
     "scheduler-killed": Fault(inject=lambda c: _kill(c, "scheduler")),
     "schedulers-killed": Fault(inject=lambda c: _kill(c, "scheduler", 2)),
     "dag-processor-killed": Fault(inject=lambda c: _kill(c, "dag-processor")),
     "triggerer-killed": Fault(inject=lambda c: _kill(c, "triggerer")),
     "api-server-killed": Fault(inject=lambda c: _kill(c, "api-server")),
-    "kubernetes-down": Fault(inject=_take_kubernetes_down),
-    "burst": Fault(inject=_let_go, before=_hold),
+    "kubernetes-down": Fault(inject=_stop_api_server),
+    "burst": Fault(inject=_start_burst, before=_queue_burst),
 }
 SHORT = ("worker-evicted", "redis-killed", "scheduler-killed")
 

@@ -1,7 +1,7 @@
-"""From `git push` to Airflow: the stack local, then the same Airflow with the chart's own delivery.
+"""Seconds from `git push` to Airflow: the stack local, then the chart's defaults.
 
-Figures are seconds from the end of a push until the API shows it, percentiles by the nearest rank.
-Pushes come at random moments, so that no interval is hit at its start each time.
+Figures are measured from the end of a push until the API shows it; percentiles by nearest rank.
+Pushes happen at random moments, so that they hit each phase of a polling interval.
 """
 
 import argparse
@@ -10,27 +10,30 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops import stack_files
 from settings.versions import AIRFLOW_CHART
-from tests.bench.cpu import cpu_seconds
 from tests.bench.figures import show, step
+from tests.bench.load import local_stack
+from tests.bench.usage import cpu_seconds
 from tests.harness import dags
-from tests.harness.cluster import Api, Checkout, Cluster, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.checkout import Checkout
+from tests.harness.clone import Clone, clone_of_git_server
+from tests.harness.cluster import Cluster
 from tests.harness.git_host import GitHost
+from tests.harness.waiting import wait_for
 
-REFRESH_SECONDS = 300  # [dag_processor] refresh_interval of Airflow
-WAIT_SECONDS = 2 * REFRESH_SECONDS + 60
+DEFAULT_REFRESH_SECONDS = 300  # [dag_processor] refresh_interval of Airflow
+WAIT_SECONDS = 2 * DEFAULT_REFRESH_SECONDS + 60
 IDLE_SECONDS = 60
-RANDOM = random.Random()  # noqa: S311 - no secret comes of it
+RANDOM = random.Random()  # noqa: S311 - not used for secrets
 SMALL_WORKERS = {
     "concurrency": 1,
     "cpu": 0.05,
@@ -38,12 +41,11 @@ SMALL_WORKERS = {
     "scaling": "fixed",
     "grace_seconds": 30,
 }
-RUNS_ITSELF = {
+UNPAUSED = {
     "start_date": "datetime(2026, 1, 1)",
     "catchup": "False",
     "is_paused_upon_creation": "False",
 }
-# What the chart and Airflow do when nobody sets anything else.
 DEFAULTS = {
     "dags": {
         "gitSync": {
@@ -56,10 +58,11 @@ DEFAULTS = {
     },
     "config": {"dag_processor": {"refresh_interval": 300, "bundle_refresh_check_interval": 5}},
 }
+# With the defaults, all pods of Airflow read the Git server, without the relay.
 OPEN_GIT_SERVER = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "NetworkPolicy",
-    "metadata": {"name": "git-server-for-everybody", "namespace": "airflow"},
+    "metadata": {"name": "git-server-open", "namespace": "airflow"},
     "spec": {
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "git-server"}},
         "policyTypes": ["Ingress"],
@@ -70,42 +73,29 @@ OPEN_GIT_SERVER = {
 
 @dataclass(frozen=True, kw_only=True)
 class Author:
-    """A clone of the repository, and the API where its DAGs appear."""
+    """A clone of the repository, and the API that shows its DAGs."""
 
-    folder: Path
+    clone: Clone
     api: Api
     names: Iterator[str] = field(
         default_factory=lambda: (f"bench_{RANDOM.randrange(10**9)}" for _ in iter(int, 1))
     )
 
     def write(self, name: str, version: str | None, schedule: str | None = None) -> None:
-        file = self.folder / "dags" / f"{name}.py"
+        """Write a DAG file, or delete it if the version is None."""
+        file = self.clone.folder / "dags" / f"{name}.py"
         if version is None:
             file.unlink()
         else:
-            file.write_text(dags.source(name, version, schedule=repr(schedule), **RUNS_ITSELF))
+            file.write_text(dags.source(name, version, schedule=repr(schedule), **UNPAUSED))
 
     def push(self) -> float:
-        """When the Git host had it, on the monotonic clock."""
-        git = [
-            "git",
-            "-C",
-            str(self.folder),
-            "-c",
-            "user.name=bench",
-            "-c",
-            "user.email=b@localhost",
-        ]
-        for words in (
-            ["add", "--all"],
-            ["commit", "-qm", "bench"],
-            ["push", "-q", "origin", "HEAD:main"],
-        ):
-            subprocess.run([*git, *words], check=True, capture_output=True)
+        """The end of the push, on the monotonic clock."""
+        self.clone.push({})
         return time.monotonic()
 
     def shown(self, name: str) -> str | None:
-        """The version that Airflow shows; None: it shows no such DAG."""
+        """The version of a DAG in Airflow, or None."""
         found = self.api.live(name)
         return found["tags"][0]["name"] if found else None
 
@@ -115,7 +105,7 @@ class Author:
         return time.monotonic() - pushed
 
     def runs(self, name: str, pushed: float) -> float:
-        """Seconds from the push until a worker has its first task."""
+        """Seconds from the push until a worker runs the DAG's first task."""
         path = f"dags/{name}/dagRuns/~/taskInstances"
 
         def started() -> bool:
@@ -132,55 +122,49 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20, help="pushes of each kind")
     parser.add_argument("--files", type=int, default=500, help="DAG files of the large repository")
     parser.add_argument(
-        "--workers", type=int, nargs="*", default=[1, 5, 10], help="numbers to count fetches with"
+        "--workers",
+        type=int,
+        nargs="*",
+        default=[1, 5, 10],
+        help="numbers of workers for which requests to the Git host are counted",
     )
     arguments = parser.parse_args()
     charts, rounds = arguments.charts.resolve(), arguments.rounds
-    declaration, _ = stack_files.run_stack("local")
-    context = declaration.one("pulumi:providers:kubernetes").inputs["context"]
-    cluster = Cluster(context=context)
 
-    with tempfile.TemporaryDirectory() as folder:
-        checkout = Checkout.copy(Path(folder), charts)
-        step("make up")
-        checkout.up()
-        try:
-            with author(cluster) as somebody:
-                step(f"{rounds} pushes of each kind")
-                ours = one_by_one(somebody, rounds)
-                for kind, figures in ours.items():
-                    show(f"{kind} DAG visible", figures, "p50 2, p95 3")
-                show("first task of a new DAG", first_tasks(somebody, rounds), "p95 8")
-            show_idle("idle", cluster)
+    with local_stack(charts) as (checkout, cluster):
+        with open_author(cluster) as author:
+            step(f"{rounds} pushes of each kind")
+            ours = one_by_one(author, rounds)
+            for kind, figures in ours.items():
+                show(f"{kind} DAG visible", figures, "p50 2, p95 3")
+            show("first task of a new DAG", first_tasks(author, rounds), "p95 8")
+        show_idle("idle", cluster)
 
-            with author(cluster) as somebody:
-                step(f"{arguments.files} DAG files")
-                grow(somebody, arguments.files)
-                for kind, figures in one_by_one(somebody, rounds).items():
-                    show(f"{kind} DAG visible, {arguments.files} files", figures, "p95 5")
-                shrink(somebody)
+        with open_author(cluster) as author:
+            step(f"{arguments.files} DAG files")
+            grow(author, arguments.files)
+            for kind, figures in one_by_one(author, rounds).items():
+                show(f"{kind} DAG visible, {arguments.files} files", figures, "p95 5")
+            shrink(author)
 
-            step(f"the chart's defaults, pushes spread over {REFRESH_SECONDS} s")
-            by_default(cluster, charts)
-            with author(cluster) as somebody:
-                theirs = all_at_once(somebody, rounds)
-            for kind, figures in theirs.items():
-                show(f"{kind} DAG visible, defaults", figures)
-            ratio = statistics.median(theirs["new"]) / statistics.median(ours["new"])
-            print(f"{'  new DAG, defaults / ours, p50':44}{ratio:8.0f}   limit 50 at least")
-            show_idle("idle, defaults", cluster)
+        step(f"the chart's defaults, pushes spread over {DEFAULT_REFRESH_SECONDS} s")
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(OPEN_GIT_SERVER))
+        upgrade(cluster, charts, DEFAULTS)
+        with open_author(cluster) as author:
+            theirs = all_at_once(author, rounds)
+        for kind, figures in theirs.items():
+            show(f"{kind} DAG visible, defaults", figures)
+        ratio = statistics.median(theirs["new"]) / statistics.median(ours["new"])
+        print(f"{'  new DAG, defaults / ours, p50':44}{ratio:8.0f}   limit 50 at least")
+        show_idle("idle, defaults", cluster)
 
-            step("workers and fetches")
-            fetches(cluster, checkout, arguments.workers)
-        finally:
-            status, said = checkout.make("down")
-    if status:
-        raise RuntimeError(said)
+        step("workers and requests to the Git host")
+        show_requests(cluster, checkout, arguments.workers)
     return 0
 
 
 def one_by_one(author: Author, rounds: int) -> dict[str, list[float]]:
-    """Each push waits until the one before is visible."""
+    """Each push waits until the previous one is visible."""
     figures: dict[str, list[float]] = {"new": [], "changed": [], "deleted": []}
     for _ in range(rounds):
         name = next(author.names)
@@ -192,7 +176,7 @@ def one_by_one(author: Author, rounds: int) -> dict[str, list[float]]:
 
 
 def all_at_once(author: Author, rounds: int) -> dict[str, list[float]]:
-    """Pushes over one refresh interval, watched together: one by one they would take hours."""
+    """Pushes spread over one refresh interval, in parallel: one by one they would take hours."""
     changes, deletions = ([next(author.names) for _ in range(rounds)] for _ in range(2))
     for name in (*changes, *deletions):
         author.write(name, "one")
@@ -200,27 +184,34 @@ def all_at_once(author: Author, rounds: int) -> dict[str, list[float]]:
     for name in (*changes, *deletions):
         author.appears(name, "one", pushed)
 
-    news = [next(author.names) for _ in range(rounds)]
-    todo = [("new", name, "one") for name in news]
+    todo: list[tuple[str, str, str | None]] = []
+    todo += [("new", next(author.names), "one") for _ in range(rounds)]
     todo += [("changed", name, "two") for name in changes]
     todo += [("deleted", name, None) for name in deletions]
     RANDOM.shuffle(todo)
     figures: dict[str, list[float]] = {"new": [], "changed": [], "deleted": []}
-    watched: list[tuple[str, str, str | None, float]] = []
+    waiting: list[tuple[str, str, str | None, float]] = []
+
+    def watch(until: float) -> None:
+        for push in list(waiting):
+            kind, name, version, pushed = push
+            if author.shown(name) == version:
+                figures[kind].append(time.monotonic() - pushed)
+                waiting.remove(push)
+        time.sleep(max(0, min(0.1, until - time.monotonic())))
+
     start = time.monotonic()
-    for index, (kind, name, version) in enumerate([*todo, ("", "", None)]):
-        due = start + REFRESH_SECONDS * index / len(todo) if kind else start + WAIT_SECONDS
-        while time.monotonic() < due and (watched or kind):
-            for one in list(watched):
-                if author.shown(one[1]) == one[2]:
-                    figures[one[0]].append(time.monotonic() - one[3])
-                    watched.remove(one)
-            time.sleep(0.1)
-        if kind:
-            author.write(name, version)
-            watched.append((kind, name, version, author.push()))
-    if watched:
-        raise TimeoutError(f"not visible after {WAIT_SECONDS} s: {watched}")
+    for index, (kind, name, version) in enumerate(todo):
+        due = start + DEFAULT_REFRESH_SECONDS * index / len(todo)
+        while time.monotonic() < due:
+            watch(due)
+        author.write(name, version)
+        waiting.append((kind, name, version, author.push()))
+    last = start + WAIT_SECONDS
+    while waiting and time.monotonic() < last:
+        watch(last)
+    if waiting:
+        raise TimeoutError(f"not visible after {WAIT_SECONDS} s: {waiting}")
     return figures
 
 
@@ -248,16 +239,16 @@ def grow(author: Author, files: int) -> None:
 
 
 def shrink(author: Author) -> None:
-    for file in (author.folder / "dags").glob("bench_*.py"):
+    for file in (author.clone.folder / "dags").glob("bench_*.py"):
         file.unlink()
     author.push()
 
 
-def fetches(cluster: Cluster, checkout: Checkout, numbers: Sequence[int]) -> None:
-    """Requests that a Git host sees in a minute, by the number of workers."""
+def show_requests(cluster: Cluster, checkout: Checkout, numbers: Sequence[int]) -> None:
+    """Requests to the Git host in a minute, by the number of workers."""
     with GitHost.install(cluster) as host:
         host.create("public/dags.git")
-        host.commit("public/dags.git", {"dags/none.py": "# none yet"})
+        host.commit("public/dags.git", {"dags/none.py": "# no DAGs"})
         repo = {**host.settings("public/dags.git", checkout.folder), "poll_seconds": 5}
         for workers in numbers:
             number = {"min": workers, "max": workers}
@@ -275,44 +266,26 @@ def fetches(cluster: Cluster, checkout: Checkout, numbers: Sequence[int]) -> Non
             print(f"{name:44}{len(seen):8d}   limit the same, {IDLE_SECONDS / 5:g}", flush=True)
 
 
-def by_default(cluster: Cluster, charts: Path) -> None:
-    """The release that runs, with the delivery of DAGs as the chart has it."""
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(OPEN_GIT_SERVER))
-    upgrade(cluster, charts, DEFAULTS)
-
-
 def upgrade(cluster: Cluster, charts: Path, values: Mapping[str, Any]) -> None:
-    """Change values of the release that runs, behind Pulumi's back."""
-    helm = ["helm", "--kube-context", cluster.context, "--namespace", "airflow"]
-    words = [
-        "upgrade",
-        "airflow",
-        str(charts / AIRFLOW_CHART.archive),
-        "--reuse-values",
-        "--values",
-        "-",
-    ]
+    """Change values of the deployed release without Pulumi."""
+    helm = ["helm", "--kube-context", cluster.context, "--namespace", "airflow", "upgrade"]
+    words = ["airflow", str(charts / AIRFLOW_CHART.archive), "--reuse-values", "--values", "-"]
     subprocess.run(
         [*helm, *words], input=json.dumps(values), text=True, check=True, capture_output=True
     )
-    # Helm 4 with --wait also waits for jobs, which are gone a minute after their end: forever.
+    # Not `helm --wait`: Helm 4 waits forever for jobs that are deleted a minute after they end.
     ready = ["rollout", "status", "deployment", "--selector=release=airflow", "--timeout=280s"]
     cluster.kubectl("-n", "airflow", *ready)
 
 
 @contextmanager
-def author(cluster: Cluster) -> Generator[Author]:
-    with ExitStack() as stack:
-        port = stack.enter_context(cluster.forward("svc/git-server", 9418))
-        api = stack.enter_context(Api.open(cluster))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "work"
-        url = f"git://127.0.0.1:{port}/dags.git"
-        subprocess.run(["git", "clone", "-q", url, str(folder)], check=True, capture_output=True)
-        yield Author(folder=folder, api=api)
+def open_author(cluster: Cluster) -> Generator[Author]:
+    with clone_of_git_server(cluster) as clone, Api.open(cluster) as api:
+        yield Author(clone=clone, api=api)
 
 
 def show_idle(what: str, cluster: Cluster) -> None:
-    """CPU of what delivers DAGs, in thousandths of a core over a minute in which nothing happens."""
+    """CPU of DAG processor and relay in millicores, over an idle minute."""
     before = cpu_seconds(cluster)
     time.sleep(IDLE_SECONDS)
     used: dict[str, float] = defaultdict(float)
@@ -327,7 +300,7 @@ def show_idle(what: str, cluster: Cluster) -> None:
 
 
 def pause() -> None:
-    """A random part of the longest interval on the way, which is a second."""
+    """A random part of the longest polling interval, which is one second."""
     time.sleep(RANDOM.uniform(0.2, 1.2))
 
 

@@ -1,13 +1,21 @@
-"""Figures of a benchmark, each beside its limit. Percentiles are by the nearest rank."""
+"""Figures of a benchmark, each with its limit."""
 
 import math
 import statistics
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
 
 def percentile(figures: Sequence[float], share: float) -> float:
-    """The smallest figure that at least this share of all figures does not exceed."""
+    """Percentile by nearest rank: the smallest figure that `share` of all figures do not exceed."""
     return sorted(figures)[max(0, math.ceil(share * len(figures)) - 1)]
+
+
+def clock(action: Callable[[], Any]) -> float:
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
 
 
 def step(what: str) -> None:
@@ -21,6 +29,21 @@ def show(what: str, figures: Sequence[float], limit: str = "") -> None:
         f"(n = {len(figures)}){bound(limit)}",
         flush=True,
     )
+
+
+def show_range(what: str, figures: Sequence[float], limit: str = "") -> None:
+    """Median, minimum and maximum."""
+    low, middle, high = min(figures), statistics.median(figures), max(figures)
+    print(
+        f"{what:32}{middle:8.2f}   ({low:.2f} to {high:.2f}, n = {len(figures)}){bound(limit)}",
+        flush=True,
+    )
+
+
+def show_ratio(what: str, above: Sequence[float], below: Sequence[float], limit: str = "") -> None:
+    """Ratio of two medians."""
+    ratio = statistics.median(above) / statistics.median(below)
+    print(f"{'  ' + what:32}{ratio:8.2f}{bound(limit)}", flush=True)
 
 
 def show_one(what: str, figure: float, limit: str = "") -> None:

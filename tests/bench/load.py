@@ -1,6 +1,6 @@
-"""Work for the stack local, and what became of it: its DAGs, Airflow's own tables, and a tally of the tasks.
+"""Load for the stack local and its outcome: DAGs, Airflow's tables, and a tally of the tasks.
 
-The tally is a Redis of its own: what is broken on purpose must not keep the books.
+The tally is a separate Redis: a component under fault injection cannot count the losses.
 """
 
 import http.client
@@ -20,25 +20,32 @@ from components.aws import database
 from components.kubernetes import redis
 from components.kubernetes.namespace import NAME as NAMESPACE
 from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
-from ops import stack_files
 from settings.versions import REDIS_IMAGE
-from tests.bench.dags import author
 from tests.bench.figures import step
-from tests.harness.cluster import Api, Checkout, Cluster, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.checkout import Checkout
+from tests.harness.clone import clone_of_git_server
+from tests.harness.cluster import Cluster
+from tests.harness.waiting import wait_for
 
-LOAD, NO_OP, CHAIN, POISON, HUNGRY = (
-    f"bench_{what}" for what in ("load", "no_op", "chain", "poison", "hungry")
+DAG_IDS = LOAD, NO_OP, CHAIN, POISON, HUNGRY = (
+    "bench_load",
+    "bench_no_op",
+    "bench_chain",
+    "bench_poison",
+    "bench_hungry",
 )
 HOPS = 20
-# The task of a run that counts. Those before it only prepare.
+# The counted task of a run; the tasks before it only prepare it.
 BODY = "body"
 TALLY, KEY = "bench-tally", "bench"
 ENDED = ("success", "failed")
-# While parts of the stack are away, questions to it end in one of these.
-AWAY = (AssertionError, OSError, subprocess.SubprocessError, http.client.HTTPException)
+# Errors of requests while parts of the stack are unavailable.
+UNAVAILABLE = (AssertionError, OSError, subprocess.SubprocessError, http.client.HTTPException)
 
-# Retries, timeouts and queues are those of the platform: they are what is measured.
+# Retries, timeouts and queues are the platform's: they are under test.
 DAGS = f"""
+import json
 import os
 import signal
 import time
@@ -58,9 +65,11 @@ def note(what):
     import redis
 
     ti = get_current_context()["ti"]
-    words = [what, ti.run_id, ti.map_index, ti.try_number, time.time()]
+    entry = dict(
+        what=what, run=ti.run_id, index=ti.map_index, try_number=ti.try_number, at=time.time()
+    )
     with redis.Redis("{TALLY}") as tally:
-        tally.rpush("{KEY}", " ".join(map(str, words)))
+        tally.rpush("{KEY}", json.dumps(entry))
 
 
 def conf(key):
@@ -106,7 +115,7 @@ def {POISON}():
     @task
     def {BODY}():
         note("begin")
-        # A task is the child of a process of Celery's pool, and that one of the worker.
+        # A task is a child of a process of Celery's pool, which is a child of the worker.
         with open("/proc/%d/status" % os.getppid()) as status:
             worker = int(status.read().split("PPid:")[1].split()[0])
         os.kill(worker, signal.SIGKILL)
@@ -128,7 +137,7 @@ def {HUNGRY}():
     {BODY}()
 
 
-for make in ({", ".join((LOAD, NO_OP, CHAIN, POISON, HUNGRY))}):
+for make in ({", ".join(DAG_IDS)}):
     make()
 """
 
@@ -202,14 +211,14 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A task instance as Airflow's database has it: its last try. Times are seconds since 1970."""
+    """The last try of a task instance in Airflow's database. Times are seconds since 1970."""
 
     run: str
     name: str
     index: int
     tries: int
-    state: str
-    host: str
+    state: str | None
+    host: str | None
     queued: float | None
     started: float | None
     ended: float | None
@@ -217,7 +226,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """What a body wrote into the tally: that a try of it begins, or that it ends."""
+    """An entry of the tally: a try of a body begins or ends."""
 
     what: str
     run: str
@@ -228,8 +237,8 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """`lost`: bodies that did not end in success; `doubled`: those that ran to their end more than once;
-    `killed`: tries that began and never came to their end.
+    """`lost`: bodies without success; `doubled`: bodies that ran to completion more than once;
+    `killed`: tries that began and did not complete.
     """
 
     lost: int
@@ -243,55 +252,58 @@ class Outcome:
 @contextmanager
 def stack(charts: Path, **settings: Any) -> Generator[tuple[Checkout, Cluster]]:
     """The stack local with the DAGs and the tally. `settings` are sections of its stack file."""
-    declaration, _ = stack_files.run_stack("local")
-    cluster = Cluster(context=declaration.one("pulumi:providers:kubernetes").inputs["context"])
+    with local_stack(charts, **settings) as (checkout, cluster):
+        _install(cluster)
+        yield checkout, cluster
+
+
+@contextmanager
+def local_stack(charts: Path, **settings: Any) -> Generator[tuple[Checkout, Cluster]]:
+    """The stack local between `make up` and `make down`."""
+    cluster = Cluster.of_local_stack()
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout.copy(Path(folder), charts)
         checkout.change("local", **settings)
         step("make up")
         try:
             checkout.up()
-            _install(cluster)
             yield checkout, cluster
         finally:
             step("make down")
-            status, said = checkout.make("down")
+            status, output = checkout.make("down")
             if status:
-                print(said, flush=True)
+                print(output, flush=True)
     if status:
-        raise RuntimeError("make down failed; what it said stands above")
+        raise RuntimeError("make down failed; see its output above")
 
 
 def _install(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(TALLY_OBJECTS))
     ready = ["wait", "--for=condition=Ready", f"pod/{TALLY}", "--timeout=120s"]
     cluster.kubectl("-n", NAMESPACE, *ready)
-    with author(cluster) as somebody:
-        (somebody.folder / "dags" / "bench.py").write_text(DAGS)
-        somebody.push()
-        for name in (LOAD, NO_OP, CHAIN, POISON, HUNGRY):
-            wait_for(f"the DAG {name}", lambda name=name: somebody.api.live(name), 120)
+    with clone_of_git_server(cluster) as clone, Api.open(cluster) as api:
+        clone.push({"dags/bench.py": DAGS})
+        for dag in DAG_IDS:
+            wait_for(f"the DAG {dag}", lambda dag=dag: api.live(dag), 120)
 
 
-def patient(
-    what: str, condition: Callable[[], Any], seconds: float = 600, *, every: float = 2
-) -> Any:
-    """Like `wait_for`, while parts of the stack may be away; and it looks seldom: a look costs CPU."""
-    away: list[str] = []
+def wait(what: str, condition: Callable[[], Any], seconds: float = 600, *, every: float = 2) -> Any:
+    """Like `wait_for`, but parts of the stack may be unavailable. Polls seldom, to save CPU."""
+    errors: list[str] = []
 
-    def look() -> Any:
+    def poll() -> Any:
         time.sleep(every)
-        away.clear()
+        errors.clear()
         try:
             return condition()
-        except AWAY as error:
-            away.append(f"{type(error).__name__}: {error}")
+        except UNAVAILABLE as error:
+            errors.append(f"{type(error).__name__}: {error}")
             return None
 
     try:
-        return wait_for(what, look, seconds)
+        return wait_for(what, poll, seconds)
     except TimeoutError as error:
-        raise TimeoutError("; ".join([str(error), *away])) from None
+        raise TimeoutError("; ".join([str(error), *errors])) from None
 
 
 def start(cluster: Cluster, dag: str, **conf: Any) -> Run:
@@ -306,24 +318,26 @@ def stop(cluster: Cluster, runs: Sequence[Run]) -> None:
 
 
 def unfinished(cluster: Cluster, runs: Sequence[Run]) -> list[Run]:
-    said = query(cluster, f"SELECT run_id, state FROM dag_run WHERE run_id IN ({_listed(runs)})")  # noqa: S608
-    states = dict(line.split("|") for line in said.splitlines())
+    output = query(cluster, f"SELECT run_id, state FROM dag_run WHERE run_id IN ({_listed(runs)})")  # noqa: S608
+    states = dict(line.split("|") for line in output.splitlines())
     return [run for run in runs if states.get(run.id) not in ENDED]
 
 
 def wait_ended(cluster: Cluster, runs: Sequence[Run], seconds: float) -> None:
-    patient(f"the end of {len(runs)} run(s)", lambda: not unfinished(cluster, runs), seconds)
+    wait(f"the end of {len(runs)} run(s)", lambda: not unfinished(cluster, runs), seconds)
 
 
 def tasks(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
-    return parse_tasks(
-        query(
-            cluster,
-            "SELECT run_id, task_id, map_index, try_number, state, hostname, "  # noqa: S608
-            "extract(epoch FROM queued_dttm), extract(epoch FROM start_date), extract(epoch FROM end_date) "
-            f"FROM task_instance WHERE run_id IN ({_listed(runs)}) ORDER BY run_id, task_id, map_index",
-        )
-    )
+    query_tasks = f"""
+        SELECT row_to_json(task) FROM (
+            SELECT run_id AS run, task_id AS name, map_index AS index, try_number AS tries,
+                state, hostname AS host, extract(epoch FROM queued_dttm) AS queued,
+                extract(epoch FROM start_date) AS started, extract(epoch FROM end_date) AS ended
+            FROM task_instance WHERE run_id IN ({_listed(runs)})
+            ORDER BY run_id, task_id, map_index
+        ) AS task
+    """  # noqa: S608
+    return [Task(**json.loads(line)) for line in query(cluster, query_tasks).splitlines()]
 
 
 def bodies(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
@@ -331,53 +345,22 @@ def bodies(cluster: Cluster, runs: Sequence[Run]) -> list[Task]:
 
 
 def running(cluster: Cluster, run: Run) -> int:
-    """How many bodies of a run are on a worker."""
+    """Number of a run's bodies on workers."""
     return sum(task.state == "running" for task in bodies(cluster, [run]))
 
 
-def parse_tasks(said: str) -> list[Task]:
-    """The answer of `psql -At` to the query above."""
-    found: list[Task] = []
-    for line in said.splitlines():
-        run, name, index, tries, state, host, *times = line.split("|")
-        queued, started, ended = (float(text) if text else None for text in times)
-        found.append(
-            Task(
-                run=run,
-                name=name,
-                index=int(index),
-                tries=int(tries),
-                state=state,
-                host=host,
-                queued=queued,
-                started=started,
-                ended=ended,
-            )
-        )
-    return found
-
-
 def notes(cluster: Cluster) -> list[Note]:
-    """All that the tally has."""
-    return parse_notes(
-        cluster.kubectl("-n", NAMESPACE, "exec", TALLY, "--", "redis-cli", "LRANGE", KEY, "0", "-1")
-    )
-
-
-def parse_notes(said: str) -> list[Note]:
-    lines = (line.split() for line in said.splitlines() if line)
-    return [
-        Note(what=what, run=run, index=int(index), try_number=int(number), at=float(at))
-        for what, run, index, number, at in lines
-    ]
+    """All entries of the tally. redis-cli prints an empty line for an empty list."""
+    output = cluster.exec(TALLY, TALLY, "redis-cli", "LRANGE", KEY, "0", "-1")
+    return [Note(**json.loads(line)) for line in output.splitlines() if line]
 
 
 def outcome(expected: int, tasks: Sequence[Task], notes: Sequence[Note]) -> Outcome:
-    """What became of the bodies in `tasks`, of which there should be `expected`."""
+    """Outcome of the bodies in `tasks`, out of the `expected` number."""
     runs = {task.run for task in tasks}
-    of_these = [note for note in notes if note.run in runs]
-    ends = Counter((note.run, note.index) for note in of_these if note.what == "end")
-    begun = sum(note.what == "begin" for note in of_these)
+    noted = [note for note in notes if note.run in runs]
+    ends = Counter((note.run, note.index) for note in noted if note.what == "end")
+    begun = sum(note.what == "begin" for note in noted)
     return Outcome(
         lost=expected - sum(task.state == "success" for task in tasks),
         doubled=sum(number > 1 for number in ends.values()),
@@ -390,7 +373,7 @@ def outcome_of(cluster: Cluster, runs: Sequence[Run], expected: int) -> Outcome:
 
 
 def waited(task: Task) -> float:
-    """Seconds that a task stood in the queue."""
+    """Seconds from queuing until a worker starts the task."""
     if task.queued is None or task.started is None:
         raise ValueError(f"{task} has not started")
     return task.started - task.queued
@@ -405,12 +388,12 @@ def last_ended(tasks: Sequence[Task]) -> float:
 
 
 def spent(tasks: Sequence[Task]) -> float:
-    """Seconds from the first that is queued to the last that ends."""
+    """Seconds from the first queued task to the last end."""
     return last_ended(tasks) - first_queued(tasks)
 
 
 def all_work(cluster: Cluster, workers: int, slots: int) -> bool:
-    """Whether that many workers take tasks: pods that are ready may not have their queue yet."""
+    """Whether that many workers run tasks: a ready pod may not consume its queue yet."""
     run = start(cluster, LOAD, seconds=[8] * slots)
     wait_ended(cluster, [run], 300)
     done = bodies(cluster, [run])
@@ -421,10 +404,9 @@ def all_work(cluster: Cluster, workers: int, slots: int) -> bool:
 
 
 def query(cluster: Cluster, sql: str) -> str:
-    """Lines of columns with bars between them. Inside the pod nobody asks for a password."""
-    words = ["psql", "-U", database.USER, "-d", database.NAME, "-v", "ON_ERROR_STOP=1", "-At"]
-    inside = ["-n", NAMESPACE, "exec", "database-0", "-c", "database", "--", *words]
-    return cluster.kubectl(*inside, "-c", sql)
+    """Lines of columns, separated by `|`. Within the pod, PostgreSQL requires no password."""
+    psql = ["psql", "-U", database.USER, "-d", database.NAME, "-v", "ON_ERROR_STOP=1", "-At"]
+    return cluster.exec("database-0", "database", *psql, "-c", sql)
 
 
 def _listed(runs: Sequence[Run]) -> str:

@@ -1,4 +1,4 @@
-"""What the parts of `make bench-workers` share: the stack, its workers, and loads that are shown alike."""
+"""Loads and figures of `make bench-workers`, for the stack local and for the chart's defaults."""
 
 import os
 import random
@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.bench import load
-from tests.bench.connections import connections_by_component
-from tests.bench.cpu import cpu_seconds, used_by_component
 from tests.bench.figures import bound, show, show_one
 from tests.bench.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Outcome, Run, Task
-from tests.harness.cluster import Checkout, Cluster
+from tests.bench.usage import connections_by_component, cpu_seconds, used_by_component
+from tests.harness.checkout import Checkout
+from tests.harness.cluster import Cluster
 
-RANDOM = random.Random()  # noqa: S311 - no secret comes of it
-MOST, SLOTS = 4, 4  # workers at the most, and tasks that each runs at a time
-# Four of them and the rest of the stack fit on two cores.
+RANDOM = random.Random()  # noqa: S311 - not used for secrets
+MAX_WORKERS, SLOTS = 4, 4  # SLOTS: concurrency of a worker
+# Four workers and the rest of the stack fit on two cores.
 WORKERS: dict[str, Any] = {
     "min": 1,
-    "max": MOST,
+    "max": MAX_WORKERS,
     "concurrency": SLOTS,
     "cpu": 0.25,
     "memory_mb": 1536,
@@ -32,26 +32,26 @@ WORKERS: dict[str, Any] = {
 ONE_SLOT: dict[str, Any] = {"concurrency": 1, "cpu": 0.05, "memory_mb": 1024}
 BACKLOG = [20] * 100
 NO_OPS = 200
-WAVE = 100  # tasks of the soak at once
+WAVE = 100  # tasks of a wave of the soak
 LONGEST_SECONDS = 120
-# Each of its tasks may end on a worker that goes.
-SOAKED: dict[str, Any] = {
+# The grace period covers the longest task.
+SOAK_WORKERS: dict[str, Any] = {
     "grace_seconds": LONGEST_SECONDS + 60,
     "concurrency": 3 * SLOTS,
     "memory_mb": 2 * WORKERS["memory_mb"],
 }
-# KEDA takes the first worker away 90 seconds after work got less, which is before a wave has ended.
+# KEDA starts scale-in 90 seconds after the load falls, which is before a wave ends.
 REST_SECONDS = (20, 100)
 DRAIN_SECONDS = 3600
 HOLD_SECONDS = 1800
-GIVEN_SECONDS = 120  # to a pod that is not expected
+NO_POD_SECONDS = 120  # time limit for a pod that is not expected
 Seen = TypeVar("Seen")
-SMALL = 0.02  # of all CPU: components that use less are not shown
+SMALL = 0.02  # share of CPU below which a component is not shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """`by_hand` keeps what `floor` measured."""
+    """`by_hand` holds the figures of the part `floor`."""
 
     cluster: Cluster
     checkout: Checkout
@@ -63,24 +63,24 @@ class Bench:
     by_hand: list[float] = field(default_factory=list[float])
 
     def arrange(self, **workers: Any) -> None:
-        """`make up` with other worker settings, then wait for the workers there are when nothing waits."""
+        """`make up` with other worker settings, then wait for the number of idle workers."""
         wanted = {**WORKERS, **workers}
         self.checkout.change("local", workers=wanted)
         self.checkout.up()
         self.wait_workers(wanted["max"] if wanted["scaling"] == "fixed" else wanted["min"])
 
     def wait_workers(self, number: int) -> None:
-        load.patient(f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900)
+        load.wait(f"{number} worker(s)", lambda: len(self.cluster.pods("worker")) == number, 900)
 
     def wait_slots(self, workers: int, each: int = SLOTS) -> None:
-        load.patient(
-            f"{workers} worker(s) with tasks",
+        load.wait(
+            f"{workers} worker(s) that run tasks",
             lambda: load.all_work(self.cluster, workers, workers * each),
             600,
         )
 
     def run(self, dag: str, within: float, **conf: Any) -> list[Task]:
-        """Start a run and wait for its end, so many seconds at the most; its tasks."""
+        """Start a run and wait at most `within` seconds for its end; its tasks."""
         run = load.start(self.cluster, dag, **conf)
         load.wait_ended(self.cluster, [run], within)
         return load.tasks(self.cluster, [run])
@@ -102,7 +102,7 @@ def show_throughput(bench: Bench, rate: str, hop: str) -> None:
     spent = load.spent([task for task in tasks if task.name == BODY])
     show_one(rate, 3600 * NO_OPS / spent)
     total = sum(used.values())
-    show_one("  cores in use", total / spent, f"{os.cpu_count()} that there are")
+    show_one("  cores in use", total / spent, f"{os.cpu_count()} available")
     for component, seconds in used.items():
         if seconds >= SMALL * total:
             show_one(f"  CPU seconds of a task, {component}", seconds / NO_OPS)
@@ -114,24 +114,24 @@ def drained(bench: Bench) -> float:
     tasks = [task for task in ended if task.name == BODY]
     lost = len(BACKLOG) - sum(task.state == "success" for task in tasks)
     if lost:
-        print(f"  {lost} of {len(BACKLOG)} tasks did not end in success", flush=True)
+        print(f"  {lost} of {len(BACKLOG)} tasks did not succeed", flush=True)
     return load.spent(tasks)
 
 
 def new_pods(bench: Bench, grow: Callable[[int], float | None]) -> list[float]:
-    """Fill the only slot, then queue one task more for each pod.
+    """Fill the only slot, then queue one more task for each pod.
 
-    `grow` lets there be so many pods, and gives the moment that counts; None: when the task was queued.
+    `grow` scales to a number of pods and returns the start of the measurement; None: the queuing.
     """
     figures: list[float] = []
     with ExitStack() as held:
         held.enter_context(full(bench))
         for number in range(2, bench.pods + 2):
             run = held.enter_context(holding(bench))
-            load.patient("a task in the queue", lambda run=run: queued(bench, run), every=0.2)
+            load.wait("a task in the queue", lambda run=run: queued(bench, run), every=0.2)
             begun = grow(number)
-            load.patient("its body", lambda run=run: load.running(bench.cluster, run) == 1)
-            # The task that prepares the body waits for the pod; the body then has it for itself.
+            load.wait("its body", lambda run=run: load.running(bench.cluster, run) == 1)
+            # The preparing task waits for the pod; the body then runs on it alone.
             tasks = load.tasks(bench.cluster, [run])
             (first,) = [task for task in tasks if task.name != load.BODY]
             figures.append(load.waited(first) if begun is None else (first.started or 0) - begun)
@@ -149,7 +149,7 @@ def show_from_zero(bench: Bench, what: str, limit: str = "") -> None:
 
 @contextmanager
 def started(bench: Bench, dag: str, **conf: Any) -> Generator[Run]:
-    """A run that is stopped in the end."""
+    """A run that is stopped at the end."""
     run = load.start(bench.cluster, dag, **conf)
     try:
         yield run
@@ -158,34 +158,34 @@ def started(bench: Bench, dag: str, **conf: Any) -> Generator[Run]:
 
 
 def holding(bench: Bench) -> AbstractContextManager[Run]:
-    """A run whose body keeps its slot."""
+    """A run whose body occupies its slot."""
     return started(bench, LOAD, seconds=[HOLD_SECONDS])
 
 
 @contextmanager
 def full(bench: Bench) -> Generator[None]:
-    """The only slot has a task."""
+    """A running task in the only slot."""
     with holding(bench) as run:
-        load.patient("its body", lambda: load.running(bench.cluster, run) == 1)
+        load.wait("its body", lambda: load.running(bench.cluster, run) == 1)
         yield
 
 
 def show_no_pod(bench: Bench, what: str) -> None:
-    """Of one task, which is given up where no worker comes for it."""
+    """Wait for one task; without a worker it is stopped."""
     with started(bench, NO_OP) as run:
-        load.patient("a task in the queue", lambda: queued(bench, run), every=0.2)
-        time.sleep(GIVEN_SECONDS)
+        load.wait("a task in the queue", lambda: queued(bench, run), every=0.2)
+        time.sleep(NO_POD_SECONDS)
         (task,) = load.tasks(bench.cluster, [run])
     if task.started is None:
-        print(f"{what:44}no worker within {GIVEN_SECONDS} s", flush=True)
+        print(f"{what:44}no worker within {NO_POD_SECONDS} s", flush=True)
     else:
         show(what, [load.waited(task)])
 
 
 def show_scale_in(bench: Bench, what: str, limit: str = "") -> None:
-    # Tasks that sleep bring `cpu` no second worker; the start of each of these is work.
+    # Sleeping tasks use no CPU, so `scaling: cpu` adds no worker; starting no-op tasks does.
     run = load.start(bench.cluster, LOAD, seconds=[0] * 5 * NO_OPS)
-    bench.wait_workers(MOST)
+    bench.wait_workers(MAX_WORKERS)
     load.wait_ended(bench.cluster, [run], DRAIN_SECONDS)
     ended = load.last_ended(load.tasks(bench.cluster, [run]))
     bench.wait_workers(1)
@@ -193,8 +193,8 @@ def show_scale_in(bench: Bench, what: str, limit: str = "") -> None:
 
 
 def show_soak(bench: Bench, what: str, limit: str = "") -> Outcome:
-    """The same tasks each time, in waves; the next one comes while workers go."""
-    chosen = random.Random(bench.tasks)  # noqa: S311 - no secret comes of it
+    """The same tasks each time, in waves; the next wave starts during scale-in."""
+    chosen = random.Random(bench.tasks)  # noqa: S311 - not used for secrets
     runs: list[Run] = []
     begun = time.monotonic()
     for first in range(0, bench.tasks, WAVE):
@@ -207,26 +207,26 @@ def show_soak(bench: Bench, what: str, limit: str = "") -> Outcome:
         )
         print(f"  a wave of {size} tasks, {min(seen)} to {max(seen)} workers", flush=True)
         time.sleep(chosen.uniform(*REST_SECONDS))
-    became = load.outcome_of(bench.cluster, runs, bench.tasks)
+    outcome = load.outcome_of(bench.cluster, runs, bench.tasks)
     retries = sum(task.tries - 1 for task in load.bodies(bench.cluster, runs))
     minutes = (time.monotonic() - begun) / 60
-    print(
-        f"{what:44}{became}, tries again {retries}, {minutes:.0f} minutes{bound(limit)}", flush=True
-    )
-    return became
+    print(f"{what:44}{outcome}, retries {retries}, {minutes:.0f} minutes{bound(limit)}", flush=True)
+    return outcome
 
 
 def show_connections(bench: Bench, what: str, each: int, limit: str = "") -> int:
-    """Connections of Airflow when every slot of the most workers has a task."""
-    bench.wait_slots(MOST, each)
-    run = load.start(bench.cluster, LOAD, seconds=[60] * MOST * each)
-    load.patient("every slot with a task", lambda: load.running(bench.cluster, run) == MOST * each)
+    """The largest number of connections while every slot of all workers runs a task."""
+    bench.wait_slots(MAX_WORKERS, each)
+    run = load.start(bench.cluster, LOAD, seconds=[60] * MAX_WORKERS * each)
+    load.wait(
+        "running tasks in all slots", lambda: load.running(bench.cluster, run) == MAX_WORKERS * each
+    )
     seen = watched(bench, run, lambda: connections_by_component(bench.cluster), 600, every=2)
-    most = max(seen, key=Counter.total)
-    show_one(what, most.total(), limit)
-    for component, number in sorted(most.items()):
+    largest = max(seen, key=Counter.total)
+    show_one(what, largest.total(), limit)
+    for component, number in sorted(largest.items()):
         show_one(f"  connections of {component}", number)
-    return most.total()
+    return largest.total()
 
 
 def queued(bench: Bench, run: Run) -> bool:
@@ -234,14 +234,14 @@ def queued(bench: Bench, run: Run) -> bool:
 
 
 def watched(
-    bench: Bench, run: Run, look: Callable[[], Seen], seconds: float, *, every: float
+    bench: Bench, run: Run, poll: Callable[[], Seen], seconds: float, *, every: float
 ) -> list[Seen]:
-    """What was seen at each look until a run has ended."""
+    """The results of polling until a run ends."""
     seen: list[Seen] = []
 
-    def over() -> bool:
-        seen.append(look())
+    def has_ended() -> bool:
+        seen.append(poll())
         return not load.unfinished(bench.cluster, [run])
 
-    load.patient("the end of the run", over, seconds, every=every)
+    load.wait("the end of the run", has_ended, seconds, every=every)
     return seen

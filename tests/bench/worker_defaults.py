@@ -1,7 +1,7 @@
-"""What the chart and Airflow do with workers where nobody sets anything else: the same loads, for comparison.
+"""The same loads with the worker defaults of the chart and of Airflow, for comparison.
 
-What stays as the stack has it: tasks at a time, CPU and memory of a worker, 1 to 4 of them, and no volume for
-their logs. The chart's own KEDA is on where the number of workers is to change.
+As in the stack: concurrency, CPU and memory of a worker, 1 to 4 workers, and no volume for logs.
+The chart's own KEDA is enabled where the number of workers changes.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,10 +10,10 @@ from typing import Any
 from tests.bench.dags import upgrade
 from tests.bench.figures import show, show_one
 from tests.bench.worker_bench import (
-    MOST,
+    MAX_WORKERS,
     ONE_SLOT,
     SLOTS,
-    SOAKED,
+    SOAK_WORKERS,
     WORKERS,
     Bench,
     drained,
@@ -32,7 +32,7 @@ DEFAULT_PROBE = {
     "timeoutSeconds": 20,
     "failureThreshold": 5,
     "periodSeconds": 60,
-    # Written out: a value that the stack sets cannot be unset.
+    # The chart's default, written out: a Helm upgrade cannot unset a value of the stack.
     "command": [
         "sh",
         "-c",
@@ -46,7 +46,7 @@ DEFAULT_KEDA = {
     "pollingInterval": 5,
     "cooldownPeriod": 30,
     "minReplicaCount": 1,
-    "maxReplicaCount": MOST,
+    "maxReplicaCount": MAX_WORKERS,
 }
 DEFAULT_CONFIG = {
     "core": {"default_task_retries": 0},
@@ -66,12 +66,12 @@ DEFAULT_CONFIG = {
 
 
 def queued_running_by_default(bench: Bench) -> None:
-    _always(bench, 1)
+    _fixed_by_default(bench, 1)
     show_waits(bench, "  the chart's defaults")
 
 
 def throughput_by_default(bench: Bench) -> None:
-    _always(bench, 2)
+    _fixed_by_default(bench, 2)
     show_throughput(bench, "  the chart's defaults, tasks an hour", "  the chart's defaults, a hop")
 
 
@@ -88,14 +88,14 @@ def scale_in_by_default(bench: Bench) -> None:
 
 
 def connections_by_default(bench: Bench) -> None:
-    _always(bench, MOST)
+    _fixed_by_default(bench, MAX_WORKERS)
     show_connections(bench, "  the chart's defaults", SLOTS)
 
 
 def new_pod_by_default(bench: Bench) -> None:
-    most = bench.pods + 1
-    bench.arrange(scaling="queue", max=most, **ONE_SLOT)
-    _by_default(bench, {"keda": DEFAULT_KEDA | {"maxReplicaCount": most}}, **ONE_SLOT)
+    pods = bench.pods + 1
+    bench.arrange(scaling="queue", max=pods, **ONE_SLOT)
+    _by_default(bench, {"keda": DEFAULT_KEDA | {"maxReplicaCount": pods}}, **ONE_SLOT)
     bench.wait_workers(1)
     show("  the chart's defaults, its KEDA", new_pods(bench, lambda _: None))
 
@@ -107,20 +107,20 @@ def from_zero_by_default(bench: Bench) -> None:
 
 
 def soak_by_default(bench: Bench) -> None:
-    bench.arrange(scaling="queue", **SOAKED)
-    _by_default(bench, {"keda": DEFAULT_KEDA}, **SOAKED)
+    bench.arrange(scaling="queue", **SOAK_WORKERS)
+    _by_default(bench, {"keda": DEFAULT_KEDA}, **SOAK_WORKERS)
     bench.wait_workers(1)
     show_soak(bench, "  the chart's defaults, its KEDA")
 
 
-def _always(bench: Bench, number: int) -> None:
+def _fixed_by_default(bench: Bench, number: int) -> None:
     _by_default(bench, {"keda": {"enabled": False}, "replicas": number})
     bench.wait_workers(number)
     bench.wait_slots(number)
 
 
 def _by_default(bench: Bench, scaling: Mapping[str, Any], **workers: Any) -> None:
-    """The release that runs, with the worker settings of the chart and of Airflow."""
+    """Upgrade the deployed release to the worker defaults of the chart and of Airflow."""
     size = WORKERS | workers
     memory = f"{size['memory_mb']}Mi"
     worker_set = {
@@ -130,7 +130,7 @@ def _by_default(bench: Bench, scaling: Mapping[str, Any], **workers: Any) -> Non
         "terminationGracePeriodSeconds": 600,
         "hpa": {"enabled": False},
         **scaling,
-        # KEDA finds its connection there.
+        # KEDA reads its connection from the environment of the worker.
         "env": [
             {
                 "name": "AIRFLOW_CONN_AIRFLOW_DB",
@@ -163,7 +163,7 @@ BY_DEFAULT: dict[str, Callable[[Bench], None]] = {
     "connections": connections_by_default,
     "backlog": backlog_by_default,
     "scale-in": scale_in_by_default,
-    # These arrange other workers first.
+    # These change the worker settings first.
     "new-pod": new_pod_by_default,
     "from-zero": from_zero_by_default,
     "soak": soak_by_default,

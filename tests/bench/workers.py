@@ -1,7 +1,7 @@
-"""How soon a task runs, and how well the number of workers follows the work: the stack local, part by part.
+"""Latency of tasks and of worker scaling on the stack local, beside the chart's defaults.
 
-Figures are seconds, from the moment in which Airflow queues a task; its database and this program should
-have one clock. Parts that compare do it with the worker settings of the chart and of Airflow, on the same
+Figures are seconds since Airflow queued a task; its database and this program must have the same
+clock. Some parts repeat the load with the worker defaults of the chart and of Airflow, on the same
 stack.
 """
 
@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench import load
-from tests.bench.connections import loaded_connections
 from tests.bench.figures import percentile, show, show_one, step
 from tests.bench.load import HOPS, NAMESPACE
+from tests.bench.usage import planned_connections
 from tests.bench.worker_bench import (
     BACKLOG,
-    MOST,
+    MAX_WORKERS,
     ONE_SLOT,
     SLOTS,
-    SOAKED,
+    SOAK_WORKERS,
     WORKERS,
     Bench,
     drained,
@@ -42,7 +42,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-workers", description=__doc__)
     parser.add_argument("--charts", type=Path, required=True, help="directory with airflow-*.tgz")
     parser.add_argument(
-        "--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=_names()
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=list(PARTS),
+        metavar="PART",
+        help=f"parts to measure: {', '.join(PARTS)}; default: all",
     )
     parser.add_argument("--rounds", type=int, default=20, help="tasks of queued-running")
     parser.add_argument("--pods", type=int, default=5, help="pods of floor and of new-pod")
@@ -63,7 +68,7 @@ def main() -> int:
             tasks=arguments.tasks,
         )
         failed += _measure(bench, PARTS, arguments.only)
-        # Last: Pulumi knows nothing of what is changed there.
+        # Last: they change the release without Pulumi.
         if set(arguments.only) & BY_DEFAULT.keys():
             bench.arrange(scaling="queue")
             failed += _measure(bench, BY_DEFAULT, arguments.only)
@@ -72,25 +77,21 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def _names() -> str:
-    return f"parts to measure, of {', '.join(PARTS)}; all of them if not given"
-
-
 def _measure(
     bench: Bench, parts: Mapping[str, Callable[[Bench], None]], only: Sequence[str]
 ) -> list[str]:
-    """Measure parts. Gives those that failed: the others are still worth their time."""
+    """Measure the selected parts and return the failed ones: the other figures remain valid."""
     failed: list[str] = []
     for name, part in parts.items():
         if name not in only:
             continue
-        what = f"{name}, the chart's defaults" if parts is BY_DEFAULT else name
-        step(what)
+        title = f"{name}, the chart's defaults" if parts is BY_DEFAULT else name
+        step(title)
         try:
             part(bench)
-        except (*load.AWAY, RuntimeError) as error:
+        except (*load.UNAVAILABLE, RuntimeError) as error:
             print(f"{error}\n{getattr(error, 'stderr', None) or ''}", flush=True)
-            failed.append(what)
+            failed.append(title)
     return failed
 
 
@@ -104,14 +105,14 @@ def queued_running(bench: Bench) -> None:
 
 
 def floor(bench: Bench) -> None:
-    """The time that a pod needs by itself: from `kubectl scale` until a task that waits for it runs."""
+    """The lower bound for any autoscaler: from `kubectl scale` until a waiting task runs."""
 
     def by_hand(number: int) -> float:
         now = time.time()
         _scale(bench.cluster, number)
         return now
 
-    # Airflow lets no more tasks run than there may be slots: as many workers as will come, then one of them.
+    # Airflow runs at most as many tasks as `max` allows slots: set it for all pods, scale to one.
     bench.arrange(max=bench.pods + 1, **ONE_SLOT)
     _scale(bench.cluster, 1)
     bench.wait_workers(1)
@@ -127,7 +128,7 @@ def new_pod(bench: Bench) -> None:
     figures = new_pods(bench, lambda _: None)
     show("queued until running, on a new pod", figures, "p95 30")
     show_one("  by hand / by queue, p95 of each", _p95(bench.by_hand) / _p95(figures))
-    # Of a smaller request an idle worker uses so much that several stay.
+    # With a smaller CPU request, idle workers exceed the target and are kept.
     bench.arrange(scaling="cpu", max=bench.pods + 1, **ONE_SLOT | {"cpu": WORKERS["cpu"]})
     with full(bench):
         show_no_pod(bench, "  scaling: cpu")
@@ -136,7 +137,7 @@ def new_pod(bench: Bench) -> None:
 def from_zero(bench: Bench) -> None:
     bench.arrange(scaling="queue", min=0, max=1)
     show_from_zero(bench, "queued until running, from no worker", "45")
-    # Settings refuse `min: 0` with it, so by hand.
+    # By hand: the settings reject `min: 0` with `scaling: cpu`.
     bench.arrange(scaling="cpu", max=1)
     _scale(bench.cluster, 0)
     bench.wait_workers(0)
@@ -149,9 +150,9 @@ def backlog(bench: Bench) -> None:
     pod = sorted(bench.by_hand)[len(bench.by_hand) // 2]
     what = f"{len(BACKLOG)} tasks of {BACKLOG[0]} s"
     bench.arrange()
-    bench.wait_slots(MOST)
+    bench.wait_slots(MAX_WORKERS)
     warm = drained(bench)
-    show_one(f"{what}, {MOST} warm workers", warm)
+    show_one(f"{what}, {MAX_WORKERS} warm workers", warm)
     bench.arrange(scaling="cpu")
     by_cpu = drained(bench)
     show_one(f"{what}, scaling: cpu", by_cpu)
@@ -159,25 +160,27 @@ def backlog(bench: Bench) -> None:
     by_queue = drained(bench)
     limit = pod + 1.15 * warm
     show_one(
-        f"{what}, scaling: queue", by_queue, f"{limit:.0f}: a pod + 1.15 x {MOST} warm workers"
+        f"{what}, scaling: queue",
+        by_queue,
+        f"{limit:.0f}: a pod + 1.15 x {MAX_WORKERS} warm workers",
     )
     show_one("  cpu / queue", by_cpu / by_queue, "2 at least")
 
 
 def scale_in(bench: Bench) -> None:
     bench.arrange(scaling="queue")
-    show_scale_in(bench, f"idle, until {MOST} workers are one", "180")
+    show_scale_in(bench, f"idle, until {MAX_WORKERS} workers are one", "180")
     bench.arrange(scaling="cpu")
     show_scale_in(bench, "  scaling: cpu")
 
 
 def soak(bench: Bench) -> None:
-    bench.arrange(scaling="queue", **SOAKED)
-    became = show_soak(bench, f"soak of {bench.tasks} tasks", "0 of each")
-    bench.arrange(scaling="cpu", **SOAKED)
+    bench.arrange(scaling="queue", **SOAK_WORKERS)
+    outcome = show_soak(bench, f"soak of {bench.tasks} tasks", "0 of each")
+    bench.arrange(scaling="cpu", **SOAK_WORKERS)
     show_soak(bench, "  scaling: cpu")
-    if became != load.Outcome(lost=0, doubled=0, killed=0):
-        raise RuntimeError(f"soak: {became}")
+    if outcome != load.Outcome(lost=0, doubled=0, killed=0):
+        raise RuntimeError(f"soak: {outcome}")
 
 
 def throughput(bench: Bench) -> None:
@@ -194,28 +197,28 @@ def throughput(bench: Bench) -> None:
 def connections(bench: Bench) -> None:
     for each in (2 * SLOTS, SLOTS):
         bench.arrange(concurrency=each, memory_mb=WORKERS["memory_mb"] * each // SLOTS)
-        _beside_the_plan(bench, f"connections, {MOST} workers x {each}", each)
-    bench.arrange(scaling="cpu", min=MOST)
+        _beside_the_plan(bench, f"connections, {MAX_WORKERS} workers x {each}", each)
+    bench.arrange(scaling="cpu", min=MAX_WORKERS)
     _beside_the_plan(bench, "  scaling: cpu", SLOTS)
 
 
 def _beside_the_plan(bench: Bench, what: str, each: int) -> None:
-    planned = loaded_connections(bench.checkout.done("plan", "ARGS=--json"))
-    most = show_connections(bench, what, each, f"{planned} of the plan, +- 10 %")
-    show_one("  measured / planned", most / planned, "0.9 to 1.1")
+    planned = planned_connections(bench.checkout.done("plan", "ARGS=--json"))
+    measured = show_connections(bench, what, each, f"{planned} of the plan, +- 10 %")
+    show_one("  measured / planned", measured / planned, "0.9 to 1.1")
 
 
 def day_two(bench: Bench) -> None:
-    """From a command of an operator until it has its effect, which but for `scale` is its end."""
+    """From an operator's command until its effect, which is its end except for `scale`."""
     bench.arrange(scaling="queue")
-    queue, most = "QUEUE=default", MOST + 1
+    queue, maximum = "QUEUE=default", MAX_WORKERS + 1
     begun = time.monotonic()
-    with bench.checkout.start("scale", "local", queue, f"MAX={most}") as process:
-        load.patient("the new maximum", lambda: _maximum(bench.cluster) == most, every=0.5)
+    with bench.checkout.start("scale", "local", queue, f"MAX={maximum}") as process:
+        load.wait("the new maximum", lambda: _maximum(bench.cluster) == maximum, every=0.5)
         show_one("make scale, until the maximum holds", time.monotonic() - begun, "30")
-        said, _ = process.communicate()
+        output, _ = process.communicate()
     if process.returncode:
-        raise RuntimeError(said)
+        raise RuntimeError(output)
     show_one("  until all is healthy", time.monotonic() - begun)
     commands = {
         "make queues": ["queues"],
@@ -231,7 +234,7 @@ def day_two(bench: Bench) -> None:
 
 
 def _maximum(cluster: Cluster) -> int:
-    """Of workers, as KEDA has it."""
+    """KEDA's maximum number of workers."""
     (scaled,) = cluster.get("scaledobjects")
     return scaled["spec"]["maxReplicaCount"]
 
@@ -244,7 +247,7 @@ def _p95(figures: Sequence[float]) -> float:
     return percentile(figures, 0.95)
 
 
-# In an order that changes the stack seldom. Each is complete by itself.
+# Ordered for few changes of the stack. Each part is independent.
 PARTS: dict[str, Callable[[Bench], None]] = {
     "queued-running": queued_running,
     "throughput": throughput,

@@ -1,4 +1,4 @@
-"""What Helm makes of the values that the program wires: every committed stack, and variants of them."""
+"""The rendered charts of every committed stack, and of variants of them."""
 
 import json
 import os
@@ -23,7 +23,7 @@ PROJECT = "airflow-platform"
 KUBERNETES = "1.34.0"
 HOST_KEY = "github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample"
 
-# By name: a committed stack, and what is changed in its settings.
+# By name: a committed stack, and changes of its settings.
 VARIANTS = {
     "queue-from-zero": ("local", {"workers": {"scaling": "queue", "min": 0}}),
     "cpu": ("dev", {"workers": {"scaling": "cpu", "min": 2}}),
@@ -50,15 +50,14 @@ VARIANTS = {
                 "parallelism": 100,
                 "config": {
                     "core": {"max_active_runs_per_dag": 3},
-                    "scheduler": {"task_queued_timeout": 2400},  # values/ has another one
+                    "scheduler": {"task_queued_timeout": 2400},  # overrides values/
                 },
             }
         },
     ),
-    "new-signing-key": ("dev", {"rotation": {"jwt": 2}}),
     "more-workers": ("dev", {"workers": {"max": 5}}),
     "webhook": ("prod", {"dags": {"webhook": True}}),
-    # Each way to scale; other sizes than those of `default`; one that starts from 0.
+    # All kinds of scaling, sizes that differ from `default`, and scaling from zero.
     "queues": (
         "dev",
         {
@@ -93,7 +92,7 @@ class Pod:
 
     @property
     def containers(self):
-        """Init containers too; where the chart has none it says null."""
+        """All containers, with init containers, which the chart may render as null."""
         return [*(self.spec.get("initContainers") or []), *self.spec["containers"]]
 
     def container(self, name):
@@ -103,7 +102,7 @@ class Pod:
 
 @dataclass(frozen=True)
 class Manifests:
-    """What Helm sends to Kubernetes."""
+    """The output of `helm template`."""
 
     text: str
 
@@ -113,7 +112,7 @@ class Manifests:
         return [o for o in yaml.load_all(self.text, loader) if o]
 
     def all(self, kind):
-        """Objects of that kind by name."""
+        """Objects of a kind by name."""
         return {o["metadata"]["name"]: o for o in self.objects if o["kind"] == kind}
 
     @cached_property
@@ -132,7 +131,7 @@ class Manifests:
 
 @dataclass(frozen=True)
 class Rendered:
-    """A stack or variant: its settings, what its program declares, what Helm makes of the charts."""
+    """A stack or variant: its settings, the program's resources, and the rendered charts."""
 
     settings: Settings
     declaration: mock_engine.Declaration
@@ -140,8 +139,8 @@ class Rendered:
     airflow: Manifests
     keda: Manifests | None
 
-    def declared(self, kind, namespace):
-        """The Secrets or ConfigMaps of the program in a namespace: contents by name."""
+    def contents(self, kind, namespace):
+        """The program's Secrets or ConfigMaps in a namespace: contents by name."""
         return {
             r.inputs["metadata"]["name"]: r.inputs.get("stringData") or r.inputs.get("data")
             for r in self.declaration.all(f"kubernetes:core/v1:{kind}")
@@ -190,10 +189,10 @@ def _declare(name):
 
 @pytest.fixture(scope="session")
 def helm():
-    """Runs Helm on a chart, out of reach of any cluster."""
+    """Run Helm on a chart, without a cluster."""
     path = shutil.which("helm")
     if path is None:
-        pytest.fail("helm is not on PATH: https://helm.sh/docs/intro/install/", pytrace=False)
+        pytest.fail("helm is not on PATH; see https://helm.sh/docs/intro/install/", pytrace=False)
 
     def run(command, release, chart, chart_values, *flags):
         done = subprocess.run(
@@ -223,8 +222,8 @@ def chart_defaults(airflow_chart):
 
 
 @pytest.fixture(scope="session")
-def of(helm, charts, airflow_chart):
-    """Give the stack or variant of that name. Each is rendered once."""
+def render(helm, charts, airflow_chart):
+    """Render a stack or variant by name, each once."""
 
     @cache
     def template(release, chart, chart_values):
@@ -232,10 +231,10 @@ def of(helm, charts, airflow_chart):
         return Manifests(helm("template", release, chart, json.loads(chart_values), *flags))
 
     @cache
-    def render(name):
+    def rendered(name):
         declaration, settings = _declare(name)
-        of_airflow = values.of_airflow(declaration)
-        of_keda = [
+        airflow_values = values.of_airflow(declaration)
+        keda_values = [
             json.dumps(r.inputs["values"], sort_keys=True)
             for r in declaration.all(RELEASE)
             if r.name == "keda-release"
@@ -244,21 +243,21 @@ def of(helm, charts, airflow_chart):
         return Rendered(
             settings=settings,
             declaration=declaration,
-            values=of_airflow,
-            airflow=template("airflow", airflow_chart, json.dumps(of_airflow)),
-            keda=template("keda", keda_chart, of_keda[0]) if of_keda else None,
+            values=airflow_values,
+            airflow=template("airflow", airflow_chart, json.dumps(airflow_values)),
+            keda=template("keda", keda_chart, keda_values[0]) if keda_values else None,
         )
 
-    return render
+    return rendered
 
 
 @pytest.fixture(scope="session", params=stack_files.stack_names())
-def stack(request, of):
+def stack(request, render):
     """Every committed stack."""
-    return of(request.param)
+    return render(request.param)
 
 
 @pytest.fixture(scope="session", params=[*stack_files.stack_names(), *VARIANTS])
-def any_stack(request, of):
+def any_stack(request, render):
     """Every committed stack, and every variant."""
-    return of(request.param)
+    return render(request.param)

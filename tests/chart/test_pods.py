@@ -1,4 +1,4 @@
-"""Pods may do no more than they need, and only those who must reach them can."""
+"""Pods have minimal privileges, pinned images and closed networks."""
 
 import re
 
@@ -14,8 +14,8 @@ def _pods(rendered):
     return rendered.airflow.pods + (rendered.keda.pods if rendered.keda else [])
 
 
-def _breaches(pod, container):
-    """Of Pod Security `restricted`: https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
+def _violations(pod, container):
+    """Violations of https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted"""
     own = container.get("securityContext", {})
     effective = {**pod.spec.get("securityContext", {}), **own}
     capabilities = own.get("capabilities", {})
@@ -24,25 +24,27 @@ def _breaches(pod, container):
     if effective.get("seccompProfile", {}).get("type") != "RuntimeDefault":
         yield "no seccomp profile"
     if own.get("allowPrivilegeEscalation") is not False or own.get("privileged"):
-        yield "may gain privileges"
+        yield "allows privilege escalation"
     if capabilities.get("drop") != ["ALL"] or capabilities.get("add"):
         yield "keeps capabilities"
     if any("hostPort" in port for port in container.get("ports", [])):
-        yield "takes a port of the node"
+        yield "uses a host port"
 
 
 def test_every_container_meets_pod_security_restricted(any_stack):
-    breaches = [
-        f"{pod.name} {container['name']}: {breach}"
+    violations = [
+        f"{pod.name} {container['name']}: {violation}"
         for pod in _pods(any_stack)
         for container in pod.containers
-        for breach in _breaches(pod, container)
+        for violation in _violations(pod, container)
     ]
 
-    assert breaches == [], "its namespace would refuse the pod"
+    assert violations == [], (
+        "the namespace rejects such a pod: set its securityContexts in values/airflow.yaml"
+    )
 
 
-def test_no_pod_looks_into_its_node(any_stack):
+def test_no_pod_uses_its_node(any_stack):
     for pod in _pods(any_stack):
         kinds = {kind for volume in pod.spec.get("volumes", []) for kind in volume} - {"name"}
         assert kinds <= ALLOWED_VOLUMES, pod.name
@@ -50,8 +52,8 @@ def test_no_pod_looks_into_its_node(any_stack):
         assert not any(shared), pod.name
 
 
-def test_every_container_says_what_it_needs(any_stack):
-    silent = [
+def test_every_container_has_resource_requests(any_stack):
+    missing = [
         f"{pod.name} {container['name']}: {resource}"
         for pod in _pods(any_stack)
         for container in pod.containers
@@ -59,7 +61,9 @@ def test_every_container_says_what_it_needs(any_stack):
         if not container.get("resources", {}).get("requests", {}).get(resource)
     ]
 
-    assert silent == [], "Kubernetes cannot place it, and evicts it first"
+    assert missing == [], (
+        "set resources.requests in values/airflow.yaml or components/airflow/values.py"
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,8 +74,8 @@ def test_every_container_says_what_it_needs(any_stack):
         ("own-image", f"registry.example/airflow@sha256:{'0a' * 32}"),
     ],
 )
-def test_all_of_airflow_runs_the_image_of_the_settings(of, name, image):
-    images = {c["image"] for pod in of(name).airflow.pods for c in pod.containers}
+def test_all_pods_run_the_image_of_the_settings(render, name, image):
+    images = {c["image"] for pod in render(name).airflow.pods for c in pod.containers}
 
     assert {i for i in images if not re.search("/(git-sync|statsd-exporter):v", i)} == {image}
 
@@ -80,26 +84,28 @@ def test_every_image_is_pinned(any_stack):
     for pod in _pods(any_stack):
         for container in pod.containers:
             version = re.search(r"(:v?\d+\.\d+\.\d+|@sha256:[0-9a-f]{64})$", container["image"])
-            assert version, f"{pod.name}: {container['image']}"
+            assert version, f"{pod.name}: pin {container['image']} to a version or digest"
 
 
-def test_no_pod_of_airflow_talks_to_kubernetes(any_stack):
+def test_no_pod_of_airflow_mounts_a_kubernetes_token(any_stack):
     accounts = any_stack.airflow.all("ServiceAccount")
     for pod in any_stack.airflow.pods:
         account = accounts[pod.spec["serviceAccountName"]]
         from_account = account.get("automountServiceAccountToken")
         assert pod.spec.get("automountServiceAccountToken", from_account) is False, (
-            f"{pod.name}: every task could use the token of {account['metadata']['name']}"
+            f"{pod.name}: set automountServiceAccountToken to false in values/airflow.yaml"
         )
 
 
-def test_no_account_of_airflow_may_do_anything_in_kubernetes(any_stack):
+def test_no_account_of_airflow_has_kubernetes_permissions(any_stack):
     roles = [o for o in any_stack.airflow.objects if o["kind"] in ("Role", "ClusterRole")]
 
-    assert [rule for role in roles for rule in role["rules"]] == [], "every task could do it too"
+    assert [rule for role in roles for rule in role["rules"]] == [], (
+        "set allowPodLaunching and the like to false in values/airflow.yaml"
+    )
 
 
-def test_the_accounts_that_may_use_the_log_bucket_are_those_of_pods(any_stack):
+def test_accounts_with_access_to_the_log_bucket_are_in_use(any_stack):
     accounts = {
         pod.spec["serviceAccountName"] for pod in any_stack.airflow.pods if pod.kind == "Deployment"
     }
@@ -110,30 +116,32 @@ def test_the_accounts_that_may_use_the_log_bucket_are_those_of_pods(any_stack):
         for a in any_stack.declaration.all("aws:eks/podIdentityAssociation:PodIdentityAssociation")
     }
     workers = {pod.spec["serviceAccountName"] for pod in any_stack.airflow.workers}
-    assert allowed in (set(), workers | logs.ACTIONS.keys()), "a worker would lose its logs"
+    assert allowed in (set(), workers | logs.ACTIONS.keys()), (
+        "list every account of a worker in components/aws/logs.py"
+    )
     assert any_stack.airflow.all("ServiceAccount").keys() >= accounts
 
 
-def test_no_variable_is_set_twice(any_stack):
+def test_no_environment_variable_is_set_twice(any_stack):
     for pod in any_stack.airflow.pods:
         for container in pod.containers:
             names = [e["name"] for e in container.get("env", [])]
             assert sorted(set(names)) == sorted(names), f"{pod.name} {container['name']}"
 
 
-def test_no_network_policy_is_open_to_everybody(any_stack):
+def test_no_network_policy_admits_all_sources(any_stack):
     for name, policy in any_stack.airflow.all("NetworkPolicy").items():
         for rule in policy["spec"].get("ingress", []):
-            assert rule.get("from"), f"{name}: no source is every source"
-            assert rule.get("ports"), f"{name}: no port is every port"
+            assert rule.get("from"), f"{name}: a rule without `from` admits every source"
+            assert rule.get("ports"), f"{name}: a rule without `ports` admits every port"
             for peer in rule["from"]:
                 (selected,) = peer.values()
                 labels_or_cidr = selected.get("matchLabels") or selected.get("cidr")
                 assert labels_or_cidr not in (None, "0.0.0.0/0"), f"{name}: {peer}"
 
 
-def test_pods_carry_the_labels_that_policies_admit(any_stack):
-    """Those of Redis, of PostgreSQL, of the Git server and of the API server."""
+def test_pods_have_the_labels_that_policies_admit(any_stack):
+    """The policies of Redis, PostgreSQL, the Git server and the API server."""
     for pod in any_stack.airflow.pods:
         assert pod.labels.items() >= {"tier": "airflow", "release": "airflow"}.items(), pod.name
 
@@ -141,8 +149,8 @@ def test_pods_carry_the_labels_that_policies_admit(any_stack):
 @pytest.mark.parametrize(
     ("name", "others"), [("dev", []), ("prod", [{"ipBlock": {"cidr": "10.2.0.0/16"}}])]
 )
-def test_the_api_server_admits_airflow_and_the_load_balancer_if_there_is_one(of, name, others):
-    rule = _only_rule(of(name), "airflow-api-server")
+def test_the_api_server_admits_airflow_and_the_load_balancer(render, name, others):
+    rule = _only_rule(render(name), "airflow-api-server")
 
     pods = {"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}
     assert rule["from"] == [pods, *others]
@@ -175,58 +183,50 @@ def _only_rule(rendered, pod):
     return rule
 
 
-def test_without_ingress_nothing_is_published(of):
+def test_without_ingress_nothing_is_exposed(render):
     for name in ("local", "dev"):
-        assert of(name).airflow.all("Ingress") == {}
-        services = of(name).airflow.all("Service").values()
+        assert render(name).airflow.all("Ingress") == {}
+        services = render(name).airflow.all("Service").values()
         assert {s["spec"].get("type", "ClusterIP") for s in services} == {"ClusterIP"}
 
 
-def test_the_ingress_leads_from_the_load_balancer_to_the_api_server(of):
-    (ingress,) = of("prod").airflow.all("Ingress").values()
+def test_the_load_balancer_routes_https_to_the_api_server(render):
+    (ingress,) = render("prod").airflow.all("Ingress").values()
     (rule,) = ingress["spec"]["rules"]
     (path,) = rule["http"]["paths"]
     target = path["backend"]["service"]
-    service = of("prod").airflow.all("Service")[target["name"]]["spec"]
+    service = render("prod").airflow.all("Service")[target["name"]]["spec"]
+    annotations = ingress["metadata"]["annotations"]
 
     assert ingress["spec"]["ingressClassName"] == load_balancer.CLASS
     assert rule["host"] == "airflow.example.com"
-    assert (path["path"], path["pathType"]) == ("/", "Prefix"), "else ALB knows no page but `/`"
+    assert (path["path"], path["pathType"]) == ("/", "Prefix"), "with Exact, ALB serves only `/`"
     assert target["port"]["name"] in [port["name"] for port in service["ports"]]
-    pod = of("prod").airflow.pod("airflow-api-server")
+    pod = render("prod").airflow.pod("airflow-api-server")
     assert service["selector"].items() <= pod.labels.items()
+    prefix = "alb.ingress.kubernetes.io"
+    assert annotations[f"{prefix}/inbound-cidrs"] == "10.0.0.0/8"
+    assert annotations[f"{prefix}/listen-ports"] == '[{"HTTPS": 443}]'
+    assert annotations[f"{prefix}/target-type"] == "ip", "the Service has no node port"
+    assert annotations[f"{prefix}/healthcheck-path"] == "/api/v2/monitor/health"
 
 
-def test_the_ingress_is_for_the_allowed_networks_and_https_only(of):
-    (ingress,) = of("prod").airflow.all("Ingress").values()
-    annotations = ingress["metadata"]["annotations"]
-
-    assert annotations["alb.ingress.kubernetes.io/inbound-cidrs"] == "10.0.0.0/8"
-    assert annotations["alb.ingress.kubernetes.io/listen-ports"] == '[{"HTTPS": 443}]'
-
-
-def test_the_load_balancer_asks_the_pods_themselves_whether_they_are_well(of):
-    (ingress,) = of("prod").airflow.all("Ingress").values()
-    annotations = ingress["metadata"]["annotations"]
-
-    assert annotations["alb.ingress.kubernetes.io/target-type"] == "ip", "nodes publish no port"
-    assert annotations["alb.ingress.kubernetes.io/healthcheck-path"] == "/api/v2/monitor/health"
-
-
-def test_only_the_load_balancer_is_believed_when_it_says_https(of):
-    open_server, local_server = (
-        of(name).airflow.pod("airflow-api-server").container("api-server")
+def test_only_the_load_balancer_may_set_proxy_headers(render):
+    public_server, local_server = (
+        render(name).airflow.pod("airflow-api-server").container("api-server")
         for name in ("prod", "dev")
     )
 
-    assert open_server["args"][-1] == "exec airflow api-server --proxy-headers"
-    assert {"name": "FORWARDED_ALLOW_IPS", "value": "10.2.0.0/16"} in open_server["env"]
+    assert public_server["args"][-1] == "exec airflow api-server --proxy-headers"
+    assert {"name": "FORWARDED_ALLOW_IPS", "value": "10.2.0.0/16"} in public_server["env"]
     assert "FORWARDED_ALLOW_IPS" not in [e["name"] for e in local_server["env"]]
 
 
-def test_jobs_are_gone_before_the_next_upgrade(any_stack):
+def test_finished_jobs_are_deleted_before_the_next_upgrade(any_stack):
     for name, job in any_stack.airflow.all("Job").items():
-        assert job["spec"]["ttlSecondsAfterFinished"] == 60, f"{name} cannot be changed"
+        assert job["spec"]["ttlSecondsAfterFinished"] == 60, (
+            f"{name}: an upgrade cannot change a Job that still exists"
+        )
 
 
 def test_the_database_is_cleaned_up_every_week(any_stack):
@@ -236,7 +236,9 @@ def test_the_database_is_cleaned_up_every_week(any_stack):
     script = container["args"][-1]
 
     assert re.fullmatch(r"[0-5]?\d ([01]?\d|2[0-3]) \* \* [0-6]", spec["schedule"])
-    assert spec["concurrencyPolicy"] == "Forbid", "two of them wait for each other's rows"
+    assert spec["concurrencyPolicy"] == "Forbid", "two concurrent cleanups lock each other's rows"
     assert "-90 days" in script
     assert "airflow db clean" in script
-    assert {"--yes", "--skip-archive"} <= set(script.split()), "it would ask, or keep a copy"
+    assert {"--yes", "--skip-archive"} <= set(script.split()), (
+        "without them it asks for confirmation, or archives the rows"
+    )

@@ -1,4 +1,4 @@
-"""The chart knows every value that it is given; Airflow and git-sync get what the settings say."""
+"""The chart supports all given values, which reach Airflow and git-sync."""
 
 import configparser
 import json
@@ -9,7 +9,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def installed(stack, helm, airflow_chart):
-    """The stack as `helm install` would send it, with the notes that it would print."""
+    """The output of `helm install --dry-run` for a stack, with its notes."""
     release = helm(
         "install", "airflow", airflow_chart, stack.values, "--dry-run=client", "--output", "json"
     )
@@ -27,7 +27,7 @@ def _airflow_cfg(rendered):
     return cfg
 
 
-def test_the_chart_has_every_value_that_is_set(any_stack, chart_defaults):
+def test_the_chart_supports_every_value(any_stack, chart_defaults):
     celery = any_stack.values["workers"]["celery"]
 
     unknown = sorted(any_stack.values.keys() - chart_defaults.keys())
@@ -35,39 +35,41 @@ def test_the_chart_has_every_value_that_is_set(any_stack, chart_defaults):
         known = {"name"} | chart_defaults["workers"]["celery"].keys()
         unknown += sorted(given.keys() - known)
 
-    assert unknown == [], "its schema is open in these places: a typo would be ignored"
+    assert list(any_stack.values["workers"]) == ["celery"], "deprecated: move to workers.celery"
+    assert unknown == [], (
+        "no such value in the chart, whose schema ignores it: correct values/*.yaml or components/airflow"
+    )
 
 
-def test_only_the_celery_workers_are_configured(any_stack):
-    assert list(any_stack.values["workers"]) == ["celery"], "all other keys there are deprecated"
+def test_the_chart_prints_no_warning(installed):
+    """Warnings of deprecated values, above all. Pulumi hides the output of Helm."""
+    notes = installed["info"]["notes"]
+    assert "WARNING" not in notes, f"replace the deprecated value:\n{notes}"
 
 
-def test_the_chart_warns_of_nothing(installed):
-    """Of deprecated keys, above all. Nobody else would see it: Pulumi hides what Helm prints."""
-    assert "WARNING" not in installed["info"]["notes"]
-
-
-def test_what_helm_prints_tells_no_password(stack, installed):
+def test_the_notes_of_the_chart_contain_no_password(stack, installed):
     assert "password: in-secret-airflow-admin" in installed["info"]["notes"]
 
 
-def test_rendering_again_gives_the_same(stack, installed):
+def test_the_chart_renders_deterministically(stack, installed):
     assert installed["manifest"].strip() == stack.airflow.text.strip(), (
-        "an upgrade that changes nothing must restart nothing"
+        "an upgrade without changes must not restart pods"
     )
 
 
-def test_the_chart_makes_no_secret_of_its_own(any_stack):
-    assert any_stack.airflow.all("Secret") == {}, "it would make another one in the next upgrade"
+def test_the_chart_generates_no_secret(any_stack):
+    assert any_stack.airflow.all("Secret") == {}, (
+        "each upgrade would generate a new one: pass the name of a Secret of the program"
+    )
 
 
-def test_nothing_is_a_hook(any_stack):
+def test_the_chart_has_no_hooks(any_stack):
     assert "helm.sh/hook" not in any_stack.airflow.text, (
-        "a hook waits for pods that wait for it, and Helm does not count it to the release"
+        "a hook waits for pods that wait for it, and is not part of the release"
     )
 
 
-def test_every_component_of_airflow_is_there(any_stack):
+def test_all_components_of_airflow_are_rendered(any_stack):
     workloads = {(pod.kind, pod.name) for pod in any_stack.airflow.pods}
 
     assert workloads == {
@@ -104,53 +106,55 @@ def test_every_component_of_airflow_is_there(any_stack):
         ("own-image", "scheduler", "scheduler.task_queued_timeout", "2400"),
     ],
 )
-def test_a_setting_reaches_the_component_that_reads_it(of, name, component, option, value):
+def test_a_setting_reaches_the_component_that_reads_it(render, name, component, option, value):
     section, key = option.split(".")
-    container = of(name).airflow.pod(f"airflow-{component}").container(component)
-    # Airflow prefers its environment.
+    container = render(name).airflow.pod(f"airflow-{component}").container(component)
+    # Environment variables take precedence over airflow.cfg.
     environment = {e["name"]: e.get("value") for e in container["env"]}
-    in_cfg = _airflow_cfg(of(name))[section].get(key)
+    in_cfg = _airflow_cfg(render(name))[section].get(key)
 
     assert environment.get(f"AIRFLOW__{section}__{key}".upper(), in_cfg) == value
 
 
-def test_airflow_is_told_of_its_executor_and_of_its_dags(options, any_stack):
+def test_airflow_has_the_executor_and_dags_folder(options, any_stack):
     assert options["core"]["executor"] == "CeleryExecutor"
     if any_stack.settings.dags.mode == "git-sync":
         assert options["core"]["dags_folder"] == "/opt/airflow/dags/repo/dags"
     assert options["core"]["load_examples"] == "False"
 
 
-def test_pods_with_dags_load_the_plugins_of_the_same_checkout(options, any_stack):
+def test_plugins_are_loaded_from_the_checkout_of_the_dags(options, any_stack):
     dags = any_stack.settings.dags
     if dags.mode == "bundle":
-        assert "plugins_folder" not in options["core"], "each run has a checkout of its own"
+        assert "plugins_folder" not in options["core"], "each run has its own checkout"
         return
     checkout = options["core"]["dags_folder"].removesuffix(f"/{dags.sub_path}")
     assert options["core"]["plugins_folder"] == f"{checkout}/plugins"
 
 
-def test_logs_of_running_tasks_come_from_the_address_of_the_worker(options):
+def test_logs_of_running_tasks_are_read_by_worker_address(options):
     assert options["core"]["hostname_callable"] == "airflow.utils.net.get_host_ip_address", (
-        "pods of a Deployment have no DNS name of their own"
+        "pods of a Deployment have no DNS names: set it in values/airflow.yaml"
     )
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
-def test_the_log_connection_is_in_the_environment_of_all_who_use_it(of, name):
-    connection = _airflow_cfg(of(name))["logging"]["remote_log_conn_id"]
+def test_the_log_connection_is_set_for_all_its_users(render, name):
+    connection = _airflow_cfg(render(name))["logging"]["remote_log_conn_id"]
 
     variable = {
         "name": f"AIRFLOW_CONN_{connection.upper()}",
         "value": "aws://?region_name=eu-west-1",
     }
     for component in ("worker", "triggerer", "api-server"):
-        container = of(name).airflow.pod(f"airflow-{component}").container(component)
-        assert variable in container["env"], f"{component} would lose task logs"
+        container = render(name).airflow.pod(f"airflow-{component}").container(component)
+        assert variable in container["env"], (
+            f"{component} loses task logs: set the variable in components/airflow/release.py"
+        )
 
 
 @pytest.mark.parametrize("container", ["git-sync", "git-sync-init"])
-def test_dags_are_synced_where_dags_are_read_and_nowhere_else(any_stack, container):
+def test_only_pods_that_read_dags_run_git_sync(any_stack, container):
     synced = {
         pod.name
         for pod in any_stack.airflow.pods
@@ -163,23 +167,25 @@ def test_dags_are_synced_where_dags_are_read_and_nowhere_else(any_stack, contain
 
 
 @pytest.mark.parametrize("name", ["local", "dev", "prod", "ssh"])
-def test_every_pod_follows_the_relay_without_a_login(of, name):
-    for environment in _of_git_sync(of(name)):
+def test_git_sync_follows_the_relay_without_a_login(render, name):
+    for environment in _git_sync_environments(render(name)):
         assert environment["GITSYNC_REPO"] == "git://dag-relay:9418/dags.git"
         assert environment["GITSYNC_REF"] == environment["GIT_SYNC_BRANCH"] == "dags", (
-            "git-sync reads both, and the older name wins"
+            "git-sync reads both, and the deprecated variable takes precedence"
         )
-        assert environment["GIT_SYNC_REV"] == "HEAD", "it would win over both"
+        assert environment["GIT_SYNC_REV"] == "HEAD", "it takes precedence over both"
         assert environment["GITSYNC_PERIOD"] == "500ms"
-        assert environment["GITSYNC_MAX_FAILURES"] == "-1", "the relay may be down for a while"
+        assert environment["GITSYNC_MAX_FAILURES"] == "-1", (
+            "git-sync must survive an outage of the relay"
+        )
         assert not {key for key in environment if re.search("SSH|USER(NAME)?$|PASSWORD", key)} - {
             "GIT_SYNC_ADD_USER",
             "GITSYNC_ADD_USER",
         }
 
 
-def test_in_mode_bundle_every_part_of_airflow_reads_the_relay_itself(of):
-    rendered = of("bundle")
+def test_in_mode_bundle_airflow_reads_the_relay_itself(render):
+    rendered = render("bundle")
 
     names = {c["name"] for pod in rendered.airflow.pods for c in pod.containers}
     assert not {name for name in names if name.startswith("git-sync")}
@@ -194,8 +200,8 @@ def test_in_mode_bundle_every_part_of_airflow_reads_the_relay_itself(of):
 
 
 @pytest.mark.parametrize("name", ["local", "dev", "queues"])
-def test_git_finds_the_hook_that_keeps_the_times_of_unchanged_files(of, name):
-    airflow = of(name).airflow
+def test_git_sync_has_the_hook_that_preserves_file_times(render, name):
+    airflow = render(name).airflow
     others = [airflow.pod(f"airflow-{name}") for name in ("dag-processor", "triggerer")]
     for pod in (*airflow.workers, *others):
         volumes = {v["name"]: v for v in pod.spec["volumes"]}
@@ -208,16 +214,16 @@ def test_git_finds_the_hook_that_keeps_the_times_of_unchanged_files(of, name):
             assert volumes[mount["name"]]["configMap"] == {
                 "name": "dag-relay",
                 "defaultMode": 0o555,
-            }, "Git runs no hook that it may not execute"
+            }, "Git ignores a hook without execute permission"
 
 
-def test_a_new_dag_is_found_as_soon_as_it_is_there(any_stack):
+def test_new_dags_are_found_without_a_refresh_interval(any_stack):
     options = _airflow_cfg(any_stack)["dag_processor"]
 
     assert (options["refresh_interval"], options["bundle_refresh_check_interval"]) == ("0", "1")
 
 
-def _of_git_sync(rendered):
+def _git_sync_environments(rendered):
     found = [
         {e["name"]: e.get("value") for e in container["env"]}
         for pod in rendered.airflow.pods
@@ -229,7 +235,7 @@ def _of_git_sync(rendered):
 
 
 def _paths(rendered):
-    """What the load balancer does with a path: the backend, by path and its type."""
+    """Backends of the load balancer by path and path type."""
     (ingress,) = rendered.airflow.all("Ingress").values()
     (rule,) = ingress["spec"]["rules"]
     assert rule["host"] == "airflow.example.com"
@@ -239,23 +245,23 @@ def _paths(rendered):
     }
 
 
-def test_the_load_balancer_leads_to_the_ui_alone_unless_the_git_host_may_call(of):
+def test_the_load_balancer_routes_to_ui_and_webhook_only(render):
     ui = {("/", "Prefix"): {"name": "airflow-api-server", "port": {"name": "api-server"}}}
-    assert _paths(of("prod")) == ui
+    assert _paths(render("prod")) == ui
 
-    call = _paths(of("webhook"))
+    call = _paths(render("webhook"))
     webhook = call.pop(("/dag-relay", "Exact"))
     assert call == ui
     assert webhook["port"] == {"name": "use-annotation"}
-    (ingress,) = of("webhook").airflow.all("Ingress").values()
+    (ingress,) = render("webhook").airflow.all("Ingress").values()
     key = f"alb.ingress.kubernetes.io/actions.{webhook['name']}"
     action = json.loads(ingress["metadata"]["annotations"][key])
     (target,) = action["forwardConfig"]["targetGroups"]
     assert target == {"serviceName": "dag-relay-webhook", "servicePort": 8080}
 
 
-def test_a_webhook_changes_nothing_of_airflow_but_its_ingress(of):
+def test_a_webhook_changes_only_the_ingress(render):
     def others(name):
-        return [o for o in of(name).airflow.objects if o["kind"] != "Ingress"]
+        return [o for o in render(name).airflow.objects if o["kind"] != "Ingress"]
 
     assert others("webhook") == others("prod")

@@ -1,12 +1,13 @@
-"""A throw-away cluster, and a copy of this checkout to run `make` in."""
+"""A throw-away cluster, and a copy of this checkout in which `make` runs."""
 
 import shutil
 from contextlib import contextmanager
 
 import pytest
-import yaml
 
-from tests.harness.cluster import ROOT, SETTINGS, Api, Checkout, Cluster
+from tests.harness.airflow_api import Api
+from tests.harness.checkout import Checkout
+from tests.harness.cluster import Cluster
 
 TOOLS = ("pulumi", "kubectl", "helm", "git", "ssh", "make")
 
@@ -16,8 +17,7 @@ def cluster():
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         pytest.fail(f"not on PATH: {', '.join(missing)}; see CONTRIBUTING.md")
-    content = yaml.safe_load((ROOT / "Pulumi.local.yaml").read_text())
-    return Cluster(context=content["config"][SETTINGS]["cluster"]["context"])
+    return Cluster.of_local_stack()
 
 
 @pytest.fixture(scope="package")
@@ -27,38 +27,38 @@ def checkout(tmp_path_factory, charts):
 
 @pytest.fixture(scope="session")
 def nothing_is_left(cluster):
-    """What must hold after `make down`."""
+    """The check after `make down`."""
 
-    def check(status, said):
-        assert status == 0, said
-        assert "Nothing is left." in said
+    def check(status, output):
+        assert status == 0, output
+        assert "All resources were deleted." in output
         names = {n["metadata"]["name"] for n in cluster.get("namespaces")}
-        assert "airflow" not in names, "`make down` must take the namespace with all that is in it"
+        assert "airflow" not in names, "`make down` must delete the namespace"
         claims = [v["spec"]["claimRef"]["namespace"] for v in cluster.get("persistentvolumes")]
-        assert "airflow" not in claims, "`make down` must leave no volume"
+        assert "airflow" not in claims, "`make down` must delete all volumes"
 
     return check
 
 
 @pytest.fixture(scope="session")
 def up_and_down(nothing_is_left):
-    """The stack `local` of a checkout between `make up` and `make down`; gives what `make up` said."""
+    """The stack `local` between `make up`, whose output it yields, and `make down`."""
 
     @contextmanager
     def between(checkout):
-        status, said = checkout.make("up")
+        status, output = checkout.make("up")
         try:
-            assert status == 0, said
-            yield said
+            assert status == 0, output
+            yield output
         finally:
-            left = checkout.make("down")
-        nothing_is_left(*left)
+            down = checkout.make("down")
+        nothing_is_left(*down)
 
     return between
 
 
 @pytest.fixture
 def api(installed, cluster):
-    """Airflow's API, where the package has its stack `installed`."""
+    """Airflow's API, in packages with a fixture `installed`."""
     with Api.open(cluster) as opened:
         yield opened

@@ -15,7 +15,7 @@ import boto3
 import yaml
 
 from tests.engine.simulator.__main__ import CA, ENVIRONMENT
-from tests.harness.cluster import ROOT, SETTINGS, Checkout
+from tests.harness.checkout import ROOT, SETTINGS, Checkout
 
 START_SECONDS = 120
 # Settings of the official provider for a simulated endpoint:

@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.engine.simulator.faults import Faults
-from tests.harness.cluster import wait_for
+from tests.harness.waiting import wait_for
 
 VPC, ROLE = "aws:ec2/vpc:Vpc", "aws:iam/role:Role"
 LONG = 300

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from tests.engine import simulate
-from tests.harness.cluster import SETTINGS, Checkout
+from tests.harness.checkout import SETTINGS, Checkout
 
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])

@@ -1,6 +1,6 @@
-"""DAG files for a repository that Airflow follows."""
+"""DAG files."""
 
-# Work that takes as many seconds as its run is given.
+# Sleeps for the number of seconds in the run's conf.
 SLEEP = (
     "import time; from airflow.sdk import get_current_context; "
     "time.sleep(get_current_context()['dag_run'].conf['seconds'])"
@@ -8,7 +8,7 @@ SLEEP = (
 
 
 def source(name: str, version: str = "one", *, work: str = "return 42", **arguments: str) -> str:
-    """A DAG of one task, with its version as its tag. `arguments` are the decorator's, as Python text."""
+    """A DAG of one task, tagged with its version. `arguments` of the decorator are Python text."""
     given = {"schedule": "None", "tags": f'["{version}"]', **arguments}
     return f"""
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""One component, or a whole stack, on the mock engine of the offline plan."""
+"""Components and stacks on the mock engine of the offline plan."""
 
 import gc
 from datetime import date
@@ -16,42 +16,42 @@ PROJECT = "airflow-platform"
 
 
 def secret_data(declaration, name):
-    """What the Kubernetes Secret of that name holds, in the clear."""
+    """Decrypted data of a Kubernetes Secret."""
     found = declaration.all("kubernetes:core/v1:Secret")
     (secret,) = [s for s in found if s.inputs["metadata"]["name"] == name]
     return {key: kept.value for key, kept in secret.inputs["stringData"].items()}
 
 
 def pytest_collection_finish():
-    """The SDKs are a large part of the heap, and never garbage."""
+    """Exclude the Pulumi SDKs, a large part of the heap, from garbage collection."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _fast_programs():
-    """Without work that no test depends on: half of the CPU time of a program."""
+    """Skip work that no test depends on: half of the CPU time of a program."""
     digest = named_secret._digest
     scrypt = cache(lambda name, items: digest(name, dict(items)))
     with pytest.MonkeyPatch.context() as patch:
-        # One scrypt for each content, not for each run.
+        # One scrypt per content, not per run.
         patch.setattr(
             named_secret, "_digest", lambda name, c: scrypt(name, tuple(sorted(c.items())))
         )
-        # The source position of each resource: a stack trace through all of pytest.
+        # The source position of a resource: a stack trace through pytest.
         patch.setattr(resource, "_get_stack_trace", source_pb2.StackTrace)
         yield
 
 
 @pytest.fixture(autouse=True)
 def _no_kubeconfig(monkeypatch):
-    """The Kubernetes provider takes a kubeconfig from the environment; a test must not."""
+    """The Kubernetes provider reads KUBECONFIG from the environment."""
     monkeypatch.delenv("KUBECONFIG", raising=False)
 
 
 @pytest.fixture(autouse=True)
-def _a_day(monkeypatch):
-    """Versions run out of support one day; what these tests say stays true."""
+def _fixed_date(monkeypatch):
+    """Support of versions ends on a date: the results must not depend on today."""
 
     class Day(date):
         @classmethod
@@ -63,7 +63,7 @@ def _a_day(monkeypatch):
 
 @pytest.fixture
 def deploy():
-    """Run a program to its end, then return what it declared: only then is all of it there."""
+    """Run a program and return its declared resources, which are complete only at its end."""
 
     def run(program, stack="test", config=None, secret_keys=()):
         return mock_engine.run(
@@ -80,13 +80,13 @@ def _declared(stack):
 
 @pytest.fixture
 def stack():
-    """The real program of a committed stack: what it declares, and its settings."""
+    """Declared resources and settings of a committed stack, from the real program."""
     return _declared
 
 
 @pytest.fixture
 def wire(monkeypatch):
-    """Requests as Pulumi sends them: registrations by name, look-ups by token. For what `Resource` omits."""
+    """Raw engine requests: registrations by name, invokes by token; `Resource` omits some options."""
     sent = {}
 
     def record(method, key):

@@ -1,4 +1,4 @@
-"""A DAG behaves on its author's machine as it does on the platform: the options of Airflow are the same."""
+"""Airflow has the same options on an author's machine as on the platform."""
 
 import re
 from pathlib import Path
@@ -15,13 +15,14 @@ from settings.workers import DEFAULT_QUEUE, WorkerSettings
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags-repo-example"
 VALUES = yaml.safe_load((ROOT / "values" / "airflow.yaml").read_text())
+COMPOSE = yaml.safe_load((DAGS / "compose.yaml").read_text())
 AIRFLOW = AirflowSettings()
 REPOSITORY = DagSettings(repo="https://github.com/example/dags.git")
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 
-def platform():
-    """Options of the platform as `section.option`: what values/ and the settings decide."""
+def platform_options():
+    """Options from values/ and the settings, by `section.option`."""
     derived = airflow_config(AIRFLOW, WorkerSettings(), REPOSITORY)
     return {
         f"{section}.{option}": str(value)
@@ -36,96 +37,95 @@ def option(variable):
     return f"{section.lower()}.{name.lower()}"
 
 
-def local():
-    """Options that Compose and the processes share."""
+def local_options():
+    """Options of both local environments: Compose and processes."""
     lines = (DAGS / "local" / "airflow.env").read_text().splitlines()
     pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
     return {option(name): value for name, value in pairs}
 
 
-def different():
-    """Options that the table of differences explains, with the reason."""
-    rows = re.findall(
-        r"^\| `([a-z_.]+)` \|.*\| (.+) \|$", (DAGS / "local" / "differences.md").read_text(), re.M
-    )
-    return dict(rows)
+def documented_differences():
+    """Options in the table of differences, with the reason."""
+    text = (DAGS / "local" / "differences.md").read_text()
+    return dict(re.findall(r"^\| `([a-z_.]+)` \|.*\| (.+) \|$", text, re.M))
 
 
-def test_what_the_platform_decides_holds_on_the_authors_machine():
-    here, there, known = local(), platform(), different()
+def test_local_options_equal_those_of_the_platform():
+    local, platform, known = local_options(), platform_options(), documented_differences()
 
-    assert len(there) > 15
-    unexplained = {
-        name: (here.get(name), there.get(name))
-        for name in here.keys() | there.keys()
-        if here.get(name) != there.get(name) and name not in known
+    assert len(platform) > 15
+    different = {
+        name: (local.get(name), platform.get(name))
+        for name in local.keys() | platform.keys()
+        if local.get(name) != platform.get(name) and name not in known
     }
-    assert unexplained == {}, "(here, on the platform): make them equal, or say why not"
+    assert different == {}, (
+        "{option: (local, platform)}: set the same value in dags-repo-example/local/airflow.env, or add "
+        "a row with the reason to dags-repo-example/local/differences.md"
+    )
 
 
-def test_every_difference_is_one_and_has_its_reason():
-    here, there = local(), platform()
+def test_every_documented_difference_exists_and_has_a_reason():
+    local, platform, known = local_options(), platform_options(), documented_differences()
 
-    assert len(different()) > 5
-    assert [name for name in different() if here.get(name) == there.get(name)] == []
-    assert all(len(reason) > 10 for reason in different().values())
-
-
-def test_both_run_the_celery_executor():
-    assert local()["core.executor"] == VALUES["executor"] == "CeleryExecutor"
+    assert len(known) > 5
+    assert [name for name in known if local.get(name) == platform.get(name)] == [], (
+        "these options are equal: delete their rows in dags-repo-example/local/differences.md"
+    )
+    assert all(len(reason) > 10 for reason in known.values())
 
 
-def test_all_slots_of_the_workers_are_used():
-    assert local()["core.parallelism"] == local()["celery.worker_concurrency"], "one worker"
+def test_both_use_the_celery_executor():
+    assert local_options()["core.executor"] == VALUES["executor"] == "CeleryExecutor"
 
 
-def test_time_zone_serialization_and_secrets_are_airflows_defaults_on_both_sides():
-    decides = re.compile(r"default_timezone|serial|^secrets\.|xcom_backend|allowed_deser")
+def test_the_local_worker_uses_all_its_slots():
+    local = local_options()
+    assert local["core.parallelism"] == local["celery.worker_concurrency"], "there is one worker"
 
-    assert [name for name in {**local(), **platform()} if decides.search(name)] == []
+
+def test_time_zone_and_serialization_are_airflows_defaults():
+    names = re.compile(r"default_timezone|serial|^secrets\.|xcom_backend|allowed_deser")
+
+    assert [name for name in {**local_options(), **platform_options()} if names.search(name)] == []
 
 
-@pytest.mark.parametrize("where", ["compose.yaml", "local/environment.py"])
-def test_no_second_file_sets_an_option_that_decides(where):
-    # Addresses, folders and keys are those of the place; nothing else may be.
-    of_the_place = re.compile(
+@pytest.mark.parametrize("file", ["compose.yaml", "local/environment.py"])
+def test_only_airflow_env_sets_shared_options(file):
+    # These files set only addresses, folders and keys.
+    own = re.compile(
         r"_conn$|result_backend|broker_url|_key$|jwt_secret|_folder$|_url$|^api\.(host|port)$|health_check"
     )
-    names = re.findall(r"AIRFLOW__[A-Z_]+", (DAGS / where).read_text())
+    names = re.findall(r"AIRFLOW__[A-Z_]+", (DAGS / file).read_text())
 
     assert len(names) > 8
-    others = sorted({option(name) for name in names if not name.startswith("AIRFLOW__CORE_CONN")})
-    assert [name for name in others if not of_the_place.search(name)] == []
+    options = sorted({option(name) for name in names if not name.startswith("AIRFLOW__CORE_CONN")})
+    assert [name for name in options if not own.search(name)] == [], "move them to airflow.env"
 
 
-def test_one_version_of_airflow():
+def test_every_file_names_the_same_airflow():
     version = AIRFLOW.version
     image = f"{AIRFLOW.image}:{version}"
 
-    common = yaml.safe_load((DAGS / "compose.yaml").read_text())["x-airflow-common"]
-    assert common["image"] == f"${{AIRFLOW_IMAGE:-{image}}}"
+    assert COMPOSE["x-airflow-common"]["image"] == f"${{AIRFLOW_IMAGE:-{image}}}"
     assert f"ARG AIRFLOW_VERSION={version}\n" in (DAGS / "Dockerfile").read_text()
     assert f"\nFROM {AIRFLOW.image}:" in (DAGS / "Dockerfile").read_text()
     for lock in ("requirements.lock", "local/requirements.lock"):
         assert f"\napache-airflow=={version} " in (DAGS / lock).read_text()
-    assert local()["core.auth_manager"] == FAB
-    assert local()["core.load_examples"] == "False"
+    assert local_options()["core.auth_manager"] == FAB
+    assert local_options()["core.load_examples"] == "False"
 
 
-def test_what_authors_are_told_of_the_platform_is_so():
-    told = yaml.safe_load((DAGS / "platform.yaml").read_text())
-
-    assert told == {
+def test_platform_yaml_describes_the_platform():
+    assert yaml.safe_load((DAGS / "platform.yaml").read_text()) == {
         "airflow": AIRFLOW.version,
         "image": f"{AIRFLOW.image}:{AIRFLOW.version}",
         "sub_path": REPOSITORY.sub_path,
         "queues": [DEFAULT_QUEUE],
-        "pools": ["default_pool"],  # the one that Airflow makes itself
+        "pools": ["default_pool"],  # created by Airflow
     }
 
 
-def test_one_version_of_redis_and_of_postgresql():
-
-    services = yaml.safe_load((DAGS / "compose.yaml").read_text())["services"]
-    assert services["redis"]["image"] == REDIS_IMAGE
-    assert services["postgres"]["image"] == POSTGRES_IMAGE
+def test_compose_uses_the_same_redis_and_postgresql():
+    assert COMPOSE["services"]["redis"]["image"] == REDIS_IMAGE
+    assert COMPOSE["services"]["postgres"]["image"] == POSTGRES_IMAGE

@@ -1,4 +1,4 @@
-"""What a DAG author does in the UI, through the API that the UI uses."""
+"""Client of Airflow's API: what a DAG author does in the UI."""
 
 import time
 from collections.abc import Callable
@@ -13,10 +13,10 @@ Found = TypeVar("Found")
 
 
 def wait_for(what: str, find: Callable[[], Found | None], seconds: float) -> Found:
-    """Return what `find` finds, as soon as it does."""
+    """Poll `find` until it returns a truthy value; return that value."""
     deadline = time.monotonic() + seconds
     while not (found := find()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        assert time.monotonic() < deadline, f"timed out after {seconds} s: {what}"
         time.sleep(0.1)
     return found
 
@@ -33,15 +33,15 @@ class Client:
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         url = f"{self.url}{path}"
-        answer = httpx.request(method, url, json=body, headers=self._headers, timeout=20)
-        answer.raise_for_status()
-        return answer.json()
+        response = httpx.request(method, url, json=body, headers=self._headers, timeout=20)
+        response.raise_for_status()
+        return response.json()
 
     def dag_ids(self) -> set[str]:
         return {dag["dag_id"] for dag in self.call("GET", "/api/v2/dags?limit=100")["dags"]}
 
     def trigger(self, dag: str) -> str:
-        """Start a run of a DAG, which a DAG that has just appeared is not switched on for."""
+        """Unpause a DAG and trigger a run; new DAGs are paused."""
         self.call("PATCH", f"/api/v2/dags/{dag}", {"is_paused": False})
         run = self.call("POST", f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": {}})
         return run["dag_run_id"]
@@ -50,14 +50,14 @@ class Client:
         return self.call("GET", f"/api/v2/dags/{dag}/dagRuns/{run}")["state"]
 
     def run(self, dag: str, seconds: float = 90) -> str:
-        """Run a DAG to its end, and return the name of the run if it is a success."""
+        """Run a DAG; assert its success and return the run id."""
         run = self.trigger(dag)
 
-        def ended() -> str | None:
+        def final_state() -> str | None:
             state = self.state(dag, run)
             return state if state in ("success", "failed") else None
 
-        assert wait_for(f"the end of {dag}", ended, seconds) == "success"
+        assert wait_for(f"run of {dag} to finish", final_state, seconds) == "success"
         return run
 
     def log(self, dag: str, run: str, task: str) -> str:

@@ -1,4 +1,4 @@
-"""A copy of this repository for each start, so that the real one keeps its data and its .env."""
+"""Tests run in copies of this repository: its data and its .env stay untouched."""
 
 import shutil
 from pathlib import Path
@@ -16,16 +16,16 @@ def pytest_addoption(parser):
         "--runs-in",
         choices=["processes", "compose"],
         default="processes",
-        help="local/tests/running: what starts the Airflow under test",
+        help="local/tests/running: how to run Airflow",
     )
 
 
 @pytest.fixture(scope="session")
-def copy_of_the_repository(tmp_path_factory):
+def copy_repository(tmp_path_factory):
     def copy() -> Path:
         folder = tmp_path_factory.mktemp("copy") / "dags-repo"
         shutil.copytree(ROOT, folder, ignore=NOT_COPIED)
-        # Its programs name their interpreter, so they work from wherever they are linked.
+        # Scripts in .venv have absolute shebangs and work through a symbolic link.
         (folder / ".venv").symlink_to(ROOT / ".venv")
         return folder
 

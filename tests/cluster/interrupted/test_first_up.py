@@ -1,26 +1,26 @@
-"""The first `make up` is killed in the middle."""
+"""Recovery from a first `make up` that was killed."""
 
 import os
 import signal
 
 import pytest
 
-from tests.harness.cluster import wait_for
+from tests.harness.waiting import wait_for
 
 
 @pytest.mark.slow
-def test_the_next_up_adopts_what_a_killed_first_one_created(checkout, cluster, nothing_is_left):
+def test_up_adopts_the_resources_of_a_killed_first_up(checkout, cluster, nothing_is_left):
     process = checkout.start("up")
     try:
-        wait_for("the first servers", lambda: len(cluster.get("statefulsets")) >= 3)
+        wait_for("the StatefulSets", lambda: len(cluster.get("statefulsets")) >= 3)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
     try:
-        said = checkout.up()
+        output = checkout.up()
     finally:
-        left = checkout.make("down")
+        down = checkout.make("down")
 
-    assert "looking what is there" in said
-    assert "Airflow is healthy." in said
-    nothing_is_left(*left)
+    assert "an interrupted command was creating " in output
+    assert "Airflow is healthy." in output
+    nothing_is_left(*down)

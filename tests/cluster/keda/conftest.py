@@ -1,11 +1,11 @@
-"""The stack `local` with workers that KEDA scales from 0, and a DAG that takes as long as a run wants."""
+"""The stack `local` with workers that KEDA scales from zero, and a DAG of configurable duration."""
 
 import pytest
 
 from tests.cluster.keda.scaling import Scaling
 from tests.harness import dags
 
-BY_TASKS = {
+BY_QUEUE = {
     "scaling": "queue",
     "min": 0,
     "max": 16,
@@ -17,13 +17,13 @@ BY_TASKS = {
 
 @pytest.fixture(scope="package")
 def installed(checkout, up_and_down):
-    """What `make up` said."""
-    checkout.change("local", workers=BY_TASKS)
-    # Among the files that the Git server of the stack starts with.
+    """The output of `make up`."""
+    checkout.change("local", workers=BY_QUEUE)
+    # In the first commit of the stack's Git server.
     sleeper = checkout.folder / "dags-repo-example" / "dags" / "sleeper.py"
     sleeper.write_text(dags.source("sleeper", work=dags.SLEEP))
-    with up_and_down(checkout) as said:
-        yield said
+    with up_and_down(checkout) as output:
+        yield output
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def scaling(installed, cluster):
 
 @pytest.fixture
 def mode(installed, checkout):
-    """Let the number of workers follow something else, if it does not yet."""
+    """Change the scaling of the workers, if it differs."""
 
     def change(**workers):
         before = checkout.file("local").read_text()
-        checkout.change("local", workers={**BY_TASKS, **workers})
+        checkout.change("local", workers={**BY_QUEUE, **workers})
         if checkout.file("local").read_text() != before:
             checkout.up()
 

@@ -1,16 +1,18 @@
-"""What sets the number of workers, as Kubernetes has it."""
+"""The number of workers and its autoscaler, in Kubernetes."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.harness.cluster import Api, Cluster, cordoned, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.cluster import Cluster, cordoned
+from tests.harness.waiting import wait_for
 
-# An autoscaler looks every 15 s.
+# Five periods of an autoscaler.
 ROUNDS_SECONDS = 75
-EVERYTHING = "deployments,hpa,jobs,pods"
+ALL_KINDS = "deployments,hpa,jobs,pods"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,19 +20,19 @@ class Scaling:
     cluster: Cluster
 
     def workers(self) -> set[str]:
-        """Ready workers, without those that finish their last tasks."""
+        """Ready workers, without terminating ones."""
         return self.cluster.ready("worker")
 
-    def wanted(self) -> int:
-        """Workers that there should be."""
+    def desired(self) -> int:
+        """Desired number of workers."""
         (deployment,) = self.cluster.get("deployments", "-l", "component=worker")
         return deployment["spec"]["replicas"]
 
     def autoscalers(self) -> list[str]:
         return [hpa["metadata"]["name"] for hpa in self.cluster.get("hpa")]
 
-    def sees(self) -> str:
-        """Whether the autoscaler has its metric: `True`, `False`, or empty if it has not said so yet."""
+    def active(self) -> str:
+        """Whether the autoscaler has its metric: `True`, `False`, or empty before any status."""
         conditions = [
             condition["status"]
             for hpa in self.cluster.get("hpa")
@@ -40,7 +42,7 @@ class Scaling:
         return conditions[0] if conditions else ""
 
     def wait(self, what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
-        """Like `wait_for`; if it takes too long, the error says how things stand."""
+        """Like `wait_for`; a timeout reports the state of the cluster."""
         try:
             return wait_for(what, condition, seconds)
         except TimeoutError as error:
@@ -48,19 +50,18 @@ class Scaling:
             raise
 
     def state(self) -> str:
-        asked = (
-            ("-n", "airflow", "get", EVERYTHING, "-o", "wide"),
+        commands = (
+            ("-n", "airflow", "get", ALL_KINDS, "-o", "wide"),
             ("-n", "airflow", "get", "scaledobjects", "-o", "yaml"),
             ("-n", "airflow", "describe", "hpa"),
             ("-n", "keda", "get", "pods", "-o", "wide"),
             ("-n", "keda", "logs", "deployment/keda-operator", "--tail=20"),
         )
-        return "\n".join(self.cluster.kubectl(*words, check=False) for words in asked)
+        return "\n".join(self.cluster.kubectl(*words, check=False) for words in commands)
 
     @contextmanager
-    def without(self, deployment: str, *, namespace: str) -> Iterator[None]:
-        """No pod of a deployment that is not Airflow's; afterwards it has as many as before."""
-        where = ("-n", namespace)
+    def without(self, deployment: str, *, namespace: str) -> Generator[None]:
+        """Scale another deployment to zero, and back at the end."""
         (found,) = [
             d
             for d in self.cluster.get("deployments", namespace=namespace)
@@ -69,42 +70,33 @@ class Scaling:
         selector = ",".join(f"{k}={v}" for k, v in found["spec"]["selector"]["matchLabels"].items())
         name = f"deployment/{deployment}"
         try:
-            self.cluster.kubectl(*where, "scale", name, "--replicas=0")
+            self.cluster.kubectl("-n", namespace, "scale", name, "--replicas=0")
             self.wait(
-                f"the end of {deployment}",
+                f"the deletion of the pods of {deployment}",
                 lambda: not self.cluster.get("pods", "-l", selector, namespace=namespace),
             )
             yield
         finally:
             replicas = f"--replicas={found['spec']['replicas']}"
-            self.cluster.kubectl(*where, "scale", name, replicas)
-            self.cluster.kubectl(*where, "rollout", "status", name, "--timeout=240s")
+            self.cluster.kubectl("-n", namespace, "scale", name, replicas)
+            self.cluster.kubectl("-n", namespace, "rollout", "status", name, "--timeout=240s")
 
     @contextmanager
-    def no_room(self) -> Iterator[None]:
-        """New pods wait for a node, for a dozen workers that start are more than this machine can take."""
+    def unschedulable(self) -> Generator[None]:
+        """New pods stay pending: a dozen starting workers exceed the test machine's capacity."""
         (node,) = [node["metadata"]["name"] for node in self.cluster.get("nodes")]
         with cordoned(self.cluster, node):
             yield
 
     def started(self, api: Api, seconds: int) -> str:
-        """A run of the DAG sleeper whose task runs by now."""
-        run = api.start("sleeper", seconds=seconds)
-        self.wait(
-            "the task to run",
-            lambda: api.state_of("sleeper", run, "answer") == "running",
-            seconds=240,
-        )
-        return run
+        """A run of the DAG sleeper whose task runs."""
+        try:
+            return api.start_task("sleeper", within=240, seconds=seconds)
+        except TimeoutError as error:
+            error.add_note(self.state())
+            raise
 
 
-def succeeded_at_once(api: Api, run: str) -> bool:
-    """Whether a run of sleeper went well without a second try: a task that is lost has one."""
-    assert api.ended("sleeper", run)["state"] == "success"
-    task = api.get(f"dags/sleeper/dagRuns/{run}/taskInstances/answer")
-    return task["try_number"] == 1
-
-
-def rounds() -> None:
-    """Time in which an autoscaler would have done what it must not do."""
+def wait_rounds() -> None:
+    """Wait for several periods of an autoscaler."""
     time.sleep(ROUNDS_SECONDS)

@@ -1,18 +1,18 @@
-"""The number of workers follows the tasks, and no task is lost when what counts them fails or changes.
+"""Workers scale with the queued tasks, and no task is lost when the autoscaler fails or changes.
 
-The tests build on one another: after a change to another mode KEDA is gone.
+The order matters: the later tests change the scaling, which removes KEDA.
 """
 
 import pytest
 
 from components.airflow.values import worker_sets
 from settings.workers import WorkerSettings
-from tests.cluster.keda.scaling import rounds, succeeded_at_once
+from tests.cluster.keda.scaling import wait_rounds
 
 pytestmark = pytest.mark.slow
-IDLE_SECONDS = 480  # until the last worker goes: KEDA's cooldown is 120 s
-# What KEDA asks, what a column more would be, and what a DAG that misuses its connection might try.
-TRIED = {
+IDLE_SECONDS = 480  # for scale-in to zero: KEDA's cooldown is 120 s
+# KEDA's query, queries of other columns and tables, and statements of a malicious DAG.
+STATEMENTS = {
     "count": worker_sets({"default": WorkerSettings()})[0]["keda"]["query"],
     "two columns": "SELECT state, queue FROM task_instance",
     "another column": "SELECT dag_id FROM task_instance",
@@ -28,153 +28,156 @@ AS_KEDA = f"""
 import os, psycopg2
 connection = psycopg2.connect(os.environ["AIRFLOW_CONN_AIRFLOW_DB"])
 connection.autocommit = True
-for name, statement in {TRIED!r}.items():
+for name, statement in {STATEMENTS!r}.items():
     try:
         connection.cursor().execute(statement)
         print(name)
     except psycopg2.errors.InsufficientPrivilege:
         pass
 """
-SESSIONS_END = (
+END_SESSIONS = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'airflow_keda'"
 )
 
 
 def _psql(cluster, statement):
-    words = ["psql", "-U", "airflow", "-d", "airflow", "-A", "-t", "-c", statement]
-    return cluster.kubectl("-n", "airflow", "exec", "database-0", "--", *words).strip()
+    psql = ["psql", "-U", "airflow", "-d", "airflow", "-A", "-t", "-c", statement]
+    return cluster.exec("database-0", "database", *psql).strip()
 
 
-def _none(scaling):
+def _wait_scaled_to_zero(scaling):
     scaling.wait(
-        "the last worker to go",
-        lambda: scaling.wanted() == 0 and not scaling.workers(),
+        "scale-in to zero workers",
+        lambda: scaling.desired() == 0 and not scaling.workers(),
         seconds=IDLE_SECONDS,
     )
 
 
-def test_from_no_worker_at_all_a_run_gets_one_and_afterwards_there_is_none(scaling, api):
-    _none(scaling)
+def test_workers_scale_from_zero_and_back(scaling, api):
+    _wait_scaled_to_zero(scaling)
 
     run = scaling.started(api, seconds=5)
 
     assert len(scaling.workers()) >= 1
-    assert succeeded_at_once(api, run)
-    _none(scaling)
+    assert api.succeeded_at_first_try("sleeper", run)
+    _wait_scaled_to_zero(scaling)
 
 
-def test_a_task_that_waits_brings_a_worker_however_many_there_are(scaling, api):
-    _none(scaling)
+def test_each_queued_task_adds_a_worker(scaling, api):
+    _wait_scaled_to_zero(scaling)
     runs = []
 
-    with scaling.no_room():
+    with scaling.unschedulable():
         try:
             for number in (11, 12):
                 while len(runs) < number:
                     runs.append(api.start("sleeper", seconds=1))
                 scaling.wait(
-                    f"{number} workers for as many tasks",
-                    lambda least=number: scaling.wanted() >= least,
+                    f"{number} workers for {number} tasks",
+                    lambda min_workers=number: scaling.desired() >= min_workers,
                 )
         finally:
             for run in runs:
                 api.stop("sleeper", run)
-            _none(scaling)
+            _wait_scaled_to_zero(scaling)
 
 
-def test_the_connection_on_a_worker_reads_what_keda_counts_and_nothing_else(scaling, api, cluster):
+def test_the_connection_for_keda_only_reads_the_counted_columns(scaling, api, cluster):
     run = scaling.started(api, seconds=60)
     (worker, *_) = scaling.workers()
-    words = ("exec", worker, "-c", "worker", "--", "python", "-c", AS_KEDA)
 
-    allowed = cluster.kubectl("-n", "airflow", *words).splitlines()
+    allowed = cluster.exec(worker, "worker", "python", "-c", AS_KEDA).splitlines()
 
     assert allowed == ["count", "two columns"]
     limits = "SELECT rolconnlimit, rolconfig FROM pg_roles WHERE rolname = 'airflow_keda'"
     assert _psql(cluster, limits) == "5|{statement_timeout=10s}"
-    assert succeeded_at_once(api, run)
+    assert api.succeeded_at_first_try("sleeper", run)
 
 
-def test_the_password_of_keda_is_in_no_log_and_on_no_command_line(scaling, cluster):
+def test_keda_s_password_is_in_no_log_and_no_job(scaling, cluster):
     password = cluster.secret("airflow-keda", "connection").split(":")[2].partition("@")[0]
     assert len(password) == 32
     (job,) = cluster.get("jobs", "-l", "app.kubernetes.io/part-of=airflow-platform")
     name = job["metadata"]["name"]
     assert job["status"].get("succeeded") == 1, scaling.state()
 
-    said = [
+    outputs = [
         cluster.kubectl("-n", "airflow", "logs", f"job/{name}"),
         cluster.kubectl("-n", "airflow", "get", f"job/{name}", "-o", "yaml"),
         cluster.kubectl("-n", "airflow", "logs", "database-0", "-c", "database"),
     ]
 
-    assert "task_instance" in said[0], "otherwise this looked at nothing"
-    assert [text for text in said if password in text] == []
+    assert "task_instance" in outputs[0], "the log of the job is empty: this test proves nothing"
+    assert [text for text in outputs if password in text] == []
 
 
-def test_while_keda_is_away_workers_stay_and_their_tasks_go_on(scaling, api):
+def test_an_outage_of_keda_keeps_workers_and_tasks(scaling, api):
     run = scaling.started(api, seconds=100)
     before = scaling.workers()
 
     with scaling.without("keda-operator", namespace="keda"):
-        rounds()
+        wait_rounds()
         assert scaling.workers() == before
-        assert scaling.wanted() == len(before)
+        assert scaling.desired() == len(before)
 
-    assert succeeded_at_once(api, run)
+    assert api.succeeded_at_first_try("sleeper", run)
 
 
-def test_a_new_password_of_keda_restarts_no_pod_and_takes_effect(scaling, api, checkout, cluster):
+def test_a_rotated_password_of_keda_restarts_no_pod(scaling, api, checkout, cluster):
     run = scaling.started(api, seconds=150)
     before = cluster.revisions()
     connection = cluster.secret("airflow-keda", "connection")
     checkout.change("local", rotation={"keda": 2})
 
-    said = checkout.up()
+    output = checkout.up()
 
-    assert "airflow-keda-role-job" in said
-    assert "Release airflow-release updated" not in said
+    assert "airflow-keda-role-job" in output
+    assert "Release airflow-release updated" not in output
     assert cluster.revisions() == before
     assert cluster.secret("airflow-keda", "connection") != connection
-    assert succeeded_at_once(api, run)
-    _none(scaling)
-    # Those that are there stay logged in; these have to log in again.
-    _psql(cluster, SESSIONS_END)
-    assert succeeded_at_once(api, scaling.started(api, seconds=1))
+    assert api.succeeded_at_first_try("sleeper", run)
+    _wait_scaled_to_zero(scaling)
+    # Open sessions stay logged in: end them, so that KEDA logs in with the new password.
+    _psql(cluster, END_SESSIONS)
+    assert api.succeeded_at_first_try("sleeper", scaling.started(api, seconds=1))
 
 
-def test_a_change_of_what_workers_follow_loses_no_task(scaling, api, mode):
+def test_a_change_of_the_scaling_loses_no_task(scaling, api, mode):
     run = scaling.started(api, seconds=200)
     mode(scaling="cpu", min=1)
-    scaling.wait("KEDA's autoscaler to go", lambda: scaling.autoscalers() == ["airflow-worker"])
-    assert succeeded_at_once(api, run)
+    scaling.wait(
+        "the removal of KEDA's autoscaler", lambda: scaling.autoscalers() == ["airflow-worker"]
+    )
+    assert api.succeeded_at_first_try("sleeper", run)
 
     run = scaling.started(api, seconds=200)
     mode(scaling="fixed", min=1, max=2)
     scaling.wait("two workers", lambda: len(scaling.workers()) == 2, seconds=240)
     assert scaling.autoscalers() == []
-    assert succeeded_at_once(api, run)
+    assert api.succeeded_at_first_try("sleeper", run)
 
 
-def test_a_change_to_cpu_while_there_is_no_worker_starts_one(scaling, api, mode):
+def test_a_change_from_zero_workers_to_cpu_starts_a_worker(scaling, api, mode):
     mode()
-    _none(scaling)
+    _wait_scaled_to_zero(scaling)
 
     mode(scaling="cpu", min=1)
 
     scaling.wait("a worker", scaling.workers, seconds=240)
-    assert succeeded_at_once(api, scaling.started(api, seconds=1))
+    assert api.succeeded_at_first_try("sleeper", scaling.started(api, seconds=1))
 
 
-def test_while_metrics_are_away_the_number_of_workers_stays(scaling, cluster, mode):
+def test_an_outage_of_the_metrics_keeps_the_workers(scaling, cluster, mode):
     mode(scaling="cpu", min=1)
-    scaling.wait("the autoscaler to see", lambda: scaling.sees() == "True", seconds=300)
+    scaling.wait("metrics in the autoscaler", lambda: scaling.active() == "True", seconds=300)
 
     with scaling.without("metrics-server", namespace="kube-system"):
-        scaling.wait("the autoscaler to be blind", lambda: scaling.sees() == "False", seconds=240)
+        scaling.wait(
+            "missing metrics in the autoscaler", lambda: scaling.active() == "False", seconds=240
+        )
         cluster.kubectl("-n", "airflow", "scale", "deployment/airflow-worker", "--replicas=2")
         scaling.wait("two workers", lambda: len(scaling.workers()) == 2, seconds=240)
-        rounds()
-        assert scaling.wanted() == 2, scaling.state()
+        wait_rounds()
+        assert scaling.desired() == 2, scaling.state()
 
-    scaling.wait("the autoscaler to see again", lambda: scaling.sees() == "True", seconds=300)
+    scaling.wait("metrics in the autoscaler again", lambda: scaling.active() == "True", seconds=300)

@@ -8,14 +8,14 @@ from tests.harness.git_host import GitHost
 
 @pytest.fixture(scope="package")
 def installed(checkout, up_and_down):
-    """What `make up` said."""
-    with up_and_down(checkout) as said:
-        yield said
+    """The output of `make up`."""
+    with up_and_down(checkout) as output:
+        yield output
 
 
 @pytest.fixture
 def settings(installed, checkout):
-    """Change settings of the stack local; afterwards they are as they were, and applied again."""
+    """Change settings of the stack local; restored and applied at the end."""
     before = checkout.file("local").read_text()
     yield lambda **sections: checkout.change("local", **sections)
     if checkout.file("local").read_text() != before:
@@ -36,15 +36,15 @@ def git_host(cluster):
 
 @pytest.fixture(scope="module")
 def follow(installed, checkout, git_host):
-    """Let the stack follow another repository of the Git host, or follow it otherwise.
+    """Change the repository or other settings `dags` of the stack; restored after the module.
 
-    Only the relay changes. After the tests of a file all is as it was.
+    Only the relay changes.
     """
     before = checkout.file("local").read_text()
 
     def change(path=None, secrets=None, **dags):
         checkout.file("local").write_text(before)
-        # A branch, tag or commit of the settings before is none of this repository.
+        # From the original settings: a previous branch, tag or commit is not in this repository.
         repo = git_host.settings(path, checkout.folder) if path else {}
         checkout.change("local", dags={**repo, **dags})
         checkout.configure("local", **secrets or {})

@@ -1,14 +1,14 @@
-"""What an operator does day by day: look at the queues, scale, drain, pause. Nothing that runs is lost."""
+"""Day-two commands keep running tasks: `queues`, `scale`, `drain`, `undrain`, `pause`, `resume`."""
 
 import json
 
 import pytest
 
 from tests.harness import dags
-from tests.harness.cluster import wait_for
+from tests.harness.waiting import wait_for
 
 PATH = "public/day-two.git"
-# Longer than a command on a busy machine takes; shorter than the workers' grace.
+# Longer than a command takes on a busy machine, shorter than the grace period.
 TASK_SECONDS = 60
 GRACE_SECONDS = 300
 REPOSITORY = {
@@ -18,8 +18,8 @@ REPOSITORY = {
 
 
 @pytest.fixture(scope="module")
-def patient(installed, checkout, git_host):
-    """The stack with these DAGs, and workers that let a task end; afterwards it is as it was."""
+def long_grace(installed, checkout, git_host):
+    """The stack with these DAGs and a long grace period of the workers; restored at the end."""
     before = checkout.file("local").read_text()
     git_host.create(PATH)
     git_host.commit(PATH, REPOSITORY)
@@ -38,44 +38,35 @@ def patient(installed, checkout, git_host):
 
 
 @pytest.fixture
-def operate(patient, checkout):
-    """Run a target that must end well; what it said."""
+def operate(long_grace, checkout):
+    """Run a target, require success, and return its output."""
     return checkout.done
 
 
-def running(api, dag="slow"):
-    """The run of a task that has begun."""
-    run = api.start(dag)
-    wait_for("its task", lambda: api.state_of(dag, run, "answer") == "running", seconds=180)
-    return run
-
-
-def ended_well(api, dag, run):
-    assert api.ended(dag, run)["state"] == "success"
-    task = api.get(f"dags/{dag}/dagRuns/{run}/taskInstances/answer")
-    assert task["try_number"] == 1, "it ran once, undisturbed"
-
-
-def one(cluster, kind, name):
+def spec(cluster, kind, name):
     (found,) = [o for o in cluster.get(kind) if o["metadata"]["name"] == name]
-    return found
+    return found["spec"]
 
 
 def replicas(cluster, name):
-    return one(cluster, "deployments", name)["spec"]["replicas"]
+    return spec(cluster, "deployments", name)["replicas"]
+
+
+def max_replicas(cluster):
+    return spec(cluster, "hpa", "airflow-worker")["maxReplicas"]
 
 
 def queue(operate):
-    said = operate("queues", "ARGS=--json")
-    # `make` has said something before and after it.
-    answer, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
-    (found,) = answer["queues"]
+    output = operate("queues", "ARGS=--json")
+    # Other lines of `make` surround the JSON.
+    status, _ = json.JSONDecoder().raw_decode(output[output.index("{") :])
+    (found,) = status["queues"]
     return found
 
 
 @pytest.mark.slow
-def test_the_queues_are_shown_while_a_task_runs(operate, api):
-    run = running(api)
+def test_queues_shows_a_running_task(operate, api):
+    run = api.start_task("slow")
 
     found = queue(operate)
     table = operate("queues")
@@ -85,50 +76,50 @@ def test_the_queues_are_shown_while_a_task_runs(operate, api):
     assert found["state"] == "active"
     assert found["target"] == {"min": 1, "max": 3, "scaling": "cpu"}
     assert "1-3 (cpu)" in table
-    ended_well(api, "slow", run)
+    assert api.succeeded_at_first_try("slow", run)
 
 
 @pytest.mark.slow
-def test_scaling_changes_the_autoscaler_and_the_file_and_restarts_no_worker(
-    operate, api, cluster, checkout
-):
-    run = running(api)
+def test_scale_updates_file_and_autoscaler_without_restarts(operate, api, cluster, checkout):
+    run = api.start_task("slow")
     before = cluster.revisions("worker")
+    lines = checkout.file("local").read_text().splitlines()
 
-    said = operate("scale", "QUEUE=default", "MAX=4")
+    output = operate("scale", "QUEUE=default", "MAX=4")
 
-    assert "helm.sh/v3:Release airflow-release updated" in said
-    assert one(cluster, "hpa", "airflow-worker")["spec"]["maxReplicas"] == 4
-    assert "max: 4" in checkout.file("local").read_text()
+    assert "helm.sh/v3:Release airflow-release updated" in output
+    assert max_replicas(cluster) == 4
+    changed = checkout.file("local").read_text().splitlines()
+    assert [line.strip() for line in changed if line not in lines] == ["max: 4"]
     assert cluster.revisions("worker") == before
-    ended_well(api, "slow", run)
+    assert api.succeeded_at_first_try("slow", run)
 
 
-def test_a_bad_maximum_changes_neither_the_file_nor_the_cluster(installed, checkout, cluster):
+def test_an_invalid_maximum_changes_nothing(installed, checkout, cluster):
     before = checkout.file("local").read_bytes()
-    most = one(cluster, "hpa", "airflow-worker")["spec"]["maxReplicas"]
+    maximum = max_replicas(cluster)
 
-    status, said = checkout.make("scale", "local", "QUEUE=default", "MAX=1000")
+    status, output = checkout.make("scale", "local", "QUEUE=default", "MAX=1000")
 
     assert status != 0
-    assert "workers.max" in said
-    assert "Traceback" not in said
+    assert "workers.max" in output
+    assert "Traceback" not in output
     assert checkout.file("local").read_bytes() == before
-    assert one(cluster, "hpa", "airflow-worker")["spec"]["maxReplicas"] == most
+    assert max_replicas(cluster) == maximum
 
 
 @pytest.mark.slow
-def test_draining_lets_a_task_end_and_keeps_new_ones_waiting(operate, api, cluster):
-    run = running(api)
+def test_a_drained_queue_finishes_its_tasks_and_queues_new_ones(operate, api, cluster):
+    run = api.start_task("slow")
 
-    said = operate("drain", "QUEUE=default")
-    assert "default: drained. " in said
-    # Those that are still there are on their way out.
+    output = operate("drain", "QUEUE=default")
+    assert "default: drained; " in output
+    # `pods` excludes terminating workers.
     wait_for("no worker", lambda: not cluster.pods("worker"))
-    waits = api.start("quick")
-    wait_for("the queue", lambda: api.state_of("quick", waits, "answer") == "queued")
-    ended_well(api, "slow", run)
-    assert api.state_of("quick", waits, "answer") == "queued"
+    queued = api.start("quick")
+    wait_for("the queue", lambda: api.state_of("quick", queued, "answer") == "queued")
+    assert api.succeeded_at_first_try("slow", run)
+    assert api.state_of("quick", queued, "answer") == "queued"
     found = queue(operate)
     assert (found["state"], found["queued"]) == ("drained", 1)
     assert found["oldest_wait_seconds"] >= 0
@@ -136,33 +127,33 @@ def test_draining_lets_a_task_end_and_keeps_new_ones_waiting(operate, api, clust
     assert replicas(cluster, "airflow-worker") == 0
 
     operate("undrain", "QUEUE=default")
-    ended_well(api, "quick", waits)
+    assert api.succeeded_at_first_try("quick", queued)
     assert queue(operate)["state"] == "active"
 
 
 @pytest.mark.slow
-def test_a_pause_outlives_an_upgrade_and_a_resume_ends_it(operate, api, cluster, checkout):
-    run = running(api)
+def test_a_pause_lasts_through_upgrades_until_resume(operate, api, cluster, checkout):
+    run = api.start_task("slow")
 
     operate("pause")
     wait_for("no scheduler", lambda: not cluster.pods("scheduler"))
     wait_for("no worker", lambda: not cluster.pods("worker"))
     wait_for(
-        "the end of what ran",
+        "the end of the running task",
         lambda: api.state_of("slow", run, "answer") == "success",
         seconds=180,
     )
-    waits = api.start("quick")
+    queued = api.start("quick")
 
     assert "Airflow is paused" in operate("pause")
-    assert "and Airflow is paused" in operate("up")
-    assert "and Airflow is paused" in operate("scale", "QUEUE=default", "MAX=5")
+    assert "Airflow is paused and stays paused" in operate("up")
+    assert "Airflow is paused and stays paused" in operate("scale", "QUEUE=default", "MAX=5")
     assert replicas(cluster, "airflow-scheduler") == 0
     assert replicas(cluster, "airflow-worker") == 0
-    assert one(cluster, "hpa", "airflow-worker")["spec"]["maxReplicas"] == 5
+    assert max_replicas(cluster) == 5
 
-    said = operate("resume")
-    assert "Airflow runs again." in said
+    output = operate("resume")
+    assert "Airflow is running again." in output
     assert replicas(cluster, "airflow-scheduler") == 1
-    ended_well(api, "quick", waits)
+    assert api.succeeded_at_first_try("quick", queued)
     assert "Airflow is not paused." in operate("resume")

@@ -1,4 +1,4 @@
-"""What an author pushes, and what becomes of it: the relay, the pods, Airflow's API."""
+"""Delivery of pushed commits to the relay, the pods and Airflow's API."""
 
 import hashlib
 import hmac
@@ -9,8 +9,9 @@ import urllib.request
 import pytest
 
 from tests.harness import dags
-from tests.harness.cluster import Api, wait_for
+from tests.harness.airflow_api import Api
 from tests.harness.git_host import HTTPS
+from tests.harness.waiting import wait_for
 
 PATH = "public/flow.git"
 PLUGIN = """
@@ -23,8 +24,8 @@ class Pushed(AirflowPlugin):
     name = "pushed"
     macros = (version,)
 """
-# What templates find as `macros.pushed.version()`.
-ASK = """from airflow.sdk import get_current_context
+# Available to templates as `macros.pushed.version()`.
+CALL_MACRO = """from airflow.sdk import get_current_context
         return get_current_context()["macros"].pushed.version()"""
 
 
@@ -62,53 +63,46 @@ def import_errors(api):
     return {e["filename"]: e["stack_trace"] for e in api.get("importErrors")["import_errors"]}
 
 
-def test_a_dag_appears_changes_and_goes(clone, api):
+def test_a_pushed_dag_is_added_changed_and_removed(clone, api):
     clone.push(dag("visitor"))
     appears(api, "visitor")
     clone.push(dag("visitor", "two"))
     appears(api, "visitor", "two")
     clone.push({"dags/visitor.py": None})
-    wait_for("visitor is gone", lambda: "visitor" not in listed(api))
+    wait_for("removal of visitor", lambda: "visitor" not in listed(api))
 
 
-def test_a_new_dag_runs_on_a_worker(clone, api):
-    clone.push(dag("runs_at_once"))
-    appears(api, "runs_at_once")
-
-    assert api.run("runs_at_once")["state"] == "success"
-
-
-def test_tasks_have_the_macros_of_plugins_as_of_the_last_push(clone, api):
+def test_tasks_use_the_macros_of_the_last_push(clone, api):
     def push(version):
-        dag = {"dags/asks.py": dags.source("asks", version, work=ASK)}
+        dag = {"dags/calls.py": dags.source("calls", version, work=CALL_MACRO)}
         clone.push({"plugins/pushed.py": PLUGIN.format(version=version), **dag})
-        appears(api, "asks", version)
+        appears(api, "calls", version)
 
     def answer():
-        run = api.run("asks")
-        assert run["state"] == "success", "it has no such macro"
-        return api.returned("asks", run["dag_run_id"], "answer")
+        run = api.run("calls")
+        assert run["state"] == "success", "the task failed: the macro is missing"
+        return api.returned("calls", run["dag_run_id"], "answer")
 
     push("one")
     assert answer() == "one"
     push("two")
-    # The DAG processor has the push; the worker's own checkout may be a moment behind.
+    # The DAG processor has the commit; the worker's checkout may lag behind.
     wait_for("the changed macro", lambda: answer() == "two")
-    clone.push({"plugins/pushed.py": None, "dags/asks.py": None})
+    clone.push({"plugins/pushed.py": None, "dags/calls.py": None})
 
 
-def test_two_pushes_in_one_second_end_with_the_second(clone, api, relay):
+def test_the_last_of_two_quick_pushes_wins(clone, api, relay):
     clone.push(dag("hasty", "first"))
     last = clone.push(dag("hasty", "second"))
 
-    relay.publishes(last)
+    relay.wait_published(last)
     appears(api, "hasty", "second")
 
 
-def test_a_syntax_error_is_shown_with_its_line_and_harms_nobody_else(clone, api):
+def test_a_syntax_error_is_reported_and_affects_one_file(clone, api):
     broken = "from airflow.sdk import dag\n\n@dag(schedule=None)\ndef broken()\n    pass\n"
-    clone.push({"dags/broken.py": broken, **dag("steady", "beside an error")})
-    appears(api, "steady", "beside an error")
+    clone.push({"dags/broken.py": broken, **dag("steady", "next to an error")})
+    appears(api, "steady", "next to an error")
 
     wait_for("the error", lambda: "broken.py" in import_errors(api))
     assert 'broken.py", line 4' in import_errors(api)["broken.py"]
@@ -120,168 +114,168 @@ def test_a_syntax_error_is_shown_with_its_line_and_harms_nobody_else(clone, api)
     clone.push({"dags/broken.py": None})
 
 
-def test_a_dag_that_hangs_at_import_holds_up_nobody_else(clone, api):
+def test_a_dag_that_hangs_at_import_delays_no_other(clone, api):
     clone.push({"dags/hangs.py": "# airflow dag\nimport time\n\ntime.sleep(600)\n"})
-    clone.push(dag("steady", "beside one that hangs"))
+    clone.push(dag("steady", "next to a hanging file"))
 
-    appears(api, "steady", "beside one that hangs")
+    appears(api, "steady", "next to a hanging file")
     wait_for("its error", lambda: "hangs.py" in import_errors(api))
     assert "timeout" in import_errors(api)["hangs.py"].lower()
     clone.push({"dags/hangs.py": None})
 
 
-def test_a_forced_push_is_followed(clone, api, relay):
+def test_a_forced_push_is_delivered(clone, api, relay):
     clone.push(dag("rewritten", "before"))
     appears(api, "rewritten", "before")
 
     commit = clone.commit(dag("rewritten", "after"), "--amend")
     clone.git("push", "--quiet", "--force", "origin", "HEAD:main")
 
-    relay.publishes(commit)
+    relay.wait_published(commit)
     appears(api, "rewritten", "after")
 
 
-def test_the_last_good_dags_outlive_their_branch(clone, api, relay):
+def test_a_deleted_branch_keeps_the_last_good_dags(clone, api, relay):
     good = relay.published()
     clone.git("push", "--quiet", "origin", "HEAD:refs/heads/kept", ":main")
 
-    relay.counts_errors()
+    relay.wait_errors()
     assert relay.published() == good
     assert "steady" in listed(api)
 
     clone.git("push", "--quiet", "origin", "HEAD:main")
-    relay.publishes(clone.push(dag("steady", "after its branch was back")))
+    relay.wait_published(clone.push(dag("steady", "with the restored branch")))
 
 
-def test_a_commit_without_the_folder_of_dags_reaches_no_pod(clone, api, relay):
+def test_a_commit_without_the_dags_folder_is_rejected(clone, api, relay):
     good = relay.published()
     clone.git("mv", "dags", "dag")
     clone.push({})
 
-    relay.counts_errors("git_sync_hook_run_count_total")
+    relay.wait_errors("git_sync_hook_run_count_total")
     assert relay.published() == good
-    assert "it has no folder dags (dags.sub_path)" in relay.said()
+    assert "it has no folder dags (dags.sub_path)" in relay.log()
     assert "steady" in listed(api)
 
     clone.git("mv", "dag", "dags")
-    relay.publishes(clone.push({}))
+    relay.wait_published(clone.push({}))
 
 
-def test_a_huge_file_reaches_no_pod(clone, api, relay):
+def test_a_commit_above_the_size_limit_is_rejected(clone, api, relay):
     good = relay.published()
     with (clone.folder / "dags" / "huge.bin").open("wb") as file:
         file.truncate(200 * 2**20)
     clone.push({})
 
-    relay.counts_errors("git_sync_hook_run_count_total")
+    relay.wait_errors("git_sync_hook_run_count_total")
     assert relay.published() == good
-    assert "its files are 201 MiB together, and dags.max_mb is 100" in relay.said()
+    assert "its files are 201 MiB together, and dags.max_mb is 100" in relay.log()
     assert "steady" in listed(api)
 
-    relay.publishes(clone.push({"dags/huge.bin": None}))
+    relay.wait_published(clone.push({"dags/huge.bin": None}))
 
 
-def test_a_task_ends_well_although_its_file_is_gone(clone, api):
+def test_a_running_task_succeeds_when_its_file_is_deleted(clone, api):
     clone.push({"dags/slow.py": dags.source("slow", work="import time; time.sleep(15)")})
     appears(api, "slow")
     run = api.start("slow")
     wait_for("its task", lambda: api.state_of("slow", run, "answer") == "running")
 
     clone.push({"dags/slow.py": None})
-    wait_for("slow is gone", lambda: "slow" not in listed(api))
+    wait_for("removal of slow", lambda: "slow" not in listed(api))
 
-    # The run itself goes on only if the file comes back: Airflow schedules nothing of a DAG that is gone.
+    # The task, not the run: Airflow schedules no further tasks of a removed DAG.
     wait_for("its end", lambda: api.state_of("slow", run, "answer") == "success")
 
 
-# After ten minutes no cache of seconds helps any more.
+# Ten minutes exceed every cache.
 @pytest.mark.parametrize("seconds", [0, pytest.param(600, marks=pytest.mark.slow)])
-def test_with_the_git_host_down_old_and_new_pods_have_the_last_good_commit(
+def test_an_outage_of_the_git_host_keeps_the_last_good_commit(
     clone, git_host, cluster, api, relay, seconds
 ):
-    good = clone.push(dag("steady", "before the night"))
-    relay.publishes(good)
-    appears(api, "steady", "before the night")
+    good = clone.push(dag("steady", "before the outage"))
+    relay.wait_published(good)
+    appears(api, "steady", "before the outage")
     git_host.behave(down=True)
     try:
         time.sleep(seconds)
-        # The relay starts over too: it has nothing but its volume.
+        # The relay restarts too, with nothing but its volume.
         cluster.kubectl("-n", "airflow", "delete", "pod", "dag-relay-0", "--grace-period=0")
         workers = set(cluster.pods("worker"))
         cluster.kubectl("-n", "airflow", "delete", "pod", *workers)
         wait_for("a new worker", lambda: cluster.ready("worker") - workers, seconds=180)
-        relay.counts_errors()
+        relay.wait_errors()
 
         assert relay.published() == good
-        assert api.run("steady")["state"] == "success", "on the new worker"
+        assert api.run("steady")["state"] == "success", "the new worker lacks the last good commit"
     finally:
         git_host.behave()
 
-    relay.publishes(clone.push(dag("steady", "in the morning")))
-    appears(api, "steady", "in the morning")
+    relay.wait_published(clone.push(dag("steady", "after the outage")))
+    appears(api, "steady", "after the outage")
 
 
-def test_a_slow_git_host_is_late_and_no_more(clone, git_host, api):
+def test_a_slow_git_host_only_delays_delivery(clone, git_host, api):
     git_host.behave(delay_seconds=3)
     try:
-        clone.push(dag("steady", "slow and sure"))
-        appears(api, "steady", "slow and sure")
+        clone.push(dag("steady", "through a slow host"))
+        appears(api, "steady", "through a slow host")
     finally:
         git_host.behave()
 
 
-def test_however_many_pods_there_are_the_git_host_is_asked_by_one(clone, git_host, cluster):
+def test_only_the_relay_polls_the_git_host(clone, git_host, cluster):
     git_host.forget_requests()
     wait_for("ten requests", lambda: len(git_host.requests()) >= 10)
     first, *_, last = (r["time"] for r in git_host.requests())
-    asked = [r for r in git_host.requests() if r["service"] == "upload-pack ls-refs"]
+    polls = [r for r in git_host.requests() if r["service"] == "upload-pack ls-refs"]
 
-    # Every 0.5 s at the most, and three kinds of pods have DAGs.
+    # At most one poll in 0.5 s, although several pods read DAGs.
     assert len(cluster.pods("worker")) + len(cluster.pods("triggerer")) >= 2
-    assert len(asked) <= 1 + (last - first) / 0.5
+    assert len(polls) <= 1 + (last - first) / 0.5
 
 
 @pytest.mark.slow
-def test_a_push_in_the_middle_of_a_deployment_arrives(clone, checkout, cluster, relay, follow):
+def test_a_push_during_a_deployment_is_delivered(clone, checkout, cluster, relay, follow):
     checkout.change("local", workers={"max": 2})
     process = checkout.start("up")
     wait_for("the deployment", lambda: _upgrading(cluster))
-    commit = clone.push(dag("steady", "pushed while it changed"))
+    commit = clone.push(dag("steady", "during a deployment"))
 
-    relay.publishes(commit)
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, said
+    relay.wait_published(commit)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
     with Api.open(cluster) as opened:
-        appears(opened, "steady", "pushed while it changed")
+        appears(opened, "steady", "during a deployment")
     follow(PATH)
 
 
-def test_a_stack_stays_on_a_commit_and_no_pod_restarts_for_it(clone, follow, cluster, relay):
-    old = clone.push(dag("steady", "to stay on"))
-    relay.publishes(clone.push(dag("steady", "to leave")))
+def test_a_stack_is_pinned_to_a_commit_without_restarts(clone, follow, cluster, relay):
+    old = clone.push(dag("steady", "pinned"))
+    relay.wait_published(clone.push(dag("steady", "newer")))
     before = cluster.revisions()
 
     follow(PATH, commit=old)
 
-    relay.publishes(old)
-    clone.push(dag("steady", "not for this stack"))
+    relay.wait_published(old)
+    clone.push(dag("steady", "newest"))
     assert cluster.revisions() == before
     assert relay.published() == old
 
 
 @pytest.mark.slow
-def test_a_stack_stays_on_a_tag(clone, follow, relay):
+def test_a_stack_is_pinned_to_a_tag(clone, follow, relay):
     clone.push(dag("steady", "released"))
     clone.git("tag", "v1")
     clone.git("push", "--quiet", "origin", "v1")
 
     follow(PATH, tag="v1")
 
-    relay.publishes(clone.git("rev-parse", "v1"))
+    relay.wait_published(clone.git("rev-parse", "v1"))
 
 
 @pytest.mark.slow
-def test_submodules_arrive_as_folders(follow, git_host, relay, cluster):
+def test_submodules_are_delivered_as_folders(follow, git_host, relay, cluster):
     git_host.create("public/shared.git")
     git_host.commit("public/shared.git", {"shared.py": "VERSION = 'shared'"})
     git_host.create("public/whole.git")
@@ -307,7 +301,7 @@ def test_submodules_arrive_as_folders(follow, git_host, relay, cluster):
         appears(opened, "whole")
 
 
-def test_a_git_host_that_announces_a_push_waits_for_no_poll(clone, follow, cluster, relay):
+def test_a_webhook_delivers_a_push_without_waiting(clone, follow, cluster, relay):
     follow(PATH, poll_seconds=3600, webhook=True)
     commit = clone.push(dag("steady", "announced"))
 
@@ -316,11 +310,11 @@ def test_a_git_host_that_announces_a_push_waits_for_no_poll(clone, follow, clust
         assert relay.published() != commit
         assert _call(port, cluster.secret("dag-relay-webhook", "secret")) == 202
 
-    relay.publishes(commit, seconds=10)
+    relay.wait_published(commit, seconds=10)
 
 
 def _call(port, secret):
-    """The status that the webhook answers, called as GitHub does."""
+    """The HTTP status of the webhook for a call that is signed as GitHub does."""
     body = b'{"ref": "refs/heads/main"}'
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     call = urllib.request.Request(

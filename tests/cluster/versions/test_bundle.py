@@ -1,9 +1,10 @@
-"""`dags.mode: bundle`: a run ends on the commit that it began with."""
+"""`dags.mode: bundle`: a run uses one commit from start to end."""
 
 import pytest
 
-from tests.harness.cluster import Api, wait_for
+from tests.harness.airflow_api import Api
 from tests.harness.git_host import GitHost
+from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
 PATH = "public/versions.git"
@@ -37,7 +38,7 @@ def files(version, seconds):
 
 @pytest.fixture
 def clone(cluster, checkout, nothing_is_left):
-    """A clone of the repository that a stack in mode bundle follows, from its first `make up` on."""
+    """A clone of the repository of a stack that is deployed in mode bundle."""
     with GitHost.install(cluster) as host:
         host.create(PATH)
         repo = host.settings(PATH, checkout.folder)
@@ -48,11 +49,11 @@ def clone(cluster, checkout, nothing_is_left):
                 checkout.up()
                 yield cloned
             finally:
-                left = checkout.make("down")
-    nothing_is_left(*left)
+                down = checkout.make("down")
+    nothing_is_left(*down)
 
 
-def test_a_dag_that_changes_in_mid_run_ends_as_it_began(clone, cluster):
+def test_a_run_keeps_its_version_when_its_dag_changes(clone, cluster):
     with Api.open(cluster) as api:
         wait_for("the DAG", lambda: api.found("dags/versioned"), seconds=60)
         run = api.start("versioned")

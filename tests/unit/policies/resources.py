@@ -1,4 +1,4 @@
-"""Small resources, and what a rule finds in them."""
+"""Small resources, and the findings of a rule."""
 
 import json
 from datetime import date
@@ -43,19 +43,6 @@ def stack_of(*resources, today=TODAY, tags=TAGS):
 
 def findings(rule, *resources, **stack):
     return list(BY_NAME[rule].check(stack_of(*resources, **stack)))
-
-
-def breaches(rule, *resources, **stack):
-    """Resource, what and fix of each finding. Its URN, for the engine, is that of the resource."""
-    found = findings(rule, *resources, **stack)
-    names = {each.urn: each.name for each in resources}
-    assert [names.get(each.urn) for each in found] == [each.resource for each in found]
-    return [(each.resource, each.what, each.fix) for each in found]
-
-
-def assert_complies(rule, *resources, **stack):
-    found = [each.what for each in findings(rule, *resources, **stack)]
-    assert found == [], f"{rule} must accept these resources"
 
 
 def iam_policy(effect="Allow", action="s3:GetObject", target="arn:aws:s3:::logs/*", **more):

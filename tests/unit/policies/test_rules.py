@@ -1,11 +1,10 @@
 """The list of rules, and the evaluation of a stack: level, exceptions, former names."""
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
-from policies import confidential, replacement, rules
+from policies import confidential, rules
 from tests.unit.policies.resources import (
     CLUSTER_COMPONENT,
     KMS_KEY,
@@ -45,20 +44,6 @@ def test_rule_names_are_unique_with_former_names():
 def test_a_reason_is_a_sentence_without_its_full_stop(rule):
     assert rule.reason
     assert not rule.reason.endswith("."), "Rule.explain adds the full stop"
-
-
-# test_replacement.py tests the rule for previews.
-@pytest.mark.parametrize(
-    "rule", [r for r in rules.RULES if r is not replacement.RULE], ids=lambda rule: rule.name
-)
-def test_every_rule_has_a_breach_and_a_compliant_case(rule):
-    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    calls = tests.replace("(\n        ", "(")
-
-    broken = f'breaches("{rule.name}"' in calls or f'findings("{rule.name}"' in calls
-    assert broken, f'add a test that calls breaches("{rule.name}", ...)'
-    compliant = f'assert_complies("{rule.name}"' in calls
-    assert compliant, f'add a test that calls assert_complies("{rule.name}", ...)'
 
 
 def test_production_rules_allow_an_exception():

@@ -1,4 +1,4 @@
-"""What goes wrong when containers start for the first time, and what one is told."""
+"""Failures of the first `docker compose up` and their messages."""
 
 import os
 import re
@@ -10,8 +10,8 @@ COMMAND_SECONDS = 180
 
 
 @pytest.fixture
-def compose(copy_of_the_repository):
-    folder = copy_of_the_repository()
+def compose(copy_repository):
+    folder = copy_repository()
     env = {**os.environ, "COMPOSE_PROJECT_NAME": f"airflow-test-{os.getpid()}"}
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -32,32 +32,33 @@ def compose(copy_of_the_repository):
     assert run("down", "--volumes", "--timeout", "5").returncode == 0
 
 
-def change(folder, name, value):
+def set_variable(folder, name, value):
     env = folder / ".env"
     env.write_text(re.sub(f"^{name}=.*$", f"{name}={value}", env.read_text(), flags=re.M))
 
 
-def test_without_env_it_says_how_to_make_it(compose):
-    refused = compose("up", "--wait")
-    assert refused.returncode
-    assert "is missing a value: run make env" in refused.stderr
+def test_missing_env_file_is_refused_with_advice(compose):
+    result = compose("up", "--wait")
+    assert result.returncode
+    assert "is missing a value: run make env" in result.stderr
 
 
-def test_a_database_with_another_password_is_told(compose):
+def test_wrong_database_password_is_reported(compose):
     compose.make_env()
     assert compose("up", "--wait", "postgres", "redis").returncode == 0
-    change(compose.folder, "POSTGRES_PASSWORD", "another")
-    refused = compose("run", "--rm", "--no-deps", "airflow-init")
-    assert refused.returncode
-    assert "Put the old one back into .env, or begin anew: docker compose down --volumes" in (
-        refused.stdout + refused.stderr
+    set_variable(compose.folder, "POSTGRES_PASSWORD", "another")
+    result = compose("run", "--rm", "--no-deps", "airflow-init")
+    assert result.returncode
+    assert (
+        "Restore the old password in .env, or delete the data: docker compose down --volumes"
+        in (result.stdout + result.stderr)
     )
 
 
-def test_a_user_who_cannot_write_logs_is_told(compose):
+def test_unwritable_logs_folder_is_reported(compose):
     compose.make_env()
     (compose.folder / "logs").chmod(0o755)
-    change(compose.folder, "AIRFLOW_UID", "12345")
-    refused = compose("run", "--rm", "--no-deps", "airflow-init")
-    assert refused.returncode
-    assert "./logs is not writable for user 12345: run make env" in refused.stdout + refused.stderr
+    set_variable(compose.folder, "AIRFLOW_UID", "12345")
+    result = compose("run", "--rm", "--no-deps", "airflow-init")
+    assert result.returncode
+    assert "./logs is not writable for user 12345: run make env" in result.stdout + result.stderr

@@ -18,15 +18,15 @@ COMPONENTS = {
 }
 AIRFLOW = {**{name: SERVICES[name] for name in COMPONENTS}, "init": SERVICES["airflow-init"]}
 
-every_airflow = pytest.mark.parametrize("service", AIRFLOW.values(), ids=AIRFLOW)
+for_every_service = pytest.mark.parametrize("service", AIRFLOW.values(), ids=AIRFLOW)
 
 
-def test_each_component_of_airflow_has_a_service():
+def test_each_airflow_component_has_a_service():
     assert set(SERVICES) == COMPONENTS | {"airflow-init", "postgres", "redis"}
 
 
-@every_airflow
-def test_all_of_airflow_shares_image_user_options_and_folders(service):
+@for_every_service
+def test_airflow_services_share_image_user_options_and_mounts(service):
     common = yaml.safe_load(TEXT)["x-airflow-common"]
     for key in ("image", "user", "env_file", "volumes"):
         assert service[key] == common[key]
@@ -35,8 +35,8 @@ def test_all_of_airflow_shares_image_user_options_and_folders(service):
     assert common["env_file"] == ["local/airflow.env"]
 
 
-@every_airflow
-def test_the_folders_of_this_repository_are_where_airflow_looks(service):
+@for_every_service
+def test_repository_folders_are_mounted_where_airflow_reads_them(service):
     mounts = [volume.split(":") for volume in service["volumes"]]
     assert {mount[0]: mount[1] for mount in mounts} == {
         f"./{name}": f"/opt/airflow/{name}" for name in ("dags", "plugins", "include", "logs")
@@ -46,13 +46,13 @@ def test_the_folders_of_this_repository_are_where_airflow_looks(service):
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES.keys() - {"airflow-init"}))
-def test_a_service_is_up_when_it_is_healthy_and_comes_back_when_it_ends(name):
+def test_services_have_a_health_check_and_restart_on_exit(name):
     assert SERVICES[name]["healthcheck"]["test"]
     assert SERVICES[name]["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("name", sorted(COMPONENTS))
-def test_a_component_starts_after_the_migration(name):
+def test_components_start_after_the_migration(name):
     assert SERVICES[name]["depends_on"] == {
         "postgres": {"condition": "service_healthy"},
         "redis": {"condition": "service_healthy"},
@@ -60,30 +60,30 @@ def test_a_component_starts_after_the_migration(name):
     }
 
 
-def test_only_this_machine_reaches_it():
+def test_only_the_api_server_is_published_and_on_loopback():
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert ports == ["127.0.0.1:${AIRFLOW_PORT:-8080}:8080"]
 
 
-def test_every_secret_comes_from_env_and_a_missing_one_says_what_to_do():
-    asked = re.findall(r"\$\{([A-Z_]+)(?::\?(.*?))?\}", re.sub(r"\$\{\w+:-[^}]*\}", "", TEXT))
-    assert {name for name, _ in asked} == env_file.KEYS.keys() - {"AIRFLOW_UID"}
-    assert {advice for _, advice in asked} == {"run make env"}
+def test_secrets_come_from_env_file_or_fail_with_advice():
+    required = re.findall(r"\$\{([A-Z_]+)(?::\?(.*?))?\}", re.sub(r"\$\{\w+:-[^}]*\}", "", TEXT))
+    assert {name for name, _ in required} == env_file.VARIABLES.keys() - {"AIRFLOW_UID"}
+    assert {advice for _, advice in required} == {"run make env"}
 
 
-def test_no_password_is_written_down():
-    secret = re.compile("PASSWORD|SECRET|KEY|AUTH|CONN|BACKEND|BROKER_URL")
+def test_no_secret_is_hard_coded():
+    secret_name = re.compile("PASSWORD|SECRET|KEY|AUTH|CONN|BACKEND|BROKER_URL")
     values = [
         value
         for service in SERVICES.values()
         for name, value in service["environment"].items()
-        if secret.search(name)
+        if secret_name.search(name)
     ]
     assert len(values) > 30
     assert [value for value in values if not re.search(r"\$\{[A-Z_]+:\?", value)] == []
 
 
-def test_the_database_is_the_one_that_airflow_opens():
+def test_connection_strings_match_the_database_service():
     environment = AIRFLOW["init"]["environment"]
     database = SERVICES["postgres"]["environment"]
     for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "AIRFLOW__CELERY__RESULT_BACKEND"):
@@ -93,5 +93,5 @@ def test_the_database_is_the_one_that_airflow_opens():
         )
 
 
-def test_a_worker_that_stops_lets_its_tasks_finish():
+def test_stopping_worker_finishes_its_tasks():
     assert SERVICES["airflow-worker"]["environment"]["DUMB_INIT_SETSID"] == "0"

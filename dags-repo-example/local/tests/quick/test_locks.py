@@ -1,4 +1,4 @@
-"""Both locks go into one .venv, and stand for one platform."""
+"""Both lock files are installed into one .venv."""
 
 import re
 from pathlib import Path
@@ -11,13 +11,13 @@ def pins(path):
     return dict(PIN.findall((ROOT / path).read_text()))
 
 
-def test_airflow_runs_with_what_the_tests_run_with():
+def test_local_lock_contains_the_pins_of_the_test_lock():
     tests, airflow = pins("requirements.lock"), pins("local/requirements.lock")
     assert len(tests) > 100
     assert {name: airflow.get(name) for name in tests} == tests
 
 
-def test_every_package_is_fixed_by_a_hash_and_no_index_is_named():
+def test_packages_have_hashes_and_no_index_is_set():
     text = (ROOT / "local/requirements.lock").read_text()
     assert text.count("\n    --hash=sha256:") >= len(pins("local/requirements.lock"))
     assert "://" not in text
@@ -25,5 +25,5 @@ def test_every_package_is_fixed_by_a_hash_and_no_index_is_named():
     assert "--index" not in text
 
 
-def test_nothing_that_would_not_start_with_this_airflow_got_in():
+def test_celery_is_compatible_with_airflow():
     assert pins("local/requirements.lock")["celery"].startswith("5.6.")

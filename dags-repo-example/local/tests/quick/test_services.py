@@ -7,10 +7,16 @@ from threading import Thread
 import pytest
 
 from local.environment import Ports
-from local.health import ask, missing
-from local.services import AIRFLOW, postgres_program, redis_config, supervisor_config, valkey_server
-from local.start import news
-from local.supervised import Process
+from local.health import fetch, unhealthy_components
+from local.services import (
+    COMPONENTS,
+    postgres_program,
+    redis_config,
+    supervisor_config,
+    valkey_server,
+)
+from local.start import exit_report
+from local.supervisord import Process
 
 PORTS = Ports(api=8080, postgres=5001, redis=5002)
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -28,76 +34,78 @@ def programs(config):
 
 
 def health(**heartbeats):
-    moments = dict.fromkeys(["scheduler", "triggerer", "dag_processor"], NOW) | heartbeats
+    times = dict.fromkeys(["scheduler", "triggerer", "dag_processor"], NOW) | heartbeats
     return {
         "metadatabase": {"status": "healthy"},
         **{
-            part: {"status": "healthy", f"latest_{part}_heartbeat": moment.isoformat()}
-            for part, moment in moments.items()
+            name: {"status": "healthy", f"latest_{name}_heartbeat": time.isoformat()}
+            for name, time in times.items()
         },
     }
 
 
-def test_every_process_is_started_again_when_it_ends(config):
+def test_every_process_is_restarted_on_exit(config):
     assert len(programs(config)) == 7
     assert {each["autorestart"] for each in programs(config).values()} == {"true"}
 
 
-def test_a_process_is_asked_alone_and_killed_with_all_its_children(config):
+def test_only_sigkill_is_sent_to_the_process_group(config):
     for each in programs(config).values():
-        assert "stopasgroup" not in each, "the tasks of a worker would die at once"
+        assert "stopasgroup" not in each, "SIGTERM would reach the running tasks of a worker"
         assert each["killasgroup"] == "true"
 
 
-def test_servers_stop_after_what_uses_them(config):
+def test_servers_stop_after_airflow(config):
     assert int(config["group:servers"]["priority"]) < int(config["group:airflow"]["priority"])
-    assert config["group:airflow"]["programs"] == ",".join(AIRFLOW)
-    assert config["program:postgres"]["stopsignal"] == "INT", "TERM waits for all clients to leave"
+    assert config["group:airflow"]["programs"] == ",".join(COMPONENTS)
+    assert config["program:postgres"]["stopsignal"] == "INT", (
+        "SIGTERM waits until all clients disconnect"
+    )
 
 
-def test_who_has_something_to_finish_gets_the_time_for_it(config):
+def test_stateful_processes_have_a_longer_grace_period(config):
     seconds = {name: int(each["stopwaitsecs"]) for name, each in programs(config).items()}
-    patient = {name for name in seconds if seconds[name] == max(seconds.values())}
-    assert patient == {"program:postgres", "program:redis", "program:worker"}
+    longest = {name for name in seconds if seconds[name] == max(seconds.values())}
+    assert longest == {"program:postgres", "program:redis", "program:worker"}
 
 
-def test_no_secret_is_in_the_configuration_of_the_processes(config):
+def test_supervisord_configuration_contains_no_secret(config):
     commands = " ".join(each["command"] for each in programs(config).values())
     assert "password" not in commands
     assert "environment" not in config["supervisord"]
 
 
-def test_the_queue_asks_for_a_password_and_keeps_what_it_holds():
+def test_redis_requires_a_password_and_persists_data():
     lines = redis_config("secret", PORTS).splitlines()
     assert {"bind 127.0.0.1", "requirepass secret", "appendonly yes"} <= set(lines)
 
 
-def test_the_programs_of_postgresql_and_valkey_are_installed():
+def test_postgresql_and_valkey_programs_are_installed():
     for program in (postgres_program("postgres"), postgres_program("initdb"), valkey_server()):
         assert program.is_file()
 
 
-def test_airflow_is_healthy_when_all_parts_are():
-    assert missing(health(), NOW - timedelta(seconds=1)) == []
+def test_airflow_is_healthy_when_all_components_are():
+    assert unhealthy_components(health(), NOW - timedelta(seconds=1)) == []
 
 
-def test_a_heartbeat_of_the_last_start_does_not_count():
-    late = health(scheduler=NOW - timedelta(seconds=2))
-    assert missing(late, NOW - timedelta(seconds=1)) == ["scheduler"]
+def test_heartbeat_of_the_previous_start_does_not_count():
+    stale = health(scheduler=NOW - timedelta(seconds=2))
+    assert unhealthy_components(stale, NOW - timedelta(seconds=1)) == ["scheduler"]
 
 
-def test_who_is_missing_is_named():
-    sick = health()
-    sick["triggerer"] = {"status": "unhealthy", "latest_triggerer_heartbeat": None}
-    assert missing(sick, NOW - timedelta(seconds=1)) == ["triggerer"]
-    assert missing(None, NOW) == ["api-server"]
+def test_unhealthy_components_are_named():
+    unhealthy = health()
+    unhealthy["triggerer"] = {"status": "unhealthy", "latest_triggerer_heartbeat": None}
+    assert unhealthy_components(unhealthy, NOW - timedelta(seconds=1)) == ["triggerer"]
+    assert unhealthy_components(None, NOW) == ["api-server"]
 
 
-def test_health_is_asked_for_without_a_proxy(monkeypatch):
+def test_health_is_fetched_without_a_proxy(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     with HTTPServer(("127.0.0.1", 0), Healthy) as server:
         Thread(target=server.handle_request).start()
-        assert ask(Ports(api=server.server_port, postgres=1, redis=2)) == {}
+        assert fetch(Ports(api=server.server_port, postgres=1, redis=2)) == {}
 
 
 class Healthy(BaseHTTPRequestHandler):
@@ -107,7 +115,7 @@ class Healthy(BaseHTTPRequestHandler):
         self.wfile.write(b"{}")
 
     def log_message(self, *_):
-        """Not on the screen."""
+        """Keep the output of pytest clean."""
 
 
 RUNNING = Process("scheduler", "RUNNING", 100)
@@ -117,18 +125,18 @@ RUNNING = Process("scheduler", "RUNNING", 100)
     ("now", "text"),
     [
         (RUNNING, None),
-        (Process("scheduler", "EXITED", 0), "scheduler ended, starting it again"),
-        (Process("scheduler", "STARTING", 101), "scheduler ended, starting it again"),
-        (Process("scheduler", "FATAL", 0), "scheduler does not stay up, gave up"),
+        (Process("scheduler", "EXITED", 0), "scheduler exited, restarting"),
+        (Process("scheduler", "STARTING", 101), "scheduler exited, restarting"),
+        (Process("scheduler", "FATAL", 0), "scheduler keeps exiting, not restarted"),
     ],
 )
-def test_it_is_said_when_a_process_ends(now, text):
-    assert news(RUNNING, now) == text
+def test_exit_of_a_process_is_reported(now, text):
+    assert exit_report(RUNNING, now) == text
 
 
-def test_it_is_said_once():
-    again = Process("scheduler", "STARTING", 101)
-    assert news(Process("scheduler", "EXITED", 0), again) is None
-    assert news(again, Process("scheduler", "RUNNING", 101)) is None
+def test_exit_of_a_process_is_reported_once():
+    restarted = Process("scheduler", "STARTING", 101)
+    assert exit_report(Process("scheduler", "EXITED", 0), restarted) is None
+    assert exit_report(restarted, Process("scheduler", "RUNNING", 101)) is None
     fatal = Process("scheduler", "FATAL", 0)
-    assert news(fatal, fatal) is None
+    assert exit_report(fatal, fatal) is None

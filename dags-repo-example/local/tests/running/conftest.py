@@ -1,4 +1,4 @@
-"""One Airflow for all tests of this folder, in processes or in containers."""
+"""One Airflow for all tests in this folder, as processes or in containers."""
 
 import os
 import subprocess
@@ -7,20 +7,20 @@ import pytest
 
 from local.environment import choose_ports
 from local.tests.client import Client
-from local.tests.starting import Started
+from local.tests.local_airflow import LocalAirflow
 
 UP_SECONDS = 300
 
 
 @pytest.fixture(scope="session")
-def airflow(request, copy_of_the_repository):
-    folder = copy_of_the_repository()
+def airflow(request, copy_repository):
+    folder = copy_repository()
     if request.config.getoption("--runs-in") == "processes":
-        started = Started(folder)
+        local = LocalAirflow(folder)
         try:
-            yield started.wait_healthy()
+            yield local.wait_healthy()
         finally:
-            started.end()
+            local.stop()
         return
     port = choose_ports(None).api
     project = f"airflow-test-{port}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.account import GIT_IN_CLUSTER
-from tests.harness.cluster import Api
+from tests.harness.airflow_api import Api
 
 PROCESSES = Path("/proc")
 CONFIGURED = "a-configured-password-of-admin"
@@ -58,7 +58,7 @@ def dev(deploy, charts, account, command_lines):
         account.clear_faults()
         status, output = stack.make("down")
     assert status == 0, output
-    assert "Nothing is left." in output
+    assert "All resources were deleted." in output
     assert account.inventory() == [], "`make down` left resources in the account"
 
 

@@ -6,7 +6,8 @@ import subprocess
 import pytest
 
 from tests.engine.scenarios.airflow.conftest import CONFIGURED, INSTANCE_NAME
-from tests.harness.cluster import Api, wait_for
+from tests.harness.airflow_api import Api
+from tests.harness.waiting import wait_for
 
 LOG_LINE = "three hundred and sixty-five"
 DAG = f"""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.harness.cluster import wait_for
+from tests.harness.waiting import wait_for
 
 # Faults need the simulator's own provider.
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -63,7 +63,7 @@ def test_up_continues_after_an_outage_of_aws(dev, account):
     account.go_down()
     process.communicate(timeout=300)
     output = _fails(dev)
-    assert "AWS does not answer with the credentials of this shell" in output
+    assert "cannot log in to AWS with the credentials of this shell" in output
     assert "503" in output
 
     account.clear_faults()

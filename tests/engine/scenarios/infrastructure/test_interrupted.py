@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.harness.cluster import wait_for
+from tests.harness.waiting import wait_for
 
 # Faults need the simulator's own provider.
 pytestmark = [pytest.mark.faults, pytest.mark.slow]

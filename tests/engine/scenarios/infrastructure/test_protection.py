@@ -8,9 +8,9 @@ from tests.engine.scenarios.infrastructure.conftest import unprotect
 
 PROTECTED = ("eks cluster", "rds instance", "s3 bucket", "kms key")
 # Program changes that replace a resource, because AWS cannot rename it: file, old text, new text.
-ANOTHER_DATABASE = ("database.py", 'USER = NAME = "airflow"', 'USER, NAME = "airflow", "other"')
+ANOTHER_DATABASE = ("aws/database.py", 'USER = NAME = "airflow"', 'USER, NAME = "airflow", "other"')
 ANOTHER_CLUSTER = (
-    "cluster.py",
+    "aws/cluster.py",
     "            vpc_id=args.vpc_id,",
     "            name='other',\n            vpc_id=args.vpc_id,",
 )
@@ -69,6 +69,6 @@ def test_prod_is_deleted_only_after_protection_is_removed(prod, account):
 
     status, output = prod.make("down")
     assert status == 0, output
-    assert "Nothing is left." in output
+    assert "All resources were deleted." in output
     (snapshot,) = account.inventory()
     assert snapshot.startswith("rds snapshot prod-database-final-")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.engine.account import OFFICIAL
-from tests.harness.cluster import ROOT, Checkout
+from tests.harness.checkout import ROOT, Checkout
 
 # The last commit before files, components and texts of the program were renamed.
 RELEASE = "cfc90cb209786e12d6e4cf3a56b13ed4cf8c4fa4"

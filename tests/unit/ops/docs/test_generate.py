@@ -7,7 +7,7 @@ PLAN = "tests/unit/plans/mine.txt"
 
 @pytest.fixture(autouse=True)
 def plans(monkeypatch):
-    """One small plan: test_plan.py compares the plans of the stacks."""
+    """A short plan: test_plan.py checks the plans of the stacks."""
     plans = {PLAN: "mine: 1 resources\n"}
     monkeypatch.setattr(generate, "expected_plans", lambda: plans)
     return plans

@@ -29,7 +29,7 @@ def generated(name="login"):
     return random.RandomPassword(name, length=32, keepers={"generation": "1"}).result
 
 
-def test_a_generated_password_is_secret_and_known_to_tests(deploy):
+def test_a_generated_password_is_a_known_secret(deploy):
     exports = deploy(lambda: pulumi.export("password", generated())).exports
 
     assert exports == {"password": Secret("login-1")}
@@ -44,7 +44,7 @@ def test_a_generated_password_is_secret_and_known_to_tests(deploy):
         (lambda word: pulumi.Output.all("a", word).apply(",".join), "a,login-1"),
     ],
 )
-def test_what_is_made_of_a_secret_is_secret(deploy, derive, value):
+def test_a_value_derived_from_a_secret_is_secret(deploy, derive, value):
     def program():
         k8s.core.v1.ConfigMap("config", data={"open": "yes", "word": derive(generated())})
 
@@ -68,12 +68,12 @@ def test_a_configured_secret_stays_secret(deploy):
     }
 
 
-def test_a_secret_prints_as_a_mark_however_deep_it_lies():
+def test_a_nested_secret_is_printed_as_a_mark():
     assert repr({"data": [Secret("hunter2")]}) == "{'data': [[secret]]}"
     assert f"{Secret('hunter2')}" == "[secret]"
 
 
-def test_of_a_secret_map_the_keys_are_known_and_the_values_are_not(deploy):
+def test_a_secret_map_shows_its_keys_only(deploy):
     secret = deploy(lambda: k8s.core.v1.Secret("s", string_data={"password": "hunter2"})).one(
         "kubernetes:core/v1:Secret"
     )
@@ -81,7 +81,7 @@ def test_of_a_secret_map_the_keys_are_known_and_the_values_are_not(deploy):
     assert secret.inputs["stringData"] == {"password": Secret("hunter2")}
 
 
-def test_inputs_are_recorded_as_the_program_gave_them(deploy):
+def test_inputs_are_recorded_as_passed(deploy):
     def program():
         k8s.apiextensions.CustomResource(
             "custom",
@@ -92,33 +92,33 @@ def test_inputs_are_recorded_as_the_program_gave_them(deploy):
 
     spec = deploy(program).one("kubernetes:example.com/v1:Custom").inputs["spec"]
     assert spec == {"whole": 3, "half": 0.5, "on": True, "list": [1, {"deep": 2}], "text": "3"}
-    assert json.dumps(spec["whole"]) == "3", "3.0 replicas would puzzle a reader"
+    assert json.dumps(spec["whole"]) == "3", "an integer must not become a float"
 
 
-@pytest.mark.parametrize("keep", [True, False])
-def test_protection_is_recorded(deploy, keep):
-    opts = pulumi.ResourceOptions(protect=keep, delete_before_replace=keep)
+@pytest.mark.parametrize("protect", [True, False])
+def test_protection_is_recorded(deploy, protect):
+    opts = pulumi.ResourceOptions(protect=protect, delete_before_replace=protect)
     vpc = deploy(lambda: aws.ec2.Vpc("vpc", opts=opts)).one(VPC)
 
-    assert vpc.protect is keep
-    assert vpc.delete_before_replace is keep
+    assert vpc.protect is protect
+    assert vpc.delete_before_replace is protect
 
 
-def test_the_parent_is_recorded_and_knows_its_children(deploy):
+def test_parent_and_children_are_recorded(deploy):
     def program():
-        inside = pulumi.ResourceOptions(parent=Box("box"))
+        in_box = pulumi.ResourceOptions(parent=Box("box"))
         for name in ("b", "c", "a"):
-            aws.ec2.Vpc(name, opts=inside)
+            aws.ec2.Vpc(name, opts=in_box)
         aws.ec2.Vpc("outside")
 
     declaration = deploy(program)
     box = declaration.one(BOX)
     assert [child.name for child in declaration.children(box.urn)] == ["a", "b", "c"]
     assert declaration.one(VPC, "a").parent == box.urn
-    assert declaration.one(VPC, "outside").parent == box.parent, "both stand in the stack"
+    assert declaration.one(VPC, "outside").parent == box.parent, "the stack is the parent of both"
 
 
-def test_the_provider_is_recorded_and_children_inherit_it(deploy):
+def test_children_inherit_the_recorded_provider(deploy):
     def program():
         provider = k8s.Provider("way-in", context="kind-airflow")
         box = Box("box", pulumi.ResourceOptions(provider=provider))
@@ -131,7 +131,7 @@ def test_the_provider_is_recorded_and_children_inherit_it(deploy):
     assert declaration.one(CONFIG, "stray").provider == ""
 
 
-def test_dependencies_are_recorded_whether_written_out_or_implied(deploy):
+def test_explicit_and_implicit_dependencies_are_recorded(deploy):
     def program():
         first = aws.ec2.Vpc("first")
         second = aws.ec2.Vpc("second")
@@ -147,7 +147,7 @@ def test_dependencies_are_recorded_whether_written_out_or_implied(deploy):
     assert gateway.inputs["vpcId"] == "first-id"
 
 
-def test_a_resource_that_a_remote_component_is_given_is_a_dependency(deploy):
+def test_an_input_of_a_remote_component_is_a_dependency(deploy):
     def program():
         role = aws.iam.Role("role", assume_role_policy="{}")
         eks.Cluster("eks", service_role=role)
@@ -157,7 +157,7 @@ def test_a_resource_that_a_remote_component_is_given_is_a_dependency(deploy):
     assert role in declaration.one("eks:index:Cluster").depends_on
 
 
-def test_waiting_follows_parents_providers_and_dependencies_to_their_end(deploy):
+def test_dependencies_are_transitive_across_parents(deploy):
     def program():
         kms = aws.kms.Key("key")
         box = Box("box", pulumi.ResourceOptions(depends_on=[kms]))
@@ -165,8 +165,8 @@ def test_waiting_follows_parents_providers_and_dependencies_to_their_end(deploy)
         vpc = aws.ec2.Vpc("vpc")
         gateway = aws.ec2.InternetGateway("gateway", vpc_id=vpc.id)
         provider = k8s.Provider("way-in", context=gateway.id, opts=in_box)
-        inside = pulumi.ResourceOptions(provider=provider)
-        config = k8s.core.v1.ConfigMap("config", data={}, opts=inside)
+        with_provider = pulumi.ResourceOptions(provider=provider)
+        config = k8s.core.v1.ConfigMap("config", data={}, opts=with_provider)
         last = pulumi.ResourceOptions(parent=Box("other"), depends_on=[config])
         k8s.core.v1.ConfigMap("last", data={}, opts=last)
         aws.ec2.Vpc("unrelated")
@@ -182,7 +182,7 @@ def test_waiting_follows_parents_providers_and_dependencies_to_their_end(deploy)
     assert waits_for("last") == {"other", "config"} | before_config
 
 
-def test_exports_are_recorded_and_the_last_run_has_only_its_own(deploy):
+def test_exports_are_recorded_for_each_run(deploy):
     deploy(lambda: pulumi.export("old", "1"))
     exports = deploy(lambda: pulumi.export("new", {"deep": [1, generated()]})).exports
 
@@ -190,23 +190,23 @@ def test_exports_are_recorded_and_the_last_run_has_only_its_own(deploy):
 
 
 def test_the_exports_of_the_stack_are_registered_once(deploy, monkeypatch):
-    """`pulumi.runtime.set_mocks` registers empty ones too: under load they can arrive last."""
+    """`pulumi.runtime.set_mocks` also registers empty exports: under load they may arrive last."""
     registered = []
     register = mock_engine._Monitor.RegisterResourceOutputs
 
-    def empty_ones_last(monitor, request):
+    def delay_empty_exports(monitor, request):
         registered.append(dict(request.outputs))
         time.sleep(0 if request.outputs else 0.1)
         return register(monitor, request)
 
-    monkeypatch.setattr(mock_engine._Monitor, "RegisterResourceOutputs", empty_ones_last)
+    monkeypatch.setattr(mock_engine._Monitor, "RegisterResourceOutputs", delay_empty_exports)
     exports = deploy(lambda: pulumi.export("url", "http://airflow")).exports
 
     assert exports == {"url": "http://airflow"}
-    assert registered == [exports], "a second registration of the stack races with this one"
+    assert registered == [exports], "a second registration races with this one"
 
 
-def test_an_eks_cluster_hands_out_the_cluster_that_it_makes(deploy):
+def test_an_eks_cluster_returns_its_child_cluster(deploy):
     def program():
         cluster = eks.Cluster("eks")
         group = cluster.eks_cluster.vpc_config.cluster_security_group_id
@@ -220,7 +220,7 @@ def test_an_eks_cluster_hands_out_the_cluster_that_it_makes(deploy):
     assert declaration.one("eks:index:Cluster").urn in declaration.waits_for(addon.urn)
 
 
-def test_a_look_up_that_was_foreseen_is_answered(deploy):
+def test_a_lookup_with_an_entry_is_answered(deploy):
     def program():
         zones = aws.get_availability_zones_output(state="available")
         aws.ec2.Subnet("subnet", vpc_id="vpc-1", availability_zone=zones.names[1])
@@ -232,7 +232,7 @@ def test_a_look_up_that_was_foreseen_is_answered(deploy):
 @pytest.mark.parametrize(
     "look_up", [aws.get_region, lambda: pulumi.export("region", aws.get_region_output().name)]
 )
-def test_a_look_up_that_nobody_foresaw_fails_by_name(deploy, look_up):
+def test_a_lookup_without_an_entry_fails_by_name(deploy, look_up):
     with pytest.raises(KeyError, match=REGION):
         deploy(lambda: look_up() and None)
 
@@ -242,13 +242,13 @@ def test_two_resources_of_one_type_and_name_fail(deploy):
         deploy(lambda: aws.ec2.Vpc("vpc") and aws.ec2.Vpc("vpc") and None)
 
 
-def test_one_name_may_stand_for_two_types(deploy):
+def test_two_types_may_share_a_name(deploy):
     declaration = deploy(lambda: aws.ec2.Vpc("x") and aws.ec2.InternetGateway("x") and None)
 
     assert {r.type for r in declaration.resources.values()} == {VPC, GATEWAY}
 
 
-def test_a_run_leaves_the_stack_of_its_caller_alone(deploy):
+def test_a_run_does_not_change_the_stack_of_its_caller(deploy):
     before = pulumi.get_stack()
     deploy(lambda: pulumi.export("stack", pulumi.get_stack()), stack="inside")
 
@@ -264,7 +264,7 @@ def fail_in_an_apply():
     aws.ec2.Vpc("left-over").id.apply(lambda _: {}["boom"])
 
 
-def fail_by_a_mistake_of_the_user():
+def fail_with_a_user_error():
     aws.ec2.Vpc("left-over")
     pulumi.export("left-over", pulumi.Config().require("boom"))
 
@@ -274,10 +274,10 @@ def fail_by_a_mistake_of_the_user():
     [
         (fail_while_declaring, LookupError),
         (fail_in_an_apply, KeyError),
-        (fail_by_a_mistake_of_the_user, pulumi.RunError),
+        (fail_with_a_user_error, pulumi.RunError),
     ],
 )
-def test_a_program_that_fails_raises_and_leaves_nothing_behind(deploy, program, error):
+def test_a_failing_program_does_not_affect_the_next_run(deploy, program, error):
     with pytest.raises(error, match="boom"):
         deploy(program, stack="broken", config={"airflow-platform:other": "1"})
 
@@ -292,14 +292,14 @@ def test_a_program_that_fails_raises_and_leaves_nothing_behind(deploy, program, 
 
 
 @pytest.mark.parametrize(("names", "count"), [([], 0), (["a", "b"], 2)])
-def test_asking_for_the_only_resource_fails_unless_there_is_one(deploy, names, count):
+def test_the_only_resource_must_be_unique(deploy, names, count):
     declaration = deploy(lambda: [aws.ec2.Vpc(name) for name in names] and None)
 
     with pytest.raises(LookupError, match=f"^{count} of {VPC}"):
         declaration.one(VPC)
 
 
-def test_one_of_many_is_found_by_its_name(deploy):
+def test_a_resource_is_found_by_type_and_name(deploy):
     declaration = deploy(lambda: [aws.ec2.Vpc(name) for name in "abc"] and None)
 
     assert declaration.one(VPC, "b").name == "b"

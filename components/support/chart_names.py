@@ -1,0 +1,13 @@
+"""Names of objects of the Airflow chart, whose release is named `airflow`."""
+
+API_SERVER = "airflow-api-server"
+# Container in the pods of API_SERVER.
+API_SERVER_CONTAINER = "api-server"
+SCHEDULER = "airflow-scheduler"
+TRIGGERER = "airflow-triggerer"
+# Workers of the default queue, and prefix of every other queue's.
+WORKER = "airflow-worker"
+STATSD = "airflow-statsd"
+# Secrets that this program creates under the names that the chart's templates expect.
+KEDA_SECRET = "airflow-keda"  # noqa: S105 - a name
+ADMIN_SECRET = "airflow-admin"  # noqa: S105 - a name

@@ -1,0 +1,41 @@
+"""How to reach Airflow after `make up`: UI, password, DAGs and webhook."""
+
+from components.airflow import dag_relay
+from components.support.chart_names import ADMIN_SECRET, API_SERVER
+from ops.kubernetes import NAMESPACE, Kubernetes
+from settings import Settings
+
+
+def next_steps(cluster: Kubernetes, settings: Settings) -> str:
+    kubectl = " ".join(cluster.command("--namespace", NAMESPACE))
+    ingress = settings.airflow.ingress
+    lines = ["", "Airflow is healthy."]
+    if ingress is None:
+        lines += [f"  UI         {kubectl} port-forward svc/{API_SERVER} 8080"]
+        lines += ["             then http://localhost:8080"]
+    else:
+        lines += [f"  UI         {settings.airflow.url}"]
+    lines += [
+        "  user       admin",
+        f"  password   {_read_secret(kubectl, ADMIN_SECRET, 'password')}",
+    ]
+    if settings.git_server is None:
+        lines += [f"  DAGs       push to {settings.dags.repo}, {settings.dags.ref}"]
+    else:
+        lines += [f"  DAGs       {kubectl} port-forward svc/git-server 9418"]
+        lines += ["             then git clone git://localhost/dags.git, and push"]
+    if not settings.dags.webhook:
+        return "\n".join(lines)
+    webhook, path = dag_relay.WEBHOOK_NAME, dag_relay.WEBHOOK_PATH
+    if ingress is None:
+        ports = f"8081:{dag_relay.WEBHOOK_PORT}"
+        lines += [f"  webhook    {kubectl} port-forward svc/{webhook} {ports}"]
+        lines += [f"             then http://localhost:8081{path}"]
+    else:
+        lines += [f"  webhook    https://{ingress.host}{path}"]
+    lines += [f"  its secret {_read_secret(kubectl, webhook, 'secret')}"]
+    return "\n".join(lines)
+
+
+def _read_secret(kubectl: str, name: str, key: str) -> str:
+    return f"{kubectl} get secret {name} --output go-template='{{{{.data.{key} | base64decode}}}}'"

@@ -1,0 +1,108 @@
+"""Opens a stack together with its cluster and its AWS account."""
+
+import json
+from dataclasses import dataclass
+
+from ops import shell, stack_files
+from ops.kubernetes import Kubernetes
+from ops.plan import policy_report
+from ops.recovery.aws import Aws
+from ops.shell import OperationError
+from ops.stack import STATE, Stack, open_stack
+from settings import Settings
+from settings.cluster import ExistingClusterSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A stack, its settings and its AWS account. `account` is None for a stack without a Region."""
+
+    settings: Settings
+    stack: Stack
+    account: Aws | None
+
+    @property
+    def on_existing_cluster(self) -> bool:
+        return isinstance(self.settings.cluster, ExistingClusterSettings)
+
+    def cluster(self) -> Kubernetes | None:
+        """The cluster of the stack; None before `up` has created it."""
+        if isinstance(self.settings.cluster, ExistingClusterSettings):
+            context = self.settings.cluster.context
+            return Kubernetes(name=context, arguments=["--context", context])
+        content = self.stack.kubeconfig()
+        if content is None:
+            return None
+        STATE.mkdir(mode=0o700, exist_ok=True)
+        kubeconfig = STATE / f"{self.stack.name}.kubeconfig"
+        kubeconfig.write_text(content)
+        return Kubernetes(name=self.stack.name, arguments=["--kubeconfig", str(kubeconfig)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningStack:
+    """A deployed stack: its name, settings and cluster."""
+
+    name: str
+    settings: Settings
+    cluster: Kubernetes
+
+
+def checked_settings(name: str) -> Settings:
+    """Settings of the stack. Raises for mistakes in the stack file and for broken rules."""
+    declaration, settings = stack_files.run_stack(name)
+    report = policy_report.evaluate(name, declaration, settings.policies)
+    if report.broken:
+        raise OperationError("\n".join([f"Pulumi.{name}.yaml breaks rules:", *report.broken]))
+    for warning in report.warnings:
+        print(f"warning: {warning}")
+    return settings
+
+
+def open_session(name: str, settings: Settings) -> Session:
+    """Check tools, credentials and cluster, then open the stack."""
+    existing = isinstance(settings.cluster, ExistingClusterSettings)
+    shell.require(shell.PULUMI, shell.KUBECTL, *(() if existing else (shell.AWS,)))
+    account = aws_account(name)
+    if account is not None:
+        account.check_reachable()
+    stack = open_stack(name, in_checkout=existing)
+    session = Session(settings=settings, stack=stack, account=account)
+    cluster = session.cluster() if existing else None
+    if cluster is not None:
+        cluster.check_reachable()
+        cluster.check_namespace(name)
+    return session
+
+
+def open_or_create(name: str, settings: Settings) -> Session:
+    """Like `open_session`; creates the stack in its backend if it does not exist."""
+    session = open_session(name, settings)
+    if session.stack.exists():
+        return session
+    if not session.on_existing_cluster:
+        raise OperationError(
+            f"stack {name!r} does not exist in your Pulumi backend. Create it once, with a KMS key "
+            "for its secrets: docs/aws.md, One-time setup per stack"
+        )
+    session.stack.create()
+    return session
+
+
+def open_running(name: str) -> RunningStack:
+    """Open a deployed stack. Only `up` checks the policy rules."""
+    settings = stack_files.read_settings(name)
+    session = open_session(name, settings)
+    cluster = session.cluster() if session.stack.exists() else None
+    if cluster is None:
+        raise OperationError(f"stack {name!r} is not deployed: run `make up STACK={name}` first")
+    return RunningStack(name=name, settings=settings, cluster=cluster)
+
+
+def aws_account(name: str) -> Aws | None:
+    """The AWS account of the stack; None for a stack without a Region."""
+    config = {key: text for key, text, _ in stack_files.read_stack(name)}
+    if "aws:region" not in config:
+        return None
+    tags = json.loads(config.get("aws:defaultTags", "{}")).get("tags", {})
+    return Aws(region=config["aws:region"], tags=tags)

@@ -1,0 +1,173 @@
+"""Pulumi stacks: backend, passphrase, stack file and commands, with a fake Pulumi CLI."""
+
+import json
+import stat
+
+import pytest
+import yaml
+
+from ops import stack as stack_module
+from ops.shell import OperationError
+from ops.stack import open_stack
+
+
+def test_the_state_of_a_checkout_is_private(checkout):
+    opened = open_stack("local", in_checkout=True)
+
+    state = checkout / ".state"
+    passphrase = state / "passphrase"
+    assert opened.env["PULUMI_BACKEND_URL"] == f"file://{state}"
+    assert opened.env["PULUMI_CONFIG_PASSPHRASE_FILE"] == str(passphrase)
+    assert stat.S_IMODE(passphrase.stat().st_mode) == 0o600
+    assert stat.S_IMODE(state.stat().st_mode) == 0o700
+    assert len(passphrase.read_text()) >= 32
+
+
+def test_the_passphrase_is_generated_once(checkout):
+    def passphrase():
+        open_stack("local", in_checkout=True)
+        return (checkout / ".state" / "passphrase").read_text()
+
+    assert passphrase() == passphrase()
+
+
+def test_a_lost_passphrase_is_not_replaced(checkout):
+    state = checkout / ".state" / ".pulumi" / "stacks" / "airflow-platform"
+    state.mkdir(parents=True)
+    (state / "local.json").write_text("{}")
+
+    with pytest.raises(
+        OperationError, match=r"passphrase is missing, but the secrets .* encrypted with it"
+    ):
+        open_stack("local", in_checkout=True)
+    assert not (checkout / ".state" / "passphrase").exists()
+
+
+@pytest.mark.parametrize("variable", ["PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"])
+def test_a_configured_passphrase_is_kept(checkout, monkeypatch, variable):
+    monkeypatch.setenv(variable, "mine")
+
+    assert open_stack("local", in_checkout=True).env[variable] == "mine"
+    assert not (checkout / ".state" / "passphrase").exists()
+
+
+@pytest.mark.parametrize(
+    ("backend", "in_checkout"), [("s3://states", True), (None, False)], ids=["configured", "aws"]
+)
+def test_a_configured_backend_is_kept(checkout, monkeypatch, backend, in_checkout):
+    if backend:
+        monkeypatch.setenv("PULUMI_BACKEND_URL", backend)
+
+    opened = open_stack("local", in_checkout=in_checkout)
+    assert opened.env.get("PULUMI_BACKEND_URL") == backend
+    assert opened.file == checkout / "Pulumi.local.yaml"
+    assert not (checkout / ".state").exists()
+
+
+INIT = 'case "$*" in *"stack init"*) echo "encryptionsalt: v1:abc" >> {file} ;; esac'
+
+
+def test_the_salt_is_not_written_to_the_committed_file(checkout, tools):
+    committed = checkout / "Pulumi.local.yaml"
+    before = committed.read_text()
+    tools("pulumi", INIT.format(file=committed))
+    opened = open_stack("local", in_checkout=True)
+
+    opened.create()
+    assert committed.read_text() == before
+    assert yaml.safe_load(opened.file.read_text()) == {
+        "config": {"a": "b"},
+        "encryptionsalt": "v1:abc",
+    }
+
+
+def test_the_salt_is_kept_when_the_committed_file_changes(checkout, tools):
+    committed = checkout / "Pulumi.local.yaml"
+    tools("pulumi", INIT.format(file=committed))
+    open_stack("local", in_checkout=True).create()
+    committed.write_text("config:\n  a: c\n")
+
+    opened = open_stack("local", in_checkout=True)
+    assert yaml.safe_load(opened.file.read_text()) == {
+        "config": {"a": "c"},
+        "encryptionsalt": "v1:abc",
+    }
+
+
+def test_the_key_of_a_shared_backend_is_committed(checkout, tools):
+    committed = checkout / "Pulumi.local.yaml"
+    tools("pulumi", INIT.format(file=committed))
+
+    open_stack("local", in_checkout=False).create()
+    assert committed.read_text().endswith("encryptionsalt: v1:abc\n")
+
+
+@pytest.mark.parametrize(
+    ("names", "exists"),
+    [(["organization/airflow-platform/local"], True), (["local"], True), (["local2"], False)],
+)
+def test_a_stack_exists_under_its_full_name(checkout, tools, names, exists):
+    tools("pulumi", f"echo '{json.dumps([{'name': name} for name in names])}'")
+
+    assert open_stack("local", in_checkout=False).exists() is exists
+
+
+def test_remaining_resources_are_those_of_providers(checkout, tools):
+    urn = "urn:pulumi:local::airflow-platform::x::"
+    resources = [
+        {"type": "pulumi:providers:kubernetes", "urn": f"{urn}provider", "custom": True},
+        {"type": "airflow:k8s:Redis", "urn": f"{urn}redis"},
+        {"type": "kubernetes:core/v1:Secret", "urn": f"{urn}b", "custom": True},
+        {"type": "kubernetes:core/v1:Secret", "urn": f"{urn}a", "custom": True},
+    ]
+    tools("pulumi", f"echo '{json.dumps({'deployment': {'resources': resources}})}'")
+
+    remaining = open_stack("local", in_checkout=False).remaining()
+    assert remaining == ["kubernetes:core/v1:Secret a", "kubernetes:core/v1:Secret b"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "kubeconfig"),
+    [
+        ([], None),
+        ([{"type": "aws:ec2/vpc:Vpc"}], None),
+        ([{"type": "eks:index:Cluster"}], None),
+        ([{"type": "eks:index:Cluster", "outputs": {"kubeconfigJson": "{}"}}], "{}"),
+    ],
+    ids=["empty", "no cluster", "incomplete cluster", "cluster"],
+)
+def test_the_kubeconfig_is_known_before_an_up_ends(checkout, tools, resources, kubeconfig):
+    state = json.dumps({"deployment": {"resources": resources}})
+    tools("pulumi", f"printf %s '{state}'")
+
+    assert open_stack("local", in_checkout=False).kubeconfig() == kubeconfig
+
+
+def test_pulumi_gets_the_stack_file_and_environment(checkout, tools, tmp_path):
+    tools("pulumi", f'printf "%s" "$PWD $PULUMI_BACKEND_URL" > {tmp_path}/seen; exit 7')
+    opened = open_stack("local", in_checkout=True)
+
+    assert opened.run("up", "--yes") == 7
+    file = checkout / ".state" / "Pulumi.local.yaml"
+    assert tools.calls() == [
+        f"pulumi up --stack local --config-file {file} --yes --non-interactive"
+    ]
+    assert (tmp_path / "seen").read_text() == f"{checkout} file://{checkout / '.state'}"
+
+
+def test_ctrl_c_waits_until_pulumi_has_shut_down(checkout, monkeypatch, capsys):
+    results = iter([KeyboardInterrupt(), 130])
+
+    class Process:
+        def __init__(self, *command, **options):
+            pass
+
+        def wait(self):
+            result = next(results)
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+    monkeypatch.setattr(stack_module.subprocess, "Popen", Process)
+    assert open_stack("local", in_checkout=False).run("up") == 130
+    assert "waiting for Pulumi to shut down" in capsys.readouterr().out

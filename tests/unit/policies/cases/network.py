@@ -1,0 +1,95 @@
+from tests.unit.policies.resources import ANYWHERE, airflow, resource
+
+INGRESS_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+LEGACY_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
+SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
+DEFAULT_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
+INGRESS_CLASS_PARAMS = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
+ALB = "alb.ingress.kubernetes.io"
+HTTP = '[{"HTTPS": 443}, {"HTTP": 80}]'
+TLS12 = "ELBSecurityPolicy-2016-08"
+INTERNET = "10.0.0.0/8,0.0.0.0/0"
+LISTS = [{"cidrBlocks": ["10.0.0.0/8"]}, {"cidrBlocks": [ANYWHERE]}]
+SELF = [{"self": True}]
+
+
+def ui(**annotations):
+    """The Airflow release with a compliant ingress. None removes an annotation."""
+    complete = {
+        "listen-ports": '[{"HTTPS": 443}]',
+        "ssl-policy": "ELBSecurityPolicy-TLS13-1-2-2021-06",
+        "inbound-cidrs": "10.0.0.0/8,192.0.2.0/24",
+        **{key.replace("_", "-"): value for key, value in annotations.items()},
+    }
+    given = {f"{ALB}/{key}": value for key, value in complete.items() if value is not None}
+    return airflow(ingress={"apiServer": {"enabled": True, "annotations": given}})
+
+
+def legacy_rule(type, **ranges):
+    return resource(LEGACY_RULE, type=type, **ranges)
+
+
+BREACHES = {
+    "no-public-ingress": {
+        "Allow a security group or specific CIDR blocks instead": [
+            ('cidrIpv4 is "0.0.0.0/0"', resource(INGRESS_RULE, cidrIpv4=ANYWHERE)),
+            ('cidrIpv6 is "::/0"', resource(INGRESS_RULE, cidrIpv6="::/0")),
+            ('cidrBlocks is ["0.0.0.0/0"]', legacy_rule("ingress", cidrBlocks=[ANYWHERE])),
+            ('ipv6CidrBlocks is ["::/0"]', legacy_rule("ingress", ipv6CidrBlocks=["::/0"])),
+            ('ingress[1].cidrBlocks is ["0.0.0.0/0"]', resource(SECURITY_GROUP, ingress=LISTS)),
+            (
+                'ingress[0].ipv6CidrBlocks is ["::/0"]',
+                resource(DEFAULT_GROUP, ingress=[{"ipv6CidrBlocks": ["::/0"]}]),
+            ),
+        ],
+    },
+    "no-inline-security-group-rules": {
+        "Add an aws.vpc.SecurityGroupIngressRule for each rule": [
+            ('ingress is [{"self": true}]', resource(SECURITY_GROUP, ingress=SELF)),
+            ('ingress is [{"self": true}]', resource(DEFAULT_GROUP, ingress=SELF)),
+        ],
+    },
+    "ui-requires-tls": {
+        "Configure only HTTPS listeners": [
+            (
+                rf'{ALB}/listen-ports is "[{{\"HTTPS\": 443}}, {{\"HTTP\": 80}}]"',
+                ui(listen_ports=HTTP),
+            ),
+            (f"{ALB}/listen-ports is not set", ui(listen_ports=None)),
+        ],
+        "Use an ELBSecurityPolicy-TLS13 policy": [
+            (f'{ALB}/ssl-policy is "{TLS12}"', ui(ssl_policy=TLS12)),
+            (f"{ALB}/ssl-policy is not set", ui(ssl_policy=None)),
+        ],
+        "Set airflow.ingress.certificate_arn": [
+            (
+                "spec.certificateARNs is []",
+                resource(INGRESS_CLASS_PARAMS, spec={"certificateARNs": []}),
+            )
+        ],
+    },
+    "ui-access-restricted": {
+        "Restrict airflow.ingress.allowed_cidrs to the networks of the users": [
+            (f'{ALB}/inbound-cidrs is "{INTERNET}"', ui(inbound_cidrs=INTERNET)),
+            (f"{ALB}/inbound-cidrs is not set", ui(inbound_cidrs=None)),
+        ],
+    },
+}
+
+COMPLIANT = {
+    "no-public-ingress": {
+        "private network": resource(INGRESS_RULE, cidrIpv4="10.0.0.0/8"),
+        "no rule": resource(SECURITY_GROUP),
+        "no rule in the default group": resource(DEFAULT_GROUP),
+        "egress": legacy_rule("egress", cidrBlocks=[ANYWHERE]),
+    },
+    "no-inline-security-group-rules": {
+        "not set": resource(SECURITY_GROUP),
+        "empty": resource(DEFAULT_GROUP, ingress=[]),
+    },
+    "ui-requires-tls": {
+        "HTTPS": (ui(), resource(INGRESS_CLASS_PARAMS, spec={"certificateARNs": ["arn"]})),
+        "no ingress": airflow(ingress={"apiServer": {"enabled": False}}),
+    },
+    "ui-access-restricted": {"listed networks": ui()},
+}
