@@ -22,7 +22,7 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def _read(path: str) -> dict[str, Any]:
+def read(path: str) -> dict[str, Any]:
     """Cached: parsing YAML dominates the run time of the rules. The result is read-only."""
     return yaml.safe_load(Path(ROOT, path).read_text())
 
@@ -31,7 +31,7 @@ def of(inputs: dict[str, Any]) -> dict[str, Any]:
     """All values of a release."""
     values: dict[str, Any] = {}
     for asset in inputs.get("valueYamlFiles") or []:
-        values = merge(values, _read(asset["path"]))
+        values = merge(values, read(asset["path"]))
     inline = inputs.get("values")
     if inline in (None, UNKNOWN) or isinstance(inline, Secret):
         return values

@@ -9,34 +9,39 @@ from settings import versions
 from settings.types import (
     AirflowVersion,
     Architecture,
+    BaseUrl,
     Cidr,
     Image,
     Option,
-    PublicUrl,
     Replicas,
     Section,
 )
 
-# Airflow options that other settings decide. Setting them twice would hide which one wins.
+# Airflow options that the program sets. A second value in `config` would hide which one applies.
 DERIVED_OPTIONS = {
-    "api.base_url": "airflow.base_url",
-    "celery.worker_concurrency": "workers.concurrency",
-    "core.executor": "nothing: it is CeleryExecutor",
-    "core.parallelism": "airflow.parallelism",
-    "database.sql_alchemy_max_overflow": "settings/limits.py, which counts connections with it",
-    "database.sql_alchemy_pool_size": "settings/limits.py, which counts connections with it",
-    "dag_processor.refresh_interval": "nothing: it is each second; dags.poll_seconds is for the Git host",
-    "dag_processor.bundle_refresh_check_interval": "nothing: it is each second",
-    "dag_processor.dag_bundle_config_list": "dags",
-    "logging.remote_base_log_folder": "nothing: it is the bucket of the stack",
+    "api.base_url": "is set by airflow.base_url",
+    "celery.worker_concurrency": "is set by workers.concurrency",
+    "core.executor": "is always CeleryExecutor",
+    "core.parallelism": "is set by airflow.parallelism",
+    "database.sql_alchemy_max_overflow": "is set by settings/limits.py, which counts connections with it",
+    "database.sql_alchemy_pool_size": "is set by settings/limits.py, which counts connections with it",
+    "dag_processor.refresh_interval": "is fixed: DAG processors look for changes every second; "
+    "dags.poll_seconds sets how often the Git host is polled",
+    "dag_processor.bundle_refresh_check_interval": "is fixed: one second",
+    "dag_processor.dag_bundle_config_list": "is set by dags",
+    "logging.remote_base_log_folder": "is always the log bucket of the stack",
 }
 OFFICIAL_IMAGE = "apache/airflow"
 SECRET_OPTION = re.compile(r"(password|secret|_key|fernet|token|_conn$|broker_url|result_backend)")
 
 
 class ReplicaSettings(Section):
+    """Pods per Airflow component"""
+
     scheduler: Replicas = Field(default=1, description="Schedulers")
-    api_server: Replicas = Field(default=1, description="API servers (UI, API, task execution API)")
+    api_server: Replicas = Field(
+        default=1, description="API servers (UI, REST API, task execution API)"
+    )
     dag_processor: Replicas = Field(default=1, description="DAG processors")
     triggerer: Replicas = Field(default=1, description="Triggerers (deferred tasks)")
 
@@ -45,19 +50,23 @@ class IngressSettings(Section):
     host: str = Field(pattern=r"^[a-z0-9.-]+\.[a-z]+$", description="Host name of the UI")
     certificate_arn: str = Field(
         pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/.+$",
-        description="ACM certificate of that host name",
+        description="ACM certificate of the host name",
     )
     scheme: Literal["internal", "internet-facing"] = Field(
-        default="internal", description="Load balancer inside the VPC, or on the Internet"
+        default="internal", description="Load balancer inside the VPC, or public"
     )
     allowed_cidrs: tuple[Cidr, ...] = Field(
-        min_length=1, description="Who reaches the load balancer", strict=False
+        min_length=1, description="Networks that may reach the load balancer", strict=False
     )
 
 
 class AirflowSettings(Section):
+    """Image, replicas, options and UI of Airflow"""
+
     version: AirflowVersion = Field(
-        default=versions.AIRFLOW, pattern=r"^\d+\.\d+\.\d+$", description="Airflow in the image"
+        default=versions.AIRFLOW,
+        pattern=r"^\d+\.\d+\.\d+$",
+        description="Airflow version in the image",
     )
     image: Image = Field(
         default=OFFICIAL_IMAGE,
@@ -67,45 +76,44 @@ class AirflowSettings(Section):
     digest: str | None = Field(
         default=None,
         pattern=r"^sha256:[0-9a-f]{64}$",
-        description="Digest of the image; wins over the tag",
+        description="Digest of the image; takes precedence over the tag",
     )
     architectures: tuple[Architecture, ...] | None = Field(
         default=None,
         min_length=1,
-        description="Processors that the image is built for; if not set, both for `apache/airflow`, "
-        "`amd64` for another image",
+        description="Architectures of the image; if not set, both for `apache/airflow`, `amd64` for any "
+        "other image",
         strict=False,
     )
     replicas: ReplicaSettings = ReplicaSettings()
     parallelism: int | None = Field(
         default=None,
         ge=1,
-        description="Tasks that one scheduler runs at a time; all worker slots if not set",
+        description="Running tasks per scheduler; if not set, all worker slots",
     )
     config: dict[str, dict[str, Option]] = Field(
-        default={}, description="More Airflow options: `section: {option: value}`"
+        default={}, description="Additional Airflow options: `section: {option: value}`"
     )
-    base_url: PublicUrl | None = Field(
+    base_url: BaseUrl | None = Field(
         default=None,
-        pattern=r"^https?://[^/]+(/.*[^/])?$",
-        description="URL of the UI; from ingress.host if not set",
+        description="URL of the UI; if not set, derived from `ingress.host`",
     )
     ingress: IngressSettings | None = Field(
-        default=None, description="A load balancer for the UI (EKS); without it, port-forward"
+        default=None, description="Load balancer for the UI (EKS); if not set, use port-forward"
     )
 
     @model_validator(mode="after")
-    def _options_have_one_home(self) -> "AirflowSettings":
+    def _options_are_not_derived_or_secret(self) -> "AirflowSettings":
         options = [
             f"{section}.{option}" for section, values in self.config.items() for option in values
         ]
         derived = [
-            f"config.{o} is decided by {DERIVED_OPTIONS[o.lower()]}"
+            f"config.{o} {DERIVED_OPTIONS[o.lower()]}"
             for o in options
             if o.lower() in DERIVED_OPTIONS
         ]
         secret = [
-            f"config.{o} looks like a secret, and config is plain text"
+            f"config.{o} looks like a secret, but config is stored in plain text"
             for o in options
             if SECRET_OPTION.search(o.partition(".")[2].lower())
         ]
@@ -121,7 +129,7 @@ class AirflowSettings(Section):
 
     @property
     def image_reference(self) -> str:
-        """The image as a container names it: by digest if there is one."""
+        """Image reference with the digest, or with the tag if no digest is set."""
         return f"{self.image}@{self.digest}" if self.digest else f"{self.image}:{self.version}"
 
     @property

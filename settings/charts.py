@@ -6,7 +6,9 @@ from settings.types import ChartSource, Section
 
 
 class ChartSettings(Section):
+    """Source of the Helm charts"""
+
     source: ChartSource | None = Field(
         default=None,
-        description="Repository URL or directory of the charts; the projects' own repositories if not set",
+        description="Chart repository URL or directory; if not set, the repositories of the projects",
     )

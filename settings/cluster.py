@@ -14,24 +14,26 @@ class EksSettings(Section):
         default=versions.KUBERNETES, pattern=r"^1\.\d\d$", description="Kubernetes version"
     )
     private_endpoint: bool = Field(
-        default=False, description="No public Kubernetes endpoint at all: run Pulumi inside the VPC"
+        default=False, description="No public Kubernetes API endpoint: run Pulumi inside the VPC"
     )
     public_access_cidrs: tuple[Cidr, ...] = Field(
-        default=(), description="Who reaches the public Kubernetes endpoint", strict=False
+        default=(),
+        description="Networks that may reach the public Kubernetes API endpoint",
+        strict=False,
     )
     admin_role_arns: tuple[RoleArn, ...] = Field(
-        default=(), description="IAM roles that administer the cluster", strict=False
+        default=(), description="IAM roles with cluster admin access", strict=False
     )
     protect: bool = Field(default=False, description="Refuse to delete the cluster")
 
     @model_validator(mode="after")
-    def _endpoint_is_open_on_purpose(self) -> "EksSettings":
+    def _public_endpoint_lists_networks(self) -> "EksSettings":
         if self.private_endpoint and self.public_access_cidrs:
             raise ValueError("public_access_cidrs needs private_endpoint: false")
         if not self.private_endpoint and not self.public_access_cidrs:
             raise ValueError(
                 "public_access_cidrs is required unless private_endpoint is true; list your networks, "
-                f'or write ["{ANYWHERE}"] out to open the endpoint to the Internet'
+                f'or write ["{ANYWHERE}"] to open the endpoint to the Internet'
             )
         return self
 
@@ -39,5 +41,5 @@ class EksSettings(Section):
 class ExistingClusterSettings(Section):
     kind: Literal["existing"]
     context: str = Field(
-        min_length=1, description="Context in your kubeconfig, never the current one"
+        min_length=1, description="Context in your kubeconfig; the current context is never used"
     )

@@ -1,11 +1,21 @@
-"""What must hold between sections of the settings. Each check is named after the sections that it reads."""
+"""Checks across sections: each reads several sections of a stack file and yields mistakes."""
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from settings import limits, sizing
+from settings.airflow import AirflowSettings
+from settings.charts import ChartSettings
+from settings.cluster import EksSettings, ExistingClusterSettings
+from settings.dags import DagSettings
+from settings.database import ContainerDatabaseSettings, RdsSettings
+from settings.git_server import GitServerSettings
+from settings.keda import KedaSettings
+from settings.logs import LogSettings
+from settings.network import NetworkSettings
 from settings.versions import AIRFLOW_CHART, KEDA_CHART
 from settings.workers import WorkerSettings, all_queues, key_of, need_keda
 
@@ -13,203 +23,263 @@ from settings.workers import WorkerSettings, all_queues, key_of, need_keda
 Mistake = tuple[str, str]
 
 
-def _cluster_has_its_network(cluster: Any, network: Any) -> Iterator[Mistake]:
-    if cluster.kind == "eks" and network is None:
+class InvalidSection(Exception):  # noqa: N818, it is no error of the program
+    """A check read a section that has mistakes of its own."""
+
+
+@dataclass(frozen=True)
+class Sections:
+    """The valid sections of a stack file, by name. Reading any other raises `InvalidSection`."""
+
+    valid: Mapping[str, Any]
+
+    def _read(self, name: str) -> Any:
+        if name not in self.valid:
+            raise InvalidSection(name)
+        return self.valid[name]
+
+    @property
+    def cluster(self) -> EksSettings | ExistingClusterSettings:
+        return self._read("cluster")
+
+    @property
+    def network(self) -> NetworkSettings | None:
+        return self._read("network")
+
+    @property
+    def database(self) -> RdsSettings | ContainerDatabaseSettings:
+        return self._read("database")
+
+    @property
+    def dags(self) -> DagSettings:
+        return self._read("dags")
+
+    @property
+    def git_server(self) -> GitServerSettings | None:
+        return self._read("git_server")
+
+    @property
+    def queues(self) -> dict[str, WorkerSettings]:
+        """`workers` and `queues` together."""
+        return all_queues(self._read("workers"), self._read("queues"))
+
+    @property
+    def keda(self) -> KedaSettings:
+        return self._read("keda")
+
+    @property
+    def airflow(self) -> AirflowSettings:
+        return self._read("airflow")
+
+    @property
+    def logs(self) -> LogSettings:
+        return self._read("logs")
+
+    @property
+    def charts(self) -> ChartSettings:
+        return self._read("charts")
+
+
+def _network_matches_cluster(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind == "eks" and stack.network is None:
         yield "network", "is required for cluster.kind: eks; write `network: {}` for the defaults"
-    if cluster.kind == "existing" and network is not None:
-        yield "network", "belongs to cluster.kind: eks; an existing cluster brings its own"
-
-
-def _database_fits_the_cluster(cluster: Any, database: Any) -> Iterator[Mistake]:
-    if cluster.kind == "eks" and database.kind == "container":
-        yield "database.kind", "container has no backups and is for cluster.kind: existing; use rds"
-    if cluster.kind == "existing" and database.kind == "rds":
-        yield "database.kind", "rds needs the network of cluster.kind: eks; use container"
-
-
-def _nat_fits_the_zones(network: Any, database: Any) -> Iterator[Mistake]:
-    if (
-        network
-        and network.nat == "single"
-        and getattr(database, "protect", False)
-        and network.az_count > 2
-    ):
+    if stack.cluster.kind == "existing" and stack.network is not None:
         yield (
-            "network.nat",
-            "single leaves every zone without Git and images when one zone fails; "
-            "a protected database in three zones wants per_az",
+            "network",
+            "needs cluster.kind: eks; an existing cluster has its own network: remove this section",
         )
 
 
-def _aws_settings_need_aws(
-    cluster: Any, workers: Any, queues: Any, airflow: Any, logs: Any
-) -> Iterator[Mistake]:
-    if cluster.kind == "eks":
+def _database_matches_cluster(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind == "eks" and stack.database.kind == "container":
+        yield "database.kind", "container has no backups and is for cluster.kind: existing; use rds"
+    if stack.cluster.kind == "existing" and stack.database.kind == "rds":
+        yield "database.kind", "rds needs the network of cluster.kind: eks; use container"
+
+
+def _nat_survives_zone_failure(stack: Sections) -> Iterator[Mistake]:
+    network, database = stack.network, stack.database
+    if network is None or database.kind != "rds":
         return
-    for name, queue in all_queues(workers, queues).items():
+    if network.nat == "single" and network.az_count > 2 and database.protect:
+        yield (
+            "network.nat",
+            "single is a single point of failure: without its zone, no zone reaches Git or pulls "
+            "images; use per_az for a protected database in three zones",
+        )
+
+
+def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind == "eks":
+        return
+    for name, queue in stack.queues.items():
         if queue.spot:
             yield f"{key_of(name)}.spot", "needs cluster.kind: eks"
         if "architecture" in queue.model_fields_set:
             yield (
                 f"{key_of(name)}.architecture",
-                "needs cluster.kind: eks; an existing cluster has the nodes that it has",
+                "needs cluster.kind: eks; node architecture cannot be chosen for an existing cluster: "
+                "remove this setting",
             )
         if queue.iam_policy_arn:
             yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
-    if airflow.ingress:
-        yield "airflow.ingress", "needs cluster.kind: eks, whose load balancer it configures"
-    if logs.protect:
-        yield "logs.protect", "needs cluster.kind: eks; without it task logs stay on the pods"
-
-
-def _plain_git_stays_in_the_cluster(dags: Any, git_server: Any) -> Iterator[Mistake]:
-    if dags.repo.startswith("git://") and git_server is None:
+    if stack.airflow.ingress:
+        yield "airflow.ingress", "needs cluster.kind: eks: it configures the load balancer of EKS"
+    if stack.logs.protect:
         yield (
-            "dags.repo",
-            f"git:// is neither encrypted nor verified; use https:// or ssh://, got {dags.repo!r}",
+            "logs.protect",
+            "needs cluster.kind: eks; an existing cluster has no log bucket: task logs stay on the pods",
         )
 
 
-def _the_git_server_starts_with_a_branch(dags: Any) -> Iterator[Mistake]:
-    for key in ("tag", "commit"):
-        if dags.repo.startswith("git://") and getattr(dags, key):
-            fix = "the Git server of the stack starts with a branch only; use dags.branch"
-            yield f"dags.{key}", fix
+def _git_protocol_needs_git_server(stack: Sections) -> Iterator[Mistake]:
+    repo = stack.dags.repo
+    if repo.startswith("git://") and stack.git_server is None:
+        yield (
+            "dags.repo",
+            f"git:// is neither encrypted nor verified; use https:// or ssh://, got {repo!r}",
+        )
 
 
-def _the_git_host_can_call(cluster: Any, dags: Any, airflow: Any) -> Iterator[Mistake]:
-    # Before an existing cluster there may be an ingress that this program does not know.
-    if cluster.kind == "eks" and dags.webhook and airflow.ingress is None:
-        yield "dags.webhook", "needs airflow.ingress: nobody could call it without a load balancer"
+def _git_server_needs_branch(stack: Sections) -> Iterator[Mistake]:
+    dags = stack.dags
+    for key, ref in (("tag", dags.tag), ("commit", dags.commit)):
+        if dags.repo.startswith("git://") and ref:
+            yield (
+                f"dags.{key}",
+                "the Git server of the stack starts with one branch only; use dags.branch",
+            )
 
 
-def _the_image_runs_on_the_nodes(
-    cluster: Any, workers: Any, queues: Any, airflow: Any
-) -> Iterator[Mistake]:
-    if cluster.kind != "eks":
+def _webhook_needs_ingress(stack: Sections) -> Iterator[Mistake]:
+    # An existing cluster may have an ingress of its own, which this program does not know.
+    if stack.cluster.kind == "eks" and stack.dags.webhook and stack.airflow.ingress is None:
+        yield (
+            "dags.webhook",
+            "needs airflow.ingress: without a load balancer the Git host cannot call the webhook",
+        )
+
+
+def _image_supports_nodes(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind != "eks":
         return
+    airflow, queues = stack.airflow, stack.queues
     built = airflow.image_architectures
     # https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
     if "amd64" not in built:
         yield (
             "airflow.architectures",
-            f"lacks amd64, got {list(built)}: all pods but the workers run on EKS's general-purpose nodes, "
-            "which are amd64; build the image for it, too",
+            f"lacks amd64, got {list(built)}: all pods except workers run on EKS's general-purpose nodes, "
+            "which are amd64; build the image for amd64, too",
         )
-    for name, queue in all_queues(workers, queues).items():
+    for name, queue in queues.items():
         if queue.architecture not in built:
             yield (
                 f"{key_of(name)}.architecture",
-                f"{queue.architecture} is not among the architectures of the image {airflow.image}: "
-                f"{', '.join(built)}; take one of those, or list it in airflow.architectures if it is there",
+                f"{queue.architecture} is not an architecture of the image {airflow.image}: use "
+                f"{' or '.join(built)}, or add {queue.architecture} to airflow.architectures if the image "
+                "supports it",
             )
 
 
-def _slots_can_be_used(workers: Any, queues: Any, airflow: Any) -> Iterator[Mistake]:
-    every = all_queues(workers, queues).values()
-    slots = sizing.task_slots(every)
-    limit = sizing.schedulable_tasks(every, airflow)
+def _parallelism_covers_slots(stack: Sections) -> Iterator[Mistake]:
+    airflow = stack.airflow
+    queues = stack.queues.values()
+    slots = sizing.task_slots(queues)
+    limit = sizing.schedulable_tasks(queues, airflow)
     if slots > limit:
         yield (
             "airflow.parallelism",
-            f"{airflow.parallelism} for {airflow.replicas.scheduler} scheduler(s) lets {limit} tasks run, "
-            f"but max x concurrency of all queues is {slots}; raise it, or leave it out",
+            f"{airflow.parallelism} with {airflow.replicas.scheduler} scheduler(s) limits Airflow to {limit} "
+            f"running tasks, but max x concurrency of all queues is {slots}; raise or remove it",
         )
 
 
-def _connections_fit_the_database(
-    workers: Any, queues: Any, airflow: Any, database: Any
-) -> Iterator[Mistake]:
-    every = all_queues(workers, queues)
-    needed = sizing.database_connections(every.values(), airflow)
+def _connections_fit_database(stack: Sections) -> Iterator[Mistake]:
+    queues, database = stack.queues, stack.database
+    needed = sizing.database_connections(queues.values(), stack.airflow)
     if needed > database.max_connections:
         yield (
             "database",
-            f"has room for {database.max_connections} connections, but Airflow with all its workers opens up "
-            f"to {needed}; take a larger instance_class, or lower {_maxima(every)}",
+            f"accepts {database.max_connections} connections, but Airflow with all its workers opens up "
+            f"to {needed}; use a larger instance_class, or lower {_max_keys(queues)}",
         )
 
 
-def _maxima(queues: Iterable[str]) -> str:
+def _max_keys(queues: Iterable[str]) -> str:
     return " or ".join(f"{key_of(name)}.max" for name in queues)
 
 
-def _an_existing_keda_is_in_an_existing_cluster(cluster: Any, keda: Any) -> Iterator[Mistake]:
-    if cluster.kind == "eks" and keda.existing:
-        yield (
-            "keda.existing",
-            "needs cluster.kind: existing; this stack makes its cluster, and there is no KEDA_CHART in it",
-        )
+def _existing_keda_needs_existing_cluster(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind == "eks" and stack.keda.existing:
+        yield "keda.existing", "needs cluster.kind: existing; a new EKS cluster has no KEDA"
 
 
-def _a_worker_fits_a_node(cluster: Any, workers: Any, queues: Any) -> Iterator[Mistake]:
-    if cluster.kind != "eks":
+def _worker_fits_node(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind != "eks":
         return
-    for name, queue in all_queues(workers, queues).items():
+    for name, queue in stack.queues.items():
         cpu, memory_mb = sizing.worker_requests(queue)
         if cpu > limits.POD_CPU:
             yield (
                 f"{key_of(name)}.cpu",
-                f"{queue.cpu:g} and its sidecars are {cpu:g} CPU, and the largest node has "
-                f"{limits.POD_CPU:g} for pods: no worker would ever start; lower it",
+                f"{queue.cpu:g} plus sidecars requests {cpu:g} CPU, but the largest node has "
+                f"{limits.POD_CPU:g} CPU for pods: no worker could be scheduled; lower it",
             )
         if memory_mb > limits.POD_MB:
             yield (
                 f"{key_of(name)}.memory_mb",
-                f"{queue.memory_mb} and its sidecars are {memory_mb} MiB, and the largest node has "
-                f"{limits.POD_MB} for pods: no worker would ever start; lower it",
+                f"{queue.memory_mb} plus sidecars requests {memory_mb} MiB, but the largest node has "
+                f"{limits.POD_MB} MiB for pods: no worker could be scheduled; lower it",
             )
 
 
-def _charts_are_in_their_directory(
-    charts: Any, workers: Any, queues: Any, keda: Any
-) -> Iterator[Mistake]:
-    if charts.source is None or "://" in charts.source:
+def _chart_directory_is_complete(stack: Sections) -> Iterator[Mistake]:
+    source = stack.charts.source
+    if source is None or "://" in source:
         return
-    own_keda = need_keda(all_queues(workers, queues).values()) and not keda.existing
-    needed = [AIRFLOW_CHART, KEDA_CHART] if own_keda else [AIRFLOW_CHART]
-    missing = [
-        chart.archive for chart in needed if not Path(charts.source, chart.archive).is_file()
-    ]
+    installs_keda = need_keda(stack.queues.values()) and not stack.keda.existing
+    needed = [AIRFLOW_CHART, KEDA_CHART] if installs_keda else [AIRFLOW_CHART]
+    missing = [chart.archive for chart in needed if not Path(source, chart.archive).is_file()]
     if missing:
         yield (
             "charts.source",
-            f"{charts.source} has no {' and no '.join(missing)}; `helm pull` makes them",
+            f"{source} lacks {' and '.join(missing)}; run `make charts CHARTS={source}`",
         )
 
 
 CHECKS = (
-    _cluster_has_its_network,
-    _database_fits_the_cluster,
-    _nat_fits_the_zones,
-    _aws_settings_need_aws,
-    _plain_git_stays_in_the_cluster,
-    _the_git_server_starts_with_a_branch,
-    _the_git_host_can_call,
-    _the_image_runs_on_the_nodes,
-    _slots_can_be_used,
-    _connections_fit_the_database,
-    _an_existing_keda_is_in_an_existing_cluster,
-    _a_worker_fits_a_node,
-    _charts_are_in_their_directory,
+    _network_matches_cluster,
+    _database_matches_cluster,
+    _nat_survives_zone_failure,
+    _aws_settings_need_eks,
+    _git_protocol_needs_git_server,
+    _git_server_needs_branch,
+    _webhook_needs_ingress,
+    _image_supports_nodes,
+    _parallelism_covers_slots,
+    _connections_fit_database,
+    _existing_keda_needs_existing_cluster,
+    _worker_fits_node,
+    _chart_directory_is_complete,
 )
 
 
 def mistakes(sections: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Run every check whose sections are all there: one broken section hides nothing else."""
+    """Run every check on the valid sections. An invalid section only ends the checks that read it."""
+    stack = Sections(sections)
     for check in CHECKS:
-        needs = inspect.signature(check).parameters
-        if needs.keys() <= sections.keys():
-            yield from check(**{name: sections[name] for name in needs})
+        with suppress(InvalidSection):
+            yield from check(stack)
 
 
 def warnings(queues: Mapping[str, WorkerSettings]) -> Iterator[Mistake]:
-    """What a stack may do, and should know the price of."""
+    """Valid settings with a consequence that is easy to miss."""
     for name, queue in queues.items():
         if queue.spot and queue.grace_seconds > limits.SPOT_NOTICE_SECONDS:
             yield (
                 f"{key_of(name)}.spot",
-                f"a spot node goes {limits.SPOT_NOTICE_SECONDS} seconds after AWS says so, whatever "
-                f"grace_seconds ({queue.grace_seconds}) promises: a task that needs longer is cut off, and "
-                "starts anew if it has a retry left; long tasks belong on a queue with spot: false",
+                f"a spot node is reclaimed {limits.SPOT_NOTICE_SECONDS} seconds after AWS's notice, whatever "
+                f"grace_seconds ({queue.grace_seconds}) allows: a longer task is killed, and restarts only "
+                "if it has a retry left; use a queue with spot: false for long tasks",
             )

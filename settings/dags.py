@@ -1,6 +1,6 @@
 """Section `dags`: the Git repository of the DAGs, and how the platform follows it."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -8,7 +8,7 @@ from settings.types import CaFile, GitUrl, PublicUrl, Section, SubPath
 
 
 class NoAuth(Section):
-    kind: Literal["none"] = "none"
+    kind: Literal["none"]
 
 
 class TokenAuth(Section):
@@ -27,62 +27,69 @@ class SshAuth(Section):
 class GithubAppAuth(Section):
     kind: Literal["github_app"]
     client_id: str = Field(min_length=1, description="Client ID of the GitHub App")
-    installation_id: int = Field(ge=1, description="Its installation, from the URL of its settings")
+    installation_id: int = Field(
+        ge=1, description="Installation ID, from the URL of the installation's settings"
+    )
     api_url: PublicUrl = Field(
         default="https://api.github.com/",
         pattern=r"^https://",
-        description="API of GitHub; `https://HOST/api/v3/` for GitHub Enterprise Server",
+        description="GitHub API; `https://HOST/api/v3/` for GitHub Enterprise Server",
     )
 
 
 class DagSettings(Section):
+    """Git repository of the DAGs, and how the platform follows it"""
+
     repo: GitUrl = Field(description="Git repository of the DAGs")
     branch: str | None = Field(
-        default=None, min_length=1, description="Branch to follow; `main` if nothing else is set"
+        default=None,
+        min_length=1,
+        description="Branch to follow; `main` if neither branch, tag nor commit is set",
     )
     tag: str | None = Field(
-        default=None, min_length=1, description="Tag to stay on, instead of a branch"
+        default=None, min_length=1, description="Tag to pin, instead of a branch"
     )
     commit: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{40}$",
-        description="Commit to stay on, instead of a branch: all 40 digits",
+        description="Commit to pin, instead of a branch: the full SHA-1",
     )
     sub_path: SubPath = Field(
-        default="dags", description="Folder of the DAGs in the repository; empty for all of it"
+        default="dags", description="DAG folder in the repository; empty for the root"
     )
     mode: Literal["git-sync", "bundle"] = Field(
         default="git-sync",
-        description="`git-sync`: the newest DAGs; `bundle`: a run stays on the commit it began with",
+        description="`git-sync`: tasks use the newest DAGs; `bundle`: a run keeps the commit it started with",
     )
     poll_seconds: float = Field(
-        default=5.0, ge=0.5, le=3600, description="How often the Git host is asked for news"
+        default=5.0, ge=0.5, le=3600, description="Polling interval of the Git host"
     )
     webhook: bool = Field(
         default=False,
-        description="The Git host may announce a push: the relay then fetches at once "
+        description="Accept push webhooks of the Git host, to fetch without waiting for the next poll "
         "(EKS: through `airflow.ingress`)",
     )
     max_mb: int = Field(
         default=100,
         ge=1,
         le=10240,
-        description="Files of a commit together, in MiB; a larger one does not reach the pods",
+        description="Maximum size of a commit's files; a larger commit is not delivered to the pods",
     )
-    storage_gb: int = Field(
-        default=5, ge=1, le=1000, description="Volume for the copy of the repository, in GiB"
-    )
+    storage_gb: int = Field(default=5, ge=1, le=1000, description="Volume of the repository copy")
     ca_file: CaFile | None = Field(
-        default=None, description="PEM file that vouches for a Git host with a private CA"
+        default=None,
+        description="PEM file with the CA certificates of a Git host with a private CA",
     )
-    auth: Annotated[NoAuth | TokenAuth | SshAuth | GithubAppAuth, Field(discriminator="kind")] = (
-        NoAuth()
+    auth: NoAuth | TokenAuth | SshAuth | GithubAppAuth = Field(
+        default=NoAuth(kind="none"),
+        discriminator="kind",
+        description="Authentication at the Git host",
     )
 
     @model_validator(mode="after")
-    def _one_way_in(self) -> "DagSettings":
+    def _fields_match(self) -> "DagSettings":
         if len([ref for ref in (self.branch, self.tag, self.commit) if ref]) > 1:
-            raise ValueError("set one of branch, tag and commit")
+            raise ValueError("set only one of branch, tag and commit")
         ssh = self.repo.startswith(("ssh://", "git@"))
         if ssh != isinstance(self.auth, SshAuth):
             raise ValueError(
@@ -95,11 +102,14 @@ class DagSettings(Section):
         ):
             raise ValueError(
                 f"auth.kind: {self.auth.kind} needs an https:// repository: "
-                "git:// would send its token in the clear"
+                "git:// would send the token unencrypted"
             )
-        # The history, a checkout, and the next one while it is made.
+        # The history, a checkout, and the next checkout while it is written.
         if self.storage_gb * 1024 < 4 * self.max_mb:
-            raise ValueError("storage_gb must hold four times max_mb")
+            raise ValueError(
+                f"storage_gb {self.storage_gb} must be at least four times max_mb {self.max_mb}: it "
+                "holds the history and two checkouts"
+            )
         return self
 
     @property

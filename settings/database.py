@@ -11,30 +11,33 @@ from settings.types import CaFile, InstanceClass, Section
 class RdsSettings(Section):
     kind: Literal["rds"]
     instance_class: InstanceClass = Field(
-        default="db.t4g.medium", description="Size of the database server"
+        default="db.t4g.medium", description="Size of the database instance"
     )
-    storage_gb: int = Field(default=20, ge=20, le=65536, description="Storage at the start, in GiB")
+    storage_gb: int = Field(default=20, ge=20, le=65536, description="Initial storage")
     max_storage_gb: int = Field(
-        default=100, ge=20, le=65536, description="Storage grows by itself up to this, in GiB"
+        default=100, ge=20, le=65536, description="Limit of storage autoscaling"
     )
-    multi_az: bool = Field(default=False, description="A standby in a second zone")
+    multi_az: bool = Field(default=False, description="Standby in a second availability zone")
     backup_days: int = Field(
-        default=7, ge=1, le=35, description="Days that point-in-time recovery reaches back"
+        default=7, ge=1, le=35, description="Backup retention (point-in-time recovery)"
     )
     protect: bool = Field(default=False, description="Refuse to delete the database")
     final_snapshot: bool = Field(
-        default=True, description="Leave a snapshot behind when the database is deleted"
+        default=True, description="Take a snapshot before the database is deleted"
     )
     ca_file: CaFile | None = Field(
         default=None,
-        description="PEM file that vouches for the server, where AWS's commercial Regions do not suffice",
+        description="PEM file with the CA certificates of RDS, for Regions outside the `aws` partition",
     )
 
     @model_validator(mode="after")
     def _storage_can_grow(self) -> "RdsSettings":
-        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html : 10 % at least
+        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.Autoscaling.html
         if self.max_storage_gb * 10 < self.storage_gb * 11:
-            raise ValueError("max_storage_gb must exceed storage_gb by a tenth")
+            raise ValueError(
+                f"max_storage_gb {self.max_storage_gb} must be at least 10 % larger than storage_gb "
+                f"{self.storage_gb}"
+            )
         return self
 
     @property
@@ -44,7 +47,7 @@ class RdsSettings(Section):
 
 class ContainerDatabaseSettings(Section):
     kind: Literal["container"]
-    storage_gb: int = Field(default=5, ge=1, le=1000, description="Volume of PostgreSQL, in GiB")
+    storage_gb: int = Field(default=5, ge=1, le=1000, description="Volume of PostgreSQL")
 
     @property
     def max_connections(self) -> int:

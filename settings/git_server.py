@@ -7,9 +7,9 @@ from settings.types import Section, is_directory
 
 class GitServerSettings(Section):
     seed: str = Field(
-        default="dags-repo-example", description="Folder whose files are the first commit"
+        default="dags-repo-example", description="Folder with the files of the first commit"
     )
-    storage_gb: int = Field(default=1, ge=1, le=100, description="Volume of the repository, in GiB")
+    storage_gb: int = Field(default=1, ge=1, le=100, description="Volume of the repository")
 
     @model_validator(mode="after")
     def _seed_exists(self) -> "GitServerSettings":

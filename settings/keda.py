@@ -8,18 +8,21 @@ KEDA_NAMESPACE = "keda"
 
 
 class KedaSettings(Section):
+    """Autoscaler of the queues"""
+
     existing: bool = Field(
-        default=False, description="The cluster has a KEDA of somebody else: install none"
+        default=False, description="Use the KEDA that is already installed in the cluster"
     )
     namespace: NamespaceName = Field(
-        default=KEDA_NAMESPACE, description="Where that KEDA is, which then reads the database"
+        default=KEDA_NAMESPACE,
+        description="Namespace of the existing KEDA, which gets access to the database",
     )
 
     @model_validator(mode="after")
-    def _namespace_is_that_of_an_existing_one(self) -> "KedaSettings":
+    def _namespace_needs_existing(self) -> "KedaSettings":
         if "namespace" in self.model_fields_set and not self.existing:
             raise ValueError(
-                f"namespace {self.namespace} needs existing: true; a KEDA of the stack's own is in "
-                f"{KEDA_NAMESPACE}"
+                f"namespace {self.namespace} needs existing: true; the stack installs its own KEDA into the "
+                f"namespace {KEDA_NAMESPACE}"
             )
         return self

@@ -3,12 +3,12 @@
 import re
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Limits.html#RDS_Limits.MaxConnections
-# LEAST(DBInstanceClassMemory / 9531392, 5000); the server and the operating system keep about a tenth.
+# LEAST(DBInstanceClassMemory / 9531392, 5000); RDS and the operating system reserve about a tenth.
 BYTES_PER_CONNECTION = 9_531_392
 MAX_CONNECTIONS = 5000
 USABLE_MEMORY = 0.9
 
-# https://aws.amazon.com/rds/instance-types/ : GiB of the `large` size by family, and of the sizes below it.
+# https://aws.amazon.com/rds/instance-types/ : GiB of the `large` size by family, and of smaller sizes.
 _LARGE_GIB = {"t": 8, "m": 8, "r": 16}
 _SMALL_GIB = {"micro": 1, "small": 2, "medium": 4}
 INSTANCE_CLASS = (
@@ -21,36 +21,37 @@ CONTAINER_MAX_CONNECTIONS = 200
 # SQLAlchemy's pool of one Airflow process ([database] sql_alchemy_pool_size, sql_alchemy_max_overflow).
 POOL_SIZE = 5
 MAX_OVERFLOW = 10
-# The migration job, `airflow` commands by hand, monitoring, and PostgreSQL's own reserve of 3.
+# For the migration job, manual `airflow` commands, monitoring, and PostgreSQL's own reserve of 3.
 RESERVED_CONNECTIONS = 15
 
-# KEDA asks for each queue twice at a time, for its own loop and for the autoscaler's. Connections live on for
-# a while when its node dies: it may open more than it needs.
+# KEDA queries the database twice per queue, in its own loop and for the HPA. After a node failure the
+# old connections stay open for a while, so the limit is higher than the need.
 KEDA_CONNECTIONS = 2
 KEDA_CONNECTION_LIMIT = 5
 
-# The largest size that c, m or r instances of both processors have: r7i.48xlarge, r8g.48xlarge.
+# The largest c, m or r instance of both architectures: r7i.48xlarge, r8g.48xlarge.
 # https://docs.aws.amazon.com/eks/latest/userguide/automode-learn-instances.html#auto-supported-instances
 # https://aws.amazon.com/ec2/instance-types/r7i/ , https://aws.amazon.com/ec2/instance-types/r8g/
 NODE_CPU, NODE_GIB = 192, 1536
-# https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html : pods on a node of any size.
+# https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html : maximum pods per node.
 NODE_PODS = 110
-# Kubernetes and the system keep up to a tenth of a node.
+# Kubernetes and the operating system reserve up to a tenth of a node.
 POD_CPU = 0.9 * NODE_CPU
 POD_MB = int(0.9 * NODE_GIB * 1024)
-# What git-sync and the log groomer beside a worker request: values/airflow.yaml.
+# Requests of the sidecars of a worker, git-sync and the log groomer: values/airflow.yaml.
 SIDECARS_CPU, SIDECARS_MB = 0.02, 96
 
-# Measured on Airflow 3.2.2: a worker with 16 slots takes 667 MB (PSS) when idle, 1.42 GB with 16 small tasks.
+# Measured on Airflow 3.2.2: a worker with 16 slots uses 667 MB (PSS) when idle, 1.42 GB with 16
+# small tasks.
 WORKER_MB = 640
 TASK_MB = 64
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_SECONDS = 120
 
-# https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html : a VPC is /16 at the largest.
+# https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html : the largest VPC is /16.
 VPC_PREFIX = 16
-# 4,091 addresses for nodes and pods in each zone; the first block is cut into the public subnets.
+# 4,091 addresses for nodes and pods per zone; the first block is split into the public subnets.
 PRIVATE_PREFIX = 20
 
 
@@ -65,11 +66,11 @@ def memory_gib(instance_class: str) -> int:
 
 
 def rds_max_connections(instance_class: str) -> int:
-    """The `max_connections` that an RDS instance class can carry."""
+    """The `max_connections` of an RDS instance class."""
     usable = memory_gib(instance_class) * 2**30 * USABLE_MEMORY
     return min(MAX_CONNECTIONS, int(usable / BYTES_PER_CONNECTION))
 
 
 def worker_memory_mb(concurrency: int) -> int:
-    """What a worker needs before any task has data, in MiB."""
+    """Minimum memory of a worker, without the data of its tasks, in MiB."""
     return WORKER_MB + TASK_MB * concurrency

@@ -1,24 +1,19 @@
 """Reads the settings of a stack, and reports every mistake at once."""
 
 import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import pulumi
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from settings import cross_checks
+from settings import chart_keys, cross_checks
 from settings.stack import Settings
 
 
-def _adapter(name: str) -> TypeAdapter[Any]:
-    field = Settings.model_fields[name]
-    annotated: Any = Annotated
-    return TypeAdapter(annotated[field.annotation, field])
-
-
 def load() -> Settings:
-    """Read the settings of the stack, or stop the run with one line per mistake."""
+    """Read the settings of the stack, or end the run with one line per mistake."""
     config = pulumi.Config()
     key = config.full_key("settings")
     settings = parse(config.get_object("settings"), key)
@@ -28,32 +23,51 @@ def load() -> Settings:
 
 
 def parse(given: Any, key: str) -> Settings:
-    """Check what stands under `key` in the stack file.
+    """Check the value of `key` in the stack file, and the chart values in values/.
 
     Raises `pulumi.RunError`, which ends a run without a traceback, with every mistake at once.
     """
+    stack_file = f"Pulumi.{pulumi.get_stack()}.yaml"
     if not isinstance(given, dict | None):
-        raise pulumi.RunError(
-            f"Pulumi.{pulumi.get_stack()}.yaml:\n  {key}: should be a map of sections"
-        )
+        raise pulumi.RunError(f"{stack_file}:\n  {key}: should be a map of sections")
     given = given or {}
     errors: list[ErrorDetails] = []
     try:
         sections = dict(Settings.model_validate(given))
-    except ValidationError as bad:
-        errors = bad.errors()
-        broken = {error["loc"][0] for error in errors}
-        sections = {
-            name: _adapter(name).validate_python(given[name]) if name in given else field.default
-            for name, field in Settings.model_fields.items()
-            if name not in broken
-        }
+    except ValidationError as invalid:
+        errors = invalid.errors()
+        sections = dict(_valid_sections(given, {error["loc"][0] for error in errors}))
     lines = [_explain(given, error) for error in errors]
     lines += [f"{where}: {what}" for where, what in cross_checks.mistakes(sections)]
-    if lines:
-        text = "\n".join(f"  {key}.{line}" for line in lines)
-        raise pulumi.RunError(f"Pulumi.{pulumi.get_stack()}.yaml:\n{text}")
+    report = {stack_file: [f"{key}.{line}" for line in lines], **chart_keys.mistakes()}
+    if any(report.values()):
+        raise pulumi.RunError("\n".join(_by_file(report)))
+    # Every section is valid by now: construct without a third validation.
     return Settings.model_construct(**sections)
+
+
+def _by_file(report: Mapping[str, list[str]]) -> Iterator[str]:
+    for file, lines in report.items():
+        if lines:
+            yield f"{file}:"
+            yield from (f"  {line}" for line in lines)
+
+
+def _valid_sections(given: dict[str, Any], invalid: set[int | str]) -> Iterator[tuple[str, Any]]:
+    """Sections without mistakes.
+
+    pydantic returns nothing at all for a model with a mistake. The cross-checks still run on the
+    valid sections, so each valid section is validated a second time, on its own.
+    """
+    for name, field in Settings.model_fields.items():
+        if name in invalid:
+            continue
+        if name in given:
+            annotated: Any = Annotated
+            adapter: TypeAdapter[Any] = TypeAdapter(annotated[field.annotation, field])
+            yield name, adapter.validate_python(given[name])
+        else:
+            yield name, field.default
 
 
 _REASONS = {
@@ -65,15 +79,15 @@ _REASONS = {
 
 
 def _explain(given: Any, error: ErrorDetails) -> str:
-    """Name the key as it stands in the file, what is wrong with it, and what was found there."""
+    """The key as spelled in the file, what is wrong, and the value that was found."""
     path: list[str] = []
     union_seen = False
     for part in error["loc"]:
-        # In a union pydantic puts the `kind` into the location first; the file has no such key.
+        # In a union, pydantic starts the location with the `kind`; the file has no such key.
         if not union_seen and isinstance(given, dict) and part == given.get("kind"):
             union_seen = True
             continue
-        if part == "[key]":  # pydantic's word for: the name itself is wrong, not what stands there
+        if part == "[key]":  # pydantic's marker for an invalid key instead of an invalid value
             continue
         path.append(str(part))
         inner = isinstance(given, dict) or isinstance(part, int)

@@ -6,7 +6,7 @@ from settings.types import Section
 
 
 class LogSettings(Section):
-    retention_days: int = Field(
-        default=30, ge=1, le=3650, description="Days that task logs are kept"
-    )
-    protect: bool = Field(default=False, description="Refuse to delete the bucket (EKS)")
+    """Task logs"""
+
+    retention_days: int = Field(default=30, ge=1, le=3650, description="Retention of task logs")
+    protect: bool = Field(default=False, description="Refuse to delete the log bucket (EKS)")

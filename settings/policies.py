@@ -1,4 +1,4 @@
-"""The section `policies`: which rules apply, and the exceptions of a stack."""
+"""Section `policies`: which rules apply, and the exceptions of a stack."""
 
 from typing import Literal
 
@@ -11,13 +11,19 @@ MIN_REASON = 30
 
 
 class PolicySettings(Section):
+    """Policy rules that apply to the stack"""
+
     level: Literal["production", "development"] = Field(
         default="production",
-        description="Which rules apply: all, or only the rules for every stack (docs/policies.md)",
+        description="`production`: all rules; `development`: only rules for every stack (docs/policies.md)",
     )
     exceptions: dict[str, str] = Field(
         default={},
-        description=f"Rules that this stack may break: `rule: reason`, at least {MIN_REASON} characters",
+        json_schema_extra={
+            "propertyNames": {"enum": [name for r in RULES if r.excusable for name in r.names]},
+            "additionalProperties": {"type": "string", "minLength": MIN_REASON},
+        },
+        description=f"Rules that the stack may break: `rule: reason`, with at least {MIN_REASON} characters",
     )
 
     @field_validator("exceptions")

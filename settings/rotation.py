@@ -6,15 +6,17 @@ from settings.types import Rotation, Section
 
 
 class RotationSettings(Section):
-    """Raise a number by one to replace that secret; exactly the pods that use it restart."""
+    """Raise a number by one to replace the secret; only the pods that use it restart"""
 
-    fernet: Rotation = Field(default=1, description="Key that encrypts connections and variables")
+    fernet: Rotation = Field(
+        default=1, description="Fernet key: encrypts connections and variables"
+    )
     api: Rotation = Field(default=1, description="Key that signs log requests and sessions")
     jwt: Rotation = Field(default=1, description="Key that signs API tokens")
     admin: Rotation = Field(default=1, description="Password of the user `admin`")
     database: Rotation = Field(default=1, description="Password of the database")
     redis: Rotation = Field(default=1, description="Password of Redis")
-    keda: Rotation = Field(default=1, description="Password with which KEDA reads the database")
+    keda: Rotation = Field(default=1, description="Password of the KEDA role in the database")
     webhook: Rotation = Field(
-        default=1, description="Secret with which the Git host signs what it announces"
+        default=1, description="Secret with which the Git host signs webhook calls"
     )

@@ -9,7 +9,7 @@ from settings.dags import DagSettings, GithubAppAuth, SshAuth, TokenAuth
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Secrets that the stack file may hold, encrypted; what it does not hold is generated."""
+    """Encrypted secrets of the stack file; a missing secret is generated."""
 
     fernet_key: pulumi.Output[str] | None
     api_secret_key: pulumi.Output[str] | None
@@ -24,9 +24,10 @@ class Secrets:
 
 
 def load_secrets(dags: DagSettings) -> Secrets:
-    """Read the secrets of the stack. What `dags.auth` needs is required, the rest is optional.
+    """Read the secrets of the stack. Only the secret of `dags.auth` is required.
 
-    They are top-level keys: inside `settings` they would lose their mark (pulumi/pulumi#7127).
+    Secrets are top-level keys: inside `settings`, Pulumi would lose their secret mark
+    (pulumi/pulumi#7127).
     """
     config = pulumi.Config()
     if isinstance(dags.auth, TokenAuth):

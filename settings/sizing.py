@@ -20,58 +20,58 @@ from settings.workers import WorkerSettings
 
 
 def task_slots(queues: Collection[WorkerSettings]) -> int:
-    """Tasks that run at the same time when there are as many workers as there may be."""
+    """Task slots of all queues at their maximum number of workers."""
     return sum(queue.max * queue.concurrency for queue in queues)
 
 
 def parallelism(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
-    """Airflow's `core.parallelism`, tasks that one scheduler runs: every slot, unless set otherwise."""
+    """Airflow's `core.parallelism`, running tasks per scheduler: all slots, unless set."""
     return airflow.parallelism or task_slots(queues)
 
 
 def schedulable_tasks(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
-    """Tasks that all schedulers together let run."""
+    """Maximum number of running tasks, over all schedulers."""
     return parallelism(queues, airflow) * airflow.replicas.scheduler
 
 
 def worker_connections(queue: WorkerSettings) -> int:
-    """Connections of all workers of a queue: each task slot, and the worker, with its Celery result."""
+    """Connections of all workers of a queue: one per slot, and one per worker for Celery results."""
     return queue.max * (queue.concurrency + 1)
 
 
 def keda_connection_limit(queues: Collection[WorkerSettings]) -> int:
-    """Connections that KEDA's user may open."""
-    return KEDA_CONNECTION_LIMIT * _counted_by_keda(queues)
+    """Connection limit of the KEDA role."""
+    return KEDA_CONNECTION_LIMIT * _scaled_by_keda(queues)
 
 
-def _counted_by_keda(queues: Collection[WorkerSettings]) -> int:
+def _scaled_by_keda(queues: Collection[WorkerSettings]) -> int:
     return sum(queue.scaling == "queue" for queue in queues)
 
 
 def worker_requests(queue: WorkerSettings) -> tuple[float, int]:
-    """CPU and memory, in MiB, that the pod of one worker requests."""
+    """Requests of a worker pod: CPU, and memory in MiB."""
     return round(queue.cpu + SIDECARS_CPU, 2), queue.memory_mb + SIDECARS_MB
 
 
-def least_nodes(queue: WorkerSettings) -> int:
-    """Nodes for all workers of a queue, if each node is of the largest size."""
+def min_nodes(queue: WorkerSettings) -> int:
+    """Minimum number of nodes for all workers of a queue: nodes of the largest size."""
     cpu, memory_mb = worker_requests(queue)
-    on_a_node = min(NODE_PODS, int(POD_CPU / cpu), int(POD_MB / memory_mb))
-    return math.ceil(queue.max / on_a_node)
+    per_node = min(NODE_PODS, int(POD_CPU / cpu), int(POD_MB / memory_mb))
+    return math.ceil(queue.max / per_node)
 
 
 def database_connections(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
-    """The most connections that Airflow may open: full pools, the workers of every queue, and KEDA."""
+    """Maximum number of connections: full pools, the workers of every queue, and KEDA."""
     processes = sum(airflow.replicas.model_dump().values())
     pools = processes * (POOL_SIZE + MAX_OVERFLOW)
     return pools + _queue_connections(queues) + RESERVED_CONNECTIONS
 
 
 def loaded_connections(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
-    """Connections that are there when every slot has a task, as `make bench-workers` counts them.
+    """Connections while every slot runs a task, as `make bench-workers` counts them.
 
-    An API server has its pool and one for what it does asynchronously; the task keeper and each other process
-    one.
+    An API server opens its pool and one asynchronous connection; the task keeper and every other
+    process open one.
     """
     replicas = airflow.replicas
     servers = replicas.api_server * (POOL_SIZE + 1)
@@ -80,5 +80,5 @@ def loaded_connections(queues: Collection[WorkerSettings], airflow: AirflowSetti
 
 
 def _queue_connections(queues: Collection[WorkerSettings]) -> int:
-    """Connections of all workers, and of KEDA for the queues that it counts."""
-    return sum(map(worker_connections, queues)) + KEDA_CONNECTIONS * _counted_by_keda(queues)
+    """Connections of all workers, and of KEDA for the queues that it scales."""
+    return sum(map(worker_connections, queues)) + KEDA_CONNECTIONS * _scaled_by_keda(queues)

@@ -1,6 +1,4 @@
-"""All sections of a stack file."""
-
-from typing import Annotated
+"""All sections of a stack file, in the order of docs/settings.md."""
 
 from pydantic import Field
 
@@ -16,25 +14,34 @@ from settings.network import NetworkSettings
 from settings.policies import PolicySettings
 from settings.redis import RedisSettings
 from settings.rotation import RotationSettings
-from settings.types import QueueName, Section
+from settings.types import QUEUE_NAME, RESERVED_QUEUES, QueueName, Section
 from settings.workers import WorkerSettings, all_queues, need_keda
 
 
 class Settings(Section):
-    cluster: Annotated[EksSettings | ExistingClusterSettings, Field(discriminator="kind")]
-    network: NetworkSettings | None = Field(
-        default=None, description="Required for `cluster.kind: eks`; `{}` for the defaults"
+    cluster: EksSettings | ExistingClusterSettings = Field(
+        discriminator="kind", description="New EKS cluster, or existing Kubernetes cluster"
     )
-    database: Annotated[RdsSettings | ContainerDatabaseSettings, Field(discriminator="kind")]
+    network: NetworkSettings | None = Field(
+        default=None, description="VPC; required for `cluster.kind: eks`, `{}` for the defaults"
+    )
+    database: RdsSettings | ContainerDatabaseSettings = Field(
+        discriminator="kind", description="Metadata database: RDS, or PostgreSQL in a container"
+    )
     redis: RedisSettings = RedisSettings()
     dags: DagSettings
     git_server: GitServerSettings | None = Field(
-        default=None, description="A Git server in the cluster, for a stack that has no Git host"
+        default=None, description="Git server in the cluster, for a stack without a Git host"
     )
-    workers: WorkerSettings = WorkerSettings()
+    workers: WorkerSettings = Field(
+        default=WorkerSettings(), description="Celery workers of the default queue"
+    )
     queues: dict[QueueName, WorkerSettings] = Field(
         default={},
-        description="More queues with workers of their own: `name: {the settings of workers}`",
+        json_schema_extra={
+            "propertyNames": {"pattern": f"^{QUEUE_NAME}$", "not": {"enum": [*RESERVED_QUEUES]}}
+        },
+        description="Additional queues with their own workers: `name: {settings as in workers}`",
     )
     keda: KedaSettings = KedaSettings()
     airflow: AirflowSettings = AirflowSettings()

@@ -1,43 +1,43 @@
-"""Types of single settings: what a value may look like, and what is wrong with one that does not."""
+"""Types of single settings: valid values, error messages, and the JSON Schema for editors."""
 
 import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from settings import limits, versions
 
 ANYWHERE = "0.0.0.0/0"
-# In names of Deployments, ServiceAccounts, NodePools and IAM roles; the last may have 64 characters, of which
-# `logs-airflow-worker-` and Pulumi's suffix take 28.
+# Part of the names of Deployments, ServiceAccounts, NodePools and IAM roles. An IAM role name has up
+# to 64 characters, of which `logs-airflow-worker-` and Pulumi's suffix take 28.
 QUEUE_NAME = r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?"
 RESERVED_QUEUES = {
-    "default": "is the queue of the section workers: set it there",
-    "default-queue": "is the name of the workers of the section workers: take another one",
+    "default": "is reserved: the section workers configures this queue",
+    "default-queue": "is reserved for the workers of the section workers; choose another name",
 }
 
 
 def _cidr(value: str) -> str:
     try:
         return str(ipaddress.IPv4Network(value))
-    except ValueError as bad:
-        raise ValueError(f"should be an IPv4 network such as 10.0.0.0/16 ({bad})") from None
+    except ValueError as invalid:
+        raise ValueError(f"should be an IPv4 network such as 10.0.0.0/16 ({invalid})") from None
 
 
 def _bare_url(value: str) -> str:
-    """A Git URL that carries no credentials: they would stand in plain text in state and on pods."""
+    """A Git URL without credentials: state and pods would contain them in plain text."""
     host = value.removeprefix("ssh://").partition("/")[0]
-    login_of_ssh = re.fullmatch(r"[A-Za-z0-9._-]+@[^@]+", host) and not value.startswith("http")
-    if "?" in value or ("@" in value and (value.count("@") > 1 or not login_of_ssh)):
-        raise ValueError("must not carry credentials; use dags.auth and a secret")
+    ssh_login = re.fullmatch(r"[A-Za-z0-9._-]+@[^@]+", host) and not value.startswith("http")
+    if "?" in value or ("@" in value and (value.count("@") > 1 or not ssh_login)):
+        raise ValueError("must not contain credentials; use dags.auth and a secret")
     return value
 
 
 def _public_url(value: str) -> str:
     if "@" in value:
-        raise ValueError("must not carry credentials")
+        raise ValueError("must not contain credentials")
     return value
 
 
@@ -65,8 +65,8 @@ def _queue_name(value: str) -> str:
         raise ValueError(RESERVED_QUEUES[value])
     if not re.fullmatch(QUEUE_NAME, value):
         raise ValueError(
-            "should be a name for Kubernetes: up to 30 small letters, digits and inner hyphens, "
-            "the first a letter, such as etl or high-memory"
+            "should be a Kubernetes name: up to 30 lowercase letters, digits and inner hyphens, "
+            "starting with a letter, such as etl or high-memory"
         )
     return value
 
@@ -74,7 +74,7 @@ def _queue_name(value: str) -> str:
 def is_directory(path: str) -> bool:
     try:
         return Path(path).is_dir()
-    except (OSError, ValueError):  # too long, or a character that no file system takes
+    except (OSError, ValueError):  # too long, or a character that the file system refuses
         return False
 
 
@@ -86,7 +86,7 @@ def _instance_class(value: str) -> str:
 
 def _option(value: Any) -> str | int | float | bool:
     if not isinstance(value, str | int | float | bool):
-        raise ValueError("should be a text, a number, true or false")
+        raise ValueError("should be a string, a number, true or false")
     return value
 
 
@@ -99,37 +99,67 @@ def _chart_source(value: str) -> str:
 def _ca_file(value: str) -> str:
     try:
         text = Path(value).read_text()
-    except (OSError, ValueError) as bad:  # ValueError: no text, or no path
-        raise ValueError(f"should be a readable PEM file ({bad})") from None
+    except (OSError, ValueError) as invalid:  # ValueError: not UTF-8, or not a path
+        raise ValueError(f"should be a readable PEM file ({invalid})") from None
     if "-----BEGIN CERTIFICATE-----" not in text:
-        raise ValueError("should hold certificates in PEM form")
+        raise ValueError("should contain PEM certificates")
     return value
 
 
-CaFile = Annotated[str, AfterValidator(_ca_file)]
-Cidr = Annotated[str, AfterValidator(_cidr)]
-GitUrl = Annotated[
-    str, Field(pattern=r"^((https|ssh|git)://[^/]+/.|git@[^:]+:.)"), AfterValidator(_bare_url)
+# `title`: how docs/settings.md names the type. A pattern in `json_schema_extra` is for editors only:
+# the program reports such values with the message of the validator.
+CaFile = Annotated[str, AfterValidator(_ca_file), Field(title="path")]
+Cidr = Annotated[
+    str,
+    AfterValidator(_cidr),
+    Field(
+        title="IPv4 network",
+        json_schema_extra={"pattern": r"^\d{1,3}(\.\d{1,3}){3}(/\d{1,2})?$"},
+    ),
 ]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")]
+GitUrl = Annotated[
+    str,
+    Field(
+        title="URL: `https://`, `ssh://`, `git@host:` or `git://`",
+        pattern=r"^((https|ssh|git)://[^/]+/.|git@[^:]+:.)",
+    ),
+    AfterValidator(_bare_url),
+]
+RoleArn = Annotated[
+    str, Field(title="ARN of an IAM role", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+]
+PolicyArn = Annotated[
+    str,
+    Field(title="ARN of an IAM policy", pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$"),
+]
 # https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ : above 1 m.
 Cpu = Annotated[float, Field(ge=0.01, le=limits.NODE_CPU)]
 Architecture = Literal["amd64", "arm64"]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
-PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$")]
-InstanceClass = Annotated[str, AfterValidator(_instance_class)]
+InstanceClass = Annotated[
+    str,
+    AfterValidator(_instance_class),
+    Field(title="RDS instance class", json_schema_extra={"pattern": limits.INSTANCE_CLASS}),
+]
 SubPath = Annotated[str, AfterValidator(_sub_path)]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
+BaseUrl = Annotated[
+    str,
+    Field(title="URL without a trailing slash", pattern=r"^https?://[^/]+(/.*[^/])?$"),
+    AfterValidator(_public_url),
+]
 AirflowVersion = Annotated[str, AfterValidator(_airflow_version)]
 Image = Annotated[str, AfterValidator(_image)]
-ChartSource = Annotated[str, AfterValidator(_chart_source)]
-Option = Annotated[Any, AfterValidator(_option)]
+ChartSource = Annotated[str, AfterValidator(_chart_source), Field(title="URL or path")]
+Option = Annotated[
+    Any, AfterValidator(_option), WithJsonSchema({"type": ["string", "number", "boolean"]})
+]
 Replicas = Annotated[int, Field(ge=1, le=10)]
 Rotation = Annotated[int, Field(ge=1)]
 
 
 class Section(BaseModel):
-    """A block of `Pulumi.<stack>.yaml`. Keys are spelled as here; unknown keys are refused."""
+    """A section of `Pulumi.<stack>.yaml`. Its fields are the keys; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,11 +1,11 @@
-"""Every pinned version of what a stack installs. Python packages: requirements.lock."""
+"""Every pinned version that a stack installs. Python packages: requirements.lock."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A Helm chart. `repository` is the repository of the project that publishes it."""
+    """A Helm chart, from the repository of the project that publishes it."""
 
     name: str
     version: str
@@ -16,12 +16,13 @@ class Chart:
         return f"{self.name}-{self.version}.tgz"
 
 
-AIRFLOW = "3.2.2"
+AIRFLOW = "3.2.2"  # default of airflow.version
 # The chart supports 3.0 and later (https://airflow.apache.org/docs/helm-chart/1.22.0/); values/ needs 3.2.
 AIRFLOW_MINORS = ("3.2", "3.3")
-KUBERNETES = "1.35"
+KUBERNETES = "1.35"  # default of cluster.version: docs/adr/0010-kubernetes-1.35.md
 POSTGRES = "16"  # major version on RDS
 
+# After a change: `python -m ops.docs.chart_keys charts/airflow-<version>.tgz`.
 AIRFLOW_CHART = Chart(
     name="airflow",
     version="1.22.0",  # renovate: datasource=helm depName=airflow

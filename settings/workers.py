@@ -12,36 +12,33 @@ DEFAULT_QUEUE = "default"
 
 
 class WorkerSettings(Section):
-    min: int = Field(default=1, ge=0, le=500, description="Workers when nothing waits")
-    max: int = Field(
-        default=4, ge=1, le=500, description="Workers at the most: the line to change to scale"
-    )
-    concurrency: int = Field(
-        default=8, ge=1, le=64, description="Tasks that one worker runs at a time"
-    )
-    cpu: Cpu = Field(default=1.0, description="CPU that a worker requests, in cores")
+    min: int = Field(default=1, ge=0, le=500, description="Minimum number of workers")
+    max: int = Field(default=4, ge=1, le=500, description="Maximum number of workers")
+    concurrency: int = Field(default=8, ge=1, le=64, description="Task slots of a worker")
+    cpu: Cpu = Field(default=1.0, description="CPU request of a worker")
     memory_mb: int = Field(
         default=3072,
         ge=limits.worker_memory_mb(1),
         le=limits.NODE_GIB * 1024,
-        description="Memory of a worker, in MiB",
+        description="Memory request and limit of a worker",
     )
-    spot: bool = Field(
-        default=False, description="Spot nodes first, on-demand when there are none (EKS)"
+    spot: bool = Field(default=False, description="Prefer spot nodes, fall back to on-demand (EKS)")
+    architecture: Architecture = Field(
+        default="amd64", description="Architecture of the nodes (EKS)"
     )
-    architecture: Architecture = Field(default="amd64", description="Processor of the nodes (EKS)")
     iam_policy_arn: PolicyArn | None = Field(
-        default=None, description="What its tasks may do in AWS, beside writing their logs (EKS)"
+        default=None,
+        description="IAM policy for the AWS access of the tasks, besides log writing (EKS)",
     )
     grace_seconds: int = Field(
         default=600,
         ge=30,
         le=86400,
-        description="Time of a stopping worker; tasks that run 15 s before its end start again elsewhere",
+        description="Grace period of a stopping worker; tasks still running 15 s before its end are requeued",
     )
     scaling: Literal["queue", "cpu", "fixed"] = Field(
         default="queue",
-        description="What the worker count follows: waiting and running tasks (KEDA), CPU (HPA), or nothing",
+        description="Scale on queued and running tasks (KEDA), on CPU (HPA), or not at all",
     )
 
     @model_validator(mode="after")
@@ -51,11 +48,11 @@ class WorkerSettings(Section):
             wrong.append(f"min {self.min} must not exceed max {self.max}")
         if self.scaling != "queue" and self.min < 1:
             wrong.append(f"scaling: {self.scaling} needs min >= 1; only queue can start from 0")
-        least = limits.worker_memory_mb(self.concurrency)
-        if self.memory_mb < least:
+        needed = limits.worker_memory_mb(self.concurrency)
+        if self.memory_mb < needed:
             wrong.append(
-                f"memory_mb {self.memory_mb} is too little for concurrency {self.concurrency}: that needs "
-                f"{least}, and the data of the tasks on top; raise it, or lower concurrency"
+                f"memory_mb {self.memory_mb} is too low for concurrency {self.concurrency}: a worker needs "
+                f"at least {needed}, plus the data of its tasks; raise memory_mb, or lower concurrency"
             )
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -65,12 +62,12 @@ class WorkerSettings(Section):
 def all_queues(
     workers: WorkerSettings, queues: Mapping[str, WorkerSettings]
 ) -> dict[str, WorkerSettings]:
-    """Settings by queue; first those of tasks that name no queue."""
+    """Settings by queue, starting with the default queue, which the section `workers` configures."""
     return {DEFAULT_QUEUE: workers, **queues}
 
 
 def key_of(queue: str) -> str:
-    """Where the settings of a queue stand."""
+    """Key of the settings of a queue."""
     return "workers" if queue == DEFAULT_QUEUE else f"queues.{queue}"
 
 

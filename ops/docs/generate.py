@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ops.docs import rules_table, settings_table
+from ops.docs import rules_table, settings_schema, settings_table
 from ops.docs.expected_plans import expected_plans
 from ops.stack_files import ROOT
 
@@ -13,6 +13,7 @@ from ops.stack_files import ROOT
 def pages() -> dict[str, str]:
     """Content of every generated file, by path."""
     return {
+        "settings.schema.json": settings_schema.text(),
         "docs/settings.md": settings_table.page(),
         "docs/policies.md": rules_table.page(),
         **expected_plans(),

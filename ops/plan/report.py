@@ -139,7 +139,7 @@ class Queue:
         """Node capacity for the maximum number of workers."""
         cpu, memory_mb = sizing.worker_requests(self.settings)
         return (
-            f"at least {sizing.least_nodes(self.settings)} for {self.settings.max * cpu:g} CPU and "
+            f"at least {sizing.min_nodes(self.settings)} for {self.settings.max * cpu:g} CPU and "
             f"{self.settings.max * memory_mb / 1024:g} GiB including sidecars"
         )
 

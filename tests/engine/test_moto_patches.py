@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from botocore.exceptions import ClientError
 
+from settings import versions
 from tests.engine.simulator import moto_patches
 from tests.engine.simulator.cloud import Cloud
 
@@ -109,7 +110,7 @@ class Account:
     def cluster(self, **changes):
         return {
             "name": "one",
-            "version": "1.35",
+            "version": versions.KUBERNETES,
             "roleArn": self.role,
             "resourcesVpcConfig": {"subnetIds": self.subnets},
             "deletionProtection": True,

@@ -43,12 +43,12 @@ ON_EXISTING = {
 }
 GIT = DagSettings(repo="git://git-server:9418/dags.git")
 TAGGED = DagSettings(repo="git://git-server:9418/dags.git", tag="v1")
-AT_A_COMMIT = DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
+COMMIT = DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
 GIT_SERVER = GitServerSettings()
-ANNOUNCED = DagSettings(repo=HTTPS.repo, webhook=True)
+WEBHOOK = DagSettings(repo=HTTPS.repo, webhook=True)
 PROTECTED = RdsSettings(kind="rds", protect=True)
 
-KEDA_OF_OTHERS = KedaSettings(existing=True)
+EXISTING_KEDA = KedaSettings(existing=True)
 ARM = WorkerSettings(architecture="arm64")
 
 
@@ -56,8 +56,8 @@ def network(az_count, nat):
     return NetworkSettings(az_count=az_count, nat=nat)
 
 
-def workers(most, concurrency):
-    return WorkerSettings(max=most, concurrency=concurrency)
+def workers(max_workers, concurrency):
+    return WorkerSettings(max=max_workers, concurrency=concurrency)
 
 
 def airflow(parallelism, schedulers):
@@ -65,59 +65,59 @@ def airflow(parallelism, schedulers):
     return AirflowSettings(parallelism=parallelism, replicas=replicas)
 
 
-# By check: a platform, what is different there, the key of the mistake and what the report says of it.
+# A check, valid sections, the sections that break the check, and the mistake: its key and its reason.
 BROKEN = [
     (
-        "_cluster_has_its_network",
+        "_network_matches_cluster",
         ON_AWS,
         {"network": None},
         ("network", "is required for cluster.kind: eks"),
     ),
     (
-        "_cluster_has_its_network",
+        "_network_matches_cluster",
         ON_EXISTING,
         {"network": NetworkSettings()},
-        ("network", "an existing cluster brings its own"),
+        ("network", "an existing cluster has its own network: remove this section"),
     ),
     (
-        "_database_fits_the_cluster",
+        "_database_matches_cluster",
         ON_AWS,
         {"database": CONTAINER},
         ("database.kind", "container has no backups"),
     ),
     (
-        "_database_fits_the_cluster",
+        "_database_matches_cluster",
         ON_EXISTING,
         {"database": RDS},
         ("database.kind", "rds needs the network of cluster.kind: eks; use container"),
     ),
     (
-        "_nat_fits_the_zones",
+        "_nat_survives_zone_failure",
         ON_AWS,
         {"network": network(3, "single"), "database": PROTECTED},
-        ("network.nat", "wants per_az"),
+        ("network.nat", "use per_az for a protected database in three zones"),
     ),
     (
-        "_aws_settings_need_aws",
+        "_aws_settings_need_eks",
         ON_EXISTING,
         {"workers": WorkerSettings(spot=True)},
         ("workers.spot", "needs cluster.kind: eks"),
     ),
     (
-        "_aws_settings_need_aws",
+        "_aws_settings_need_eks",
         ON_EXISTING,
         {"airflow": AirflowSettings(ingress=INGRESS)},
         ("airflow.ingress", "needs cluster.kind: eks"),
     ),
     (
-        "_aws_settings_need_aws",
+        "_aws_settings_need_eks",
         ON_EXISTING,
         {"logs": LogSettings(protect=True)},
         ("logs.protect", "needs cluster.kind: eks"),
     ),
     *(
         (
-            "_aws_settings_need_aws",
+            "_aws_settings_need_eks",
             ON_EXISTING,
             {section: given},
             (f"{key}.{setting}", "needs cluster.kind: eks"),
@@ -133,119 +133,122 @@ BROKEN = [
         )
     ),
     (
-        "_the_image_runs_on_the_nodes",
+        "_image_supports_nodes",
         ON_AWS,
         {"queues": {"etl": ARM}, "airflow": AirflowSettings(image="me/airflow")},
         (
             "queues.etl.architecture",
-            "arm64 is not among the architectures of the image me/airflow: amd64",
+            "arm64 is not an architecture of the image me/airflow: use amd64, or add arm64",
         ),
     ),
     (
-        "_the_image_runs_on_the_nodes",
+        "_image_supports_nodes",
         ON_AWS,
         {"workers": ARM, "airflow": AirflowSettings(architectures=("amd64",))},
-        ("workers.architecture", "of the image apache/airflow: amd64; take one of those"),
+        ("workers.architecture", "of the image apache/airflow: use amd64, or add arm64"),
     ),
     (
-        "_the_image_runs_on_the_nodes",
+        "_image_supports_nodes",
         ON_AWS,
         {"workers": ARM, "airflow": AirflowSettings(architectures=("arm64",))},
-        ("airflow.architectures", "lacks amd64, got ['arm64']: all pods but the workers"),
+        ("airflow.architectures", "lacks amd64, got ['arm64']: all pods except workers"),
     ),
     (
-        "_plain_git_stays_in_the_cluster",
+        "_git_protocol_needs_git_server",
         ON_AWS,
         {"dags": GIT},
         ("dags.repo", "use https:// or ssh://, got 'git://git-server:9418/dags.git'"),
     ),
     (
-        "_the_git_server_starts_with_a_branch",
+        "_git_server_needs_branch",
         {**ON_EXISTING, "git_server": GIT_SERVER},
         {"dags": TAGGED},
         ("dags.tag", "use dags.branch"),
     ),
     (
-        "_the_git_server_starts_with_a_branch",
+        "_git_server_needs_branch",
         {**ON_EXISTING, "git_server": GIT_SERVER},
-        {"dags": AT_A_COMMIT},
+        {"dags": COMMIT},
         ("dags.commit", "use dags.branch"),
     ),
     (
-        "_the_git_host_can_call",
+        "_webhook_needs_ingress",
         ON_AWS,
-        {"dags": ANNOUNCED},
+        {"dags": WEBHOOK},
         ("dags.webhook", "needs airflow.ingress"),
     ),
     (
-        "_slots_can_be_used",
+        "_parallelism_covers_slots",
         ON_AWS,
         {"workers": workers(4, 8), "airflow": airflow(31, 1)},
-        ("airflow.parallelism", "31 for 1 scheduler(s) lets 31 tasks run"),
+        ("airflow.parallelism", "31 with 1 scheduler(s) limits Airflow to 31 running tasks"),
     ),
     (
-        "_slots_can_be_used",
+        "_parallelism_covers_slots",
         ON_AWS,
         {"workers": workers(4, 8), "airflow": airflow(15, 2)},
-        ("airflow.parallelism", "lets 30 tasks run, but max x concurrency of all queues is 32"),
+        ("airflow.parallelism", "to 30 running tasks, but max x concurrency of all queues is 32"),
     ),
     (
-        "_connections_fit_the_database",
+        "_connections_fit_database",
         ON_EXISTING,
         {"workers": workers(26, 4)},
         (
             "database",
-            "has room for 200 connections, but Airflow with all its workers opens up to 207",
+            "accepts 200 connections, but Airflow with all its workers opens up to 207",
         ),
     ),
     (
-        "_an_existing_keda_is_in_an_existing_cluster",
+        "_existing_keda_needs_existing_cluster",
         ON_AWS,
-        {"keda": KEDA_OF_OTHERS},
-        ("keda.existing", "needs cluster.kind: existing; this stack makes its cluster"),
+        {"keda": EXISTING_KEDA},
+        ("keda.existing", "needs cluster.kind: existing; a new EKS cluster has no KEDA"),
     ),
     (
-        "_a_worker_fits_a_node",
+        "_worker_fits_node",
         ON_AWS,
         {"workers": WorkerSettings(cpu=172.79)},
-        ("workers.cpu", "172.79 and its sidecars are 172.81 CPU, and the largest node has 172.8"),
+        (
+            "workers.cpu",
+            "172.79 plus sidecars requests 172.81 CPU, but the largest node has 172.8 CPU for pods",
+        ),
     ),
     (
-        "_a_worker_fits_a_node",
+        "_worker_fits_node",
         ON_AWS,
         {"queues": {"etl": WorkerSettings(memory_mb=1415482)}},
         (
             "queues.etl.memory_mb",
-            "1415482 and its sidecars are 1415578 MiB, and the largest node has 1415577 for pods",
+            "1415482 plus sidecars requests 1415578 MiB, but the largest node has 1415577 MiB for pods",
         ),
     ),
     (
-        "_slots_can_be_used",
+        "_parallelism_covers_slots",
         ON_AWS,
         {"queues": {"etl": workers(1, 1)}, "airflow": airflow(32, 1)},
         ("airflow.parallelism", "but max x concurrency of all queues is 33"),
     ),
     (
-        "_connections_fit_the_database",
+        "_connections_fit_database",
         ON_EXISTING,
         {"workers": workers(25, 4), "queues": {"etl": workers(1, 1)}},
         (
             "database",
-            "opens up to 206; take a larger instance_class, or lower workers.max or queues.etl.max",
+            "opens up to 206; use a larger instance_class, or lower workers.max or queues.etl.max",
         ),
     ),
     (
-        "_connections_fit_the_database",
+        "_connections_fit_database",
         ON_AWS,
         {"database": RdsSettings(kind="rds", instance_class="db.t4g.micro")},
         (
             "database",
-            "has room for 101 connections, but Airflow with all its workers opens up to 113",
+            "accepts 101 connections, but Airflow with all its workers opens up to 113",
         ),
     ),
 ]
 
-# What comes as close to a mistake as it may.
+# Valid stacks at the edge of a check.
 SOUND = [
     (ON_AWS, {}),
     (ON_EXISTING, {}),
@@ -266,60 +269,56 @@ SOUND = [
     (ON_EXISTING, {"airflow": AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": LogSettings(protect=True)}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
-    (ON_AWS, {"dags": ANNOUNCED, "airflow": AirflowSettings(ingress=INGRESS)}),
-    (ON_EXISTING, {"dags": ANNOUNCED}),
+    (ON_AWS, {"dags": WEBHOOK, "airflow": AirflowSettings(ingress=INGRESS)}),
+    (ON_EXISTING, {"dags": WEBHOOK}),
     (ON_EXISTING, {"git_server": GIT_SERVER}),
     (ON_EXISTING, {"dags": DagSettings(repo=HTTPS.repo, tag="v1")}),
     (ON_AWS, {"workers": workers(4, 8), "airflow": airflow(32, 1)}),
     (ON_AWS, {"workers": workers(4, 8), "airflow": airflow(16, 2)}),
     (ON_AWS, {"workers": workers(4, 8), "airflow": airflow(None, 1)}),
     (ON_EXISTING, {"workers": workers(41, 2)}),
-    (ON_EXISTING, {"keda": KEDA_OF_OTHERS}),
+    (ON_EXISTING, {"keda": EXISTING_KEDA}),
     (ON_AWS, {"workers": WorkerSettings(cpu=172.78, memory_mb=1415481)}),
     (ON_EXISTING, {"workers": WorkerSettings(cpu=192, memory_mb=1572864)}),
 ]
 
 
-@pytest.mark.parametrize(("check", "platform", "different", "mistake"), BROKEN)
-def test_what_does_not_fit_together_is_one_mistake_with_its_key(
-    check, platform, different, mistake
-):
-    ((key, reason),) = cross_checks.mistakes({**platform, **different})
+@pytest.mark.parametrize(("check", "base", "different", "mistake"), BROKEN)
+def test_a_broken_check_is_one_mistake_with_its_key(check, base, different, mistake):
+    ((key, reason),) = cross_checks.mistakes({**base, **different})
 
     assert key == mistake[0]
     assert mistake[1] in reason
 
 
-@pytest.mark.parametrize(("platform", "different"), SOUND)
-def test_what_just_fits_together_is_no_mistake(platform, different):
-    assert list(cross_checks.mistakes({**platform, **different})) == []
+@pytest.mark.parametrize(("base", "different"), SOUND)
+def test_a_stack_at_the_edge_of_a_check_is_valid(base, different):
+    assert list(cross_checks.mistakes({**base, **different})) == []
 
 
 def test_every_check_has_a_case_that_breaks_it():
-    with_files = {"_charts_are_in_their_directory"}  # below
+    with_files = {"_chart_directory_is_complete"}  # below
     broken = {case[0] for case in BROKEN} | with_files
-    assert broken == {check.__name__ for check in cross_checks.CHECKS}
+    assert broken == {check.__name__ for check in cross_checks.CHECKS}, "add a case to BROKEN"
 
 
-@pytest.mark.parametrize(("check", "platform", "different", "mistake"), BROKEN)
-def test_a_check_waits_until_every_section_that_it_reads_is_sound(
-    check, platform, different, mistake
-):
-    whole = {**platform, **different}
-    for broken_section in different:
-        others = {name: section for name, section in whole.items() if name != broken_section}
+@pytest.mark.parametrize(("check", "base", "different", "mistake"), BROKEN)
+def test_a_check_does_not_run_on_an_invalid_section(check, base, different, mistake):
+    whole = {**base, **different}
+    for invalid in different:
+        others = {name: section for name, section in whole.items() if name != invalid}
 
         assert mistake[0] not in dict(cross_checks.mistakes(others))
 
 
-def test_two_mistakes_are_reported_together():
+def test_all_mistakes_are_reported_together():
     given = {**ON_EXISTING, "workers": WorkerSettings(spot=True), "dags": GIT}
 
     assert [key for key, _ in cross_checks.mistakes(given)] == ["workers.spot", "dags.repo"]
 
 
 @pytest.mark.parametrize(
-    ("there", "scaling", "missing"),
+    ("present", "scaling", "missing"),
     [
         ([], "cpu", [AIRFLOW_CHART]),
         ([AIRFLOW_CHART], "cpu", []),
@@ -329,8 +328,8 @@ def test_two_mistakes_are_reported_together():
         ([AIRFLOW_CHART, KEDA_CHART], "queue", []),
     ],
 )
-def test_a_directory_of_charts_has_every_chart_that_is_installed(tmp_path, there, scaling, missing):
-    for chart in there:
+def test_a_chart_directory_has_every_installed_chart(tmp_path, present, scaling, missing):
+    for chart in present:
         (tmp_path / chart.archive).touch()
     sections = {
         "charts": ChartSettings(source=str(tmp_path)),
@@ -346,7 +345,7 @@ def test_a_directory_of_charts_has_every_chart_that_is_installed(tmp_path, there
     }
 
 
-def test_one_queue_that_follows_its_tasks_needs_the_chart_of_keda(tmp_path):
+def test_one_queue_with_scaling_queue_needs_the_keda_chart(tmp_path):
     (tmp_path / AIRFLOW_CHART.archive).touch()
     sections = {
         "charts": ChartSettings(source=str(tmp_path)),
@@ -357,21 +356,21 @@ def test_one_queue_that_follows_its_tasks_needs_the_chart_of_keda(tmp_path):
 
     ((key, what),) = cross_checks.mistakes(sections)
     assert (key, KEDA_CHART.archive in what) == ("charts.source", True)
-    assert list(cross_checks.mistakes({**sections, "keda": KEDA_OF_OTHERS})) == [], "it is there"
+    assert list(cross_checks.mistakes({**sections, "keda": EXISTING_KEDA})) == [], (
+        "an existing KEDA needs no chart"
+    )
 
 
 @pytest.mark.parametrize(
     ("spot", "grace_seconds", "warned"),
     [(True, 121, True), (True, 120, False), (False, 7200, False)],
 )
-def test_who_promises_more_time_than_a_spot_node_has_is_told_what_it_means(
-    spot, grace_seconds, warned
-):
+def test_a_grace_period_beyond_the_spot_notice_is_a_warning(spot, grace_seconds, warned):
     queue = WorkerSettings(spot=spot, grace_seconds=grace_seconds)
 
     found = list(cross_checks.warnings({"default": queue, "etl": queue}))
 
     assert [key for key, _ in found] == (["workers.spot", "queues.etl.spot"] if warned else [])
     for _, what in found:
-        assert f"120 seconds after AWS says so, whatever grace_seconds ({grace_seconds})" in what
-        assert "a task that needs longer is cut off" in what
+        assert f"120 seconds after AWS's notice, whatever grace_seconds ({grace_seconds})" in what
+        assert "a longer task is killed" in what

@@ -3,12 +3,12 @@
 import hashlib
 from typing import Any
 
+from settings.versions import POSTGRES_IMAGE
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
 
-IMAGE = "postgres:16"
 PORT = 5432
 USER_ID = 999
 FILES = "/etc/rds"
@@ -127,7 +127,7 @@ def _pod(
             "containers": [
                 {
                     "name": "postgres",
-                    "image": IMAGE,
+                    "image": POSTGRES_IMAGE,
                     "imagePullPolicy": "IfNotPresent",
                     "args": [
                         word for key, value in options.items() for word in ("-c", f"{key}={value}")

@@ -15,6 +15,7 @@ from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.dags import DagSettings
 from settings.rotation import RotationSettings
+from settings.versions import AIRFLOW_CHART
 from settings.workers import WorkerSettings, all_queues
 from tests.unit.conftest import secret_data
 
@@ -75,7 +76,7 @@ def test_the_release_is_the_pinned_chart_with_a_fixed_name(deployed):
     release = deployed().one(RELEASE).inputs
 
     assert (release["name"], release["namespace"]) == ("airflow", "airflow")
-    assert (release["chart"], release["version"]) == ("airflow", "1.22.0")
+    assert (release["chart"], release["version"]) == ("airflow", AIRFLOW_CHART.version)
     assert release["repositoryOpts"] == {"repo": "https://airflow.apache.org"}
 
 

@@ -57,7 +57,7 @@ def test_every_stack_region_has_every_key_type(certificates, kind):
 
 @pytest.mark.parametrize(
     ("content", "complaint"),
-    [(None, "should be a readable PEM file"), ("a text", "should hold certificates in PEM form")],
+    [(None, "should be a readable PEM file"), ("a text", "should contain PEM certificates")],
 )
 def test_a_file_without_certificates_is_refused(tmp_path, content, complaint):
     file = tmp_path / "ca.pem"

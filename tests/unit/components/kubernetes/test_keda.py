@@ -2,6 +2,7 @@ import pytest
 
 from components.kubernetes.keda import Keda, KedaArgs
 from settings.charts import ChartSettings
+from settings.versions import KEDA_CHART
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 NAMESPACE = "kubernetes:core/v1:Namespace"
@@ -22,7 +23,7 @@ def test_keda_is_the_pinned_chart_in_its_own_namespace(keda):
     release = keda().one(RELEASE).inputs
 
     assert (release["name"], release["namespace"]) == ("keda", "keda")
-    assert (release["chart"], release["version"]) == ("keda", "2.17.2")
+    assert (release["chart"], release["version"]) == ("keda", KEDA_CHART.version)
     assert release["repositoryOpts"] == {"repo": "https://kedacore.github.io/charts"}
     assert release["maxHistory"] == 10, "each revision is a Secret"
 

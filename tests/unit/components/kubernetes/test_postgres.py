@@ -5,6 +5,7 @@ import pytest
 
 from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
 from settings.database import ContainerDatabaseSettings
+from settings.versions import POSTGRES
 from tests.unit.conftest import secret_data
 
 SERVER = "kubernetes:apps/v1:StatefulSet"
@@ -150,7 +151,7 @@ def test_postgres_is_ready_when_it_listens(database):
 def test_postgres_has_the_version_of_rds_and_the_image_user(database):
     declaration = database()
 
-    assert container(declaration)["image"] == "postgres:16"
+    assert container(declaration)["image"] == f"postgres:{POSTGRES}"
     assert container(declaration)["resources"]["limits"]["memory"] == "512Mi"
     security = pod(declaration)["spec"]["securityContext"]
     assert (security["runAsUser"], security["fsGroup"]) == (999, 999)

@@ -6,6 +6,7 @@ import pytest
 
 from components.kubernetes.redis import Redis, RedisArgs
 from settings.redis import RedisSettings
+from settings.versions import REDIS_IMAGE
 from tests.unit.conftest import secret_data
 
 SERVER = "kubernetes:apps/v1:StatefulSet"
@@ -134,7 +135,7 @@ def test_the_volume_belongs_to_the_user_of_the_image(redis):
 
     security = pod(declaration)["spec"]["securityContext"]
     assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == (999, 999, 999)
-    assert container(declaration)["image"].startswith("redis:7.2-")
+    assert container(declaration)["image"] == REDIS_IMAGE
     assert {"name": "data", "mountPath": "/data"} in container(declaration)["volumeMounts"]
 
 

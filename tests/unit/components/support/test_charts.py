@@ -3,7 +3,7 @@ import pytest
 from components.support.charts import chart_reference
 from settings.versions import Chart
 
-CHART = Chart(name="keda", version="2.17.2", repository="https://kedacore.github.io/charts")
+CHART = Chart(name="keda", version="1.2.3", repository="https://kedacore.github.io/charts")
 
 
 def reference(source):
@@ -19,20 +19,20 @@ def reference(source):
             None,
             {
                 "chart": "keda",
-                "version": "2.17.2",
+                "version": "1.2.3",
                 "repo": "https://kedacore.github.io/charts",
             },
         ),
         (
             "https://mirror.example/helm",
-            {"chart": "keda", "version": "2.17.2", "repo": "https://mirror.example/helm"},
+            {"chart": "keda", "version": "1.2.3", "repo": "https://mirror.example/helm"},
         ),
         (
             "oci://registry.example/charts/",
-            {"chart": "oci://registry.example/charts/keda", "version": "2.17.2", "repo": None},
+            {"chart": "oci://registry.example/charts/keda", "version": "1.2.3", "repo": None},
         ),
-        ("charts", {"chart": "charts/keda-2.17.2.tgz", "repo": None}),
-        ("/srv/charts/", {"chart": "/srv/charts/keda-2.17.2.tgz", "repo": None}),
+        ("charts", {"chart": "charts/keda-1.2.3.tgz", "repo": None}),
+        ("/srv/charts/", {"chart": "/srv/charts/keda-1.2.3.tgz", "repo": None}),
     ],
     ids=["upstream", "mirror", "registry", "directory", "directory with a slash"],
 )

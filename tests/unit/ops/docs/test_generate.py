@@ -34,7 +34,9 @@ def test_a_second_run_writes_nothing(checkout, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("name", ["docs/settings.md", "docs/policies.md", PLAN])
+@pytest.mark.parametrize(
+    "name", ["settings.schema.json", "docs/settings.md", "docs/policies.md", PLAN]
+)
 def test_a_check_names_the_stale_file_and_changes_nothing(checkout, capsys, name):
     (checkout / name).write_text("stale\n")
     capsys.readouterr()

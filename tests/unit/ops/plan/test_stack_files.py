@@ -59,7 +59,7 @@ def test_a_failed_cross_check_fails_the_plan(plan, stack_file):
 
     code, _, err = plan("--stack", "mine")
     assert code == 1
-    assert f"{SETTINGS}.database: has room for 811 connections" in err
+    assert f"{SETTINGS}.database: accepts 811 connections" in err
 
 
 TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"}}

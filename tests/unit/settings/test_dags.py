@@ -1,0 +1,97 @@
+import pytest
+
+from tests.unit.settings.stacks import EKS, GITHUB_APP, REPO, SSH_KEY, TOKEN, changed
+
+SSH = "ssh://git@github.com/example/dags.git"
+SCP = "git@github.com:example/dags.git"
+GIT = "git://git-server/dags.git"
+NEEDS_SSH_AUTH = ["dags: an ssh repository needs auth.kind: ssh"]
+NEEDS_SSH_REPOSITORY = ["dags: auth.kind: ssh needs an ssh repository"]
+NEEDS_HTTPS = (
+    "dags: auth.kind: {} needs an https:// repository: git:// would send the token unencrypted"
+)
+
+
+@pytest.mark.parametrize(
+    ("dags", "ref"), [({"branch": "release"}, "release"), ({"tag": "v7"}, "v7")]
+)
+def test_the_ref_is_the_branch_or_the_tag(load, dags, ref):
+    assert load({**EKS, "dags": {"repo": REPO, **dags}}).dags.ref == ref
+
+
+@pytest.mark.parametrize(
+    "refs",
+    [
+        {"branch": "main", "tag": "v1"},
+        {"branch": "main", "commit": "a" * 40},
+        {"tag": "v1", "commit": "a" * 40},
+    ],
+    ids=lambda refs: " and ".join(refs),
+)
+def test_only_one_of_branch_tag_and_commit_is_accepted(mistakes, refs):
+    assert mistakes({**EKS, "dags": {"repo": REPO, **refs}}) == [
+        "dags: set only one of branch, tag and commit"
+    ]
+
+
+@pytest.mark.parametrize("commit", ["", "abc1234", "A" * 40, "g" * 40])
+def test_a_commit_is_a_full_sha(mistakes, commit):
+    (line,) = mistakes(changed(EKS, "dags.commit", commit))
+
+    assert line.startswith("dags.commit: ")
+
+
+@pytest.mark.parametrize(
+    ("repo", "auth", "lines"),
+    [
+        (REPO, {"kind": "none"}, []),
+        (REPO, TOKEN, []),
+        (REPO, GITHUB_APP, []),
+        (REPO, SSH_KEY, NEEDS_SSH_REPOSITORY),
+        (SSH, SSH_KEY, []),
+        (SSH, {"kind": "none"}, NEEDS_SSH_AUTH),
+        (SCP, SSH_KEY, []),
+        (SCP, {"kind": "none"}, NEEDS_SSH_AUTH),
+        (SCP, TOKEN, NEEDS_SSH_AUTH),
+        (GIT, SSH_KEY, NEEDS_SSH_REPOSITORY),
+        (GIT, TOKEN, [NEEDS_HTTPS.format("token")]),
+        (GIT, GITHUB_APP, [NEEDS_HTTPS.format("github_app")]),
+    ],
+)
+def test_authentication_matches_the_repository_url(mistakes, repo, auth, lines):
+    assert mistakes({**EKS, "git_server": {}, "dags": {"repo": repo, "auth": auth}}) == lines
+
+
+@pytest.mark.parametrize("known_hosts", ["github.com", "", "ssh-ed25519 AAAA"])
+def test_an_ssh_repository_needs_its_host_key(mistakes, known_hosts):
+    auth = {"kind": "ssh", "known_hosts": known_hosts}
+    (line,) = mistakes({**EKS, "dags": {"repo": SCP, "auth": auth}})
+
+    assert line.startswith("dags.auth.known_hosts: ")
+    assert line.endswith(f", got {known_hosts!r}")
+
+
+def test_the_volume_holds_two_checkouts_and_the_history(mistakes):
+    dags = {"repo": REPO, "storage_gb": 1}
+
+    assert mistakes({**EKS, "dags": {**dags, "max_mb": 256}}) == []
+    assert mistakes({**EKS, "dags": {**dags, "max_mb": 257}}) == [
+        "dags: storage_gb 1 must be at least four times max_mb 257: it holds the history and two "
+        "checkouts"
+    ]
+
+
+@pytest.mark.parametrize(
+    "sub_path",
+    ["..", "../dags", "/dags", "dags/", "dags//daily", "dags/..", "dags/../..", "a/../../etc"],
+)
+def test_sub_path_cannot_leave_the_repository(mistakes, sub_path):
+    (line,) = mistakes(changed(EKS, "dags.sub_path", sub_path))
+
+    assert line.startswith("dags.sub_path: should be a folder in the repository")
+    assert line.endswith(f", got {sub_path!r}")
+
+
+@pytest.mark.parametrize("sub_path", ["", "dags", "teams/sales/dags", "dags..old", "v1.2/dags"])
+def test_sub_path_is_any_folder_of_the_repository(load, sub_path):
+    assert load(changed(EKS, "dags.sub_path", sub_path)).dags.sub_path == sub_path
