@@ -50,8 +50,8 @@ class RunningStack:
 
 def checked_settings(name: str) -> Settings:
     """Settings of the stack. Raises for mistakes in the stack file and for broken rules."""
-    declaration, settings = stack_files.run_stack(name)
-    report = policy_report.evaluate(name, declaration, settings.policies)
+    snapshot, settings = stack_files.run_stack(name)
+    report = policy_report.evaluate(name, snapshot, settings.policies)
     if report.broken:
         raise OperationError("\n".join([f"Pulumi.{name}.yaml breaks rules:", *report.broken]))
     for warning in report.warnings:

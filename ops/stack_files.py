@@ -11,7 +11,7 @@ from typing import Any
 import pulumi
 import yaml
 
-from ops.plan.mock_engine import Declaration, run
+from ops.plan.mock_engine import StackSnapshot, run
 from settings import Secrets, Settings, load
 
 ROOT = Path(__file__).parents[1]
@@ -74,18 +74,18 @@ def _duplicate_keys(node: Any, parent: str = "") -> Iterator[str]:
         yield from _duplicate_keys(value, f"{path}.")
 
 
-def run_stack(stack: str) -> tuple[Declaration, Settings]:
+def run_stack(stack: str) -> tuple[StackSnapshot, Settings]:
     """Run the program of a stack. Returns what it declares, and its settings."""
     program: dict[str, Any] = {}
     handler = signal.getsignal(signal.SIGINT)
     try:
-        declaration = _run_for(
+        snapshot = _run_for(
             stack, lambda: program.update(runpy.run_path(str(ROOT / "__main__.py")))
         )
     finally:
         # The program resets the handler, but the caller may have to clean up after Ctrl-C.
         signal.signal(signal.SIGINT, handler)
-    return declaration, program["stack"]
+    return snapshot, program["stack"]
 
 
 def read_settings(stack: str) -> Settings:
@@ -95,7 +95,7 @@ def read_settings(stack: str) -> Settings:
     return found[0]
 
 
-def _run_for(stack: str, program: Callable[[], None]) -> Declaration:
+def _run_for(stack: str, program: Callable[[], None]) -> StackSnapshot:
     """Run `program` with the configuration of a stack."""
     entries = list(read_stack(stack))
     name = project()

@@ -66,7 +66,9 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _secret_kind(path: str, text: str) -> str | None:
-    checksum = "checksum/" in path  # of a Secret, to restart pods: components/support/named_secret.py
+    checksum = (
+        "checksum/" in path
+    )  # of a Secret, to restart pods: components/support/named_secret.py
     if NAMES.search(path) and text and not (checksum or text.startswith(PLACEHOLDER)):
         return "a secret by its name"
     return next((kind for kind, pattern in PATTERNS.items() if pattern.search(text)), None)

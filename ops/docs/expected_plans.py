@@ -16,6 +16,6 @@ def expected_plans() -> dict[str, str]:
 
 
 def plan(stack: str) -> str:
-    declaration, settings = stack_files.run_stack(stack)
-    lines = formats.text(report.make(stack, settings, declaration, today=DAY))
+    snapshot, settings = stack_files.run_stack(stack)
+    lines = formats.text(report.make(stack, settings, snapshot, today=DAY))
     return "\n".join(lines) + "\n"

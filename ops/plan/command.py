@@ -13,13 +13,13 @@ from ops.plan import formats, report
 def plan(stack: str, as_json: bool = False, dags: Path | None = None) -> int:
     """Print the plan of a stack. Returns 1 if the stack file is invalid or a rule is broken."""
     try:
-        declaration, settings = stack_files.run_stack(stack)
+        snapshot, settings = stack_files.run_stack(stack)
     except pulumi.RunError as error:
         if as_json:
             print(json.dumps({"stack": stack, "mistakes": str(error).splitlines()}))
         print(error, file=sys.stderr)
         return 1
-    plan_report = report.make(stack, settings, declaration, dags)
+    plan_report = report.make(stack, settings, snapshot, dags)
     if as_json:
         print(json.dumps(formats.as_json(plan_report), indent=2, sort_keys=True, default=repr))
     else:

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ops.plan.mock_engine import Declaration
+from ops.plan.mock_engine import StackSnapshot
 from ops.plan.report import Report, shown_inputs
 
 
 def text(report: Report) -> Iterator[str]:
     """The plan as lines of text."""
-    tree = report.declaration
+    tree = report.snapshot
     yield f"{report.stack}: {len(tree.resources)} resources"
     roots = sorted({r.parent for r in tree.resources.values()} - tree.resources.keys())
     for root in roots:
@@ -47,7 +47,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "inputs": r.inputs,
                 "depends_on": sorted(r.depends_on),
             }
-            for r in sorted(report.declaration.resources.values(), key=lambda r: r.urn)
+            for r in sorted(report.snapshot.resources.values(), key=lambda r: r.urn)
         ],
         "chart_values": report.chart_values,
         "queues": [
@@ -60,7 +60,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for queue in report.queues
         ],
         "limits": [vars(limit) for limit in report.limits],
-        "exports": report.declaration.exports,
+        "exports": report.snapshot.exports,
         "broken_rules": report.policy_report.broken,
         "warnings": report.warnings,
         "excused": report.policy_report.excused,
@@ -73,7 +73,7 @@ def _listed(title: str, lines: list[str]) -> Iterator[str]:
         yield f"  {line}"
 
 
-def _branch(tree: Declaration, parent: str, depth: int) -> Iterator[str]:
+def _branch(tree: StackSnapshot, parent: str, depth: int) -> Iterator[str]:
     for resource in tree.children(parent):
         kind = resource.type.rpartition(":")[2]
         marks = " [protected]" if resource.protect else ""

@@ -30,7 +30,7 @@ RESOURCE = "5cf8f73096256a8f31e491e813e4eb8e"
 
 
 @dataclass
-class Declaration:
+class StackSnapshot:
     """Everything that one run of a program declares."""
 
     resources: dict[str, Resource] = field(default_factory=dict)
@@ -68,22 +68,22 @@ class Declaration:
 class _Warnings(logging.Handler):
     """Records the warnings of the program; forwards other records to the root logger."""
 
-    def __init__(self, declaration: Declaration) -> None:
+    def __init__(self, snapshot: StackSnapshot) -> None:
         super().__init__()
-        self.declaration = declaration
+        self.snapshot = snapshot
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno == logging.WARNING:
-            self.declaration.warnings.append(record.getMessage())
+            self.snapshot.warnings.append(record.getMessage())
         else:
             logging.getLogger().handle(record)
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, declaration: Declaration) -> None:
+    def __init__(self, snapshot: StackSnapshot) -> None:
         no_mocks: Any = None  # the overridden methods do not use them
         super().__init__(no_mocks)
-        self.declaration = declaration
+        self.snapshot = snapshot
         self.lock = threading.Lock()
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
@@ -92,9 +92,9 @@ class _Monitor(mocks.MockMonitor):
             return resource_pb2.RegisterResourceResponse(urn=urn)
         raw = json_format.MessageToDict(request.object)
         with self.lock:
-            if urn in self.declaration.resources:
+            if urn in self.snapshot.resources:
                 raise ValueError(f"two resources are named {urn}")
-            self.declaration.resources[urn] = Resource(
+            self.snapshot.resources[urn] = Resource(
                 urn=urn,
                 type=request.type,
                 name=request.name,
@@ -133,7 +133,7 @@ class _Monitor(mocks.MockMonitor):
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         if request.urn.split("::")[2] == STACK_TYPE:
-            self.declaration.exports = _plain(json_format.MessageToDict(request.outputs))
+            self.snapshot.exports = _plain(json_format.MessageToDict(request.outputs))
         return empty_pb2.Empty()
 
 
@@ -176,15 +176,15 @@ def run(
     project: str,
     config: dict[str, str] | None = None,
     secret_keys: frozenset[str] = frozenset(),
-) -> Declaration:
+) -> StackSnapshot:
     """Run `program`. Raises its exceptions; a `pulumi.RunError` is a user error."""
-    declaration = Declaration()
+    snapshot = StackSnapshot()
     # Without Pulumi's debug messages the reason of a failing test stays visible.
     logger = logging.Logger(__name__, logging.INFO)
-    logger.addHandler(_Warnings(declaration))
+    logger.addHandler(_Warnings(snapshot))
 
     async def main() -> None:
-        monitor = _Monitor(declaration)
+        monitor = _Monitor(snapshot)
         # `set_mocks` would register a second stack, whose empty exports race with those of the
         # program. `outputs` and `package_refs` are global unless they are set.
         runtime.configure(
@@ -210,4 +210,4 @@ def run(
 
     # Pulumi keeps settings, configuration and the root resource in context variables.
     contextvars.Context().run(lambda: asyncio.run(main()))
-    return declaration
+    return snapshot

@@ -5,25 +5,25 @@ from collections.abc import Mapping
 from datetime import date
 
 from ops import stack_files
-from ops.plan.mock_engine import Declaration
+from ops.plan.mock_engine import StackSnapshot
 from policies import rules, view
 from settings.policies import PolicySettings
 
 
 def evaluate(
-    stack: str, declaration: Declaration, policies: PolicySettings, today: date | None = None
+    stack: str, snapshot: StackSnapshot, policies: PolicySettings, today: date | None = None
 ) -> rules.PolicyReport:
     """Broken rules, warnings and exceptions of a stack."""
-    resources = view_of(stack, declaration, today)
+    resources = view_of(stack, snapshot, today)
     return rules.evaluate(resources, level=policies.level, exceptions=policies.exceptions)
 
 
-def view_of(stack: str, declaration: Declaration, today: date | None = None) -> view.Stack:
+def view_of(stack: str, snapshot: StackSnapshot, today: date | None = None) -> view.Stack:
     """The resources of a stack as the rules read them."""
     return view.Stack(
         name=stack,
         # Pulumi registers resources in parallel, in a different order each time.
-        resources=tuple(sorted(declaration.resources.values(), key=lambda r: r.urn)),
+        resources=tuple(sorted(snapshot.resources.values(), key=lambda r: r.urn)),
         default_tags=_default_tags(stack),
         today=today or date.today(),
     )

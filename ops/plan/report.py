@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.plan import dag_queues, policy_report, values
-from ops.plan.mock_engine import Declaration
+from ops.plan.mock_engine import StackSnapshot
 from ops.plan.values import at
 from policies.rules import PolicyReport
 from policies.view import Resource
@@ -161,7 +161,7 @@ class Report:
     """What `make plan` knows of a stack."""
 
     stack: str
-    declaration: Declaration
+    snapshot: StackSnapshot
     chart_values: dict[str, Any]
     queues: list[Queue]
     limits: list[Limit]
@@ -172,7 +172,7 @@ class Report:
 def make(
     stack: str,
     settings: Settings,
-    declaration: Declaration,
+    snapshot: StackSnapshot,
     dags: Path | None = None,
     today: date | None = None,
 ) -> Report:
@@ -180,18 +180,18 @@ def make(
     if dags is None and settings.git_server is not None:
         dags = Path(settings.git_server.seed)
     own_nodes = settings.cluster.kind == "eks"
-    policies = policy_report.evaluate(stack, declaration, settings.policies, today)
+    policies = policy_report.evaluate(stack, snapshot, settings.policies, today)
     differences = dag_queues.differences(dags, stack, settings.all_queues) if dags else ()
     return Report(
         stack=stack,
-        declaration=declaration,
-        chart_values=shown_values(values.of_airflow(declaration)),
+        snapshot=snapshot,
+        chart_values=shown_values(values.of_airflow(snapshot)),
         queues=[
             Queue(name=name, settings=queue, own_nodes=own_nodes)
             for name, queue in settings.all_queues.items()
         ],
         limits=limits(settings),
-        warnings=[*declaration.warnings, *differences, *policies.warnings],
+        warnings=[*snapshot.warnings, *differences, *policies.warnings],
         policy_report=policies,
     )
 

@@ -50,16 +50,16 @@ def main() -> int:
     show_range("make up with nothing to do", made)
     show_ratio("from nothing / nothing to do", ups, again)
 
-    declaration, settings = stack_files.run_stack("prod")
+    snapshot, settings = stack_files.run_stack("prod")
     policies = [
-        clock(lambda: policy_report.evaluate("prod", declaration, settings.policies))
+        clock(lambda: policy_report.evaluate("prod", snapshot, settings.policies))
         for _ in range(20)
     ]
     show_range("policies of the plan on prod", policies, "1")
     # The cost of `--policy-pack policies`: start of the pack, analysis of all resources.
     starts: list[float] = []
     answers: list[float] = []
-    request = pack.request(declaration.resources.values())
+    request = pack.request(snapshot.resources.values())
     for _ in range(10):
         began = time.monotonic()
         with pack.started("prod") as stub:

@@ -38,7 +38,7 @@ def main() -> int:
     show_range("offline plan of prod", plan, "3")
     show_range("make test", [timed(*MAKE_TEST)], "60")
 
-    declaration, _ = stack_files.run_stack("local")
+    snapshot, _ = stack_files.run_stack("local")
     cluster = Cluster.of_local_stack()
     bare: list[float] = []
     ours: list[float] = []
@@ -47,7 +47,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         checkout = Checkout.copy(Path(folder), charts)
         for _ in range(arguments.rounds):
-            bare.append(clock(lambda: install_bare(cluster, declaration, charts)))
+            bare.append(clock(lambda: install_bare(cluster, snapshot, charts)))
             cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=true")
             ours.append(clock(checkout.up))
             again += [clock(checkout.up) for _ in range(2)]
@@ -68,16 +68,16 @@ def timed(*module: str) -> float:
     return clock(lambda: subprocess.run(command, cwd=ROOT, check=True, capture_output=True))
 
 
-def install_bare(cluster: Cluster, declaration: mock_engine.Declaration, charts: Path) -> None:
+def install_bare(cluster: Cluster, snapshot: mock_engine.StackSnapshot, charts: Path) -> None:
     """Apply the program's own objects with kubectl, then install the chart with helm."""
-    objects = [r for r in declaration.resources.values() if r.type.startswith("kubernetes:")]
+    objects = [r for r in snapshot.resources.values() if r.type.startswith("kubernetes:")]
     objects = [r for r in objects if r.type != values.RELEASE]
     first = [r for r in objects if r.type == "kubernetes:core/v1:Namespace"]
     for group in (first, [r for r in objects if r not in first]):
         listed = {"apiVersion": "v1", "kind": "List", "items": [manifest(r) for r in group]}
         # Server-side: the Git server's ConfigMap exceeds the size of kubectl's annotation.
         cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(listed))
-    wanted = json.dumps(values.of_airflow(declaration), default=vars)
+    wanted = json.dumps(values.of_airflow(snapshot), default=vars)
     chart = str(charts / AIRFLOW_CHART.archive)
     words = ["install", "airflow", chart, "--namespace", NAMESPACE, "--wait", "--timeout", "15m"]
     command = ["helm", "--kube-context", cluster.context, *words, "--values", "-"]

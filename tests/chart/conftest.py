@@ -134,7 +134,7 @@ class Rendered:
     """A stack or variant: its settings, the program's resources, and the rendered charts."""
 
     settings: Settings
-    declaration: mock_engine.Declaration
+    snapshot: mock_engine.StackSnapshot
     values: dict[str, Any]
     airflow: Manifests
     keda: Manifests | None
@@ -143,7 +143,7 @@ class Rendered:
         """The program's Secrets or ConfigMaps in a namespace: contents by name."""
         return {
             r.inputs["metadata"]["name"]: r.inputs.get("stringData") or r.inputs.get("data")
-            for r in self.declaration.all(f"kubernetes:core/v1:{kind}")
+            for r in self.snapshot.all(f"kubernetes:core/v1:{kind}")
             if r.inputs["metadata"]["namespace"] == namespace
         }
 
@@ -177,14 +177,14 @@ def _declare(name):
     given = json.loads(config[f"{PROJECT}:settings"])
     config[f"{PROJECT}:settings"] = json.dumps(values.merge(given, changes))
     program = {}
-    declaration = mock_engine.run(
+    snapshot = mock_engine.run(
         lambda: program.update(runpy.run_path(str(stack_files.ROOT / "__main__.py"))),
         stack=stack,
         project=PROJECT,
         config=config,
         secret_keys=frozenset(GIT_LOGINS),
     )
-    return declaration, program["stack"]
+    return snapshot, program["stack"]
 
 
 @pytest.fixture(scope="session")
@@ -232,17 +232,17 @@ def render(helm, charts, airflow_chart):
 
     @cache
     def rendered(name):
-        declaration, settings = _declare(name)
-        airflow_values = values.of_airflow(declaration)
+        snapshot, settings = _declare(name)
+        airflow_values = values.of_airflow(snapshot)
         keda_values = [
             json.dumps(r.inputs["values"], sort_keys=True)
-            for r in declaration.all(RELEASE)
+            for r in snapshot.all(RELEASE)
             if r.name == "keda-release"
         ]
         keda_chart = charts / KEDA_CHART.archive
         return Rendered(
             settings=settings,
-            declaration=declaration,
+            snapshot=snapshot,
             values=airflow_values,
             airflow=template("airflow", airflow_chart, json.dumps(airflow_values)),
             keda=template("keda", keda_chart, keda_values[0]) if keda_values else None,

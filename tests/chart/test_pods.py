@@ -113,7 +113,7 @@ def test_accounts_with_access_to_the_log_bucket_are_in_use(any_stack):
     assert accounts >= logs.ACTIONS.keys()
     allowed = {
         a.inputs["serviceAccount"]
-        for a in any_stack.declaration.all("aws:eks/podIdentityAssociation:PodIdentityAssociation")
+        for a in any_stack.snapshot.all("aws:eks/podIdentityAssociation:PodIdentityAssociation")
     }
     workers = {pod.spec["serviceAccountName"] for pod in any_stack.airflow.workers}
     assert allowed in (set(), workers | logs.ACTIONS.keys()), (

@@ -120,7 +120,7 @@ def test_keda_s_user_may_read_all_that_keda_queries(any_stack):
 
 
 def test_keda_s_user_is_created_only_for_scaling_by_queue(any_stack):
-    jobs = any_stack.declaration.all("kubernetes:batch/v1:Job")
+    jobs = any_stack.snapshot.all("kubernetes:batch/v1:Job")
 
     assert len(jobs) == bool(any_stack.airflow.all("ScaledObject"))
     for job in jobs:
@@ -228,12 +228,12 @@ def test_keda_watches_airflow_and_reads_its_connection(render, name):
 
 @pytest.mark.parametrize("name", ["dev", "queue-from-zero"])
 def test_keda_is_installed_after_its_namespaces(render, name):
-    declaration = render(name).declaration
-    release = declaration.one("kubernetes:helm.sh/v3:Release", "keda-release")
-    before = declaration.waits_for(release.urn)
+    snapshot = render(name).snapshot
+    release = snapshot.one("kubernetes:helm.sh/v3:Release", "keda-release")
+    before = snapshot.waits_for(release.urn)
     existing = {"kube-system"} | {
         n.inputs["metadata"]["name"]
-        for n in declaration.all("kubernetes:core/v1:Namespace")
+        for n in snapshot.all("kubernetes:core/v1:Namespace")
         if n.urn in before
     }
 
@@ -262,9 +262,9 @@ def test_keda_mounts_the_rds_certificates_of_its_url(render, name):
 
 
 def test_postgresql_admits_keda(render):
-    declaration = render("queue-from-zero").declaration
-    policy = declaration.one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "database-clients")
-    namespace = declaration.one("kubernetes:core/v1:Namespace", "keda-namespace")
+    snapshot = render("queue-from-zero").snapshot
+    policy = snapshot.one("kubernetes:networking.k8s.io/v1:NetworkPolicy", "database-clients")
+    namespace = snapshot.one("kubernetes:core/v1:Namespace", "keda-namespace")
     (rule,) = policy.inputs["spec"]["ingress"]
 
     admitted = [
@@ -366,7 +366,7 @@ def test_on_eks_each_queue_has_its_own_nodes(render, name):
     rendered = render(name)
     pools = {
         pool.inputs["metadata"]["name"]: pool.inputs["spec"]["template"]
-        for pool in rendered.declaration.all("kubernetes:karpenter.sh/v1:NodePool")
+        for pool in rendered.snapshot.all("kubernetes:karpenter.sh/v1:NodePool")
     }
     names = {queue: f"airflow-workers-{queue}" for queue in rendered.settings.all_queues}
     names["default"] = "airflow-workers"

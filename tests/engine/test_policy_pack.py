@@ -33,9 +33,9 @@ def changed():
     """The resources of a committed stack, with changed inputs of one of them."""
 
     def change(stack, resource, **inputs):
-        declaration, _ = stack_files.run_stack(stack)
-        declaration.one(*resource).inputs.update(inputs)
-        return declaration.resources.values()
+        snapshot, _ = stack_files.run_stack(stack)
+        snapshot.one(*resource).inputs.update(inputs)
+        return snapshot.resources.values()
 
     return change
 
@@ -46,8 +46,8 @@ def messages(diagnostics):
 
 @pytest.mark.parametrize("stack", stack_files.stack_names())
 def test_committed_stacks_pass_the_pack(analyze, stack):
-    declaration, _ = stack_files.run_stack(stack)
-    info, found = analyze(stack, declaration.resources.values())
+    snapshot, _ = stack_files.run_stack(stack)
+    info, found = analyze(stack, snapshot.resources.values())
 
     assert messages(found) == []
     seen = {rule.name for rule in RULES if rule.seen_by == "plan and pack"}
@@ -88,8 +88,8 @@ def test_level_and_exceptions_are_read_from_the_stack(analyze, changed):
 
 
 def test_the_cluster_inside_the_component_is_checked(analyze):
-    declaration, _ = stack_files.run_stack("dev")
-    component = declaration.one("eks:index:Cluster")
+    snapshot, _ = stack_files.run_stack("dev")
+    component = snapshot.one("eks:index:Cluster")
     # In the engine the component has no inputs; its child, the cluster, has them.
     real = mock_engine.Resource(
         **{
@@ -108,6 +108,6 @@ def test_the_cluster_inside_the_component_is_checked(analyze):
         }
     )
     component.inputs.clear()
-    _, found = analyze("dev", [*declaration.resources.values(), real])
+    _, found = analyze("dev", [*snapshot.resources.values(), real])
 
     assert [name for name, _ in messages(found)] == ["cluster-endpoint-is-limited"]

@@ -28,8 +28,8 @@ def test_a_value_unknown_in_a_preview_is_not_refused(rule):
 
 @pytest.mark.parametrize("name", ["dev", "staging", "prod"])
 def test_the_committed_stacks_are_accepted(name):
-    declaration, _ = stack_files.run_stack(name)
-    of_aws = [r for r in declaration.resources.values() if r.type.startswith("aws:")]
+    snapshot, _ = stack_files.run_stack(name)
+    of_aws = [r for r in snapshot.resources.values() if r.type.startswith("aws:")]
 
     assert of_aws
     for resource in of_aws:

@@ -15,9 +15,9 @@ from ops.plan import mock_engine, policy_report
 PROJECT = "airflow-platform"
 
 
-def secret_data(declaration, name):
+def secret_data(snapshot, name):
     """Decrypted data of a Kubernetes Secret."""
-    found = declaration.all("kubernetes:core/v1:Secret")
+    found = snapshot.all("kubernetes:core/v1:Secret")
     (secret,) = [s for s in found if s.inputs["metadata"]["name"] == name]
     return {key: kept.value for key, kept in secret.inputs["stringData"].items()}
 

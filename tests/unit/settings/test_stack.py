@@ -54,9 +54,9 @@ def test_the_longest_grace_period_of_all_queues_is_known(load):
 def test_a_spot_queue_with_a_long_grace_period_is_a_warning(deploy):
     given = {**EKS, "queues": {"etl": {"spot": True}}}
 
-    declaration = deploy(settings.load, stack="prod", config={KEY: json.dumps(given)})
+    snapshot = deploy(settings.load, stack="prod", config={KEY: json.dumps(given)})
 
-    (warning,) = declaration.warnings
+    (warning,) = snapshot.warnings
     assert warning.startswith(
         f"Pulumi.prod.yaml: {KEY}.queues.etl.spot: a spot node is reclaimed 120 s"
     )

@@ -7,7 +7,7 @@ from ops import stack_files
 
 
 @pytest.fixture
-def declaration(stack):
+def snapshot(stack):
     return lambda name: stack(name)[0]
 
 

@@ -20,8 +20,8 @@ from tests.unit.stacks.committed import AWS_STACKS, find
         ),
     ],
 )
-def test_only_production_protects_its_stateful_resources(declaration, name, protected):
-    assert {r.name for r in declaration(name).resources.values() if r.protect} == protected
+def test_only_production_protects_its_stateful_resources(snapshot, name, protected):
+    assert {r.name for r in snapshot(name).resources.values() if r.protect} == protected
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_only_production_protects_its_stateful_resources(declaration, name, prot
         ("Release airflow-release", "values.ingress.apiServer.enabled", None, True),
     ],
 )
-def test_production_differs_from_development(declaration, resource, path, dev, prod):
-    found = [at(find(declaration(name), resource).inputs, path) for name in ("dev", "prod")]
+def test_production_differs_from_development(snapshot, resource, path, dev, prod):
+    found = [at(find(snapshot(name), resource).inputs, path) for name in ("dev", "prod")]
 
     assert found == [dev, prod]
 
@@ -58,8 +58,8 @@ def test_production_differs_from_development(declaration, resource, path, dev, p
         ("terminationGracePeriodSeconds", 30, 120, 7200),
     ],
 )
-def test_workers_scale_by_stack(declaration, path, local, dev, prod):
-    values = [of_airflow(declaration(name)) for name in ("local", "dev", "prod")]
+def test_workers_scale_by_stack(snapshot, path, local, dev, prod):
+    values = [of_airflow(snapshot(name)) for name in ("local", "dev", "prod")]
 
     assert [at(each["workers"]["celery"]["sets"][0], path) for each in values] == [local, dev, prod]
 
@@ -69,9 +69,9 @@ def test_workers_scale_by_stack(declaration, path, local, dev, prod):
     [("dev", 2, 1, ["spot", "on-demand"]), ("prod", 3, 3, ["on-demand"])],
 )
 def test_production_needs_neither_one_zone_nor_spot(
-    declaration, name, zones, gateways, capacity_types
+    snapshot, name, zones, gateways, capacity_types
 ):
-    found = declaration(name)
+    found = snapshot(name)
 
     assert len(found.all("aws:ec2/subnet:Subnet")) == 2 * zones
     assert len(found.all("aws:ec2/natGateway:NatGateway")) == gateways
@@ -80,9 +80,9 @@ def test_production_needs_neither_one_zone_nor_spot(
     assert values["karpenter.sh/capacity-type"] == capacity_types
 
 
-def test_the_networks_of_the_stacks_do_not_overlap(declaration):
+def test_the_networks_of_the_stacks_do_not_overlap(snapshot):
     networks = [
-        ipaddress.IPv4Network(find(declaration(name), "Vpc").inputs["cidrBlock"])
+        ipaddress.IPv4Network(find(snapshot(name), "Vpc").inputs["cidrBlock"])
         for name in AWS_STACKS
     ]
 
@@ -100,8 +100,8 @@ def test_the_networks_of_the_stacks_do_not_overlap(declaration):
         ),
     ],
 )
-def test_exports_name_the_ui_and_the_dag_repository(declaration, name, url, repository):
-    exports = dict(declaration(name).exports)
+def test_exports_name_the_ui_and_the_dag_repository(snapshot, name, url, repository):
+    exports = dict(snapshot(name).exports)
 
     assert ("kubeconfig" in exports) is (name == "prod")
     exports.pop("kubeconfig", None)

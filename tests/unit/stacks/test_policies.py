@@ -107,9 +107,9 @@ CHANGES = {
 def policy_report(stack):
     """The policy report of a committed stack, with its own or other `policies`."""
 
-    def report(name, policies=None, change=lambda declaration: declaration):
-        declaration, settings = stack(name)
-        return evaluate(name, change(declaration), policies or settings.policies)
+    def report(name, policies=None, change=lambda snapshot: snapshot):
+        snapshot, settings = stack(name)
+        return evaluate(name, change(snapshot), policies or settings.policies)
 
     return report
 
@@ -118,16 +118,16 @@ def rules_of(lines):
     return {line.partition(":")[0] for line in lines}
 
 
-def with_resource(declaration, resource):
-    resources = {**declaration.resources, resource.urn: resource}
-    return replace(declaration, resources=resources)
+def with_resource(snapshot, resource):
+    resources = {**snapshot.resources, resource.urn: resource}
+    return replace(snapshot, resources=resources)
 
 
 def changed(label, path, value):
     """A change of one input of one resource."""
 
-    def change(declaration):
-        before = find(declaration, label)
+    def change(snapshot):
+        before = find(snapshot, label)
         inputs = deepcopy(before.inputs)
         *parents, last = path.split(".")
         inner = inputs
@@ -137,7 +137,7 @@ def changed(label, path, value):
             del inner[last]
         else:
             inner[last] = value
-        return with_resource(declaration, replace(before, inputs=inputs))
+        return with_resource(snapshot, replace(before, inputs=inputs))
 
     return change
 
@@ -158,8 +158,8 @@ def test_committed_stacks_use_the_current_rule_names(stack, name):
 
 
 def test_findings_do_not_depend_on_the_registration_order(policy_report):
-    def reverse(declaration):
-        return replace(declaration, resources=dict(reversed(declaration.resources.items())))
+    def reverse(snapshot):
+        return replace(snapshot, resources=dict(reversed(snapshot.resources.items())))
 
     excused = policy_report("prod").excused
     assert len(excused) > 1
@@ -212,13 +212,13 @@ def test_secret_values_do_not_change_the_policy_report(stack):
     def evaluated(secret):
         declared = [replace(r, inputs=inputs(r.inputs, secret)) for r in registered]
         seen = replace(
-            view_of("prod", declaration),
+            view_of("prod", snapshot),
             resources=tuple(view.Resource(**vars(resource)) for resource in declared),
         )
         return rules.evaluate(seen, level="production", exceptions={})
 
-    declaration, _ = stack("prod")
-    registered = sorted(declaration.resources.values(), key=lambda r: r.urn)
+    snapshot, _ = stack("prod")
+    registered = sorted(snapshot.resources.values(), key=lambda r: r.urn)
     assert evaluated(view.Secret) == evaluated(lambda value: view.Secret()), "use isinstance only"
 
 
@@ -262,7 +262,7 @@ def test_an_unknown_level_is_refused(deploy):
 
 
 def test_all_rules_take_less_than_a_second(stack):
-    declaration, settings = stack("prod")
+    snapshot, settings = stack("prod")
     start = time.perf_counter()
-    evaluate("prod", declaration, settings.policies)
+    evaluate("prod", snapshot, settings.policies)
     assert time.perf_counter() - start < 1

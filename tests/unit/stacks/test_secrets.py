@@ -18,8 +18,8 @@ def secrets_in(value):
 
 
 @every_stack
-def test_only_secrets_and_the_database_contain_secrets(declaration, name):
-    found = declaration(name)
+def test_only_secrets_and_the_database_contain_secrets(snapshot, name):
+    found = snapshot(name)
 
     types = {r.type for r in found.resources.values() if list(secrets_in(r.inputs))}
     assert types <= {"kubernetes:core/v1:Secret", "aws:rds/instance:Instance"}
@@ -27,8 +27,8 @@ def test_only_secrets_and_the_database_contain_secrets(declaration, name):
 
 
 @every_stack
-def test_no_secret_is_in_plain_text(declaration, name):
-    found = declaration(name)
+def test_no_secret_is_in_plain_text(snapshot, name):
+    found = snapshot(name)
 
     known = {s for r in found.resources.values() for s in secrets_in(r.inputs)}
     assert len(known) > 8
@@ -39,24 +39,24 @@ def test_no_secret_is_in_plain_text(declaration, name):
 
 
 @every_stack
-def test_no_resource_id_is_a_secret(declaration, name):
-    types = {r.type for r in declaration(name).resources.values()}
+def test_no_resource_id_is_a_secret(snapshot, name):
+    types = {r.type for r in snapshot(name).resources.values()}
 
     assert "random:index/randomBytes:RandomBytes" not in types, "the state has IDs in plain text"
 
 
-def checksums(declaration):
+def checksums(snapshot):
     """Checksum annotations of each pod template, and names of jobs."""
-    values = of_airflow(declaration)
+    values = of_airflow(snapshot)
     found = {
         kind: values[kind]["podAnnotations"]
         for kind in ("scheduler", "dagProcessor", "triggerer", "apiServer")
     }
     found["workers"] = values["workers"]["celery"]["sets"][0]["podAnnotations"]
     found["createUserJob"] = values["createUserJob"]["jobAnnotations"]
-    for server in declaration.all("kubernetes:apps/v1:StatefulSet"):
+    for server in snapshot.all("kubernetes:apps/v1:StatefulSet"):
         found[server.name] = at(server.inputs, "spec.template.metadata.annotations")
-    for job in declaration.all("kubernetes:batch/v1:Job"):
+    for job in snapshot.all("kubernetes:batch/v1:Job"):
         found[job.name] = {"name": job.inputs["metadata"]["name"]}
     return found
 

@@ -36,16 +36,16 @@ def test_ctrl_c_works_after_a_command_ran_the_program():
 
 
 @every_stack
-def test_only_components_are_at_the_root(declaration, name):
-    found = declaration(name).resources
+def test_only_components_are_at_the_root(snapshot, name):
+    found = snapshot(name).resources
 
     at_root = {r.name: r.type for r in found.values() if r.parent.split("::")[2] == STACK_TYPE}
     assert {n: t for n, t in at_root.items() if not t.startswith("airflow:")} == {}
     assert {r.parent for r in found.values() if r.name not in at_root} <= found.keys()
 
 
-def test_the_types_of_components_never_change(declaration):
-    types = {r.type for name in STACKS for r in declaration(name).resources.values()}
+def test_the_types_of_components_never_change(snapshot):
+    types = {r.type for name in STACKS for r in snapshot(name).resources.values()}
 
     assert {t for t in types if t.startswith("airflow:")} == {
         "airflow:aws:Cluster",
@@ -70,15 +70,15 @@ def test_the_types_of_components_never_change(declaration):
 
 
 @every_stack
-def test_resource_names_start_with_their_component(declaration, name):
-    for resource in declaration(name).resources.values():
+def test_resource_names_start_with_their_component(snapshot, name):
+    for resource in snapshot(name).resources.values():
         _, _, kind, parent = resource.parent.split("::")
         assert kind == STACK_TYPE or resource.name.startswith(parent)
 
 
 @every_stack
-def test_kubernetes_resources_use_the_provider_of_the_stack(declaration, name):
-    found = declaration(name)
+def test_kubernetes_resources_use_the_provider_of_the_stack(snapshot, name):
+    found = snapshot(name)
 
     provider = found.one("pulumi:providers:kubernetes").urn
     others = [
@@ -90,9 +90,9 @@ def test_kubernetes_resources_use_the_provider_of_the_stack(declaration, name):
 
 
 @every_stack
-def test_default_providers_are_off_and_aws_has_a_region(declaration, name):
+def test_default_providers_are_off_and_aws_has_a_region(snapshot, name):
     config = yaml.safe_load((stack_files.ROOT / f"Pulumi.{name}.yaml").read_text())["config"]
-    uses_aws = any(r.type.startswith("aws:") for r in declaration(name).resources.values())
+    uses_aws = any(r.type.startswith("aws:") for r in snapshot(name).resources.values())
 
     expected = {"kubernetes"} if uses_aws else {"kubernetes", "aws"}
     assert expected <= set(config["pulumi:disable-default-providers"]), (
@@ -102,8 +102,8 @@ def test_default_providers_are_off_and_aws_has_a_region(declaration, name):
 
 
 @every_stack
-def test_resources_of_a_namespace_wait_for_it(declaration, name):
-    found = declaration(name)
+def test_resources_of_a_namespace_wait_for_it(snapshot, name):
+    found = snapshot(name)
 
     namespace = find(found, "Namespace namespace-namespace").urn
     inside = [
@@ -138,8 +138,8 @@ def test_resources_of_a_namespace_wait_for_it(declaration, name):
         ("prod", "Addon"),
     ],
 )
-def test_the_airflow_release_waits_for_what_it_needs(declaration, name, needed):
-    found = declaration(name)
+def test_the_airflow_release_waits_for_what_it_needs(snapshot, name, needed):
+    found = snapshot(name)
 
     release = find(found, "Release airflow-release").urn
     assert find(found, needed).urn in found.waits_for(release)
@@ -149,8 +149,8 @@ def test_the_airflow_release_waits_for_what_it_needs(declaration, name, needed):
     ("name", "file", "parts"),
     [("local", "local.yaml", {"git-server"}), ("prod", "aws.yaml", {"keda", "load-balancer"})],
 )
-def test_a_stack_has_the_parts_of_its_settings(declaration, name, file, parts):
-    found = declaration(name)
+def test_a_stack_has_the_parts_of_its_settings(snapshot, name, file, parts):
+    found = snapshot(name)
 
     assert names(found) & {"git-server", "keda", "load-balancer"} == parts
     files = find(found, "Release airflow-release").inputs["valueYamlFiles"]
@@ -158,7 +158,7 @@ def test_a_stack_has_the_parts_of_its_settings(declaration, name, file, parts):
 
 
 @every_stack
-def test_the_stack_name_decides_nothing(declaration, program, name):
+def test_the_stack_name_decides_nothing(snapshot, program, name):
     other = "dev" if name == "prod" else "prod"
     renamed = program(name, called=other)
 
@@ -168,4 +168,4 @@ def test_the_stack_name_decides_nothing(declaration, program, name):
             for r in found.resources.values()
         }
 
-    assert without_names(renamed) == without_names(declaration(name))
+    assert without_names(renamed) == without_names(snapshot(name))

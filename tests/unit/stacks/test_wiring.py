@@ -36,8 +36,8 @@ def namespaces(clients):
 
 
 @every_aws_stack
-def test_clients_verify_the_certificate_of_rds(declaration, name):
-    found = declaration(name)
+def test_clients_verify_the_certificate_of_rds(snapshot, name):
+    found = snapshot(name)
 
     assert connection(found, "metadata") == (
         "postgresql+psycopg2://airflow:database-password-1@database-instance.rds.example:5432/"
@@ -55,8 +55,8 @@ def test_the_ca_file_of_a_region_replaces_the_default(program, tmp_path):
     assert authorities(program("dev", database={"ca_file": str(own)})) == [own.read_text()] * 2
 
 
-def test_clients_reach_the_database_in_a_pod(declaration):
-    found = declaration("local")
+def test_clients_reach_the_database_in_a_pod(snapshot):
+    found = snapshot("local")
 
     assert connection(found, "metadata") == (
         "postgresql+psycopg2://airflow:database-password-1@database.airflow:5432/airflow"
@@ -66,8 +66,8 @@ def test_clients_reach_the_database_in_a_pod(declaration):
 
 
 @every_stack
-def test_clients_reach_redis_with_its_password(declaration, name):
-    found = declaration(name)
+def test_clients_reach_redis_with_its_password(snapshot, name):
+    found = snapshot(name)
 
     assert connection(found, "broker") == "redis://:redis-password-1@redis:6379/0"
     config = find(found, "Secret redis-config").inputs["stringData"]["redis.conf"]
@@ -105,9 +105,9 @@ def test_without_keda_no_other_namespace_is_admitted(program):
     assert found.all(JOB) == []
 
 
-def test_keda_role_and_release_do_not_wait_for_each_other(declaration, program):
+def test_keda_role_and_release_do_not_wait_for_each_other(snapshot, program):
     for found, database in (
-        (declaration("prod"), "Instance database-instance"),
+        (snapshot("prod"), "Instance database-instance"),
         (program("local", workers={"scaling": "queue"}), "StatefulSet database-server"),
     ):
         job, release = found.one(JOB).urn, find(found, "Release airflow-release").urn
@@ -118,8 +118,8 @@ def test_keda_role_and_release_do_not_wait_for_each_other(declaration, program):
         assert job not in found.waits_for(release), "the job waits for a table of the release"
 
 
-def test_a_new_queue_changes_no_other_queue(declaration, program):
-    old = declaration("prod").resources
+def test_a_new_queue_changes_no_other_queue(snapshot, program):
+    old = snapshot("prod").resources
     new = program("prod", queues={"etl": {"max": 2, "grace_seconds": 9000}}).resources
 
     assert {new[urn].name for urn in new.keys() - old.keys()} == {

@@ -55,34 +55,32 @@ def relay(deploy):
     return make
 
 
-def template(declaration):
-    return declaration.one(SERVER).inputs["spec"]["template"]
+def template(snapshot):
+    return snapshot.one(SERVER).inputs["spec"]["template"]
 
 
-def container(declaration, name):
-    (found,) = [c for c in template(declaration)["spec"]["containers"] if c["name"] == name]
+def container(snapshot, name):
+    (found,) = [c for c in template(snapshot)["spec"]["containers"] if c["name"] == name]
     return found
 
 
-def environment(declaration, name="git-sync"):
-    return {e["name"]: e["value"] for e in container(declaration, name)["env"]}
+def environment(snapshot, name="git-sync"):
+    return {e["name"]: e["value"] for e in container(snapshot, name)["env"]}
 
 
-def mounted(declaration, name):
+def mounted(snapshot, name):
     """Volume sources by mount path."""
-    volumes = {v["name"]: v for v in template(declaration)["spec"]["volumes"]}
-    return {
-        m["mountPath"]: volumes[m["name"]] for m in container(declaration, name)["volumeMounts"]
-    }
+    volumes = {v["name"]: v for v in template(snapshot)["spec"]["volumes"]}
+    return {m["mountPath"]: volumes[m["name"]] for m in container(snapshot, name)["volumeMounts"]}
 
 
 def test_git_sync_polls_at_the_configured_interval(relay):
-    declaration = relay(poll_seconds=7)
+    snapshot = relay(poll_seconds=7)
 
-    assert declaration.one(SERVER).inputs["spec"]["replicas"] == 1
-    env = environment(declaration)
+    assert snapshot.one(SERVER).inputs["spec"]["replicas"] == 1
+    env = environment(snapshot)
     assert (env["GITSYNC_REPO"], env["GITSYNC_PERIOD"]) == (REPO, "7s")
-    assert container(declaration, "git-sync")["image"].startswith(
+    assert container(snapshot, "git-sync")["image"].startswith(
         "registry.k8s.io/git-sync/git-sync:v4"
     )
 
@@ -110,13 +108,13 @@ def test_bundle_runs_can_use_older_commits(relay):
 
 
 def test_git_sync_publishes_with_the_committed_script(relay):
-    declaration = relay()
+    snapshot = relay()
 
-    assert environment(declaration)["GITSYNC_EXECHOOK_COMMAND"] == "/relay/publish"
+    assert environment(snapshot)["GITSYNC_EXECHOOK_COMMAND"] == "/relay/publish"
     script = (ROOT / "components" / "in_pod" / "dag_relay_publish.sh").read_text()
-    config = declaration.one(CONFIG).inputs
+    config = snapshot.one(CONFIG).inputs
     assert config["data"]["publish"] == script
-    assert mounted(declaration, "git-sync")["/relay"]["configMap"] == {
+    assert mounted(snapshot, "git-sync")["/relay"]["configMap"] == {
         "name": config["metadata"]["name"],
         "defaultMode": 0o555,
     }, "otherwise git-sync cannot execute it"
@@ -136,31 +134,31 @@ def test_the_publish_script_gets_the_limits_of_a_commit(relay, folder, passed):
 
 
 def test_only_published_commits_are_served(relay):
-    declaration = relay()
+    snapshot = relay()
 
-    served = container(declaration, "dag-relay")
+    served = container(snapshot, "dag-relay")
     assert served["command"][:2] == ["git", "daemon"]
     assert served["args"] == ["--port=9418", "--base-path=/git", "/git/dags.git"]
     assert "receive-pack" not in str(served["command"] + served["args"]), (
         "the relay accepts no pushes"
     )
-    assert environment(declaration)["PUBLISHED"] == "/git/dags.git"
-    assert environment(declaration)["GITSYNC_ROOT"] == "/git/sync", (
+    assert environment(snapshot)["PUBLISHED"] == "/git/dags.git"
+    assert environment(snapshot)["GITSYNC_ROOT"] == "/git/sync", (
         "git-sync deletes other files in its root"
     )
 
 
 def test_the_relay_is_ready_after_the_first_sync(relay):
-    declaration = relay()
+    snapshot = relay()
 
-    assert container(declaration, "dag-relay")["readinessProbe"]["exec"]["command"] == [
+    assert container(snapshot, "dag-relay")["readinessProbe"]["exec"]["command"] == [
         "git",
         "ls-remote",
         "--exit-code",
         "git://127.0.0.1/dags.git",
         "dags",
     ]
-    assert environment(declaration)["BRANCH"] == "dags"
+    assert environment(snapshot)["BRANCH"] == "dags"
 
 
 def test_a_failing_first_sync_fails_the_deployment(relay, wire):
@@ -181,18 +179,18 @@ def test_the_endpoint_is_removed_before_the_pod_stops(relay):
 
 
 def test_the_last_good_commit_survives_the_pod(relay):
-    declaration = relay(storage_gb=3)
+    snapshot = relay(storage_gb=3)
 
-    claim = declaration.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
+    claim = snapshot.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
     assert claim["resources"]["requests"]["storage"] == "3Gi"
     for name in ("dag-relay", "git-sync"):
-        assert mounted(declaration, name)["/git"]["persistentVolumeClaim"], name
+        assert mounted(snapshot, name)["/git"]["persistentVolumeClaim"], name
 
 
 def test_airflow_and_monitoring_may_connect(relay):
-    declaration = relay()
+    snapshot = relay()
 
-    airflow, monitoring = declaration.one(POLICY).inputs["spec"]["ingress"]
+    airflow, monitoring = snapshot.one(POLICY).inputs["spec"]["ingress"]
     assert airflow == {
         "from": [{"podSelector": {"matchLabels": {"tier": "airflow", "release": "airflow"}}}],
         "ports": [{"port": 9418, "protocol": "TCP"}],
@@ -203,15 +201,15 @@ def test_airflow_and_monitoring_may_connect(relay):
         ],
         "ports": [{"port": 9090, "protocol": "TCP"}],
     }
-    env = environment(declaration)
+    env = environment(snapshot)
     assert (env["GITSYNC_HTTP_BIND"], env["GITSYNC_HTTP_METRICS"]) == (":9090", "true")
 
 
 def test_a_public_repository_needs_no_credentials(relay):
-    declaration = relay()
+    snapshot = relay()
 
-    assert declaration.all("kubernetes:core/v1:Secret") == []
-    assert "/etc/git-login" not in mounted(declaration, "git-sync")
+    assert snapshot.all("kubernetes:core/v1:Secret") == []
+    assert "/etc/git-login" not in mounted(snapshot, "git-sync")
 
 
 @pytest.mark.parametrize(
@@ -247,16 +245,16 @@ def test_a_public_repository_needs_no_credentials(relay):
     ids=["token", "ssh", "github app"],
 )
 def test_credentials_are_mounted_from_a_secret(relay, dags, files, env):
-    declaration = relay(**dags)
+    snapshot = relay(**dags)
 
-    assert secret_data(declaration, "airflow-git") == files
-    assert env.items() <= environment(declaration).items()
-    assert mounted(declaration, "git-sync")["/etc/git-login"]["secret"] == {
+    assert secret_data(snapshot, "airflow-git") == files
+    assert env.items() <= environment(snapshot).items()
+    assert mounted(snapshot, "git-sync")["/etc/git-login"]["secret"] == {
         "secretName": "airflow-git",
         "defaultMode": 0o400,
     }
-    assert "/etc/git-login" not in mounted(declaration, "dag-relay"), "serving needs no credentials"
-    assert not set(files.values()) & set(environment(declaration).values())
+    assert "/etc/git-login" not in mounted(snapshot, "dag-relay"), "serving needs no credentials"
+    assert not set(files.values()) & set(environment(snapshot).values())
 
 
 def test_new_credentials_restart_the_relay(relay):
@@ -270,10 +268,10 @@ def test_new_credentials_restart_the_relay(relay):
 
 def test_a_private_ca_verifies_the_git_host(relay, tmp_path):
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
-    declaration = relay(ca_file=str(tmp_path / "ca.pem"))
+    snapshot = relay(ca_file=str(tmp_path / "ca.pem"))
 
-    assert declaration.one(CONFIG).inputs["data"]["ca.pem"] == "-----BEGIN CERTIFICATE-----"
-    env = environment(declaration)
+    assert snapshot.one(CONFIG).inputs["data"]["ca.pem"] == "-----BEGIN CERTIFICATE-----"
+    env = environment(snapshot)
     assert env["GIT_SSL_CAINFO"] == env["SSL_CERT_FILE"] == "/relay/ca.pem"
 
 
@@ -288,17 +286,17 @@ def with_webhook(relay):
 
 
 def test_the_webhook_is_disabled_by_default(relay):
-    declaration = relay(cidr="10.2.0.0/16")
+    snapshot = relay(cidr="10.2.0.0/16")
 
-    assert [c["name"] for c in template(declaration)["spec"]["containers"]] == [
+    assert [c["name"] for c in template(snapshot)["spec"]["containers"]] == [
         "dag-relay",
         "git-sync",
     ]
-    assert declaration.all("random:index/randomPassword:RandomPassword") == []
-    assert "webhook" not in declaration.one(CONFIG).inputs["data"]
-    assert [s.name for s in declaration.all(SERVICE)] == ["dag-relay-service"]
-    assert len(declaration.one(POLICY).inputs["spec"]["ingress"]) == 2
-    assert not {"GITSYNC_SYNC_ON_SIGNAL", "ANNOUNCED"} & set(environment(declaration))
+    assert snapshot.all("random:index/randomPassword:RandomPassword") == []
+    assert "webhook" not in snapshot.one(CONFIG).inputs["data"]
+    assert [s.name for s in snapshot.all(SERVICE)] == ["dag-relay-service"]
+    assert len(snapshot.one(POLICY).inputs["spec"]["ingress"]) == 2
+    assert not {"GITSYNC_SYNC_ON_SIGNAL", "ANNOUNCED"} & set(environment(snapshot))
 
 
 def test_the_webhook_runs_the_committed_script(with_webhook):
@@ -321,10 +319,10 @@ def test_a_changed_script_restarts_the_webhook(with_webhook):
 
 def test_stale_git_locks_are_removed_at_start(relay):
     script = (ROOT / "components" / "in_pod" / "dag_relay_fetch.sh").read_text()
-    declaration = relay()
+    snapshot = relay()
 
-    assert declaration.one(CONFIG).inputs["data"]["fetch"] == script
-    git_sync = container(declaration, "git-sync")
+    assert snapshot.one(CONFIG).inputs["data"]["fetch"] == script
+    git_sync = container(snapshot, "git-sync")
     assert (git_sync["command"], git_sync["args"]) == (["/relay/fetch"], ["/git-sync"])
 
 
@@ -341,12 +339,12 @@ def test_polling_continues_with_a_webhook(relay):
 
 
 def test_the_webhook_has_no_login_and_no_write_access(relay):
-    declaration = relay(webhook=True, **TOKEN)
+    snapshot = relay(webhook=True, **TOKEN)
 
-    assert set(mounted(declaration, "webhook")) == {"/git", "/relay", "/etc/webhook"}
-    mounts = container(declaration, "webhook")["volumeMounts"]
+    assert set(mounted(snapshot, "webhook")) == {"/git", "/relay", "/etc/webhook"}
+    mounts = container(snapshot, "webhook")["volumeMounts"]
     assert all(mount["readOnly"] for mount in mounts)
-    spec = template(declaration)["spec"]
+    spec = template(snapshot)["spec"]
     assert "shareProcessNamespace" not in spec, "/proc/PID/root of git-sync contains its login"
 
 
@@ -354,16 +352,16 @@ def test_the_webhook_has_no_login_and_no_write_access(relay):
     "secrets", [{}, {"git_webhook_secret": "agreed"}], ids=["generated", "configured"]
 )
 def test_the_webhook_reads_its_secret_from_a_file(relay, secrets):
-    declaration = relay(secrets=secrets, webhook=True)
+    snapshot = relay(secrets=secrets, webhook=True)
 
-    (secret,) = secret_data(declaration, "dag-relay-webhook").values()
+    (secret,) = secret_data(snapshot, "dag-relay-webhook").values()
     assert secret == secrets.get("git_webhook_secret", "dag-relay-webhook-key-1")
-    assert mounted(declaration, "webhook")["/etc/webhook"]["secret"] == {
+    assert mounted(snapshot, "webhook")["/etc/webhook"]["secret"] == {
         "secretName": "dag-relay-webhook",
         "defaultMode": 0o400,
     }
-    assert environment(declaration, "webhook")["SECRET_FILE"] == "/etc/webhook/secret"
-    assert secret not in str(template(declaration))
+    assert environment(snapshot, "webhook")["SECRET_FILE"] == "/etc/webhook/secret"
+    assert secret not in str(template(snapshot))
 
 
 def test_a_rotated_webhook_secret_restarts_the_relay(relay):

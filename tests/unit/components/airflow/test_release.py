@@ -109,13 +109,13 @@ def test_later_value_files_override_earlier_ones(deployed):
 
 @pytest.mark.parametrize("database_ca", ["PEM", None])
 def test_the_release_depends_on_secrets_and_ca_bundle(deployed, database_ca):
-    declaration = deployed(database_ca=database_ca)
+    snapshot = deployed(database_ca=database_ca)
 
-    needed = declaration.all("kubernetes:core/v1:Secret")
+    needed = snapshot.all("kubernetes:core/v1:Secret")
     assert len(needed) == 7
     if database_ca:
-        needed.append(declaration.one(CONFIG_MAP, "airflow-database-ca"))
-    assert {r.urn for r in needed} <= declaration.waits_for(declaration.one(RELEASE).urn)
+        needed.append(snapshot.one(CONFIG_MAP, "airflow-database-ca"))
+    assert {r.urn for r in needed} <= snapshot.waits_for(snapshot.one(RELEASE).urn)
 
 
 @pytest.mark.parametrize("job", ["migrateDatabaseJob", "createUserJob"])
@@ -136,28 +136,28 @@ def test_jobs_are_not_helm_hooks(values, job):
     ],
 )
 def test_the_chart_generates_no_keys(deployed, path, secret, key):
-    declaration = deployed()
+    snapshot = deployed()
 
-    assert at(of_airflow(declaration), path) == secret
-    assert key in secret_data(declaration, secret)
+    assert at(of_airflow(snapshot), path) == secret
+    assert key in secret_data(snapshot, secret)
 
 
 def test_the_admin_password_comes_from_its_secret(deployed):
-    declaration = deployed()
+    snapshot = deployed()
 
-    job = of_airflow(declaration)["createUserJob"]
+    job = of_airflow(snapshot)["createUserJob"]
     (env,) = job["env"]
     reference = env["valueFrom"]["secretKeyRef"]
-    assert reference["key"] in secret_data(declaration, reference["name"])
+    assert reference["key"] in secret_data(snapshot, reference["name"])
     assert f'"${env["name"]}"' in job["args"][-1]
 
 
 def test_the_async_connection_comes_from_its_secret(deployed):
-    declaration = deployed()
+    snapshot = deployed()
 
-    (env,) = of_airflow(declaration)["secret"]
+    (env,) = of_airflow(snapshot)["secret"]
     assert env["envName"] == "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"
-    assert env["secretKey"] in secret_data(declaration, env["secretName"])
+    assert env["secretKey"] in secret_data(snapshot, env["secretName"])
 
 
 def checksums(values):
@@ -279,9 +279,9 @@ def test_workers_use_dedicated_nodes_if_available(values, own_nodes):
 
 
 def test_one_queue_with_queue_scaling_needs_keda(deployed):
-    declaration = deployed(workers={"scaling": "cpu"}, queues={"etl": WorkerSettings()})
+    snapshot = deployed(workers={"scaling": "cpu"}, queues={"etl": WorkerSettings()})
 
-    names = {s.inputs["metadata"]["name"] for s in declaration.all("kubernetes:core/v1:Secret")}
+    names = {s.inputs["metadata"]["name"] for s in snapshot.all("kubernetes:core/v1:Secret")}
     assert "airflow-keda" in names
 
 
@@ -370,20 +370,20 @@ def aws_values():
 
 
 def test_the_ca_bundle_is_a_config_map(deployed):
-    declaration = deployed(database_ca=RDS_CA.read_text())
-    ca = declaration.one(CONFIG_MAP, "airflow-database-ca").inputs
+    snapshot = deployed(database_ca=RDS_CA.read_text())
+    ca = snapshot.one(CONFIG_MAP, "airflow-database-ca").inputs
 
     assert ca["metadata"] == {"name": "rds-ca", "namespace": "airflow"}
     assert ca["data"] == {"ca.pem": RDS_CA.read_text()}
 
 
 def test_the_ca_bundle_is_mounted_at_the_configured_path(deployed, aws_values):
-    declaration = deployed(database_ca="PEM", on_aws=True)
+    snapshot = deployed(database_ca="PEM", on_aws=True)
 
     (volume,) = [v for v in aws_values["volumes"] if v["configMap"]["name"] == "rds-ca"]
     (mount,) = aws_values["volumeMounts"]
     assert mount == {"name": volume["name"], "mountPath": "/etc/rds-ca", "readOnly": True}
-    connection = secret_data(declaration, "airflow-metadata")["connection"]
+    connection = secret_data(snapshot, "airflow-metadata")["connection"]
     assert connection.endswith("?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem")
 
 
@@ -401,11 +401,11 @@ def test_the_async_connection_verifies_the_database(aws_values):
 
 
 def test_without_a_ca_bundle_tls_is_off(deployed):
-    declaration = deployed(database_ca=None)
+    snapshot = deployed(database_ca=None)
 
-    names = {one.inputs["metadata"]["name"] for one in declaration.all(CONFIG_MAP)}
+    names = {one.inputs["metadata"]["name"] for one in snapshot.all(CONFIG_MAP)}
     assert "rds-ca" not in names
-    assert "sslmode" not in secret_data(declaration, "airflow-metadata")["connection"]
+    assert "sslmode" not in secret_data(snapshot, "airflow-metadata")["connection"]
 
 
 def test_dags_get_no_connection_to_the_metadata_database(values):

@@ -105,9 +105,9 @@ def test_the_broker_is_redis(secrets):
     ids=lambda v: v,
 )
 def test_any_password_is_valid_in_a_connection_url(secrets, password, secret, key, host):
-    declaration = secrets(password=password)
+    snapshot = secrets(password=password)
 
-    url = urlsplit(secret_data(declaration, secret)[key])
+    url = urlsplit(secret_data(snapshot, secret)[key])
     assert (unquote(url.password or ""), url.hostname) == (password, host)
 
 
@@ -138,9 +138,9 @@ def test_fernet_rotation_keeps_the_previous_key(secrets, rotation, keys):
 
 @pytest.mark.parametrize(("rotation", "kept"), [(1, {1}), (2, {1, 2}), (5, {4, 5})])
 def test_the_previous_fernet_key_does_not_change(secrets, rotation, kept):
-    declaration = secrets(rotation={"fernet": rotation})
+    snapshot = secrets(rotation={"fernet": rotation})
 
-    names = {r.name for r in declaration.all(GENERATED)}
+    names = {r.name for r in snapshot.all(GENERATED)}
     assert {n for n in names if n.startswith("s-fernet-")} == {f"s-fernet-{g}" for g in kept}
 
 
@@ -170,9 +170,9 @@ def test_a_configured_secret_replaces_the_generated_one(secrets, setting, secret
     ],
 )
 def test_each_rotation_number_replaces_its_secret(secrets, number, secret, key, resource):
-    declaration = secrets(rotation={number: 4})
+    snapshot = secrets(rotation={number: 4})
 
-    assert secret_data(declaration, secret)[key] == f"{resource}-4"
+    assert secret_data(snapshot, secret)[key] == f"{resource}-4"
 
 
 @pytest.mark.parametrize("key", ["s-api-key", "s-jwt-key"])
@@ -183,9 +183,9 @@ def test_signing_keys_have_64_characters(secrets, key):
 
 
 def test_no_other_secrets_exist(secrets):
-    declaration = secrets(git_token="for the relay only")
+    snapshot = secrets(git_token="for the relay only")
 
-    names = {s.inputs["metadata"]["name"] for s in declaration.all("kubernetes:core/v1:Secret")}
+    names = {s.inputs["metadata"]["name"] for s in snapshot.all("kubernetes:core/v1:Secret")}
     assert names == {
         f"airflow-{what}"
         for what in ("metadata", "broker", "fernet", "api", "jwt", "admin", "keda")

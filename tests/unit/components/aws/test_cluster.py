@@ -30,11 +30,11 @@ def cluster(deploy):
 
 
 def test_kubernetes_secrets_are_encrypted_with_a_rotated_key(cluster):
-    declaration = cluster()
+    snapshot = cluster()
 
     key = "arn:aws:kms:eu-west-1:111122223333:key/k8s-secrets"
-    assert declaration.one(EKS).inputs["encryptionConfigKeyArn"] == key
-    assert declaration.one(KEY, "k8s-secrets").inputs["enableKeyRotation"] is True
+    assert snapshot.one(EKS).inputs["encryptionConfigKeyArn"] == key
+    assert snapshot.one(KEY, "k8s-secrets").inputs["enableKeyRotation"] is True
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_the_public_endpoint_admits_only_listed_networks(cluster, settings, publ
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_a_protected_cluster_survives_destroy(cluster, protect):
-    declaration = cluster(protect=protect)
+    snapshot = cluster(protect=protect)
 
-    assert declaration.one(EKS).protect is protect
-    assert declaration.one(EKS).inputs["deletionProtection"] is protect
-    assert declaration.one(KEY).protect is protect, "without the key, the Secrets are lost"
+    assert snapshot.one(EKS).protect is protect
+    assert snapshot.one(EKS).inputs["deletionProtection"] is protect
+    assert snapshot.one(KEY).protect is protect, "without the key, the Secrets are lost"
 
 
 def test_only_access_entries_grant_access(cluster):

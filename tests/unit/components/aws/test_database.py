@@ -50,17 +50,17 @@ def test_the_final_snapshot_is_on_by_default(database):
 
 
 def test_every_final_snapshot_has_a_unique_name(database):
-    declaration = database()
+    snapshot = database()
 
-    name = declaration.one(INSTANCE).inputs["finalSnapshotIdentifier"]
+    name = snapshot.one(INSTANCE).inputs["finalSnapshotIdentifier"]
     assert name == "test-db-final-0a1b2c3d", "stack, database, and a unique suffix"
-    assert declaration.one("random:index/randomId:RandomId").inputs["byteLength"] == 4
+    assert snapshot.one("random:index/randomId:RandomId").inputs["byteLength"] == 4
 
 
 def test_only_nodes_may_connect(database):
-    declaration = database()
+    snapshot = database()
 
-    rule = declaration.one(INGRESS).inputs
+    rule = snapshot.one(INGRESS).inputs
     assert rule == {
         "securityGroupId": "db-security-group-id",
         "referencedSecurityGroupId": "sg-nodes",
@@ -69,10 +69,10 @@ def test_only_nodes_may_connect(database):
         "toPort": 5432,
         "tags": {"Name": "db-from-clients"},
     }, "no address range, no other port"
-    group = declaration.one(SECURITY_GROUP).inputs
+    group = snapshot.one(SECURITY_GROUP).inputs
     assert group["vpcId"] == "vpc-1"
     assert "ingress" not in group
-    assert declaration.one(INSTANCE).inputs["vpcSecurityGroupIds"] == ["db-security-group-id"]
+    assert snapshot.one(INSTANCE).inputs["vpcSecurityGroupIds"] == ["db-security-group-id"]
 
 
 def test_the_former_name_of_the_security_group_is_an_alias(deploy, wire):
@@ -83,11 +83,11 @@ def test_the_former_name_of_the_security_group_is_an_alias(deploy, wire):
 
 
 def test_the_database_has_no_public_address(database):
-    declaration = database()
+    snapshot = database()
 
-    assert declaration.one(INSTANCE).inputs["publiclyAccessible"] is False
-    assert declaration.one(INSTANCE).inputs["dbSubnetGroupName"] == "db-subnets"
-    subnets = declaration.one("aws:rds/subnetGroup:SubnetGroup", "db-subnets")
+    assert snapshot.one(INSTANCE).inputs["publiclyAccessible"] is False
+    assert snapshot.one(INSTANCE).inputs["dbSubnetGroupName"] == "db-subnets"
+    subnets = snapshot.one("aws:rds/subnetGroup:SubnetGroup", "db-subnets")
     assert subnets.inputs["subnetIds"] == ["subnet-a", "subnet-b"]
 
 
@@ -96,23 +96,23 @@ def test_storage_is_encrypted(database):
 
 
 def test_the_database_requires_tls(database):
-    declaration = database()
+    snapshot = database()
 
-    parameters = declaration.one(PARAMETERS, "db-parameters").inputs["parameters"]
+    parameters = snapshot.one(PARAMETERS, "db-parameters").inputs["parameters"]
     assert {"name": "rds.force_ssl", "value": "1"} in parameters
-    assert declaration.one(INSTANCE).inputs["parameterGroupName"] == "db-parameters"
+    assert snapshot.one(INSTANCE).inputs["parameterGroupName"] == "db-parameters"
 
 
 def test_slow_statements_are_logged(database):
-    declaration = database()
+    snapshot = database()
 
-    parameters = declaration.one(PARAMETERS).inputs["parameters"]
+    parameters = snapshot.one(PARAMETERS).inputs["parameters"]
     assert {"name": "log_min_duration_statement", "value": "1000"} in parameters
-    assert declaration.one(INSTANCE).inputs["enabledCloudwatchLogsExports"] == [
+    assert snapshot.one(INSTANCE).inputs["enabledCloudwatchLogsExports"] == [
         "postgresql",
         "upgrade",
     ]
-    assert declaration.one(INSTANCE).inputs["performanceInsightsEnabled"] is True
+    assert snapshot.one(INSTANCE).inputs["performanceInsightsEnabled"] is True
 
 
 @pytest.mark.parametrize(("size", "limit"), [("db.t4g.medium", "405"), ("db.m7g.large", "811")])
@@ -145,12 +145,12 @@ def test_the_instance_size_follows_the_settings(database):
 
 
 def test_the_engine_is_postgresql_16_with_minor_updates(database):
-    declaration = database()
+    snapshot = database()
 
-    instance = declaration.one(INSTANCE).inputs
+    instance = snapshot.one(INSTANCE).inputs
     assert (instance["engine"], instance["engineVersion"]) == ("postgres", "16")
     assert instance["autoMinorVersionUpgrade"] is True
-    assert declaration.one(PARAMETERS).inputs["family"] == "postgres16"
+    assert snapshot.one(PARAMETERS).inputs["family"] == "postgres16"
 
 
 def test_database_and_user_match_the_connection_strings(database):
@@ -175,9 +175,9 @@ def test_a_configured_password_is_set_on_the_server(deploy):
     def program():
         Database("db", replace(ARGS, password=pulumi.Output.secret("configured")))
 
-    declaration = deploy(program)
-    assert declaration.one(INSTANCE).inputs["password"].value == "configured"
-    assert not declaration.all(GENERATED)
+    snapshot = deploy(program)
+    assert snapshot.one(INSTANCE).inputs["password"].value == "configured"
+    assert not snapshot.all(GENERATED)
 
 
 def test_address_and_password_are_outputs(deploy):

@@ -104,14 +104,14 @@ def test_old_logs_expire(logs):
     ],
 )
 def test_each_role_is_limited_to_its_actions_on_the_bucket(logs, account, actions):
-    declaration = logs()
+    snapshot = logs()
 
-    policy = declaration.one(ROLE_POLICY, f"logs-{account}").inputs
+    policy = snapshot.one(ROLE_POLICY, f"logs-{account}").inputs
     assert statements(policy["policy"]) == [
         {"Effect": "Allow", "Action": actions, "Resource": f"{ARN}/*"},
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": ARN},
     ]
-    assert declaration.one(ASSOCIATION, f"logs-{account}").inputs == {
+    assert snapshot.one(ASSOCIATION, f"logs-{account}").inputs == {
         "clusterName": "k8s",
         "namespace": "airflow",
         "serviceAccount": account,
@@ -134,9 +134,9 @@ def test_only_eks_pods_may_assume_the_roles(logs):
 
 
 def test_no_other_roles_exist(logs):
-    declaration = logs()
+    snapshot = logs()
 
-    assert len(declaration.all(ROLE_POLICY)) == len(declaration.all(ASSOCIATION)) == 3
+    assert len(snapshot.all(ROLE_POLICY)) == len(snapshot.all(ASSOCIATION)) == 3
 
 
 def test_roles_are_bound_to_service_accounts_of_the_chart(logs):
@@ -150,17 +150,17 @@ def test_roles_are_bound_to_service_accounts_of_the_chart(logs):
 
 def test_each_queue_has_a_role_with_its_own_policy(logs):
     policy = "arn:aws:iam::111122223333:policy/etl"
-    declaration = logs({"etl": WorkerSettings(iam_policy_arn=policy), "ml": WorkerSettings()})
+    snapshot = logs({"etl": WorkerSettings(iam_policy_arn=policy), "ml": WorkerSettings()})
 
-    accounts = {a.inputs["serviceAccount"] for a in declaration.all(ASSOCIATION)}
+    accounts = {a.inputs["serviceAccount"] for a in snapshot.all(ASSOCIATION)}
     assert accounts == {
         *("airflow-worker", "airflow-worker-etl", "airflow-worker-ml"),
         *("airflow-triggerer", "airflow-api-server"),
     }
     for queue in ("etl", "ml"):
-        rights = declaration.one(ROLE_POLICY, f"logs-airflow-worker-{queue}").inputs["policy"]
+        rights = snapshot.one(ROLE_POLICY, f"logs-airflow-worker-{queue}").inputs["policy"]
         assert statements(rights)[0]["Action"] == ["s3:GetObject", "s3:PutObject"]
-    (attached,) = declaration.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    (attached,) = snapshot.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
     assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
 
 

@@ -85,12 +85,12 @@ def test_the_default_security_group_has_no_rules(network):
 
 
 def test_public_subnets_use_the_internet_gateway(network):
-    declaration = network()
+    snapshot = network()
 
-    route = declaration.one(ROUTE, "net-public").inputs
+    route = snapshot.one(ROUTE, "net-public").inputs
     assert route["destinationCidrBlock"] == "0.0.0.0/0"
     assert (route["routeTableId"], route["gatewayId"]) == ("net-public-id", "net-gateway-id")
-    assert declaration.one("aws:ec2/internetGateway:InternetGateway").inputs["vpcId"]
+    assert snapshot.one("aws:ec2/internetGateway:InternetGateway").inputs["vpcId"]
 
 
 @pytest.mark.parametrize(
@@ -101,28 +101,28 @@ def test_public_subnets_use_the_internet_gateway(network):
     ],
 )
 def test_private_subnets_use_nat_only(network, nat, ways_out):
-    declaration = network(az_count=3, nat=nat)
-    routes = [declaration.one(ROUTE, f"net-private-{zone}").inputs for zone in range(3)]
+    snapshot = network(az_count=3, nat=nat)
+    routes = [snapshot.one(ROUTE, f"net-private-{zone}").inputs for zone in range(3)]
 
     assert [r["natGatewayId"] for r in routes] == ways_out
     assert {r["destinationCidrBlock"] for r in routes} == {"0.0.0.0/0"}
     assert not any("gatewayId" in r for r in routes), (
         "an internet gateway would make the subnet public"
     )
-    assert len(declaration.all(NAT)) == len(set(ways_out)), "an unused NAT gateway costs money"
+    assert len(snapshot.all(NAT)) == len(set(ways_out)), "an unused NAT gateway costs money"
 
 
 def test_each_nat_gateway_is_in_the_public_subnet_of_its_zone(network):
-    declaration = network(nat="per_az")
+    snapshot = network(nat="per_az")
 
     for zone in range(2):
-        nat = declaration.one(NAT, f"net-nat-{zone}")
+        nat = snapshot.one(NAT, f"net-nat-{zone}")
         assert nat.inputs["subnetId"] == f"net-public-{zone}-id"
         assert nat.inputs["allocationId"] == f"net-nat-{zone}-id"
         assert any(urn.endswith("::net-gateway") for urn in nat.depends_on), (
             "NAT needs the internet gateway"
         )
-        address = declaration.one("aws:ec2/eip:Eip", f"net-nat-{zone}").inputs
+        address = snapshot.one("aws:ec2/eip:Eip", f"net-nat-{zone}").inputs
         assert address == {"domain": "vpc", "tags": {"Name": f"net-nat-{zone}"}}
 
 

@@ -427,20 +427,20 @@ def declared(deploy):
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 
 
-def template(declaration):
-    return declaration.one(DEPLOYMENT).inputs["spec"]["template"]
+def template(snapshot):
+    return snapshot.one(DEPLOYMENT).inputs["spec"]["template"]
 
 
 def test_the_role_may_only_list_and_patch_pods(declared):
-    declaration = declared()
+    snapshot = declared()
 
-    role = declaration.one("kubernetes:rbac.authorization.k8s.io/v1:Role").inputs
+    role = snapshot.one("kubernetes:rbac.authorization.k8s.io/v1:Role").inputs
     assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]}]
-    binding = declaration.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding").inputs
+    binding = snapshot.one("kubernetes:rbac.authorization.k8s.io/v1:RoleBinding").inputs
     assert binding["roleRef"]["name"] == "task-keeper"
     (subject,) = binding["subjects"]
     assert subject == {"kind": "ServiceAccount", "name": "task-keeper", "namespace": "airflow"}
-    assert template(declaration)["spec"]["serviceAccountName"] == "task-keeper"
+    assert template(snapshot)["spec"]["serviceAccountName"] == "task-keeper"
 
 
 def test_queues_and_connections_are_environment_variables(declared):
@@ -481,9 +481,9 @@ def test_changed_secrets_and_scripts_restart_the_pod(declared):
 
 
 def test_the_pod_runs_the_mounted_scripts(declared):
-    declaration = declared()
-    (container,) = template(declaration)["spec"]["containers"]
-    data = declaration.one("kubernetes:core/v1:ConfigMap").inputs["data"]
+    snapshot = declared()
+    (container,) = template(snapshot)["spec"]["containers"]
+    data = snapshot.one("kubernetes:core/v1:ConfigMap").inputs["data"]
 
     assert data.keys() == {"reconcile.py", "database.py", "messages.py"}
     assert container["workingDir"] == "/keeper"

@@ -41,20 +41,20 @@ def server(deploy, seed):
     return deploy(lambda: GitServer("git", args))
 
 
-def pod(declaration):
-    return declaration.one(SERVER).inputs["spec"]["template"]["spec"]
+def pod(snapshot):
+    return snapshot.one(SERVER).inputs["spec"]["template"]["spec"]
 
 
-def container(declaration):
-    (only,) = pod(declaration)["containers"]
+def container(snapshot):
+    (only,) = pod(snapshot)["containers"]
     return only
 
 
-def mounted(declaration, path):
+def mounted(snapshot, path):
     """Files by path below a mount, as the kubelet creates them."""
-    (mount,) = [m for m in container(declaration)["volumeMounts"] if m["mountPath"] == path]
-    (volume,) = [v for v in pod(declaration)["volumes"] if v["name"] == mount["name"]]
-    found = declaration.one(CONFIG_MAP)
+    (mount,) = [m for m in container(snapshot)["volumeMounts"] if m["mountPath"] == path]
+    (volume,) = [v for v in pod(snapshot)["volumes"] if v["name"] == mount["name"]]
+    found = snapshot.one(CONFIG_MAP)
     assert volume["configMap"]["name"] == found.inputs["metadata"]["name"]
     return {i["path"]: found.inputs["data"][i["key"]] for i in volume["configMap"]["items"]}
 

@@ -54,12 +54,12 @@ def test_pods_must_be_restricted(keda):
 
 
 def test_the_ca_bundle_of_the_database_is_mounted(keda):
-    declaration = keda(database_ca="PEM")
+    snapshot = keda(database_ca="PEM")
 
-    ca = declaration.one(CONFIG_MAP).inputs
+    ca = snapshot.one(CONFIG_MAP).inputs
     assert ca["metadata"] == {"name": "rds-ca", "namespace": "keda"}
     assert ca["data"] == {"ca.pem": "PEM"}
-    volumes = declaration.one(RELEASE).inputs["values"]["volumes"]["keda"]
+    volumes = snapshot.one(RELEASE).inputs["values"]["volumes"]["keda"]
     assert volumes["extraVolumes"] == [{"name": "rds-ca", "configMap": {"name": "rds-ca"}}]
     assert volumes["extraVolumeMounts"] == [
         {"name": "rds-ca", "mountPath": "/etc/rds-ca", "readOnly": True}
@@ -67,14 +67,14 @@ def test_the_ca_bundle_of_the_database_is_mounted(keda):
 
 
 def test_without_a_ca_bundle_nothing_is_mounted(keda):
-    declaration = keda(database_ca=None)
+    snapshot = keda(database_ca=None)
 
-    assert not declaration.all(CONFIG_MAP)
-    assert "volumes" not in declaration.one(RELEASE).inputs["values"]
+    assert not snapshot.all(CONFIG_MAP)
+    assert "volumes" not in snapshot.one(RELEASE).inputs["values"]
 
 
 def test_the_release_depends_on_namespace_and_ca_bundle(keda):
-    declaration = keda(database_ca="PEM")
+    snapshot = keda(database_ca="PEM")
 
-    needed = {declaration.one(NAMESPACE).urn, declaration.one(CONFIG_MAP).urn}
-    assert needed <= declaration.one(RELEASE).depends_on
+    needed = {snapshot.one(NAMESPACE).urn, snapshot.one(CONFIG_MAP).urn}
+    assert needed <= snapshot.one(RELEASE).depends_on

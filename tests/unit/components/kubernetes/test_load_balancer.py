@@ -39,9 +39,9 @@ def test_the_configured_certificate_is_used(load_balancer):
 
 
 def test_the_ingress_of_airflow_uses_the_class(load_balancer):
-    declaration = load_balancer()
+    snapshot = load_balancer()
 
-    found = declaration.one(CLASS)
+    found = snapshot.one(CLASS)
     assert (
         found.inputs["metadata"]["name"] == ingress(settings(), webhook=False)["ingressClassName"]
     )
@@ -50,12 +50,12 @@ def test_the_ingress_of_airflow_uses_the_class(load_balancer):
         "parameters": {
             "apiGroup": "eks.amazonaws.com",
             "kind": "IngressClassParams",
-            "name": declaration.one(PARAMETERS).inputs["metadata"]["name"],
+            "name": snapshot.one(PARAMETERS).inputs["metadata"]["name"],
         },
     }
 
 
 def test_the_class_depends_on_its_parameters(load_balancer):
-    declaration = load_balancer()
+    snapshot = load_balancer()
 
-    assert declaration.one(PARAMETERS).urn in declaration.one(CLASS).depends_on
+    assert snapshot.one(PARAMETERS).urn in snapshot.one(CLASS).depends_on

@@ -48,7 +48,7 @@ def test_users_of_the_name_depend_on_the_namespace(deploy):
         name = Namespace("ns", NamespaceArgs(grace_seconds=30)).name
         pulumi.export("name", name)
 
-    declaration = deploy(program)
-    assert declaration.exports["name"] == "airflow"
-    policy = declaration.one(POLICY)
-    assert declaration.one(NAMESPACE).urn in policy.depends_on
+    snapshot = deploy(program)
+    assert snapshot.exports["name"] == "airflow"
+    policy = snapshot.one(POLICY)
+    assert snapshot.one(NAMESPACE).urn in policy.depends_on

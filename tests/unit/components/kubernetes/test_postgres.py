@@ -23,17 +23,17 @@ def database(deploy):
     return lambda **args: deploy(lambda: DatabaseContainer("db", replace(ARGS, **args)))
 
 
-def pod(declaration):
-    return declaration.one(SERVER).inputs["spec"]["template"]
+def pod(snapshot):
+    return snapshot.one(SERVER).inputs["spec"]["template"]
 
 
-def container(declaration):
-    (only,) = pod(declaration)["spec"]["containers"]
+def container(snapshot):
+    (only,) = pod(snapshot)["spec"]["containers"]
     return only
 
 
-def environment(declaration):
-    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container(declaration)["env"]}
+def environment(snapshot):
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container(snapshot)["env"]}
 
 
 def test_database_and_user_match_the_connection_strings(database):
@@ -43,20 +43,20 @@ def test_database_and_user_match_the_connection_strings(database):
 
 
 def test_the_password_is_not_in_the_pod_spec(database):
-    declaration = database()
+    snapshot = database()
 
-    assert secret_data(declaration, "db-password") == {"password": "db-password-1"}
-    assert environment(declaration)["POSTGRES_PASSWORD"] == {
+    assert secret_data(snapshot, "db-password") == {"password": "db-password-1"}
+    assert environment(snapshot)["POSTGRES_PASSWORD"] == {
         "secretKeyRef": {"name": "db-password", "key": "password"}
     }
-    assert "db-password-1" not in str(declaration.one(SERVER).inputs)
-    assert "[secret]" not in str(declaration.one(SERVER).inputs)
+    assert "db-password-1" not in str(snapshot.one(SERVER).inputs)
+    assert "[secret]" not in str(snapshot.one(SERVER).inputs)
 
 
 def test_network_connections_need_the_password(database):
-    declaration = database()
+    snapshot = database()
 
-    rules = declaration.one("kubernetes:core/v1:ConfigMap").inputs["data"]["pg_hba.conf"]
+    rules = snapshot.one("kubernetes:core/v1:ConfigMap").inputs["data"]["pg_hba.conf"]
     assert [line.split() for line in rules.splitlines()] == [
         ["local", "all", "all", "trust"],
         ["host", "all", "all", "all", "scram-sha-256"],
@@ -64,20 +64,18 @@ def test_network_connections_need_the_password(database):
 
 
 def test_postgres_gets_access_rules_and_max_connections(database):
-    declaration = database()
+    snapshot = database()
 
-    assert container(declaration)["args"] == [
+    assert container(snapshot)["args"] == [
         "-c",
         "max_connections=200",
         "-c",
         "hba_file=/etc/postgres/pg_hba.conf",
     ]
-    (mount,) = [
-        m for m in container(declaration)["volumeMounts"] if m["mountPath"] == "/etc/postgres"
-    ]
-    (rules,) = [v for v in pod(declaration)["spec"]["volumes"] if v["name"] == mount["name"]]
+    (mount,) = [m for m in container(snapshot)["volumeMounts"] if m["mountPath"] == "/etc/postgres"]
+    (rules,) = [v for v in pod(snapshot)["spec"]["volumes"] if v["name"] == mount["name"]]
     assert rules["configMap"] == {"name": "db-access"}
-    metadata = declaration.one("kubernetes:core/v1:ConfigMap").inputs["metadata"]
+    metadata = snapshot.one("kubernetes:core/v1:ConfigMap").inputs["metadata"]
     assert metadata == {"name": "db-access", "namespace": "airflow"}
 
 
@@ -105,21 +103,21 @@ def test_a_configured_password_is_set_on_the_server(deploy):
         pulumi.export("password", database.password)
         pulumi.export("host", database.host)
 
-    declaration = deploy(program)
-    assert secret_data(declaration, "db-password") == {"password": "configured"}
-    assert declaration.exports["password"].value == "configured"
-    assert declaration.exports["host"] == "db.airflow", "KEDA connects from another namespace"
-    assert not declaration.all("random:index/randomPassword:RandomPassword")
+    snapshot = deploy(program)
+    assert secret_data(snapshot, "db-password") == {"password": "configured"}
+    assert snapshot.exports["password"].value == "configured"
+    assert snapshot.exports["host"] == "db.airflow", "KEDA connects from another namespace"
+    assert not snapshot.all("random:index/randomPassword:RandomPassword")
 
 
 def test_the_data_is_on_the_volume(database):
-    declaration = database()
+    snapshot = database()
 
-    claim = declaration.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
+    claim = snapshot.one("kubernetes:core/v1:PersistentVolumeClaim").inputs["spec"]
     assert claim["resources"]["requests"]["storage"] == "9Gi"
     data = "/var/lib/postgresql/data"
-    assert {"name": "data", "mountPath": data} in container(declaration)["volumeMounts"]
-    inside = environment(declaration)["PGDATA"]
+    assert {"name": "data", "mountPath": data} in container(snapshot)["volumeMounts"]
+    inside = environment(snapshot)["PGDATA"]
     assert inside.startswith(f"{data}/"), "the root of a volume contains lost+found"
 
 
@@ -142,16 +140,16 @@ def test_only_airflow_and_keda_may_connect(database, namespace, clients):
 
 
 def test_postgres_is_ready_when_it_listens(database):
-    declaration = database()
+    snapshot = database()
 
-    ready = container(declaration)["readinessProbe"]["exec"]["command"]
+    ready = container(snapshot)["readinessProbe"]["exec"]["command"]
     assert ready == ["pg_isready", "-q", "-h", "127.0.0.1", "-U", "airflow"]
 
 
 def test_postgres_has_the_version_of_rds_and_the_image_user(database):
-    declaration = database()
+    snapshot = database()
 
-    assert container(declaration)["image"] == f"postgres:{POSTGRES}"
-    assert container(declaration)["resources"]["limits"]["memory"] == "512Mi"
-    security = pod(declaration)["spec"]["securityContext"]
+    assert container(snapshot)["image"] == f"postgres:{POSTGRES}"
+    assert container(snapshot)["resources"]["limits"]["memory"] == "512Mi"
+    security = pod(snapshot)["spec"]["securityContext"]
     assert (security["runAsUser"], security["fsGroup"]) == (999, 999)

@@ -23,12 +23,12 @@ def redis(deploy):
     return make
 
 
-def pod(declaration):
-    return declaration.one(SERVER).inputs["spec"]["template"]
+def pod(snapshot):
+    return snapshot.one(SERVER).inputs["spec"]["template"]
 
 
-def container(declaration):
-    (only,) = pod(declaration)["spec"]["containers"]
+def container(snapshot):
+    (only,) = pod(snapshot)["spec"]["containers"]
     return only
 
 
@@ -62,13 +62,13 @@ def test_any_password_is_valid_in_redis_conf(deploy, password):
 
 
 def test_redis_reads_the_mounted_configuration(redis):
-    declaration = redis()
+    snapshot = redis()
 
-    assert container(declaration)["args"] == ["redis-server", "/etc/redis/redis.conf"]
-    assert {"name": "files-0", "mountPath": "/etc/redis", "readOnly": True} in container(
-        declaration
-    )["volumeMounts"]
-    (files,) = [v for v in pod(declaration)["spec"]["volumes"] if v["name"] == "files-0"]
+    assert container(snapshot)["args"] == ["redis-server", "/etc/redis/redis.conf"]
+    assert {"name": "files-0", "mountPath": "/etc/redis", "readOnly": True} in container(snapshot)[
+        "volumeMounts"
+    ]
+    (files,) = [v for v in pod(snapshot)["spec"]["volumes"] if v["name"] == "files-0"]
     assert files["secret"] == {
         "secretName": "redis-config",
         "items": [{"key": "redis.conf", "path": "redis.conf"}],
@@ -76,13 +76,13 @@ def test_redis_reads_the_mounted_configuration(redis):
 
 
 def test_the_password_is_not_in_the_pod_spec(redis):
-    declaration = redis()
+    snapshot = redis()
 
-    password = secret_data(declaration, "redis-config")["password"]
+    password = secret_data(snapshot, "redis-config")["password"]
     assert password == "redis-password-1"
-    assert password not in str(declaration.one(SERVER).inputs)
-    assert "[secret]" not in str(declaration.one(SERVER).inputs)
-    assert container(declaration)["env"] == [
+    assert password not in str(snapshot.one(SERVER).inputs)
+    assert "[secret]" not in str(snapshot.one(SERVER).inputs)
+    assert container(snapshot)["env"] == [
         {
             "name": "REDISCLI_AUTH",
             "valueFrom": {"secretKeyRef": {"name": "redis-config", "key": "password"}},
@@ -131,12 +131,12 @@ def test_the_volume_size_follows_the_settings(redis):
 
 
 def test_the_volume_belongs_to_the_user_of_the_image(redis):
-    declaration = redis()
+    snapshot = redis()
 
-    security = pod(declaration)["spec"]["securityContext"]
+    security = pod(snapshot)["spec"]["securityContext"]
     assert (security["runAsUser"], security["runAsGroup"], security["fsGroup"]) == (999, 999, 999)
-    assert container(declaration)["image"] == REDIS_IMAGE
-    assert {"name": "data", "mountPath": "/data"} in container(declaration)["volumeMounts"]
+    assert container(snapshot)["image"] == REDIS_IMAGE
+    assert {"name": "data", "mountPath": "/data"} in container(snapshot)["volumeMounts"]
 
 
 def test_a_new_password_restarts_redis(redis):
@@ -152,8 +152,8 @@ def test_a_configured_password_is_set_on_the_server(deploy):
         pulumi.export("password", redis.password)
         pulumi.export("host", redis.host)
 
-    declaration = deploy(program)
-    assert secret_data(declaration, "redis-config")["password"] == "configured"
-    assert declaration.exports["password"].value == "configured"
-    assert declaration.exports["host"] == "redis"
-    assert not declaration.all("random:index/randomPassword:RandomPassword")
+    snapshot = deploy(program)
+    assert secret_data(snapshot, "redis-config")["password"] == "configured"
+    assert snapshot.exports["password"].value == "configured"
+    assert snapshot.exports["host"] == "redis"
+    assert not snapshot.all("random:index/randomPassword:RandomPassword")

@@ -34,12 +34,12 @@ def server(deploy):
     return lambda **args: deploy(lambda: StatefulServer("server", replace(ARGS, **args)))
 
 
-def template(declaration):
-    return declaration.one(SERVER).inputs["spec"]["template"]
+def template(snapshot):
+    return snapshot.one(SERVER).inputs["spec"]["template"]
 
 
-def container(declaration):
-    (only,) = template(declaration)["spec"]["containers"]
+def container(snapshot):
+    (only,) = template(snapshot)["spec"]["containers"]
     return only
 
 
@@ -56,13 +56,13 @@ def test_only_clients_may_connect_to_the_port(server):
 
 
 def test_service_and_policy_select_only_this_pod(server):
-    declaration = server()
+    snapshot = server()
 
     own = {"app.kubernetes.io/name": "server"}
-    assert declaration.one(SERVICE).inputs["spec"]["selector"] == own
-    assert declaration.one(POLICY).inputs["spec"]["podSelector"] == {"matchLabels": own}
-    assert declaration.one(SERVER).inputs["spec"]["selector"] == {"matchLabels": own}
-    assert own.items() <= template(declaration)["metadata"]["labels"].items()
+    assert snapshot.one(SERVICE).inputs["spec"]["selector"] == own
+    assert snapshot.one(POLICY).inputs["spec"]["podSelector"] == {"matchLabels": own}
+    assert snapshot.one(SERVER).inputs["spec"]["selector"] == {"matchLabels": own}
+    assert own.items() <= template(snapshot)["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize("kind", [CLAIM, SERVICE, POLICY, SERVER])
@@ -77,11 +77,11 @@ def test_every_object_has_the_name_and_the_namespace(server, kind):
 
 
 def test_the_service_has_the_name_of_the_server(server):
-    declaration = server()
+    snapshot = server()
 
-    assert declaration.one(SERVICE).inputs["spec"]["ports"] == [{"port": 1234}]
-    assert declaration.one(SERVER).inputs["spec"]["serviceName"] == "server"
-    assert container(declaration)["ports"] == [{"containerPort": 1234}]
+    assert snapshot.one(SERVICE).inputs["spec"]["ports"] == [{"port": 1234}]
+    assert snapshot.one(SERVER).inputs["spec"]["serviceName"] == "server"
+    assert container(snapshot)["ports"] == [{"containerPort": 1234}]
 
 
 @pytest.mark.parametrize("protect", [True, False])
@@ -90,17 +90,17 @@ def test_a_protected_volume_survives_destroy(server, protect):
 
 
 def test_the_data_is_on_the_volume(server):
-    declaration = server()
+    snapshot = server()
 
-    claim = declaration.one(CLAIM).inputs
+    claim = snapshot.one(CLAIM).inputs
     assert claim["spec"] == {
         "accessModes": ["ReadWriteOnce"],
         "resources": {"requests": {"storage": "3Gi"}},
     }
-    (data,) = [v for v in template(declaration)["spec"]["volumes"] if v["name"] == "data"]
+    (data,) = [v for v in template(snapshot)["spec"]["volumes"] if v["name"] == "data"]
     assert data["persistentVolumeClaim"] == {"claimName": "server"}
-    assert {"name": "data", "mountPath": "/data"} in container(declaration)["volumeMounts"]
-    assert declaration.one(CLAIM).urn in declaration.one(SERVER).depends_on
+    assert {"name": "data", "mountPath": "/data"} in container(snapshot)["volumeMounts"]
+    assert snapshot.one(CLAIM).urn in snapshot.one(SERVER).depends_on
 
 
 def test_the_claim_is_not_awaited(server):
@@ -180,10 +180,10 @@ def test_files_are_mounted_read_only_at_their_paths(server):
         "/one": core.ConfigMapVolumeSourceArgs(name="first"),
         "/two": core.SecretVolumeSourceArgs(secret_name="second"),
     }
-    declaration = server(files=files)
+    snapshot = server(files=files)
 
-    volumes = {v.pop("name"): v for v in template(declaration)["spec"]["volumes"]}
-    mounts = {m["mountPath"]: m for m in container(declaration)["volumeMounts"]}
+    volumes = {v.pop("name"): v for v in template(snapshot)["spec"]["volumes"]}
+    mounts = {m["mountPath"]: m for m in container(snapshot)["volumeMounts"]}
     assert volumes[mounts["/one"]["name"]] == {"configMap": {"name": "first"}}
     assert volumes[mounts["/two"]["name"]] == {"secret": {"secretName": "second"}}
     assert mounts["/one"]["readOnly"] is mounts["/two"]["readOnly"] is True
@@ -211,9 +211,9 @@ SIDECAR = Sidecar(
 
 @pytest.fixture
 def with_sidecar(server):
-    declaration = server(sidecars=[SIDECAR])
-    first, second = template(declaration)["spec"]["containers"]
-    return declaration, first, second
+    snapshot = server(sidecars=[SIDECAR])
+    first, second = template(snapshot)["spec"]["containers"]
+    return snapshot, first, second
 
 
 def test_a_sidecar_runs_its_own_command(with_sidecar):
@@ -235,10 +235,10 @@ def test_a_sidecar_runs_its_own_command(with_sidecar):
 
 
 def test_a_sidecar_shares_the_volume_but_not_the_files(with_sidecar):
-    declaration, first, second = with_sidecar
+    snapshot, first, second = with_sidecar
 
     assert {"name": "data", "mountPath": "/data"} in second["volumeMounts"]
-    volumes = {v.pop("name"): v for v in template(declaration)["spec"]["volumes"]}
+    volumes = {v.pop("name"): v for v in template(snapshot)["spec"]["volumes"]}
     (mount,) = [m for m in second["volumeMounts"] if m["mountPath"] == "/etc/sync"]
     assert volumes[mount["name"]] == {"secret": {"secretName": "login"}}
     assert mount["readOnly"] is True
@@ -248,19 +248,19 @@ def test_a_sidecar_shares_the_volume_but_not_the_files(with_sidecar):
 
 @pytest.mark.parametrize(("read_only", "mounted"), [(False, None), (True, True)])
 def test_a_read_only_sidecar_cannot_write_to_the_volume(server, read_only, mounted):
-    declaration = server(sidecars=[replace(SIDECAR, read_only=read_only)])
+    snapshot = server(sidecars=[replace(SIDECAR, read_only=read_only)])
 
     volumes = [
         [m.get("readOnly") for m in c["volumeMounts"] if m["name"] == "data"]
-        for c in template(declaration)["spec"]["containers"]
+        for c in template(snapshot)["spec"]["containers"]
     ]
     assert volumes == [[None], [mounted]]
 
 
 def test_a_port_without_clients_is_closed(server):
-    declaration = server(sidecars=[replace(SIDECAR, clients=[])])
+    snapshot = server(sidecars=[replace(SIDECAR, clients=[])])
 
-    (rule,) = declaration.one(POLICY).inputs["spec"]["ingress"]
+    (rule,) = snapshot.one(POLICY).inputs["spec"]["ingress"]
     assert rule["ports"] == [{"port": 1234, "protocol": "TCP"}], (
         "a rule without peers would admit everyone"
     )

@@ -42,10 +42,10 @@ def test_every_queue_has_dedicated_nodes(deploy):
         "default": WorkerSettings(),
         "etl": WorkerSettings(spot=True, architecture="arm64", grace_seconds=60),
     }
-    declaration = deploy(lambda: WorkerNodes("nodes", WorkerNodesArgs(queues=queues)))
+    snapshot = deploy(lambda: WorkerNodes("nodes", WorkerNodesArgs(queues=queues)))
     sets = {each["queue"]: each for each in worker_sets(queues, own_nodes=True)}
 
-    pools = {r.name: r.inputs for r in declaration.all(POOL)}
+    pools = {r.name: r.inputs for r in snapshot.all(POOL)}
     assert list(pools) == ["nodes-pool", "nodes-pool-etl"]
     default, etl = (p["spec"] for p in pools.values())
     assert pools["nodes-pool-etl"]["metadata"]["name"] == "airflow-workers-etl"

@@ -20,10 +20,10 @@ def test_the_secret_has_the_given_name(deploy):
     def program():
         named_secret("x", name="airflow-x", namespace="airflow", data={"key": "value"}, opts=None)
 
-    declaration = deploy(program)
-    metadata = declaration.one("kubernetes:core/v1:Secret", "x").inputs["metadata"]
+    snapshot = deploy(program)
+    metadata = snapshot.one("kubernetes:core/v1:Secret", "x").inputs["metadata"]
     assert metadata == {"name": "airflow-x", "namespace": "airflow"}
-    assert secret_data(declaration, "airflow-x") == {"key": "value"}
+    assert secret_data(snapshot, "airflow-x") == {"key": "value"}
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_a_checksum_is_not_secret(deploy):
         secret = named_secret("x", name="airflow-x", namespace="airflow", data=data, opts=None)
         pulumi.export("checksum", secret.checksum)
 
-    declaration = deploy(program)
-    assert isinstance(secret_data(declaration, "airflow-x")["password"], str)
-    shown = declaration.exports["checksum"]
+    snapshot = deploy(program)
+    assert isinstance(secret_data(snapshot, "airflow-x")["password"], str)
+    shown = snapshot.exports["checksum"]
     assert not isinstance(shown, Secret), "a secret annotation makes all chart values secret"
     assert bytes.fromhex(shown)
 

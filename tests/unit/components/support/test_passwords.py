@@ -35,10 +35,10 @@ def test_the_length_can_be_configured(deploy):
 
 
 def test_a_configured_password_replaces_the_generated_one(deploy):
-    declaration = declare(deploy, configured="from the stack file", rotation=1)
+    snapshot = declare(deploy, configured="from the stack file", rotation=1)
 
-    assert declaration.exports["password"].value == "from the stack file"
-    assert declaration.resources == {}
+    assert snapshot.exports["password"].value == "from the stack file"
+    assert snapshot.resources == {}
 
 
 @pytest.mark.parametrize("configured", ["from the stack file", None])

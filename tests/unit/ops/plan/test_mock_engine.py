@@ -111,11 +111,11 @@ def test_parent_and_children_are_recorded(deploy):
             aws.ec2.Vpc(name, opts=in_box)
         aws.ec2.Vpc("outside")
 
-    declaration = deploy(program)
-    box = declaration.one(BOX)
-    assert [child.name for child in declaration.children(box.urn)] == ["a", "b", "c"]
-    assert declaration.one(VPC, "a").parent == box.urn
-    assert declaration.one(VPC, "outside").parent == box.parent, "the stack is the parent of both"
+    snapshot = deploy(program)
+    box = snapshot.one(BOX)
+    assert [child.name for child in snapshot.children(box.urn)] == ["a", "b", "c"]
+    assert snapshot.one(VPC, "a").parent == box.urn
+    assert snapshot.one(VPC, "outside").parent == box.parent, "the stack is the parent of both"
 
 
 def test_children_inherit_the_recorded_provider(deploy):
@@ -125,10 +125,10 @@ def test_children_inherit_the_recorded_provider(deploy):
         k8s.core.v1.ConfigMap("inside", data={}, opts=pulumi.ResourceOptions(parent=box))
         k8s.core.v1.ConfigMap("stray", data={})
 
-    declaration = deploy(program)
-    way_in = declaration.one(PROVIDER)
-    assert declaration.one(CONFIG, "inside").provider.startswith(f"{way_in.urn}::")
-    assert declaration.one(CONFIG, "stray").provider == ""
+    snapshot = deploy(program)
+    way_in = snapshot.one(PROVIDER)
+    assert snapshot.one(CONFIG, "inside").provider.startswith(f"{way_in.urn}::")
+    assert snapshot.one(CONFIG, "stray").provider == ""
 
 
 def test_explicit_and_implicit_dependencies_are_recorded(deploy):
@@ -138,11 +138,11 @@ def test_explicit_and_implicit_dependencies_are_recorded(deploy):
         opts = pulumi.ResourceOptions(depends_on=[second])
         aws.ec2.InternetGateway("gateway", vpc_id=first.id, opts=opts)
 
-    declaration = deploy(program)
-    gateway = declaration.one(GATEWAY)
+    snapshot = deploy(program)
+    gateway = snapshot.one(GATEWAY)
     assert gateway.depends_on == {
-        declaration.one(VPC, "first").urn,
-        declaration.one(VPC, "second").urn,
+        snapshot.one(VPC, "first").urn,
+        snapshot.one(VPC, "second").urn,
     }
     assert gateway.inputs["vpcId"] == "first-id"
 
@@ -152,9 +152,9 @@ def test_an_input_of_a_remote_component_is_a_dependency(deploy):
         role = aws.iam.Role("role", assume_role_policy="{}")
         eks.Cluster("eks", service_role=role)
 
-    declaration = deploy(program)
-    role = declaration.one("aws:iam/role:Role").urn
-    assert role in declaration.one("eks:index:Cluster").depends_on
+    snapshot = deploy(program)
+    role = snapshot.one("aws:iam/role:Role").urn
+    assert role in snapshot.one("eks:index:Cluster").depends_on
 
 
 def test_dependencies_are_transitive_across_parents(deploy):
@@ -171,11 +171,11 @@ def test_dependencies_are_transitive_across_parents(deploy):
         k8s.core.v1.ConfigMap("last", data={}, opts=last)
         aws.ec2.Vpc("unrelated")
 
-    declaration = deploy(program)
+    snapshot = deploy(program)
 
     def waits_for(name):
-        urns = declaration.waits_for(declaration.one(CONFIG, name).urn)
-        return {declaration.resources[urn].name for urn in urns}
+        urns = snapshot.waits_for(snapshot.one(CONFIG, name).urn)
+        return {snapshot.resources[urn].name for urn in urns}
 
     before_config = {"way-in", "gateway", "vpc", "box", "key"}
     assert waits_for("config") == before_config
@@ -213,11 +213,11 @@ def test_an_eks_cluster_returns_its_child_cluster(deploy):
         aws.eks.Addon("addon", cluster_name=cluster.eks_cluster.name, addon_name="metrics-server")
         pulumi.export("group", group)
 
-    declaration = deploy(program)
-    addon = declaration.one("aws:eks/addon:Addon")
+    snapshot = deploy(program)
+    addon = snapshot.one("aws:eks/addon:Addon")
     assert addon.inputs["clusterName"] == "eks"
-    assert declaration.exports == {"group": "eks-cluster-security-group"}
-    assert declaration.one("eks:index:Cluster").urn in declaration.waits_for(addon.urn)
+    assert snapshot.exports == {"group": "eks-cluster-security-group"}
+    assert snapshot.one("eks:index:Cluster").urn in snapshot.waits_for(addon.urn)
 
 
 def test_a_lookup_with_an_entry_is_answered(deploy):
@@ -243,9 +243,9 @@ def test_two_resources_of_one_type_and_name_fail(deploy):
 
 
 def test_two_types_may_share_a_name(deploy):
-    declaration = deploy(lambda: aws.ec2.Vpc("x") and aws.ec2.InternetGateway("x") and None)
+    snapshot = deploy(lambda: aws.ec2.Vpc("x") and aws.ec2.InternetGateway("x") and None)
 
-    assert {r.type for r in declaration.resources.values()} == {VPC, GATEWAY}
+    assert {r.type for r in snapshot.resources.values()} == {VPC, GATEWAY}
 
 
 def test_a_run_does_not_change_the_stack_of_its_caller(deploy):
@@ -286,21 +286,21 @@ def test_a_failing_program_does_not_affect_the_next_run(deploy, program, error):
         pulumi.export("stack", pulumi.get_stack())
         pulumi.export("other", pulumi.Config().get("other") or "gone")
 
-    declaration = deploy(sound, stack="sound")
-    assert [r.name for r in declaration.resources.values()] == ["vpc"]
-    assert declaration.exports == {"stack": "sound", "other": "gone"}
+    snapshot = deploy(sound, stack="sound")
+    assert [r.name for r in snapshot.resources.values()] == ["vpc"]
+    assert snapshot.exports == {"stack": "sound", "other": "gone"}
 
 
 @pytest.mark.parametrize(("names", "count"), [([], 0), (["a", "b"], 2)])
 def test_the_only_resource_must_be_unique(deploy, names, count):
-    declaration = deploy(lambda: [aws.ec2.Vpc(name) for name in names] and None)
+    snapshot = deploy(lambda: [aws.ec2.Vpc(name) for name in names] and None)
 
     with pytest.raises(LookupError, match=f"^{count} of {VPC}"):
-        declaration.one(VPC)
+        snapshot.one(VPC)
 
 
 def test_a_resource_is_found_by_type_and_name(deploy):
-    declaration = deploy(lambda: [aws.ec2.Vpc(name) for name in "abc"] and None)
+    snapshot = deploy(lambda: [aws.ec2.Vpc(name) for name in "abc"] and None)
 
-    assert declaration.one(VPC, "b").name == "b"
-    assert {r.name for r in declaration.all(VPC)} == {"a", "b", "c"}
+    assert snapshot.one(VPC, "b").name == "b"
+    assert {r.name for r in snapshot.all(VPC)} == {"a", "b", "c"}

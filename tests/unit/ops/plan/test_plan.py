@@ -41,13 +41,13 @@ def test_a_plan_is_the_expected_one(committed_plan, name):
 
 @pytest.mark.parametrize("name", STACKS)
 def test_the_plan_shows_every_resource_and_its_protection(stack, name):
-    declaration, settings = stack(name)
+    snapshot, settings = stack(name)
 
-    first, *lines = formats.text(report.make(name, settings, declaration))
+    first, *lines = formats.text(report.make(name, settings, snapshot))
     tree = [line.split("  ") for line in lines[: lines.index("")]]
     shown = sorted(next(filter(None, line)).partition(" ")[2] for line in tree)
-    plain = sorted(r.name + " [protected]" * r.protect for r in declaration.resources.values())
-    assert first == f"{name}: {len(declaration.resources)} resources"
+    plain = sorted(r.name + " [protected]" * r.protect for r in snapshot.resources.values())
+    assert first == f"{name}: {len(snapshot.resources)} resources"
     assert shown == plain
 
 
@@ -103,8 +103,8 @@ def printed(plan, monkeypatch):
     def run(stack):
         monkeypatch.setattr(stack_files, "run_stack", cache(run_stack))
         out = "".join(plan("--stack", stack, *form)[1] for form in ([], ["--json"]))
-        declaration, _ = stack_files.run_stack(stack)
-        secrets = declaration.all("kubernetes:core/v1:Secret")
+        snapshot, _ = stack_files.run_stack(stack)
+        secrets = snapshot.all("kubernetes:core/v1:Secret")
         return out, str([kept.value for s in secrets for kept in s.inputs["stringData"].values()])
 
     return run
@@ -172,8 +172,8 @@ def test_chart_values_are_merged_like_helm_merges_them():
 
 
 def test_wired_values_override_the_value_files(stack):
-    declaration, _ = stack("prod")
-    merged = values.of_airflow(declaration)
+    snapshot, _ = stack("prod")
+    merged = values.of_airflow(snapshot)
 
     assert values.at(merged, "executor") == "CeleryExecutor", "values/airflow.yaml"
     assert values.at(merged, "apiServer.podDisruptionBudget.enabled") is True, "values/aws.yaml"
