@@ -43,16 +43,6 @@ def test_keda_watches_only_the_airflow_namespace(keda):
     assert values["image"] == {"pullPolicy": "IfNotPresent"}
 
 
-def test_pods_must_be_restricted(keda):
-    metadata = keda().one(NAMESPACE).inputs["metadata"]
-
-    assert metadata["name"] == "keda"
-    assert metadata["labels"] == {
-        "app.kubernetes.io/part-of": "airflow-platform",
-        "pod-security.kubernetes.io/enforce": "restricted",
-    }
-
-
 def test_the_ca_bundle_of_the_database_is_mounted(keda):
     snapshot = keda(database_ca="PEM")
 
