@@ -16,7 +16,6 @@ from settings.dags import DagSettings
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
 from settings.workers import WorkerSettings, all_queues
-from tests.unit.conftest import secret_data
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
@@ -237,11 +236,3 @@ def test_the_async_connection_verifies_the_database(aws_values):
     context = settings["connect_args_async"]["ssl"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert len(context.get_ca_certs()) > 0
-
-
-def test_without_a_ca_bundle_tls_is_off(deployed):
-    snapshot = deployed(database_ca=None)
-
-    names = {one.inputs["metadata"]["name"] for one in snapshot.all(CONFIG_MAP)}
-    assert "rds-ca" not in names
-    assert "sslmode" not in secret_data(snapshot, "airflow-metadata")["connection"]

@@ -7,7 +7,6 @@ from components.airflow.values import (
     git_sync,
     ingress,
     scaling,
-    scheduler_env,
     worker_sets,
     worker_values,
 )
@@ -17,6 +16,12 @@ from settings.workers import WorkerSettings
 
 REPO = "https://github.com/example/dags.git"
 HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"
+
+
+def test_the_hpa_measures_containers_not_pods():
+    (metric,) = scaling("default", WorkerSettings(scaling="cpu"))["hpa"]["metrics"]
+
+    assert metric["type"] == "ContainerResource", "sidecars would lower the average"
 
 
 def test_keda_polls_with_its_own_connection():
@@ -148,44 +153,10 @@ def test_a_stack_may_configure_another_plugins_folder():
     assert config(airflow={"config": {"core": of_the_image}})["core"] == of_the_image
 
 
-def test_worker_concurrency_follows_the_settings():
-    assert config(workers={"concurrency": 5})["celery"] == {"worker_concurrency": 5}
-
-
-@pytest.mark.parametrize(
-    ("airflow", "slots"), [({}, "24"), ({"parallelism": 100}, "100")], ids=["derived", "set"]
-)
-def test_parallelism_covers_all_worker_slots(airflow, slots):
-    env = scheduler_env(AirflowSettings(**airflow), [WorkerSettings(max=6, concurrency=4)])
-
-    assert env == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": slots}]
-
-
-def test_parallelism_covers_the_slots_of_every_queue():
-    queues = [WorkerSettings(max=6, concurrency=4), WorkerSettings(max=2, concurrency=3)]
-
-    assert scheduler_env(AirflowSettings(), queues)[0]["value"] == "30"
-
-
-def test_a_changed_worker_count_restarts_no_pod():
-    assert config(workers={"max": 4}) == config(workers={"max": 9}), (
-        "a changed value restarts every pod"
-    )
-
-
 def test_database_pools_match_the_sizing():
     pool = {"sql_alchemy_pool_size": 5, "sql_alchemy_max_overflow": 10}
 
     assert config()["database"] == pool
-
-
-@pytest.mark.parametrize(
-    ("airflow", "url"),
-    [({}, "http://localhost:8080"), ({"base_url": "https://a.example/b"}, "https://a.example/b")],
-    ids=["unset", "set"],
-)
-def test_links_point_to_the_configured_url(airflow, url):
-    assert config(airflow=airflow)["api"]["base_url"] == url
 
 
 def test_configured_options_extend_the_derived_ones():

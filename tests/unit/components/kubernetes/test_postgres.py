@@ -73,12 +73,6 @@ def test_the_password_is_set_at_every_start(database):
     assert "ON_ERROR_STOP=1" in change
 
 
-def test_a_new_password_restarts_postgres(database):
-    old, new = (template(database(password_rotation=g))["metadata"]["annotations"] for g in (1, 2))
-
-    assert {key for key in new if new[key] != old.get(key)} == {"checksum/db-password"}
-
-
 def test_a_configured_password_is_set_on_the_server(deploy):
     def program():
         args = replace(ARGS, password=pulumi.Output.secret("configured"))
