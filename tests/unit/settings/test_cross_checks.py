@@ -45,11 +45,13 @@ GIT = DagSettings(repo="git://git-server:9418/dags.git")
 TAGGED = DagSettings(repo="git://git-server:9418/dags.git", tag="v1")
 COMMIT = DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
 GIT_SERVER = GitServerSettings()
+WITH_GIT_SERVER = {**ON_EXISTING, "git_server": GIT_SERVER}
 WEBHOOK = DagSettings(repo=HTTPS.repo, webhook=True)
 PROTECTED = RdsSettings(kind="rds", protect=True)
-
 EXISTING_KEDA = KedaSettings(existing=True)
 ARM = WorkerSettings(architecture="arm64")
+BOTH = ("amd64", "arm64")
+NEEDS_EKS = "needs cluster.kind: eks"
 
 
 def network(az_count, nat):
@@ -65,188 +67,149 @@ def airflow(parallelism, schedulers):
     return AirflowSettings(parallelism=parallelism, replicas=replicas)
 
 
-# A check, valid sections, the sections that break the check, and the mistake: its key and its reason.
-BROKEN = [
-    (
-        "_network_matches_cluster",
-        ON_AWS,
-        {"network": None},
-        ("network", "is required for cluster.kind: eks"),
-    ),
-    (
-        "_network_matches_cluster",
-        ON_EXISTING,
-        {"network": NetworkSettings()},
-        ("network", "an existing cluster has its own network: remove this section"),
-    ),
-    (
-        "_database_matches_cluster",
-        ON_AWS,
-        {"database": CONTAINER},
-        ("database.kind", "container has no backups"),
-    ),
-    (
-        "_database_matches_cluster",
-        ON_EXISTING,
-        {"database": RDS},
-        ("database.kind", "rds needs the network of cluster.kind: eks; use container"),
-    ),
-    (
-        "_nat_survives_zone_failure",
-        ON_AWS,
-        {"network": network(3, "single"), "database": PROTECTED},
-        ("network.nat", "use per_az for a protected database in three zones"),
-    ),
-    (
-        "_aws_settings_need_eks",
-        ON_EXISTING,
-        {"workers": WorkerSettings(spot=True)},
-        ("workers.spot", "needs cluster.kind: eks"),
-    ),
-    (
-        "_aws_settings_need_eks",
-        ON_EXISTING,
-        {"airflow": AirflowSettings(ingress=INGRESS)},
-        ("airflow.ingress", "needs cluster.kind: eks"),
-    ),
-    (
-        "_aws_settings_need_eks",
-        ON_EXISTING,
-        {"logs": LogSettings(protect=True)},
-        ("logs.protect", "needs cluster.kind: eks"),
-    ),
-    *(
+# By check: valid sections, the sections that break the check, and the mistake: key and reason.
+BROKEN = {
+    "_network_matches_cluster": [
+        (ON_AWS, {"network": None}, "network", "is required for cluster.kind: eks"),
         (
-            "_aws_settings_need_eks",
             ON_EXISTING,
-            {section: given},
-            (f"{key}.{setting}", "needs cluster.kind: eks"),
-        )
-        for setting, value in (
-            ("spot", True),
-            ("architecture", "amd64"),
-            ("iam_policy_arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"),
-        )
-        for section, key, given in (
-            ("workers", "workers", WorkerSettings(**{setting: value})),
-            ("queues", "queues.etl", {"etl": WorkerSettings(**{setting: value})}),
-        )
-    ),
-    (
-        "_image_supports_nodes",
-        ON_AWS,
-        {"queues": {"etl": ARM}, "airflow": AirflowSettings(image="me/airflow")},
+            {"network": NetworkSettings()},
+            "network",
+            "an existing cluster has its own network: remove this section",
+        ),
+    ],
+    "_database_matches_cluster": [
+        (ON_AWS, {"database": CONTAINER}, "database.kind", "container has no backups"),
         (
+            ON_EXISTING,
+            {"database": RDS},
+            "database.kind",
+            "rds needs the network of cluster.kind: eks; use container",
+        ),
+    ],
+    "_nat_survives_zone_failure": [
+        (
+            ON_AWS,
+            {"network": network(3, "single"), "database": PROTECTED},
+            "network.nat",
+            "use per_az for a protected database in three zones",
+        ),
+    ],
+    "_aws_settings_need_eks": [
+        (ON_EXISTING, {"airflow": AirflowSettings(ingress=INGRESS)}, "airflow.ingress", NEEDS_EKS),
+        (ON_EXISTING, {"logs": LogSettings(protect=True)}, "logs.protect", NEEDS_EKS),
+        *(
+            (ON_EXISTING, {section: given}, f"{key}.{setting}", NEEDS_EKS)
+            for setting, value in (
+                ("spot", True),
+                ("architecture", "amd64"),
+                ("iam_policy_arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"),
+            )
+            for section, key, given in (
+                ("workers", "workers", WorkerSettings(**{setting: value})),
+                ("queues", "queues.etl", {"etl": WorkerSettings(**{setting: value})}),
+            )
+        ),
+    ],
+    "_image_supports_nodes": [
+        (
+            ON_AWS,
+            {"queues": {"etl": ARM}, "airflow": AirflowSettings(image="me/airflow")},
             "queues.etl.architecture",
             "arm64 is not an architecture of the image me/airflow: use amd64, or add arm64",
         ),
-    ),
-    (
-        "_image_supports_nodes",
-        ON_AWS,
-        {"workers": ARM, "airflow": AirflowSettings(architectures=("amd64",))},
-        ("workers.architecture", "of the image apache/airflow: use amd64, or add arm64"),
-    ),
-    (
-        "_image_supports_nodes",
-        ON_AWS,
-        {"workers": ARM, "airflow": AirflowSettings(architectures=("arm64",))},
-        ("airflow.architectures", "lacks amd64, got ['arm64']: all pods except workers"),
-    ),
-    (
-        "_git_protocol_needs_git_server",
-        ON_AWS,
-        {"dags": GIT},
-        ("dags.repo", "use https:// or ssh://, got 'git://git-server:9418/dags.git'"),
-    ),
-    (
-        "_git_server_needs_branch",
-        {**ON_EXISTING, "git_server": GIT_SERVER},
-        {"dags": TAGGED},
-        ("dags.tag", "use dags.branch"),
-    ),
-    (
-        "_git_server_needs_branch",
-        {**ON_EXISTING, "git_server": GIT_SERVER},
-        {"dags": COMMIT},
-        ("dags.commit", "use dags.branch"),
-    ),
-    (
-        "_webhook_needs_ingress",
-        ON_AWS,
-        {"dags": WEBHOOK},
-        ("dags.webhook", "needs airflow.ingress"),
-    ),
-    (
-        "_parallelism_covers_slots",
-        ON_AWS,
-        {"workers": workers(4, 8), "airflow": airflow(31, 1)},
-        ("airflow.parallelism", "31 with 1 scheduler(s) limits Airflow to 31 running tasks"),
-    ),
-    (
-        "_parallelism_covers_slots",
-        ON_AWS,
-        {"workers": workers(4, 8), "airflow": airflow(15, 2)},
-        ("airflow.parallelism", "to 30 running tasks, but max x concurrency of all queues is 32"),
-    ),
-    (
-        "_connections_fit_database",
-        ON_EXISTING,
-        {"workers": workers(26, 4)},
         (
+            ON_AWS,
+            {"workers": ARM, "airflow": AirflowSettings(architectures=("amd64",))},
+            "workers.architecture",
+            "of the image apache/airflow: use amd64, or add arm64",
+        ),
+        (
+            ON_AWS,
+            {"workers": ARM, "airflow": AirflowSettings(architectures=("arm64",))},
+            "airflow.architectures",
+            "lacks amd64, got ['arm64']: all pods except workers",
+        ),
+    ],
+    "_git_protocol_needs_git_server": [
+        (
+            ON_AWS,
+            {"dags": GIT},
+            "dags.repo",
+            "use https:// or ssh://, got 'git://git-server:9418/dags.git'",
+        ),
+    ],
+    "_git_server_needs_branch": [
+        (WITH_GIT_SERVER, {"dags": TAGGED}, "dags.tag", "use dags.branch"),
+        (WITH_GIT_SERVER, {"dags": COMMIT}, "dags.commit", "use dags.branch"),
+    ],
+    "_webhook_needs_ingress": [
+        (ON_AWS, {"dags": WEBHOOK}, "dags.webhook", "needs airflow.ingress"),
+    ],
+    "_parallelism_covers_slots": [
+        (
+            ON_AWS,
+            {"workers": workers(4, 8), "airflow": airflow(31, 1)},
+            "airflow.parallelism",
+            "31 with 1 scheduler(s) limits Airflow to 31 running tasks",
+        ),
+        (
+            ON_AWS,
+            {"workers": workers(4, 8), "airflow": airflow(15, 2)},
+            "airflow.parallelism",
+            "to 30 running tasks, but max x concurrency of all queues is 32",
+        ),
+        (
+            ON_AWS,
+            {"queues": {"etl": workers(1, 1)}, "airflow": airflow(32, 1)},
+            "airflow.parallelism",
+            "but max x concurrency of all queues is 33",
+        ),
+    ],
+    "_connections_fit_database": [
+        (
+            ON_EXISTING,
+            {"workers": workers(26, 4)},
             "database",
             "accepts 200 connections, but Airflow with all its workers opens up to 207",
         ),
-    ),
-    (
-        "_existing_keda_needs_existing_cluster",
-        ON_AWS,
-        {"keda": EXISTING_KEDA},
-        ("keda.existing", "needs cluster.kind: existing; a new EKS cluster has no KEDA"),
-    ),
-    (
-        "_worker_fits_node",
-        ON_AWS,
-        {"workers": WorkerSettings(cpu=172.79)},
         (
-            "workers.cpu",
-            "172.79 plus sidecars requests 172.81 CPU, but the largest node has 172.8 CPU for pods",
-        ),
-    ),
-    (
-        "_worker_fits_node",
-        ON_AWS,
-        {"queues": {"etl": WorkerSettings(memory_mb=1415482)}},
-        (
-            "queues.etl.memory_mb",
-            "1415482 plus sidecars requests 1415578 MiB, but the largest node has 1415577 MiB for pods",
-        ),
-    ),
-    (
-        "_parallelism_covers_slots",
-        ON_AWS,
-        {"queues": {"etl": workers(1, 1)}, "airflow": airflow(32, 1)},
-        ("airflow.parallelism", "but max x concurrency of all queues is 33"),
-    ),
-    (
-        "_connections_fit_database",
-        ON_EXISTING,
-        {"workers": workers(25, 4), "queues": {"etl": workers(1, 1)}},
-        (
+            ON_EXISTING,
+            {"workers": workers(25, 4), "queues": {"etl": workers(1, 1)}},
             "database",
             "opens up to 206; use a larger instance_class, or lower workers.max or queues.etl.max",
         ),
-    ),
-    (
-        "_connections_fit_database",
-        ON_AWS,
-        {"database": RdsSettings(kind="rds", instance_class="db.t4g.micro")},
         (
+            ON_AWS,
+            {"database": RdsSettings(kind="rds", instance_class="db.t4g.micro")},
             "database",
             "accepts 101 connections, but Airflow with all its workers opens up to 113",
         ),
-    ),
-]
+    ],
+    "_existing_keda_needs_existing_cluster": [
+        (
+            ON_AWS,
+            {"keda": EXISTING_KEDA},
+            "keda.existing",
+            "needs cluster.kind: existing; a new EKS cluster has no KEDA",
+        ),
+    ],
+    "_worker_fits_node": [
+        (
+            ON_AWS,
+            {"workers": WorkerSettings(cpu=172.79)},
+            "workers.cpu",
+            "172.79 plus sidecars requests 172.81 CPU, but the largest node has 172.8 CPU for pods",
+        ),
+        (
+            ON_AWS,
+            {"queues": {"etl": WorkerSettings(memory_mb=1415482)}},
+            "queues.etl.memory_mb",
+            "1415482 plus sidecars requests 1415578 MiB, but the largest node has 1415577 MiB for pods",
+        ),
+    ],
+}
+CASES = [case for cases in BROKEN.values() for case in cases]
 
 # Valid stacks at the edge of a check.
 SOUND = [
@@ -259,13 +222,7 @@ SOUND = [
     (ON_AWS, {"airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_AWS, {"workers": ARM}),
     (ON_AWS, {"queues": {"etl": ARM}}),
-    (
-        ON_AWS,
-        {
-            "workers": ARM,
-            "airflow": AirflowSettings(image="me/a", architectures=("amd64", "arm64")),
-        },
-    ),
+    (ON_AWS, {"workers": ARM, "airflow": AirflowSettings(image="me/a", architectures=BOTH)}),
     (ON_EXISTING, {"airflow": AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": LogSettings(protect=True)}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
@@ -283,12 +240,12 @@ SOUND = [
 ]
 
 
-@pytest.mark.parametrize(("check", "base", "different", "mistake"), BROKEN)
-def test_a_broken_check_is_one_mistake_with_its_key(check, base, different, mistake):
-    ((key, reason),) = cross_checks.mistakes({**base, **different})
+@pytest.mark.parametrize(("base", "different", "key", "reason"), CASES)
+def test_a_broken_check_is_one_mistake_with_its_key(base, different, key, reason):
+    ((found, what),) = cross_checks.mistakes({**base, **different})
 
-    assert key == mistake[0]
-    assert mistake[1] in reason
+    assert found == key
+    assert reason in what
 
 
 @pytest.mark.parametrize(("base", "different"), SOUND)
@@ -298,23 +255,35 @@ def test_a_stack_at_the_edge_of_a_check_is_valid(base, different):
 
 def test_every_check_has_a_case_that_breaks_it():
     with_files = {"_chart_directory_is_complete"}  # below
-    broken = {case[0] for case in BROKEN} | with_files
-    assert broken == {check.__name__ for check in cross_checks.CHECKS}, "add a case to BROKEN"
+    assert BROKEN.keys() | with_files == {check.__name__ for check in cross_checks.CHECKS}, (
+        "add a case to BROKEN"
+    )
 
 
-@pytest.mark.parametrize(("check", "base", "different", "mistake"), BROKEN)
-def test_a_check_does_not_run_on_an_invalid_section(check, base, different, mistake):
+@pytest.mark.parametrize(("base", "different", "key", "reason"), CASES)
+def test_a_check_does_not_run_on_an_invalid_section(base, different, key, reason):
     whole = {**base, **different}
     for invalid in different:
         others = {name: section for name, section in whole.items() if name != invalid}
 
-        assert mistake[0] not in dict(cross_checks.mistakes(others))
+        assert key not in dict(cross_checks.mistakes(others))
 
 
 def test_all_mistakes_are_reported_together():
     given = {**ON_EXISTING, "workers": WorkerSettings(spot=True), "dags": GIT}
 
     assert [key for key, _ in cross_checks.mistakes(given)] == ["workers.spot", "dags.repo"]
+
+
+def with_charts(folder, *present, scaling="cpu", queues=()):
+    for chart in present:
+        (folder / chart.archive).touch()
+    return {
+        "charts": ChartSettings(source=str(folder)),
+        "workers": WorkerSettings(scaling=scaling),
+        "queues": dict(queues),
+        "keda": KedaSettings(),
+    }
 
 
 @pytest.mark.parametrize(
@@ -329,14 +298,7 @@ def test_all_mistakes_are_reported_together():
     ],
 )
 def test_a_chart_directory_has_every_installed_chart(tmp_path, present, scaling, missing):
-    for chart in present:
-        (tmp_path / chart.archive).touch()
-    sections = {
-        "charts": ChartSettings(source=str(tmp_path)),
-        "workers": WorkerSettings(scaling=scaling),
-        "queues": {},
-        "keda": KedaSettings(),
-    }
+    sections = with_charts(tmp_path, *present, scaling=scaling)
 
     found = " ".join(what for _, what in cross_checks.mistakes(sections))
 
@@ -346,13 +308,7 @@ def test_a_chart_directory_has_every_installed_chart(tmp_path, present, scaling,
 
 
 def test_one_queue_with_scaling_queue_needs_the_keda_chart(tmp_path):
-    (tmp_path / AIRFLOW_CHART.archive).touch()
-    sections = {
-        "charts": ChartSettings(source=str(tmp_path)),
-        "workers": WorkerSettings(scaling="cpu"),
-        "queues": {"etl": WorkerSettings()},
-        "keda": KedaSettings(),
-    }
+    sections = with_charts(tmp_path, AIRFLOW_CHART, queues={"etl": WorkerSettings()})
 
     ((key, what),) = cross_checks.mistakes(sections)
     assert (key, KEDA_CHART.archive in what) == ("charts.source", True)

@@ -13,13 +13,6 @@ NEEDS_HTTPS = (
 
 
 @pytest.mark.parametrize(
-    ("dags", "ref"), [({"branch": "release"}, "release"), ({"tag": "v7"}, "v7")]
-)
-def test_the_ref_is_the_branch_or_the_tag(load, dags, ref):
-    assert load({**EKS, "dags": {"repo": REPO, **dags}}).dags.ref == ref
-
-
-@pytest.mark.parametrize(
     "refs",
     [
         {"branch": "main", "tag": "v1"},

@@ -30,14 +30,6 @@ def test_the_walk_sees_every_setting():
     assert (len(SETTINGS) > 80, len(NUMBERS) > 30) == (True, True)
 
 
-def test_every_setting_has_a_description():
-    silent = [path for path, field, _ in SETTINGS if not field.get("description")]
-
-    assert [path for path in silent if not path.endswith(".kind")] == [], (
-        "docs/settings.md and editors show the description"
-    )
-
-
 @pytest.mark.parametrize(
     ("path", "field", "base"), NUMBERS, ids=[f"{p}-{f['minimum']}" for p, f, _ in NUMBERS]
 )

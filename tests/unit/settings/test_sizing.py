@@ -10,13 +10,6 @@ def workers(max_workers, concurrency):
 
 
 @pytest.mark.parametrize(
-    ("max_workers", "concurrency", "slots"), [(4, 8, 32), (1, 1, 1), (20, 16, 320)]
-)
-def test_slots_are_max_times_concurrency(max_workers, concurrency, slots):
-    assert sizing.task_slots([workers(max_workers, concurrency)]) == slots
-
-
-@pytest.mark.parametrize(
     ("parallelism", "schedulers", "one", "together"),
     [(None, 1, 32, 32), (None, 3, 32, 96), (10, 1, 10, 10), (10, 3, 10, 30), (1, 1, 1, 1)],
 )

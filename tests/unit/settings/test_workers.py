@@ -87,14 +87,3 @@ def test_names_made_from_a_queue_fit_kubernetes_and_iam():
     assert len(f"airflow-workers-{longest}") <= 63, "NodePool name, used as a label value"
     assert len(f"airflow-worker-{longest}") <= 63, "headless Service"
     assert len(f"logs-airflow-worker-{longest}-1234567") <= 64, "IAM role with Pulumi's suffix"
-
-
-def test_connections_of_all_queues_are_added_up(mistakes):
-    queues = {name: {"max": 10} for name in ("a", "b", "c")}
-
-    assert mistakes({**EKS, "queues": queues}) == []
-    (line,) = mistakes({**EKS, "queues": {**queues, "d": {"max": 10}}})
-    assert line.startswith("database: accepts 405 connections")
-    assert line.endswith(
-        "lower workers.max or queues.a.max or queues.b.max or queues.c.max or queues.d.max"
-    )

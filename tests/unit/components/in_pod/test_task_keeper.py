@@ -490,19 +490,6 @@ def test_the_pod_runs_the_mounted_scripts(declared):
     assert container["command"] == ["python", "-m", "task_keeper.reconcile"]
 
 
-def test_the_pod_meets_pod_security_restricted(declared):
-    spec = template(declared())["spec"]
-    (container,) = spec["containers"]
-
-    assert spec["securityContext"]["runAsNonRoot"] is True
-    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert container["resources"]["limits"] == {"memory": "512Mi"}
-
-
 def test_the_liveness_probe_checks_the_heartbeat_file(declared):
     (container,) = template(declared())["spec"]["containers"]
 

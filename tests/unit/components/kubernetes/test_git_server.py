@@ -7,9 +7,9 @@ import pytest
 from components.kubernetes.git_server import GitServer, GitServerArgs, seed_files
 from ops.stack_files import ROOT
 from settings.git_server import GitServerSettings
+from tests.unit.components.pods import container, mounted, template
 
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
-SERVER = "kubernetes:apps/v1:StatefulSet"
 
 
 @pytest.fixture
@@ -41,19 +41,9 @@ def server(deploy, seed):
     return deploy(lambda: GitServer("git", args))
 
 
-def pod(snapshot):
-    return snapshot.one(SERVER).inputs["spec"]["template"]["spec"]
-
-
-def container(snapshot):
-    (only,) = pod(snapshot)["containers"]
-    return only
-
-
-def mounted(snapshot, path):
+def mounted_files(snapshot, path):
     """Files by path below a mount, as the kubelet creates them."""
-    (mount,) = [m for m in container(snapshot)["volumeMounts"] if m["mountPath"] == path]
-    (volume,) = [v for v in pod(snapshot)["volumes"] if v["name"] == mount["name"]]
+    volume = mounted(snapshot)[path]
     found = snapshot.one(CONFIG_MAP)
     assert volume["configMap"]["name"] == found.inputs["metadata"]["name"]
     return {i["path"]: found.inputs["data"][i["key"]] for i in volume["configMap"]["items"]}
@@ -73,15 +63,15 @@ def test_the_seed_excludes_local_secrets_and_logs(seed):
 
 
 def test_every_seed_file_is_mounted_at_its_path(server, seed):
-    assert mounted(server, "/seed") == seed_files(seed)
-    assert mounted(server, "/seed")["dags/a.py"] == "text of dags/a.py"
+    assert mounted_files(server, "/seed") == seed_files(seed)
+    assert mounted_files(server, "/seed")["dags/a.py"] == "text of dags/a.py"
 
 
 def test_the_pod_runs_the_committed_script(server):
     script = (ROOT / "components" / "in_pod" / "git_server.sh").read_text()
 
     assert container(server)["command"] == ["sh", "/serve/serve"]
-    assert mounted(server, "/serve") == {"serve": script}
+    assert mounted_files(server, "/serve") == {"serve": script}
 
 
 def test_the_seed_fits_into_a_config_map(server):
@@ -126,7 +116,7 @@ def test_the_repository_has_the_configured_branch(server):
 
 
 def test_the_airflow_image_serves_git_as_its_user(server):
-    security = pod(server)["securityContext"]
+    security = template(server)["spec"]["securityContext"]
 
     assert container(server)["image"] == "apache/airflow:3.2.2"
     assert (security["runAsUser"], security["fsGroup"]) == (50000, 50000)
@@ -138,15 +128,6 @@ def test_the_repository_is_on_the_volume(server):
 
     assert claim["resources"]["requests"]["storage"] == "4Gi"
     assert {"name": "data", "mountPath": "/git"} in container(server)["volumeMounts"]
-
-
-def test_only_the_relay_may_connect(server):
-    (rule,) = server.one("kubernetes:networking.k8s.io/v1:NetworkPolicy").inputs["spec"]["ingress"]
-
-    assert rule["from"] == [
-        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "dag-relay"}}}
-    ]
-    assert rule["ports"] == [{"port": 9418, "protocol": "TCP"}]
 
 
 def test_the_server_is_ready_when_it_can_be_cloned(server):

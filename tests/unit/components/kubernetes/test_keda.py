@@ -43,29 +43,6 @@ def test_keda_watches_only_the_airflow_namespace(keda):
     assert values["image"] == {"pullPolicy": "IfNotPresent"}
 
 
-def test_pods_must_be_restricted(keda):
-    metadata = keda().one(NAMESPACE).inputs["metadata"]
-
-    assert metadata["name"] == "keda"
-    assert metadata["labels"] == {
-        "app.kubernetes.io/part-of": "airflow-platform",
-        "pod-security.kubernetes.io/enforce": "restricted",
-    }
-
-
-def test_the_ca_bundle_of_the_database_is_mounted(keda):
-    snapshot = keda(database_ca="PEM")
-
-    ca = snapshot.one(CONFIG_MAP).inputs
-    assert ca["metadata"] == {"name": "rds-ca", "namespace": "keda"}
-    assert ca["data"] == {"ca.pem": "PEM"}
-    volumes = snapshot.one(RELEASE).inputs["values"]["volumes"]["keda"]
-    assert volumes["extraVolumes"] == [{"name": "rds-ca", "configMap": {"name": "rds-ca"}}]
-    assert volumes["extraVolumeMounts"] == [
-        {"name": "rds-ca", "mountPath": "/etc/rds-ca", "readOnly": True}
-    ]
-
-
 def test_without_a_ca_bundle_nothing_is_mounted(keda):
     snapshot = keda(database_ca=None)
 

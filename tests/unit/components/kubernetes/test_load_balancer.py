@@ -25,13 +25,10 @@ def load_balancer(deploy):
     )
 
 
-@pytest.mark.parametrize(
-    ("chosen", "scheme"),
-    [({}, "internal"), ({"scheme": "internet-facing"}, "internet-facing")],
-    ids=["default", "internet-facing"],
-)
-def test_the_ui_is_internal_by_default(load_balancer, chosen, scheme):
-    assert load_balancer(**chosen).one(PARAMETERS).inputs["spec"]["scheme"] == scheme
+def test_the_scheme_follows_the_settings(load_balancer):
+    spec = load_balancer(scheme="internet-facing").one(PARAMETERS).inputs["spec"]
+
+    assert spec["scheme"] == "internet-facing"
 
 
 def test_the_configured_certificate_is_used(load_balancer):

@@ -14,27 +14,6 @@ def namespace(deploy):
     )
 
 
-def test_pods_must_be_restricted(namespace):
-    labels = namespace().one(NAMESPACE).inputs["metadata"]["labels"]
-
-    assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
-
-
-def test_the_namespace_has_the_labels_of_its_stack(namespace):
-    metadata = namespace().one(NAMESPACE).inputs["metadata"]
-
-    assert metadata["name"] == "airflow"
-    assert metadata["labels"]["airflow-platform/stack"] == "test"
-    assert metadata["labels"]["app.kubernetes.io/part-of"] == "airflow-platform"
-
-
-def test_ingress_traffic_is_denied_by_default(namespace):
-    policy = namespace().one(POLICY).inputs
-
-    assert policy["metadata"] == {"name": "deny-ingress", "namespace": "airflow"}
-    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
-
-
 @pytest.mark.parametrize("grace_seconds", [30, 7200])
 def test_deletion_waits_for_the_grace_period(namespace, wire, grace_seconds):
     namespace(grace_seconds)

@@ -5,11 +5,11 @@ from pulumi_kubernetes.core import v1 as core
 
 from components.kubernetes.stateful_server import Sidecar, StatefulServer, StatefulServerArgs
 from components.support import network_peers
+from tests.unit.components.pods import SERVER, container, template
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 SERVICE = "kubernetes:core/v1:Service"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
-SERVER = "kubernetes:apps/v1:StatefulSet"
 ARGS = StatefulServerArgs(
     namespace="airflow",
     image="example/server:1",
@@ -32,15 +32,6 @@ ARGS = StatefulServerArgs(
 @pytest.fixture
 def server(deploy):
     return lambda **args: deploy(lambda: StatefulServer("server", replace(ARGS, **args)))
-
-
-def template(snapshot):
-    return snapshot.one(SERVER).inputs["spec"]["template"]
-
-
-def container(snapshot):
-    (only,) = template(snapshot)["spec"]["containers"]
-    return only
 
 
 def test_only_clients_may_connect_to_the_port(server):
@@ -107,10 +98,6 @@ def test_the_claim_is_not_awaited(server):
     annotations = server().one(CLAIM).inputs["metadata"]["annotations"]
 
     assert annotations == {"pulumi.com/skipAwait": "true"}
-
-
-def test_there_is_one_replica(server):
-    assert server().one(SERVER).inputs["spec"]["replicas"] == 1, "pods cannot share the volume"
 
 
 def test_the_pod_meets_pod_security_restricted(server):

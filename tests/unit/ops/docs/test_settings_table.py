@@ -77,46 +77,6 @@ def test_every_setting_has_a_row_with_its_real_default():
     assert {n: text for n, text in expected.items() if n not in sections} == defaults
 
 
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("`workers.max`", "integer, 1 to 500"),
-        ("`workers.cpu`", "number, 0.01 to 192 cores"),
-        ("`redis.memory_mb`", "integer, 64 to 16384 MiB"),
-        ("`dags.poll_seconds`", "number, 0.5 to 3600 seconds"),
-        ("`airflow.parallelism`", "integer, from 1"),
-        ("`network.nat`", "`single`, `per_az`"),
-        ("`network.cidr`", "IPv4 network"),
-        ("`cluster.version` (eks)", r"string `^1\.\d\d$`"),
-        ("`cluster.protect` (eks)", "`true`, `false`"),
-        ("`airflow.ingress.allowed_cidrs`", "list: IPv4 network, at least one"),
-        # An unescaped | would end the cell.
-        ("`dags.auth.known_hosts` (ssh)", r"string `\S+ (ssh\|ecdsa)-\S+ \S+`"),
-        ("`dags.auth.kind`", "`none`, `token`, `ssh`, `github_app`"),
-        ("`dags.ca_file`", "path"),
-        ("`airflow.config`", "map"),
-        ("`queues`", "map"),
-        ("`airflow.architectures`", "list: `amd64`, `arm64`, at least one"),
-        ("`workers.architecture`", "`amd64`, `arm64`"),
-        ("`redis`", "section"),
-    ],
-)
-def test_a_row_lists_the_valid_values(name, values):
-    assert SETTINGS[name][0] == values
-
-
-def test_rows_keep_the_order_of_the_sections():
-    sections = [re.split(r"[`.]", name)[1] for name in SETTINGS]
-
-    assert list(dict.fromkeys(sections)) == list(settings.Settings.model_fields)
-
-
-def test_a_setting_is_required_only_in_its_optional_section():
-    assert SETTINGS["`airflow.ingress.host`"][1] == "required in `airflow.ingress`"
-    assert SETTINGS["`airflow.ingress`"][1] == "not set"
-    assert SETTINGS["`dags.repo`"][1] == "required"
-
-
 @pytest.mark.parametrize("table", [SETTINGS, SECRETS], ids=["settings", "secrets"])
 def test_no_cell_is_empty(table):
     assert [name for name, row in table.items() if not all(row)] == []

@@ -11,6 +11,7 @@ from ops.docs import expected_plans
 from ops.plan import fake_cloud, formats, report, values
 from settings.versions import AIRFLOW_CHART
 from tests.unit.ops.plan.conftest import ROOT, SETTINGS, config_of, run_stack
+from tests.unit.settings.stacks import REPO, SSH_KEY, TOKEN
 
 STACKS = stack_files.stack_names()
 
@@ -87,15 +88,6 @@ SECRET_NAMES = [
 ]
 
 
-TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"}}
-
-
-SSH = {
-    "repo": "git@github.com:example/dags.git",
-    "auth": {"kind": "ssh", "known_hosts": "github.com ssh-ed25519 AAAA"},
-}
-
-
 @pytest.fixture
 def printed(plan, monkeypatch):
     """Text and JSON of a plan, and the content of its Kubernetes Secrets."""
@@ -111,7 +103,12 @@ def printed(plan, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("base", "dags"), [("local", SSH), ("prod", TOKEN)], ids=["local-ssh", "prod-token"]
+    ("base", "dags"),
+    [
+        ("local", {"repo": "git@github.com:example/dags.git", "auth": SSH_KEY}),
+        ("prod", {"repo": REPO, "auth": TOKEN}),
+    ],
+    ids=["local-ssh", "prod-token"],
 )
 def test_the_plan_shows_no_configured_secret(printed, stack_file, base, dags):
     config = config_of(base)

@@ -52,29 +52,6 @@ def test_an_invalid_stack_file_is_reported_without_traceback(plan, stack_file, g
     assert "Traceback" not in err
 
 
-def test_a_failed_cross_check_fails_the_plan(plan, stack_file):
-    config = config_of("prod")
-    config[SETTINGS]["workers"]["max"] = 500
-    stack_file({"config": config})
-
-    code, _, err = plan("--stack", "mine")
-    assert code == 1
-    assert f"{SETTINGS}.database: accepts 811 connections" in err
-
-
-TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"}}
-
-
-def test_a_missing_secret_is_reported_by_name(plan, stack_file):
-    config = config_of("prod")
-    config[SETTINGS]["dags"] = TOKEN
-    stack_file({"config": config})
-
-    code, _, err = plan("--stack", "mine")
-    assert code == 1
-    assert "airflow-platform:git_token" in err
-
-
 def test_the_json_plan_has_the_errors_of_a_stack_file(plan, stack_file):
     stack_file(WORKERS % "{maks: 3}")
 

@@ -13,22 +13,18 @@ NAMED = {"Name": "network-vpc"}
 
 
 @pytest.fixture
-def aws(tmp_path, monkeypatch):
-    """An AWS CLI with answers by the first words of a command. `aws.calls()` lists its commands."""
-    folder = tmp_path / "tools"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    log = tmp_path / "calls"
-    log.touch()
+def aws(tools):
+    """An AWS CLI with answers by the first words of a command: a shell command, or JSON."""
 
     def make(answers):
-        cases = "".join(f"  '{words}'*) {script} ;;\n" for words, script in answers.items())
-        cases += '  *) echo unexpected: "$*" >&2; exit 9 ;;\n'
-        (folder / "aws").write_text(f'#!/bin/sh\necho "$*" >> {log}\ncase "$*" in\n{cases}esac\n')
-        (folder / "aws").chmod(0o755)
+        cases = "".join(
+            f"  '{words}'*) {answer if isinstance(answer, str) else prints(answer)} ;;\n"
+            for words, answer in answers.items()
+        )
+        tools("aws", f'case "$*" in\n{cases}  *) echo unexpected: "$*" >&2; exit 9 ;;\nesac')
         return Aws(region="eu-west-1", tags=TAGS)
 
-    make.calls = lambda: log.read_text().splitlines()
+    make.calls = tools.calls
     return make
 
 
@@ -49,13 +45,11 @@ def described(**resources):
     ids = {id_.replace("_", "-"): tags for id_, tags in resources.items()}
     found = [row for id_, tags in ids.items() for row in rows(id_, tags)]
     answers = {
-        f"ec2 describe-tags --filters Name=resource-id,Values={id_}": prints(
-            {"Tags": rows(id_, tags)}
-        )
+        f"ec2 describe-tags --filters Name=resource-id,Values={id_}": {"Tags": rows(id_, tags)}
         for id_, tags in ids.items()
     }
-    existing = {f"ec2 {' '.join(words)}": prints({"Rows": [{}]}) for words in EC2.values()}
-    tags = {"ec2 describe-tags --filters Name=resource-type": prints({"Tags": found})}
+    existing = {f"ec2 {' '.join(words)}": {"Rows": [{}]} for words in EC2.values()}
+    tags = {"ec2 describe-tags --filters Name=resource-type": {"Tags": found}}
     return answers | tags | existing
 
 
@@ -86,10 +80,10 @@ def test_a_resource_of_another_stack_is_never_adopted(aws):
     "answer",
     [
         "echo 'An error occurred (InvalidVpcID.NotFound)' >&2; exit 254",
-        prints({"Vpcs": []}),
-        prints({"Vpcs": [{"State": "deleted"}]}),
-        prints({"Vpcs": [{"State": "Deleting"}]}),
-        prints({"Vpcs": [{"State": "failed"}]}),
+        {"Vpcs": []},
+        {"Vpcs": [{"State": "deleted"}]},
+        {"Vpcs": [{"State": "Deleting"}]},
+        {"Vpcs": [{"State": "failed"}]},
     ],
     ids=["not found", "empty", "deleted", "deleting", "failed"],
 )
@@ -106,13 +100,11 @@ def test_a_key_pending_deletion_is_not_adopted(aws):
     arns = [f"arn:aws:kms:eu-west-1:1:key/k-{number}" for number in (1, 2)]
     keys = {"k-1": "PendingDeletion", "k-2": "Enabled"}
     answers = {
-        "resourcegroupstaggingapi get-resources": prints(
-            {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in arns]}
-        ),
+        "resourcegroupstaggingapi get-resources": {
+            "ResourceTagMappingList": [{"ResourceARN": arn} for arn in arns]
+        },
         **{
-            f"kms describe-key --key-id {arn}": prints(
-                {"KeyMetadata": {"KeyId": id_, "KeyState": state}}
-            )
+            f"kms describe-key --key-id {arn}": {"KeyMetadata": {"KeyId": id_, "KeyState": state}}
             for arn, (id_, state) in zip(arns, keys.items(), strict=True)
         },
     }
@@ -152,9 +144,9 @@ def test_refused_credentials_stop_a_command_at_its_start(aws):
 
 
 def test_valid_credentials_are_accepted(aws):
-    aws({"sts get-caller-identity": prints({"Account": "1"})}).check_reachable()
+    aws({"sts get-caller-identity": {"Account": "1"}}).check_reachable()
 
-    assert aws.calls() == ["sts get-caller-identity --region eu-west-1 --output json"]
+    assert aws.calls() == ["aws sts get-caller-identity --region eu-west-1 --output json"]
 
 
 TABLE = {
@@ -167,42 +159,39 @@ ARN = "arn:aws:kms:eu-west-1:1:key/k-1"
 FOUND = {
     "aws:ec2/route:Route": (
         {"routeTableId": "rtb-1", "destinationCidrBlock": "0.0.0.0/0"},
-        {"ec2 describe-route-tables --route-table-ids rtb-1": prints({"RouteTables": [TABLE]})},
+        {"ec2 describe-route-tables --route-table-ids rtb-1": {"RouteTables": [TABLE]}},
         "r-rtb-1-0.0.0.0/0",
     ),
     "aws:ec2/routeTableAssociation:RouteTableAssociation": (
         {"subnetId": "subnet-1"},
         {
-            "ec2 describe-route-tables --filters Name=association.subnet-id,Values=subnet-1": prints(
-                {"RouteTables": [TABLE]}
-            )
+            "ec2 describe-route-tables --filters Name=association.subnet-id,Values=subnet-1": {
+                "RouteTables": [TABLE]
+            }
         },
         "rtbassoc-1",
     ),
     "aws:kms/key:Key": (
         {"tags": {"Name": "k"}},
         {
-            "resourcegroupstaggingapi get-resources --resource-type-filters kms:key": prints(
-                {"ResourceTagMappingList": [{"ResourceARN": ARN}]}
-            ),
-            f"kms describe-key --key-id {ARN}": prints(
-                {"KeyMetadata": {"KeyId": "k-1", "KeyState": "Enabled"}}
-            ),
+            "resourcegroupstaggingapi get-resources --resource-type-filters kms:key": {
+                "ResourceTagMappingList": [{"ResourceARN": ARN}]
+            },
+            f"kms describe-key --key-id {ARN}": {
+                "KeyMetadata": {"KeyId": "k-1", "KeyState": "Enabled"}
+            },
         },
         "k-1",
     ),
     "aws:eks/cluster:Cluster": (
         {"name": "c"},
-        {
-            "eks describe-cluster --name c": prints({"cluster": {}}),
-            "eks wait cluster-active --name c": ":",
-        },
+        {"eks describe-cluster --name c": {"cluster": {}}, "eks wait cluster-active --name c": ":"},
         "c",
     ),
     "aws:eks/addon:Addon": (
         {"clusterName": "c", "addonName": "a"},
         {
-            "eks describe-addon --cluster-name c --addon-name a": prints({"addon": {}}),
+            "eks describe-addon --cluster-name c --addon-name a": {"addon": {}},
             "eks wait addon-active --cluster-name c --addon-name a": ":",
         },
         "c:a",
@@ -210,57 +199,53 @@ FOUND = {
     "aws:eks/accessEntry:AccessEntry": (
         {"clusterName": "c", "principalArn": "p"},
         {
-            "eks describe-access-entry --cluster-name c --principal-arn p": prints(
-                {"accessEntry": {"principalArn": "p"}}
-            )
+            "eks describe-access-entry --cluster-name c --principal-arn p": {
+                "accessEntry": {"principalArn": "p"}
+            }
         },
         "c:p",
     ),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": (
         POD,
         {
-            "eks list-pod-identity-associations --cluster-name c --namespace n --service-account s": prints(
-                {"associations": [{"associationId": "a-1"}]}
-            )
+            "eks list-pod-identity-associations --cluster-name c --namespace n --service-account s": {
+                "associations": [{"associationId": "a-1"}]
+            }
         },
         "a-1",
     ),
     "aws:iam/role:Role": (
         {"name": "r"},
-        {"iam get-role --role-name r": prints({"Role": {"RoleName": "r"}})},
+        {"iam get-role --role-name r": {"Role": {"RoleName": "r"}}},
         "r",
     ),
     "aws:rds/subnetGroup:SubnetGroup": (
         {"name": "g"},
-        {
-            "rds describe-db-subnet-groups --db-subnet-group-name g": prints(
-                {"DBSubnetGroups": [{}]}
-            )
-        },
+        {"rds describe-db-subnet-groups --db-subnet-group-name g": {"DBSubnetGroups": [{}]}},
         "g",
     ),
     "aws:rds/parameterGroup:ParameterGroup": (
         {"name": "g"},
         {
-            "rds describe-db-parameter-groups --db-parameter-group-name g": prints(
-                {"DBParameterGroups": [{}]}
-            )
+            "rds describe-db-parameter-groups --db-parameter-group-name g": {
+                "DBParameterGroups": [{}]
+            }
         },
         "g",
     ),
     "aws:rds/instance:Instance": (
         {"identifier": "i"},
         {
-            "rds describe-db-instances --db-instance-identifier i": prints(
-                {"DBInstances": [{"DbiResourceId": "db-1"}]}
-            ),
+            "rds describe-db-instances --db-instance-identifier i": {
+                "DBInstances": [{"DbiResourceId": "db-1"}]
+            },
             "rds wait db-instance-available --db-instance-identifier i": ":",
         },
         "db-1",
     ),
     "aws:s3/bucket:Bucket": (
         {"bucket": "b"},
-        {"s3api get-bucket-location --bucket b": prints({"LocationConstraint": "eu-west-1"})},
+        {"s3api get-bucket-location --bucket b": {"LocationConstraint": "eu-west-1"}},
         "b",
     ),
 }
@@ -281,14 +266,14 @@ def test_an_existing_resource_is_identified_once_ready(aws, kind):
 def test_a_missing_resource_is_not_identified(aws, kind):
     inputs, answers, _ = FOUND[kind]
     lists = any(word in key for key in answers for word in ("list-", "route-tables", "tagging"))
-    nothing = dict.fromkeys(answers, prints(EMPTY) if lists else NOTHING)
+    nothing = dict.fromkeys(answers, EMPTY if lists else NOTHING)
 
     assert aws(nothing).identify({"type": kind, "inputs": inputs}) is None
 
 
 def test_a_missing_route_is_not_identified(aws):
     inputs, answers, _ = FOUND["aws:ec2/route:Route"]
-    other = prints({"RouteTables": [{"Routes": [{"DestinationCidrBlock": "10.0.0.0/16"}]}]})
+    other = {"RouteTables": [{"Routes": [{"DestinationCidrBlock": "10.0.0.0/16"}]}]}
 
     found = aws(dict.fromkeys(answers, other)).identify(
         {"type": "aws:ec2/route:Route", "inputs": inputs}
