@@ -19,6 +19,7 @@ class Tool:
     purpose: str
     version_arguments: Sequence[str]
     oldest: tuple[int, int]
+    install: str = "run `mise install` (https://mise.jdx.dev)"
 
 
 PULUMI = Tool(
@@ -38,8 +39,8 @@ AWS = Tool(
     purpose="get EKS tokens for Pulumi and kubectl",
     version_arguments=["--version"],
     oldest=(2, 7),
+    install="install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
 )
-HOW = "run `mise install` (https://mise.jdx.dev)"
 
 
 def require(*tools: Tool) -> None:
@@ -52,12 +53,12 @@ def require(*tools: Tool) -> None:
 def _missing(tool: Tool) -> str | None:
     oldest = ".".join(map(str, tool.oldest))
     if shutil.which(tool.name) is None:
-        return f"{tool.name}: not found, but required to {tool.purpose}: {HOW}"
+        return f"{tool.name}: not found, but required to {tool.purpose}: {tool.install}"
     text = output([tool.name, *tool.version_arguments], seconds=30)
     version = re.search(r"(\d+)\.(\d+)\.\d+", text)
     if version is None or (int(version[1]), int(version[2])) < tool.oldest:
         number = version[0] if version else text.strip()
-        return f"{tool.name}: version {oldest} or newer is required, found {number}: {HOW}"
+        return f"{tool.name}: version {oldest} or newer is required, found {number}: {tool.install}"
     return None
 
 

@@ -183,7 +183,10 @@ def _instance(aws: Aws, inputs: Inputs) -> str | None:
 
 
 def _named(key: str, *command: str) -> Finder:
-    """Find by name: the ID is the input `key`, the last argument of the AWS CLI command."""
+    """Find by name: the ID is the input `key`, the last argument of the AWS CLI command.
+
+    The command must fail for a missing resource; a command that returns an empty list does not.
+    """
 
     def find(aws: Aws, inputs: Inputs) -> str | None:
         return inputs[key] if aws.exists(*command, inputs[key]) else None

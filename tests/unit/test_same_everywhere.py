@@ -107,23 +107,31 @@ def test_every_file_names_the_same_airflow():
     version = AIRFLOW.version
     image = f"{AIRFLOW.image}:{version}"
 
-    assert COMPOSE["x-airflow-common"]["image"] == f"${{AIRFLOW_IMAGE:-{image}}}"
-    assert f"ARG AIRFLOW_VERSION={version}\n" in (DAGS / "Dockerfile").read_text()
-    assert f"\nFROM {AIRFLOW.image}:" in (DAGS / "Dockerfile").read_text()
+    used = COMPOSE["x-airflow-common"]["image"]
+    assert used == f"${{AIRFLOW_IMAGE:-{image}}}", "edit dags-repo-example/compose.yaml"
+    dockerfile = (DAGS / "Dockerfile").read_text().splitlines()
+    assert f"ARG AIRFLOW_VERSION={version}" in dockerfile, "edit dags-repo-example/Dockerfile"
+    assert any(line.startswith(f"FROM {AIRFLOW.image}:") for line in dockerfile)
     for lock in ("requirements.lock", "local/requirements.lock"):
-        assert f"\napache-airflow=={version} " in (DAGS / lock).read_text()
+        pins = [
+            p for p in (DAGS / lock).read_text().splitlines() if p.startswith("apache-airflow==")
+        ]
+        assert [pin.split()[0] for pin in pins] == [f"apache-airflow=={version}"], (
+            f"{lock}: edit requirements.in, run `make -C dags-repo-example lock local-lock`"
+        )
     assert local_options()["core.auth_manager"] == FAB
     assert local_options()["core.load_examples"] == "False"
 
 
 def test_platform_yaml_describes_the_platform():
-    assert yaml.safe_load((DAGS / "platform.yaml").read_text()) == {
+    described = yaml.safe_load((DAGS / "platform.yaml").read_text())
+    assert described == {
         "airflow": AIRFLOW.version,
         "image": f"{AIRFLOW.image}:{AIRFLOW.version}",
         "sub_path": REPOSITORY.sub_path,
         "queues": [DEFAULT_QUEUE],
         "pools": ["default_pool"],  # created by Airflow
-    }
+    }, "edit dags-repo-example/platform.yaml"
 
 
 def test_compose_uses_the_same_redis_and_postgresql():

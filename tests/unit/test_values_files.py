@@ -26,7 +26,7 @@ def edited(tmp_path, monkeypatch):
     for file in chart_keys.VALUES:
         path = tmp_path / file
         path.parent.mkdir(exist_ok=True)
-        path.write_text((ROOT / file).read_text())
+        path.write_text("executor: CeleryExecutor\n")
     monkeypatch.setattr(chart_values, "ROOT", tmp_path)
 
     def write(file, content):

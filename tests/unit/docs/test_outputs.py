@@ -66,8 +66,12 @@ def test_resource_counts_equal_the_plan():
         for stack, count in re.findall(r"`(\w+): (\d+ resources)`", prose(path))
     ]
     assert counts
-    wrong = [each for each in counts if not PLANS[each[1]].startswith(f"{each[1]}: {each[2]}\n")]
-    assert wrong == [], "copy the first line of tests/unit/plans/<stack>.txt"
+    wrong = {
+        f"{page}: `{stack}: {count}`": PLANS[stack].partition("\n")[0]
+        for page, stack, count in counts
+        if not PLANS[stack].startswith(f"{stack}: {count}\n")
+    }
+    assert wrong == {}, "write the first line of the plan"
 
 
 def test_a_second_up_of_local_leaves_all_unchanged():

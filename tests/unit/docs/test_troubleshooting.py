@@ -90,5 +90,5 @@ def test_quoted_messages_are_in_the_source(literals, quote):
 @pytest.mark.parametrize(("line", "text"), [*printed_lines(), *announced()])
 def test_shown_outputs_are_printed_by_the_programs(messages, line, text):
     assert any(message.fullmatch(text) for message in messages), (
-        f"{line}: no program prints this line: copy the output of the command"
+        f"{line}: no f-string in the code prints this line: copy the output of the command"
     )

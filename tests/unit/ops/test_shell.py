@@ -61,10 +61,10 @@ def test_the_version_of_a_real_tool_is_parsed(tools, tool, arguments, output, to
     shell.require(tool)
 
     tools(tool.name, f'echo "{too_old}"')
-    with pytest.raises(
-        OperationError, match=f"^{tool.name}: version .* is required, found .*: run `mise install`"
-    ):
+    with pytest.raises(OperationError) as error:
         shell.require(tool)
+    assert str(error.value).startswith(f"{tool.name}: version ")
+    assert str(error.value).endswith(f": {tool.install}")
 
 
 def test_the_error_output_of_a_failing_command_is_reported(tools):

@@ -27,8 +27,8 @@ TESTED_ALONE = {
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.name)
 def test_every_rule_has_a_breach_and_a_compliant_case(rule):
     if rule.name not in TESTED_ALONE:
-        assert BREACHES.get(rule.name), "add a breach to tests/unit/policies/cases/"
-        assert COMPLIANT.get(rule.name), "add a compliant case to tests/unit/policies/cases/"
+        assert rule.name in BREACHES, "add a breach to tests/unit/policies/cases/"
+        assert rule.name in COMPLIANT, "add a compliant case to tests/unit/policies/cases/"
 
 
 @pytest.mark.parametrize(

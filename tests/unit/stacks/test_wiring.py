@@ -154,3 +154,24 @@ def test_the_load_balancer_routes_to_the_webhook(program):
     service = find(found, "Service dag-relay-webhook").urn
     release = find(found, "Release airflow-release").urn
     assert service in found.waits_for(release), "the ingress of the release needs the Service"
+
+
+def without_value(value, path=""):
+    """Paths of inputs that are None inside a list or a map."""
+    inner = {}
+    if isinstance(value, dict):
+        inner = value
+    elif isinstance(value, list):
+        inner = dict(enumerate(value))
+    found = [lost for key, each in inner.items() for lost in without_value(each, f"{path}.{key}")]
+    return [path] if value is None else found
+
+
+@every_stack
+def test_no_input_is_made_of_an_unknown_output(snapshot, name):
+    found = {
+        f"{resource.name}{path}"
+        for resource in snapshot(name).resources.values()
+        for path in without_value(resource.inputs)
+    }
+    assert sorted(found) == [], "add the output that it comes from to ops/plan/fake_cloud.py"
