@@ -20,6 +20,8 @@ UNPROTECTED = {
     "logs": {"protect": False},
 }
 SAFE = {"same", "update", "read"}
+# A Job is immutable and runs once: it is replaced when the text of its script changes.
+RUNS_AGAIN = "airflow-keda-role-job"
 # Resources that hold data or credentials: only their texts may change.
 DATA = {
     "aws:eks/cluster:Cluster",
@@ -92,7 +94,11 @@ def steps(stacks):
 
 
 def test_an_upgrade_replaces_and_deletes_no_resource(steps):
-    unsafe = [f"{step['op']} {step['urn']}" for step in steps if step["op"] not in SAFE]
+    unsafe = [
+        f"{step['op']} {step['urn']}"
+        for step in steps
+        if step["op"] not in SAFE and not step["urn"].endswith(f"::{RUNS_AGAIN}")
+    ]
 
     assert len(steps) > 100
     assert unsafe == [], "a renamed resource needs aliases=[pulumi.Alias(...)]"
