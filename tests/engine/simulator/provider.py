@@ -170,7 +170,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind = self._kind(token, context)
         raw, inputs = decode(request.properties), decode(request.inputs)
         with self._step("read", request, context):
-            actual = kind.read(self.cloud, request.id, plain(raw))
+            actual = kind.current(self.cloud, request.id, plain(raw))
         if actual is None:
             return provider_pb2.ReadResponse(id="", properties=encode({}))
         state = _outputs(kind, raw, actual)
@@ -208,7 +208,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         token = _token(request.urn)
         kind = self._kind(token, context)
         with self._step("delete", request, context):
-            kind.delete(self.cloud, request.id, plain(decode(request.properties)))
+            kind.remove(self.cloud, request.id, plain(decode(request.properties)))
         return empty_pb2.Empty()
 
     @contextmanager
