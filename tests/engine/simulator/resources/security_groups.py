@@ -130,68 +130,68 @@ def _source(inputs: Values) -> dict[str, Any]:
     return {"UserIdGroupPairs": [{"GroupId": inputs["referencedSecurityGroupId"], **described}]}
 
 
-def _rule(side: str) -> Resource:
-    def create(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-        ec2 = cloud.client("ec2")
-        allow = getattr(ec2, f"authorize_security_group_{side}")
-        created = allow(
-            GroupId=inputs["securityGroupId"],
-            IpPermissions=[{**chosen(inputs, _RULE), **_source(inputs)}],
-            **tagged("security-group-rule", inputs),
-        )
-        (rule,) = created["SecurityGroupRules"]
-        id_ = rule["SecurityGroupRuleId"]
-        outputs = {"arn": arn(cloud, f"security-group-rule/{id_}"), "securityGroupRuleId": id_}
-        return id_, outputs
+def _create_rule(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    ec2 = cloud.client("ec2")
+    created = ec2.authorize_security_group_ingress(
+        GroupId=inputs["securityGroupId"],
+        IpPermissions=[{**chosen(inputs, _RULE), **_source(inputs)}],
+        **tagged("security-group-rule", inputs),
+    )
+    (rule,) = created["SecurityGroupRules"]
+    id_ = rule["SecurityGroupRuleId"]
+    outputs = {"arn": arn(cloud, f"security-group-rule/{id_}"), "securityGroupRuleId": id_}
+    return id_, outputs
 
-    def read(cloud: Cloud, id_: str, state: Values) -> Values | None:
-        found = cloud.client("ec2").describe_security_group_rules(
-            Filters=[{"Name": "security-group-rule-id", "Values": [id_]}]
-        )["SecurityGroupRules"]
-        if not found:
-            return None
-        (rule,) = found
-        seen = {
-            "securityGroupId": rule["GroupId"],
-            "ipProtocol": rule["IpProtocol"],
-            "fromPort": rule.get("FromPort"),
-            "toPort": rule.get("ToPort"),
-            "cidrIpv4": rule.get("CidrIpv4"),
-            "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
-            "description": rule.get("Description"),
-        }
-        return {**managed(state, seen), **tags_seen(rule.get("Tags", []), state)}
 
-    def update(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-        flat = {
-            "cidrIpv4": "CidrIpv4",
-            "cidrIpv6": "CidrIpv6",
-            "prefixListId": "PrefixListId",
-            "referencedSecurityGroupId": "ReferencedGroupId",
-            "description": "Description",
-        }
-        rule = chosen(new, {**_RULE, **flat})
-        cloud.client("ec2").modify_security_group_rules(
-            GroupId=new["securityGroupId"],
-            SecurityGroupRules=[{"SecurityGroupRuleId": id_, "SecurityGroupRule": rule}],
-        )
-        return retag(cloud, id_, old, new)
+def _read_rule(cloud: Cloud, id_: str, state: Values) -> Values | None:
+    found = cloud.client("ec2").describe_security_group_rules(
+        Filters=[{"Name": "security-group-rule-id", "Values": [id_]}]
+    )["SecurityGroupRules"]
+    if not found:
+        return None
+    (rule,) = found
+    seen = {
+        "securityGroupId": rule["GroupId"],
+        "ipProtocol": rule["IpProtocol"],
+        "fromPort": rule.get("FromPort"),
+        "toPort": rule.get("ToPort"),
+        "cidrIpv4": rule.get("CidrIpv4"),
+        "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
+        "description": rule.get("Description"),
+    }
+    return {**managed(state, seen), **tags_seen(rule.get("Tags", []), state)}
 
-    def delete(cloud: Cloud, id_: str, state: Values) -> None:
-        revoke = getattr(cloud.client("ec2"), f"revoke_security_group_{side}")
-        revoke(GroupId=state["securityGroupId"], SecurityGroupRuleIds=[id_])
 
-    return Resource(
-        create=create,
-        read=read,
-        update=update,
-        delete=delete,
-        replaces=frozenset({"securityGroupId"}),
+def _update_rule(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    flat = {
+        "cidrIpv4": "CidrIpv4",
+        "cidrIpv6": "CidrIpv6",
+        "prefixListId": "PrefixListId",
+        "referencedSecurityGroupId": "ReferencedGroupId",
+        "description": "Description",
+    }
+    rule = chosen(new, {**_RULE, **flat})
+    cloud.client("ec2").modify_security_group_rules(
+        GroupId=new["securityGroupId"],
+        SecurityGroupRules=[{"SecurityGroupRuleId": id_, "SecurityGroupRule": rule}],
+    )
+    return retag(cloud, id_, old, new)
+
+
+def _delete_rule(cloud: Cloud, id_: str, state: Values) -> None:
+    cloud.client("ec2").revoke_security_group_ingress(
+        GroupId=state["securityGroupId"], SecurityGroupRuleIds=[id_]
     )
 
 
 RESOURCES = {
     "aws:ec2/securityGroup:SecurityGroup": GROUP,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": DEFAULT_GROUP,
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule("ingress"),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": Resource(
+        create=_create_rule,
+        read=_read_rule,
+        update=_update_rule,
+        delete=_delete_rule,
+        replaces=frozenset({"securityGroupId"}),
+    ),
 }
