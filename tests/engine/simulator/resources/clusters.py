@@ -154,11 +154,13 @@ def _part(
 ) -> Resource:
     """A part of a cluster: Create<noun>, Describe<noun>, Update<noun>, Delete<noun>.
 
-    `answer` is the field of its description, `key` the argument that selects it. `fixed` and `changes` are
-    its inputs by their AWS names, `computed` its outputs, and `seen` the inputs that a read returns.
+    `answer` is the field of its description, `key` the argument that selects it. `fixed` and
+    `changes` are its inputs by their AWS names, `computed` its outputs, and `seen` the inputs that
+    a read returns. `arn` is the output for tags.
     """
 
     def call(cloud: Cloud, operation: str, id_: str, state: Values, **arguments: Any) -> Any:
+        # The ID of an association has no cluster.
         cluster, _, name = id_.rpartition(":") if key == "associationId" else id_.partition(":")
         where = {"clusterName": cluster or state["clusterName"], key: name}
         return getattr(cloud.client("eks"), f"{operation}_{noun}")(**where, **arguments)

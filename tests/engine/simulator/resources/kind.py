@@ -15,10 +15,10 @@ Values = dict[str, Any]
 class Resource:
     """Inputs and outputs have Pulumi's names.
 
-    `create` returns the ID, in the format of the official provider, and the computed outputs. `read` returns
-    the outputs in AWS. `read` and `delete` may raise AWS's "not found". Without `update` no property changes
-    in place.
-    `replaces` are inputs whose change replaces the resource; `autoname` is the input that Pulumi auto-names.
+    `create` returns the ID, in the format of the official provider, and the computed outputs.
+    `read` returns the outputs in AWS; `read` and `delete` may raise AWS's "not found". Without
+    `update` no property changes in place. `replaces` are inputs whose change replaces the resource;
+    `autoname` is the input that Pulumi auto-names.
     """
 
     create: Callable[[Cloud, Values], tuple[str, Values]]

@@ -51,9 +51,9 @@ def _resource(
 ) -> Resource:
     """A type whose calls have its noun: Create<noun>, Describe<noun>s, Delete<noun>.
 
-    `tag` is its name in tags and ARNs, `names` the inputs of the creation. `see` returns the outputs of a
-    description and the state. `configure` sets the other inputs: it gets the old ones, empty for a new
-    resource, and the new ones.
+    `tag` is its type in tags, `names` the inputs of the creation. `see` gets a description and the
+    state, empty for a new resource, and returns the outputs. `configure` gets the old inputs, empty
+    for a new resource, and the new ones, and sets what the creation does not set.
     """
     call, key = xform_name(noun), f"{noun}Id"
 
