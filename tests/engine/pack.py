@@ -58,17 +58,17 @@ def _resource(declared: mock_engine.Resource) -> analyzer_pb2.AnalyzerResource:
         urn=declared.urn,
         name=declared.name,
         parent=declared.parent,
-        properties=json_format.ParseDict(_plain(declared.inputs), struct_pb2.Struct()),
+        properties=json_format.ParseDict(plain(declared.inputs), struct_pb2.Struct()),
         options=analyzer_pb2.AnalyzerResourceOptions(protect=declared.protect),
         provider=analyzer_pb2.AnalyzerProviderResource(urn=declared.provider.rpartition("::")[0]),
         dependencies=sorted(declared.depends_on),
     )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Unwrap secrets: the engine sends their values to analyzers."""
     if isinstance(value, mock_engine.Secret):
-        return _plain(value.value)
+        return plain(value.value)
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+        return {key: plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list) else value

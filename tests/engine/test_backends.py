@@ -1,5 +1,8 @@
 """The backends of EKS and RDS, with a fake kubectl."""
 
+import itertools
+from unittest.mock import Mock
+
 import pytest
 
 from tests.engine.simulator.backends.certificates import Authority
@@ -8,33 +11,21 @@ from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
 
 
-class Kubectl:
-    """Gives each Service its own address."""
-
-    def __init__(self):
-        self.services = 0
-
-    def apply(self, *objects):
-        pass
-
-    def run(self, *words, stdin=None):
-        return ""
-
-    def delete(self, *words):
-        pass
-
-    def get(self, kind, *words):
-        if kind != "service":
-            return {"items": []}
-        self.services += 1
-        return {"spec": {"clusterIP": f"10.96.0.{self.services}"}}
+def _kubectl():
+    """Each Service has its own address."""
+    addresses = (f"10.96.0.{number}" for number in itertools.count(1))
+    kubectl = Mock()
+    kubectl.get.side_effect = lambda kind, *_: (
+        {"spec": {"clusterIP": next(addresses)}} if kind == "service" else {"items": []}
+    )
+    return kubectl
 
 
 @pytest.fixture
 def backends(monkeypatch):
     """The databases, and the webhook for pods."""
     monkeypatch.setattr(Postgres, "_parameters", lambda *_: {})
-    cloud, kubectl, authority = Cloud(host="127.0.0.1"), Kubectl(), Authority()
+    cloud, kubectl, authority = Cloud(host="127.0.0.1"), _kubectl(), Authority()
     names = {}
     pods = Pods(cloud, kubectl, authority, "127.0.0.1", names)
     yield Postgres(cloud, kubectl, authority, names), pods

@@ -20,22 +20,18 @@ def faults():
 
 
 class Operation(threading.Thread):
-    """An operation of AWS in a thread; `done` is set when AWS has completed it."""
+    """An operation of AWS in a thread: once `inside`, AWS waits for `continues`."""
 
-    def __init__(self, faults, begins=None):
+    def __init__(self, faults):
         super().__init__(daemon=True)
         self.faults = faults
-        self.begins = begins or threading.Event()
-        self.inside, self.done, self.cancelled = (threading.Event() for _ in range(3))
-        if begins is None:
-            self.begins.set()
+        self.inside, self.continues, self.cancelled = (threading.Event() for _ in range(3))
         self.start()
 
     def run(self):
         with self.faults.around("create", VPC, "one", self.cancelled):
             self.inside.set()
-            self.begins.wait()
-            self.done.set()
+            self.continues.wait()
 
     def ended(self):
         self.join(timeout=10)
@@ -45,10 +41,6 @@ class Operation(threading.Thread):
 def run(faults, operation="create", token=VPC, name="one"):
     with faults.around(operation, token, name, threading.Event()):
         return "succeeded"
-
-
-def waits(faults):
-    return any(fault["waiting"] for fault in faults.report()["faults"])
 
 
 @pytest.mark.parametrize(
@@ -74,38 +66,13 @@ def test_a_fault_skips_and_repeats(faults):
     assert run(faults) == "succeeded"
 
 
-def test_a_failed_operation_does_not_run(faults):
-    faults.add(operation="create", error="Throttling")
-    operation = threading.Event()
-
-    with pytest.raises(ClientError), faults.around("create", VPC, "one", threading.Event()):
-        operation.set()
-
-    assert not operation.is_set()
-
-
-@pytest.mark.parametrize("late", [False, True])
-def test_a_delay_is_before_or_after_the_operation(faults, late):
-    faults.add(operation="create", seconds=LONG, late=late)
-    operation = Operation(faults)
-    wait_for("the operation to wait", lambda: waits(faults), seconds=10)
-
-    assert operation.done.is_set() is late
-    assert faults.report()["busy"] == 1
-    faults.clear()
-    assert operation.ended()
-    assert operation.done.is_set()
-    assert faults.report() == {"busy": 0, "faults": []}
-
-
 def test_clearing_resumes_an_operation_before_its_delay(faults):
     faults.add(operation="create", seconds=LONG, late=True)
-    works = threading.Event()
-    operation = Operation(faults, begins=works)
+    operation = Operation(faults)
     assert operation.inside.wait(10)
 
     faults.clear()
-    works.set()
+    operation.continues.set()
 
     assert operation.ended(), "it waits for a fault that is already cleared"
 
@@ -113,8 +80,9 @@ def test_clearing_resumes_an_operation_before_its_delay(faults):
 def test_a_cancelled_operation_stops_waiting(faults):
     faults.add(operation="create", seconds=LONG)
     operation = Operation(faults)
-    wait_for("the operation to wait", lambda: waits(faults), seconds=10)
+    wait_for("the operation", lambda: faults.report()["faults"][0]["waiting"], seconds=10)
 
     operation.cancelled.set()
+    operation.continues.set()
 
     assert operation.ended()

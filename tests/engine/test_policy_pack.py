@@ -79,12 +79,12 @@ def test_level_and_exceptions_are_read_from_the_stack(analyze, changed):
     _, strict = analyze("dev", resources, level="production")
     reason = "a zone may fail: this one is rebuilt within the hour"
     _, excepted = analyze(
-        "dev", resources, level="production", exceptions={"databases-survive-a-zone": reason}
+        "dev", resources, level="production", exceptions={"database-multi-az": reason}
     )
 
-    assert "databases-survive-a-zone" in {line.policyName for line in strict}
+    assert "database-multi-az" in {line.policyName for line in strict}
     gone = {line.policyName for line in strict} - {line.policyName for line in excepted}
-    assert gone == {"databases-survive-a-zone"}
+    assert gone == {"database-multi-az"}
 
 
 def test_the_cluster_inside_the_component_is_checked(analyze):
@@ -110,4 +110,4 @@ def test_the_cluster_inside_the_component_is_checked(analyze):
     component.inputs.clear()
     _, found = analyze("dev", [*snapshot.resources.values(), real])
 
-    assert [name for name, _ in messages(found)] == ["cluster-endpoint-is-limited"]
+    assert [name for name, _ in messages(found)] == ["cluster-endpoint-access-restricted"]

@@ -3,7 +3,7 @@
 import pytest
 
 from ops import stack_files
-from ops.plan import mock_engine
+from tests.engine import pack
 from tests.engine.simulator import refusals
 from tests.engine.simulator.refusals import RULES
 from tests.engine.simulator.schema import Refusal
@@ -33,15 +33,7 @@ def test_the_committed_stacks_are_accepted(name):
 
     assert of_aws
     for resource in of_aws:
-        assert refusals.refused(resource.type, _plain(resource.inputs)) == [], resource.name
-
-
-def _plain(value):
-    if isinstance(value, mock_engine.Secret):
-        return _plain(value.value)
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value
+        assert refusals.refused(resource.type, pack.plain(resource.inputs)) == [], resource.name
 
 
 def test_a_refused_password_is_not_printed():

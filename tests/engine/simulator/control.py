@@ -1,6 +1,7 @@
-"""The control API of the simulator for tests, `aws` and users: JSON over HTTP on loopback."""
+"""JSON over HTTP: the control API for tests, `aws` and users, and the admission webhook."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,10 +11,14 @@ from typing import Any
 Routes = dict[tuple[str, str], Callable[[Any], Any]]
 
 
-def serve(routes: Routes) -> ThreadingHTTPServer:
+def serve(
+    routes: Routes, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> ThreadingHTTPServer:
     """Serve until `shutdown` is called."""
     handler = type("Handler", (_Handler,), {"routes": routes})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, 0), handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
@@ -29,7 +34,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(json.loads(self.rfile.read(length) or "null"))
 
     def _answer(self, given: Any) -> None:
-        route = self.routes.get((self.command, self.path))
+        # The API server of Kubernetes adds `?timeout=10s`.
+        route = self.routes.get((self.command, self.path.partition("?")[0]))
         status, answer = (200, route(given)) if route else (404, {"unknown": self.path})
         body = json.dumps(answer, default=str).encode()
         self.send_response(status)
@@ -39,4 +45,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """No log: tests poll several times a second."""
+        """No log: tests poll several times a second, and the API server has its own."""

@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +24,7 @@ from moto.iam.models import iam_backends
 ACCOUNT = "123456789012"  # the account of moto
 Answer = tuple[int, dict[str, str], str]
 Values = dict[str, Any]
+Routes = dict[str, dict[str, Callable[..., Values]]]
 
 # https://docs.aws.amazon.com/eks/latest/userguide/eks-add-ons.html
 ADDONS = {
@@ -58,6 +59,33 @@ def not_found(what: str, **names: str) -> ApiError:
     return ApiError("ResourceNotFoundException", f"No {what} found for {named}", 404)
 
 
+def invalid(message: str) -> ApiError:
+    return ApiError("InvalidParameterException", message)
+
+
+class Kind(NamedTuple):
+    """A kind of objects of a cluster."""
+
+    name: str  # in answers
+    key: str  # the field that selects an object
+    path: str
+    listed: str  # in the answer of a list
+    changes: tuple[str, ...]  # the fields that an update changes
+
+
+ADDON = Kind("addon", "addonName", "addons", "addons", ("addonVersion", "configurationValues"))
+ENTRY = Kind(
+    "accessEntry",
+    "principalArn",
+    "access-entries",
+    "accessEntries",
+    ("kubernetesGroups", "username"),
+)
+ASSOCIATION = Kind(
+    "association", "associationId", "pod-identity-associations", "associations", ("roleArn",)
+)
+
+
 class Api:
     """A request on a cluster, with its body and query."""
 
@@ -65,12 +93,12 @@ class Api:
         self.backend, self.cluster, self.given, self.query = backend, cluster, given, query
         self.stored: dict[str, dict[str, Values]] = cluster.__dict__.setdefault("stored", {})
 
-    def of(self, kind: str) -> dict[str, Values]:
-        return self.stored.setdefault(kind, {})
+    def of(self, kind: Kind) -> dict[str, Values]:
+        return self.stored.setdefault(kind.name, {})
 
-    def one(self, kind: str, key: str) -> Values:
+    def one(self, kind: Kind, key: str) -> Values:
         if key not in self.of(kind):
-            raise not_found(kind, clusterName=self.cluster.name, name=key)
+            raise not_found(kind.name, clusterName=self.cluster.name, name=key)
         return self.of(kind)[key]
 
     def arn(self, kind: str, rest: str) -> str:
@@ -89,101 +117,82 @@ class Api:
             cluster.logging = self.given["logging"]
         if "resourcesVpcConfig" in self.given:
             cluster.resources_vpc_config |= self.given["resourcesVpcConfig"]
-        return {"update": _update("ConfigUpdate")}
+        return _update("ConfigUpdate")
 
     def update_version(self) -> Values:
         old, new = self.cluster.version, self.given["version"]
         if int(new.split(".")[1]) != int(old.split(".")[1]) + 1:
             message = f"Unsupported Kubernetes minor version update from {old} to {new}"
-            raise ApiError("InvalidParameterException", message)
+            raise invalid(message)
         self.cluster.version = new
-        return {"update": _update("VersionUpdate")}
+        return _update("VersionUpdate")
 
     def describe_update(self, id_: str) -> Values:
         """Updates are complete when they are requested."""
-        return {"update": {**_update("ConfigUpdate"), "id": id_}}
+        return _update("ConfigUpdate", id_)
 
-    # --- add-ons
+    # --- add-ons, access entries and Pod Identity associations
 
-    def list_addons(self) -> Values:
-        return {"addons": sorted(self.of("addon"))}
+    def list(self, kind: Kind) -> Values:
+        return {kind.listed: sorted(self.of(kind))}
+
+    def describe(self, kind: Kind, key: str) -> Values:
+        return {kind.name: self.one(kind, key)}
+
+    def update(self, kind: Kind, key: str) -> Values:
+        changed = {name: self.given[name] for name in kind.changes if name in self.given}
+        self.one(kind, key).update(changed)
+        return self.describe(kind, key)
+
+    def delete(self, kind: Kind, key: str) -> Values:
+        self.one(kind, key)
+        return {kind.name: self.of(kind).pop(key)}
+
+    def _create(self, kind: Kind, unique: tuple[str, ...], taken: str, **fields: Any) -> Values:
+        """Store an object. `taken` is the error if another has the same `unique` fields."""
+        tags = self.given.get("tags") or {}
+        created = {"clusterName": self.cluster.name, "tags": tags, **fields, **_times()}
+        if any(all(other[f] == created[f] for f in unique) for other in self.of(kind).values()):
+            raise ApiError("ResourceInUseException", taken.format(**created), 409)
+        self.of(kind)[created[kind.key]] = created
+        return {kind.name: created}
 
     def create_addon(self) -> Values:
         name = self.given["addonName"]
         if name not in ADDONS:
-            raise ApiError("InvalidParameterException", f"Addon specified is not supported: {name}")
-        if name in self.of("addon"):
-            raise ApiError("ResourceInUseException", "Addon already exists.", 409)
-        addon = {
-            "addonName": name,
-            "clusterName": self.cluster.name,
-            "status": "ACTIVE",
-            "addonVersion": self.given.get("addonVersion") or "v1.0.0-eksbuild.1",
-            "health": {"issues": []},
-            "addonArn": self.arn("addon", f"{name}/{uuid.uuid4()}"),
-            "configurationValues": self.given.get("configurationValues"),
-            "tags": self.given.get("tags") or {},
-            **_times(),
-        }
-        self.of("addon")[name] = addon
-        return {"addon": addon}
-
-    def describe_addon(self, name: str) -> Values:
-        return {"addon": self.one("addon", name)}
-
-    def delete_addon(self, name: str) -> Values:
-        addon = self.one("addon", name)
-        del self.of("addon")[name]
-        return {"addon": {**addon, "status": "DELETING"}}
+            raise invalid(f"Addon specified is not supported: {name}")
+        return self._create(
+            ADDON,
+            ("addonName",),
+            "Addon already exists.",
+            addonName=name,
+            status="ACTIVE",
+            addonVersion=self.given.get("addonVersion") or "v1.0.0-eksbuild.1",
+            health={"issues": []},
+            addonArn=self.arn("addon", f"{name}/{uuid.uuid4()}"),
+            configurationValues=self.given.get("configurationValues"),
+        )
 
     def update_addon(self, name: str) -> Values:
-        addon = self.one("addon", name)
-        for key in ("addonVersion", "configurationValues"):
-            if self.given.get(key):
-                addon[key] = self.given[key]
-        return {"update": _update("AddonUpdate")}
-
-    # --- access entries
-
-    def list_access_entries(self) -> Values:
-        return {"accessEntries": sorted(self.of("accessEntry"))}
+        self.update(ADDON, name)
+        return _update("AddonUpdate")
 
     def create_access_entry(self) -> Values:
         principal = self.given["principalArn"]
-        if principal in self.of("accessEntry"):
-            message = "The specified access entry resource is already in use on this cluster."
-            raise ApiError("ResourceInUseException", message, 409)
-        entry = {
-            "clusterName": self.cluster.name,
-            "principalArn": principal,
-            "kubernetesGroups": self.given.get("kubernetesGroups") or [],
-            "accessEntryArn": self.arn("access-entry", str(uuid.uuid4())),
-            "tags": self.given.get("tags") or {},
-            "username": self.given.get("username") or principal,
-            "type": self.given.get("type") or "STANDARD",
-            "policies": {},
-            **_times(),
-        }
-        self.of("accessEntry")[principal] = entry
-        return {"accessEntry": _public(entry)}
-
-    def describe_access_entry(self, principal: str) -> Values:
-        return {"accessEntry": _public(self.one("accessEntry", principal))}
-
-    def delete_access_entry(self, principal: str) -> Values:
-        self.one("accessEntry", principal)
-        del self.of("accessEntry")[principal]
-        return {}
-
-    def update_access_entry(self, principal: str) -> Values:
-        entry = self.one("accessEntry", principal)
-        for key in ("kubernetesGroups", "username"):
-            if key in self.given:
-                entry[key] = self.given[key]
-        return {"accessEntry": _public(entry)}
+        return self._create(
+            ENTRY,
+            ("principalArn",),
+            "The specified access entry resource is already in use on this cluster.",
+            principalArn=principal,
+            kubernetesGroups=self.given.get("kubernetesGroups") or [],
+            accessEntryArn=self.arn("access-entry", str(uuid.uuid4())),
+            username=self.given.get("username") or principal,
+            type=self.given.get("type") or "STANDARD",
+            policies={},
+        )
 
     def list_associated_access_policies(self, principal: str) -> Values:
-        policies = self.one("accessEntry", principal)["policies"]
+        policies = self.one(ENTRY, principal)["policies"]
         return {
             "associatedAccessPolicies": list(policies.values()),
             "clusterName": self.cluster.name,
@@ -191,109 +200,80 @@ class Api:
         }
 
     def associate_access_policy(self, principal: str) -> Values:
-        entry = self.one("accessEntry", principal)
+        policies = self.one(ENTRY, principal)["policies"]
         policy = self.given["policyArn"]
         if policy not in ACCESS_POLICIES:
-            raise ApiError(
-                "InvalidParameterException", f"The policyArn parameter is invalid: {policy}"
-            )
+            raise invalid(f"The policyArn parameter is invalid: {policy}")
         found = {"policyArn": policy, "accessScope": self.given["accessScope"]}
-        entry["policies"][policy] = {**found, "associatedAt": _now()}
-        return {"associatedAccessPolicy": entry["policies"][policy]}
+        policies[policy] = {**found, "associatedAt": _now()}
+        return {"associatedAccessPolicy": policies[policy]}
 
     def disassociate_access_policy(self, principal: str, policy: str) -> Values:
-        policies = self.one("accessEntry", principal)["policies"]
+        policies = self.one(ENTRY, principal)["policies"]
         if policy not in policies:
             raise not_found("policy association", policyArn=policy)
         del policies[policy]
         return {}
 
-    # --- Pod Identity
-
     def list_pod_identity_associations(self) -> Values:
         wanted = {k: v for k, v in self.query.items() if k in ("namespace", "serviceAccount")}
-        found = [a for a in self.of("association").values() if wanted.items() <= a.items()]
-        return {"associations": [{k: v for k, v in a.items() if k != "roleArn"} for a in found]}
+        found = [a for a in self.of(ASSOCIATION).values() if wanted.items() <= a.items()]
+        return {"associations": found}
 
     def create_pod_identity_association(self) -> Values:
-        key = (self.given["namespace"], self.given["serviceAccount"])
-        taken = {(a["namespace"], a["serviceAccount"]) for a in self.of("association").values()}
-        if key in taken:
-            message = f"Association already exists: {'/'.join(key)}"
-            raise ApiError("ResourceInUseException", message, 409)
         self._check_role()
         id_ = f"a-{uuid.uuid4().hex[:17]}"
-        association = {
-            "clusterName": self.cluster.name,
-            "namespace": key[0],
-            "serviceAccount": key[1],
-            "roleArn": self.given["roleArn"],
-            "associationArn": self.arn("podidentityassociation", id_),
-            "associationId": id_,
-            "tags": self.given.get("tags") or {},
-            **_times(),
-        }
-        self.of("association")[id_] = association
-        return {"association": association}
-
-    def describe_pod_identity_association(self, id_: str) -> Values:
-        return {"association": self.one("association", id_)}
+        return self._create(
+            ASSOCIATION,
+            ("namespace", "serviceAccount"),
+            "Association already exists: {namespace}/{serviceAccount}",
+            **{key: self.given[key] for key in ("namespace", "serviceAccount", "roleArn")},
+            associationArn=self.arn("podidentityassociation", id_),
+            associationId=id_,
+        )
 
     def update_pod_identity_association(self, id_: str) -> Values:
-        association = self.one("association", id_)
         if "roleArn" in self.given:
             self._check_role()
-            association["roleArn"] = self.given["roleArn"]
-        return {"association": association}
-
-    def delete_pod_identity_association(self, id_: str) -> Values:
-        association = self.one("association", id_)
-        del self.of("association")[id_]
-        return {"association": association}
+        return self.update(ASSOCIATION, id_)
 
     def _check_role(self) -> None:
         arn = self.given["roleArn"]
         iam = iam_backends[self.backend.account_id]["aws"]
         if arn not in {role.arn for role in iam.roles.values()}:
-            raise ApiError(
-                "InvalidParameterException", f"Role provided in the request does not exist: {arn}"
-            )
+            raise invalid(f"Role provided in the request does not exist: {arn}")
 
 
-def _routes() -> dict[str, dict[str, Callable[..., Values]]]:
-    one = "/([^/]+)"
-    entry = "/access-entries" + one
+def _routes(kind: Kind, create: Any, *, list_: Any = None, update: Any = None) -> Routes:
     return {
-        "/update-config": {"POST": Api.update_config},
-        "/updates": {"POST": Api.update_version},
-        "/updates" + one: {"GET": Api.describe_update},
-        "/addons": {"GET": Api.list_addons, "POST": Api.create_addon},
-        "/addons" + one: {"GET": Api.describe_addon, "DELETE": Api.delete_addon},
-        "/addons" + one + "/update": {"POST": Api.update_addon},
-        "/access-entries": {"GET": Api.list_access_entries, "POST": Api.create_access_entry},
-        entry: {
-            "GET": Api.describe_access_entry,
-            "DELETE": Api.delete_access_entry,
-            "POST": Api.update_access_entry,
-        },
-        entry + "/access-policies": {
-            "GET": Api.list_associated_access_policies,
-            "POST": Api.associate_access_policy,
-        },
-        entry + "/access-policies" + one: {"DELETE": Api.disassociate_access_policy},
-        "/pod-identity-associations": {
-            "GET": Api.list_pod_identity_associations,
-            "POST": Api.create_pod_identity_association,
-        },
-        "/pod-identity-associations" + one: {
-            "GET": Api.describe_pod_identity_association,
-            "DELETE": Api.delete_pod_identity_association,
-            "POST": Api.update_pod_identity_association,
+        f"/{kind.path}": {"GET": list_ or (lambda api: api.list(kind)), "POST": create},
+        f"/{kind.path}/([^/]+)": {
+            "GET": lambda api, key: api.describe(kind, key),
+            "DELETE": lambda api, key: api.delete(kind, key),
+            "POST": update or (lambda api, key: api.update(kind, key)),
         },
     }
 
 
-ROUTES = _routes()
+ROUTES: Routes = {
+    "/update-config": {"POST": Api.update_config},
+    "/updates": {"POST": Api.update_version},
+    "/updates/([^/]+)": {"GET": Api.describe_update},
+    **_routes(ADDON, Api.create_addon),
+    "/addons/([^/]+)/update": {"POST": Api.update_addon},
+    **_routes(ENTRY, Api.create_access_entry),
+    "/access-entries/([^/]+)/access-policies": {
+        "GET": Api.list_associated_access_policies,
+        "POST": Api.associate_access_policy,
+    },
+    "/access-entries/([^/]+)/access-policies/([^/]+)": {"DELETE": Api.disassociate_access_policy},
+    **_routes(
+        ASSOCIATION,
+        Api.create_pod_identity_association,
+        list_=Api.list_pod_identity_associations,
+        update=Api.update_pod_identity_association,
+    ),
+}
 
 
 def install(patches: ExitStack) -> None:
@@ -399,9 +379,6 @@ def _times() -> Values:
     return {"createdAt": _now(), "modifiedAt": _now()}
 
 
-def _public(entry: Values) -> Values:
-    return {key: value for key, value in entry.items() if key != "policies"}
-
-
-def _update(kind: str) -> Values:
-    return {"id": str(uuid.uuid4()), "status": "Successful", "type": kind, "createdAt": _now()}
+def _update(kind: str, id_: str = "") -> Values:
+    id_ = id_ or str(uuid.uuid4())
+    return {"update": {"id": id_, "status": "Successful", "type": kind, "createdAt": _now()}}

@@ -105,8 +105,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     # --- resources
 
     def Check(self, request: Any, context: Any) -> Any:
-        token = _token(request.urn)
-        kind = self._kind(token, context)
+        token, kind = self._kind(request, context)
         raw = decode(request.news)
         if kind.autoname and kind.autoname not in raw:
             old = decode(request.olds).get(kind.autoname)
@@ -123,8 +122,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CheckResponse(inputs=encode(raw), failures=failures)
 
     def Diff(self, request: Any, context: Any) -> Any:
-        token = _token(request.urn)
-        kind = self._kind(token, context)
+        token, kind = self._kind(request, context)
         old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
         ignored = set(request.ignoreChanges)
         changed = {
@@ -151,8 +149,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Create(self, request: Any, context: Any) -> Any:
-        token = _token(request.urn)
-        kind = self._kind(token, context)
+        token, kind = self._kind(request, context)
         raw = self._tagged(token, decode(request.properties))
         if request.preview:
             unknown = dict.fromkeys(schema.outputs(token), UNKNOWN)
@@ -166,11 +163,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.CreateResponse(id=id_, properties=encode(_outputs(kind, raw, computed)))
 
     def Read(self, request: Any, context: Any) -> Any:
-        token = _token(request.urn)
-        kind = self._kind(token, context)
+        token, kind = self._kind(request, context)
         raw, inputs = decode(request.properties), decode(request.inputs)
         with self._step("read", request, context):
-            actual = kind.read(self.cloud, request.id, plain(raw))
+            actual = kind.current(self.cloud, request.id, plain(raw))
         if actual is None:
             return provider_pb2.ReadResponse(id="", properties=encode({}))
         state = _outputs(kind, raw, actual)
@@ -184,8 +180,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Update(self, request: Any, context: Any) -> Any:
-        token = _token(request.urn)
-        kind = self._kind(token, context)
+        token, kind = self._kind(request, context)
         raw = self._tagged(token, decode(request.news))
         old = decode(request.olds)
         if request.preview:
@@ -205,10 +200,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Delete(self, request: Any, context: Any) -> Any:
-        token = _token(request.urn)
-        kind = self._kind(token, context)
+        _, kind = self._kind(request, context)
         with self._step("delete", request, context):
-            kind.delete(self.cloud, request.id, plain(decode(request.properties)))
+            kind.remove(self.cloud, request.id, plain(decode(request.properties)))
         return empty_pb2.Empty()
 
     @contextmanager
@@ -221,13 +215,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         ):
             yield
 
-    def _kind(self, token: str, context: Any) -> Resource:
+    def _kind(self, request: Any, context: Any) -> tuple[str, Resource]:
+        token = _token(request.urn)
         if token not in RESOURCES:
             # A test must not pass on a resource that is not simulated.
             context.abort(
                 grpc.StatusCode.UNIMPLEMENTED, f"{token} is not simulated: add it to RESOURCES"
             )
-        return RESOURCES[token]
+        return token, RESOURCES[token]
 
     def _tagged(self, token: str, raw: dict[str, Any]) -> dict[str, Any]:
         if not schema.takes(token, "tags"):

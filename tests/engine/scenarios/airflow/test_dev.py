@@ -1,12 +1,12 @@
 """`make up STACK=dev` deploys a working Airflow on AWS; a change updates only its own resources."""
 
 import re
-import subprocess
 
 import pytest
 
 from tests.engine.scenarios.airflow.conftest import CONFIGURED, INSTANCE_NAME
 from tests.harness.airflow_api import Api
+from tests.harness.clone import clone_of_git_server
 from tests.harness.waiting import wait_for
 
 LOG_LINE = "three hundred and sixty-five"
@@ -42,21 +42,6 @@ def changes(output):
     return set(re.findall(r"^ +[~+-]+ ?(\d+ \w+)", output.partition("Resources:")[2], re.MULTILINE))
 
 
-def _push(cluster, folder, name, text):
-    with cluster.forward("svc/git-server", 9418) as port:
-        _git(folder, "clone", "-q", f"git://127.0.0.1:{port}/dags.git", "work")
-        work = folder / "work"
-        (work / "dags" / f"{name}.py").write_text(text)
-        _git(work, "add", f"dags/{name}.py")
-        _git(work, "commit", "-q", "--allow-empty", "-m", name)
-        _git(work, "push", "-q", "origin", "HEAD:main")
-
-
-def _git(folder, *words):
-    who = ["-c", "user.name=author", "-c", "user.email=author@localhost"]
-    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
-
-
 def _objects(account):
     s3 = account.client("s3")
     (bucket,) = [b["Name"] for b in s3.list_buckets()["Buckets"]]
@@ -65,9 +50,10 @@ def _objects(account):
 
 
 @pytest.fixture(scope="module")
-def pushed(dev, cluster, tmp_path_factory):
+def pushed(dev, cluster):
     """A DAG, pushed to the Git server, whose task sleeps for the seconds of the run."""
-    _push(cluster, tmp_path_factory.mktemp("author"), "pushed", DAG)
+    with clone_of_git_server(cluster) as clone:
+        clone.push({"dags/pushed.py": DAG})
     with Api.open(cluster) as api:
         wait_for("the pushed DAG", lambda: api.found("dags/pushed"))
 

@@ -32,41 +32,28 @@ def _rules(account, group):
     return [r for r in found["SecurityGroupRules"] if not r["IsEgress"]]
 
 
-def _open_to_every_port(rule):
-    return {
-        "SecurityGroupRuleId": rule["SecurityGroupRuleId"],
-        "SecurityGroupRule": {
-            "IpProtocol": "tcp",
-            "FromPort": 0,
-            "ToPort": 65535,
-            "ReferencedGroupId": rule["ReferencedGroupInfo"]["GroupId"],
-        },
+def _open_to_every_port(ec2, group, rule):
+    opened = {
+        "IpProtocol": "tcp",
+        "FromPort": 0,
+        "ToPort": 65535,
+        "ReferencedGroupId": rule["ReferencedGroupInfo"]["GroupId"],
     }
+    change = {"SecurityGroupRuleId": rule["SecurityGroupRuleId"], "SecurityGroupRule": opened}
+    ec2.modify_security_group_rules(GroupId=group, SecurityGroupRules=[change])
 
 
-def test_repair_closes_an_opened_security_group(dev, account):
+def _remove(ec2, group, rule):
+    ids = [rule["SecurityGroupRuleId"]]
+    ec2.revoke_security_group_ingress(GroupId=group, SecurityGroupRuleIds=ids)
+
+
+@pytest.mark.parametrize("drift", [_open_to_every_port, _remove])
+def test_repair_restores_a_security_group_rule(dev, account, drift):
     dev.up()
     group = _group(dev, "database-security-group")
     (rule,) = _rules(account, group)
-    account.client("ec2").modify_security_group_rules(
-        GroupId=group, SecurityGroupRules=[_open_to_every_port(rule)]
-    )
-
-    status, output = dev.make("repair")
-
-    assert status == 0, output
-    assert "database-from-clients" in output
-    (after,) = _rules(account, group)
-    assert (after["FromPort"], after["ToPort"]) == (5432, 5432)
-
-
-def test_repair_restores_a_removed_security_group_rule(dev, account):
-    dev.up()
-    group = _group(dev, "database-security-group")
-    (rule,) = _rules(account, group)
-    account.client("ec2").revoke_security_group_ingress(
-        GroupId=group, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
-    )
+    drift(account.client("ec2"), group, rule)
 
     status, output = dev.make("repair")
 

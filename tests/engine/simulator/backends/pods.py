@@ -12,12 +12,11 @@ import copy
 import json
 import ssl
 import tempfile
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.engine.simulator import control
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
@@ -45,16 +44,26 @@ class Pods:
         self.cloud = cloud
         self.kubectl = kubectl
         self.names = names
-        handler = type("Handler", (_Handler,), {"pods": self})
-        self.server = ThreadingHTTPServer((host, 0), handler)
-        self.server.socket = _tls(authority, host).wrap_socket(self.server.socket, server_side=True)
+        self.server = control.serve({("POST", "/"): self._review}, host, _tls(authority, host))
         self.url = f"https://{host}:{self.server.server_port}/"
         self.authority = base64.b64encode(authority.pem.encode()).decode()
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+    def _review(self, review: dict[str, Any]) -> dict[str, Any]:
+        request = review["request"]
+        answer: dict[str, Any] = {"uid": request["uid"], "allowed": True}
+        try:
+            spec = self.mutate(request["object"], request["namespace"])["spec"]
+            patch = [{"op": "replace", "path": "/spec", "value": spec}]
+            answer["patchType"] = "JSONPatch"
+            answer["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
+        except Exception as error:  # the API server returns it to the client
+            answer["allowed"] = False
+            answer["status"] = {"message": f"simulated EKS: {type(error).__name__}: {error}"}
+        return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
 
     def mutate(self, pod: dict[str, Any], namespace: str) -> dict[str, Any]:
         """The pod as EKS admits it."""
@@ -168,36 +177,3 @@ def _tls(authority: Authority, host: str) -> ssl.SSLContext:
         path.write_text(issued.key + issued.certificate)
         context.load_cert_chain(path)
     return context
-
-
-class _Handler(BaseHTTPRequestHandler):
-    pods: Pods
-
-    def do_POST(self) -> None:
-        review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        request = review["request"]
-        before = request["object"]
-        answer: dict[str, Any] = {"uid": request["uid"], "allowed": True}
-        try:
-            after = self.pods.mutate(before, request["namespace"])
-        except Exception as error:  # the API server returns it to the client
-            answer = {
-                "uid": request["uid"],
-                "allowed": False,
-                "status": {"message": f"simulated EKS: {type(error).__name__}: {error}"},
-            }
-        else:
-            patch = [{"op": "replace", "path": "/spec", "value": after["spec"]}]
-            answer["patchType"] = "JSONPatch"
-            answer["patch"] = base64.b64encode(json.dumps(patch).encode()).decode()
-        body = json.dumps(
-            {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """No log: the API server has its own."""

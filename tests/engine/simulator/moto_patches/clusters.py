@@ -8,9 +8,8 @@ from moto.eks.models import EKSBackend
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 
-from tests.engine.simulator.moto_patches.guard import Guard
+from tests.engine.simulator.moto_patches.guard import guards
 
-_CREATE = "https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html"
 Arguments = dict[str, Any]
 
 
@@ -57,12 +56,15 @@ def key_exists(backend: EKSBackend, given: Arguments) -> None:
             raise _refuse(f"Invalid key ARN: {arn}")
 
 
-GUARDS = tuple(
-    Guard(EKSBackend, "create_cluster", check, _CREATE)
-    for check in (
+GUARDS = guards(
+    EKSBackend,
+    "https://docs.aws.amazon.com/eks/latest/APIReference/",
+    (
+        "create_cluster",
+        "CreateCluster",
         subnets_are_in_two_zones,
         security_groups_exist,
         role_exists,
         key_exists,
-    )
+    ),
 )

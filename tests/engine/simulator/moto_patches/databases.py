@@ -7,10 +7,8 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import RDSBackend
 from moto.rds.responses import RDSResponse
 
-from tests.engine.simulator.moto_patches.guard import Guard
+from tests.engine.simulator.moto_patches.guard import guards
 
-_API = "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"
-_CREATE = f"{_API}API_CreateDBInstance.html"
 Arguments = dict[str, Any]
 
 
@@ -99,44 +97,25 @@ def parameter_group_is_free(backend: RDSBackend, given: Arguments) -> None:
             raise RDSClientError("InvalidDBParameterGroupState", message)
 
 
+_API = "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"
 GUARDS = (
-    Guard(
-        RDSResponse,
-        "create_db_subnet_group",
-        subnets_are_known,
-        f"{_API}API_CreateDBSubnetGroup.html",
+    *guards(
+        RDSResponse, _API, ("create_db_subnet_group", "CreateDBSubnetGroup", subnets_are_known)
     ),
-    Guard(
+    *guards(
         RDSBackend,
-        "create_subnet_group",
-        subnets_exist_in_two_zones,
-        f"{_API}API_CreateDBSubnetGroup.html",
-    ),
-    *(
-        Guard(RDSBackend, "create_db_instance", check, _CREATE)
-        for check in (
+        _API,
+        ("create_subnet_group", "CreateDBSubnetGroup", subnets_exist_in_two_zones),
+        (
+            "create_db_instance",
+            "CreateDBInstance",
             subnet_group_exists,
             parameters_fit,
             instance_security_groups_exist,
             security_groups_are_of_the_vpc,
-        )
-    ),
-    Guard(
-        RDSBackend,
-        "delete_db_instance",
-        final_snapshot_is_named,
-        f"{_API}API_DeleteDBInstance.html",
-    ),
-    Guard(
-        RDSBackend,
-        "delete_subnet_group",
-        subnet_group_is_free,
-        f"{_API}API_DeleteDBSubnetGroup.html",
-    ),
-    Guard(
-        RDSBackend,
-        "delete_db_parameter_group",
-        parameter_group_is_free,
-        f"{_API}API_DeleteDBParameterGroup.html",
+        ),
+        ("delete_db_instance", "DeleteDBInstance", final_snapshot_is_named),
+        ("delete_subnet_group", "DeleteDBSubnetGroup", subnet_group_is_free),
+        ("delete_db_parameter_group", "DeleteDBParameterGroup", parameter_group_is_free),
     ),
 )

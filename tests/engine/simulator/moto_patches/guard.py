@@ -22,6 +22,17 @@ class Guard:
     source: str
 
 
+def guards(
+    backend: type, api: str, *rows: tuple[str, str, *tuple[Callable[..., None], ...]]
+) -> tuple[Guard, ...]:
+    """A row: the operation of moto, that of AWS in the documentation `api`, and its checks."""
+    return tuple(
+        Guard(backend, operation, check, f"{api}API_{page}.html")
+        for operation, page, *checks in rows
+        for check in checks
+    )
+
+
 def apply(guard: Guard, patches: ExitStack) -> None:
     original = getattr(guard.backend, guard.operation)
     signature = inspect.signature(original)

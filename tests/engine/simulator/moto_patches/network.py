@@ -7,9 +7,8 @@ from moto.ec2.models import EC2Backend
 from moto.eks.models import eks_backends
 from moto.rds.models import rds_backends
 
-from tests.engine.simulator.moto_patches.guard import Guard
+from tests.engine.simulator.moto_patches.guard import guards
 
-_API = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"
 Arguments = dict[str, Any]
 
 
@@ -130,38 +129,20 @@ def group_is_not_attached(backend: EC2Backend, given: Arguments) -> None:
             raise _in_use(f"resource {id_}", instance.db_instance_identifier)
 
 
-GUARDS = (
-    Guard(EC2Backend, "delete_vpc", vpc_has_no_groups, f"{_API}API_DeleteVpc.html"),
-    Guard(EC2Backend, "delete_vpc", vpc_has_no_endpoints, f"{_API}API_DeleteVpc.html"),
-    Guard(
-        EC2Backend,
-        "detach_internet_gateway",
-        gateway_has_no_addresses,
-        f"{_API}API_DetachInternetGateway.html",
-    ),
-    Guard(EC2Backend, "delete_subnet", subnet_is_free, f"{_API}API_DeleteSubnet.html"),
-    Guard(
-        EC2Backend, "create_nat_gateway", nat_address_is_free, f"{_API}API_CreateNatGateway.html"
-    ),
-    Guard(EC2Backend, "create_nat_gateway", nat_subnet_exists, f"{_API}API_CreateNatGateway.html"),
-    Guard(EC2Backend, "release_address", address_is_free, f"{_API}API_ReleaseAddress.html"),
-    Guard(EC2Backend, "create_route", route_target_exists, f"{_API}API_CreateRoute.html"),
-    Guard(
-        EC2Backend,
-        "associate_route_table",
-        subnet_has_one_table,
-        f"{_API}API_AssociateRouteTable.html",
-    ),
-    Guard(
-        EC2Backend,
+GUARDS = guards(
+    EC2Backend,
+    "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/",
+    ("delete_vpc", "DeleteVpc", vpc_has_no_groups, vpc_has_no_endpoints),
+    ("detach_internet_gateway", "DetachInternetGateway", gateway_has_no_addresses),
+    ("delete_subnet", "DeleteSubnet", subnet_is_free),
+    ("create_nat_gateway", "CreateNatGateway", nat_address_is_free, nat_subnet_exists),
+    ("release_address", "ReleaseAddress", address_is_free),
+    ("create_route", "CreateRoute", route_target_exists),
+    ("associate_route_table", "AssociateRouteTable", subnet_has_one_table),
+    (
         "delete_security_group",
+        "DeleteSecurityGroup",
         group_is_not_referenced,
-        f"{_API}API_DeleteSecurityGroup.html",
-    ),
-    Guard(
-        EC2Backend,
-        "delete_security_group",
         group_is_not_attached,
-        f"{_API}API_DeleteSecurityGroup.html",
     ),
 )

@@ -1,5 +1,6 @@
 """EKS: https://docs.aws.amazon.com/eks/latest/APIReference/"""
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.engine.simulator.cloud import Cloud
@@ -7,9 +8,10 @@ from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
     chosen,
-    idempotent,
     managed,
-    present,
+    ordered,
+    retag,
+    same_names,
     tags_seen,
 )
 
@@ -18,17 +20,17 @@ _LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 def _create_cluster(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     name = inputs["name"]
-    names = {
-        "roleArn": "roleArn",
-        "version": "version",
-        "accessConfig": "accessConfig",
-        "computeConfig": "computeConfig",
-        "storageConfig": "storageConfig",
-        "kubernetesNetworkConfig": "kubernetesNetworkConfig",
-        "upgradePolicy": "upgradePolicy",
-        "deletionProtection": "deletionProtection",
-        "bootstrapSelfManagedAddons": "bootstrapSelfManagedAddons",
-    }
+    names = same_names(
+        "roleArn",
+        "version",
+        "accessConfig",
+        "computeConfig",
+        "storageConfig",
+        "kubernetesNetworkConfig",
+        "upgradePolicy",
+        "deletionProtection",
+        "bootstrapSelfManagedAddons",
+    )
     cloud.client("eks").create_cluster(
         name=name,
         resourcesVpcConfig=_vpc(inputs["vpcConfig"]),
@@ -41,16 +43,14 @@ def _create_cluster(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
 
 
 def _vpc(config: Values) -> dict[str, Any]:
-    return chosen(
-        config,
-        {
-            "subnetIds": "subnetIds",
-            "securityGroupIds": "securityGroupIds",
-            "endpointPublicAccess": "endpointPublicAccess",
-            "endpointPrivateAccess": "endpointPrivateAccess",
-            "publicAccessCidrs": "publicAccessCidrs",
-        },
+    names = same_names(
+        "subnetIds",
+        "securityGroupIds",
+        "endpointPublicAccess",
+        "endpointPrivateAccess",
+        "publicAccessCidrs",
     )
+    return chosen(config, names)
 
 
 def _logging(types: list[str]) -> dict[str, Any]:
@@ -76,9 +76,6 @@ def _cluster_outputs(cloud: Cloud, name: str, state: Values) -> Values:
     cluster = cloud.client("eks").describe_cluster(name=name)["cluster"]
     found = cluster["resourcesVpcConfig"]
     config = state.get("vpcConfig") or {}
-    subnets = config.get("subnetIds", [])
-    if set(subnets) != set(found["subnetIds"]):
-        subnets = found["subnetIds"]
     authority = cluster["certificateAuthority"]["data"]
     return {
         "name": name,
@@ -92,7 +89,7 @@ def _cluster_outputs(cloud: Cloud, name: str, state: Values) -> Values:
         "createdAt": cluster["createdAt"].isoformat(),
         "vpcConfig": {
             **config,
-            "subnetIds": subnets,
+            "subnetIds": ordered(config.get("subnetIds"), found["subnetIds"]),
             "clusterSecurityGroupId": found["clusterSecurityGroupId"],
             "vpcId": found["vpcId"],
         },
@@ -103,12 +100,11 @@ def _read_cluster(cloud: Cloud, id_: str, state: Values) -> Values:
     cluster = cloud.client("eks").describe_cluster(name=id_)["cluster"]
     on = [c["types"] for c in cluster["logging"]["clusterLogging"] if c["enabled"]]
     types = [kind for group in on for kind in group]
-    known = state.get("enabledClusterLogTypes") or []
     seen = {
         "version": cluster["version"],
         "roleArn": cluster["roleArn"],
         "deletionProtection": cluster.get("deletionProtection", False),
-        "enabledClusterLogTypes": known if set(known) == set(types) else types,
+        "enabledClusterLogTypes": ordered(state.get("enabledClusterLogTypes"), types),
     }
     return {
         **managed(state, seen),
@@ -135,203 +131,139 @@ def _update_cluster(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
 
 
 def _retag(cloud: Cloud, arn: str, old: Values, new: Values) -> Values:
-    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
     eks = cloud.client("eks")
-    removed = sorted(before.keys() - after.keys())
-    if removed:
-        eks.untag_resource(resourceArn=arn, tagKeys=removed)
-    if after and after != before:
-        eks.tag_resource(resourceArn=arn, tags=after)
-    return {"tagsAll": after}
+    return retag(
+        old,
+        new,
+        lambda keys: eks.untag_resource(resourceArn=arn, tagKeys=keys),
+        lambda tags: eks.tag_resource(resourceArn=arn, tags=tags),
+    )
 
 
-CLUSTER = Resource(
-    create=_create_cluster,
-    read=present(_read_cluster),
-    update=_update_cluster,
-    delete=idempotent(lambda cloud, id_, _: cloud.client("eks").delete_cluster(name=id_)),
-    replaces=frozenset({"name", "roleArn", "encryptionConfig", "bootstrapSelfManagedAddons"}),
-    autoname="name",
-)
+def _part(
+    noun: str,
+    answer: str,
+    *,
+    id_: Callable[[Values], str],
+    key: str,
+    fixed: dict[str, str],
+    changes: dict[str, str],
+    computed: dict[str, str],
+    seen: dict[str, str],
+    arn: str = "arn",
+) -> Resource:
+    """A part of a cluster: Create<noun>, Describe<noun>, Update<noun>, Delete<noun>.
+
+    `answer` is the field of its description, `key` the argument that selects it. `fixed` and
+    `changes` are its inputs by their AWS names, `computed` its outputs, and `seen` the inputs that
+    a read returns. `arn` is the output for tags.
+    """
+
+    def call(cloud: Cloud, operation: str, id_: str, state: Values, **arguments: Any) -> Any:
+        # The ID of an association has no cluster.
+        cluster, _, name = id_.rpartition(":") if key == "associationId" else id_.partition(":")
+        where = {"clusterName": cluster or state["clusterName"], key: name}
+        return getattr(cloud.client("eks"), f"{operation}_{noun}")(**where, **arguments)
+
+    def outputs(found: Values) -> Values:
+        return {ours: found[theirs] for ours, theirs in computed.items()}
+
+    def create(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+        arguments = {**chosen(inputs, fixed | changes), "tags": inputs.get("tagsAll") or {}}
+        created = getattr(cloud.client("eks"), f"create_{noun}")(**arguments)[answer]
+        return id_(created), outputs(created)
+
+    def read(cloud: Cloud, id_: str, state: Values) -> Values:
+        found = call(cloud, "describe", id_, state)[answer]
+        return {
+            **outputs(found),
+            **managed(state, {ours: found.get(theirs) for ours, theirs in seen.items()}),
+            **tags_seen(found.get("tags", {}), state),
+        }
+
+    def update(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+        call(cloud, "update", id_, new, **chosen(new, changes))
+        return _retag(cloud, old[arn], old, new)
+
+    return Resource(
+        create=create,
+        read=read,
+        update=update,
+        delete=lambda cloud, id_, state: call(cloud, "delete", id_, state),
+        replaces=frozenset(fixed),
+    )
 
 
-def _create_addon(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    names = {
-        "clusterName": "clusterName",
-        "addonName": "addonName",
-        "addonVersion": "addonVersion",
-        "configurationValues": "configurationValues",
-    }
-    addon = cloud.client("eks").create_addon(
-        **chosen(inputs, names), tags=inputs.get("tagsAll") or {}
-    )["addon"]
-    outputs = {"arn": addon["addonArn"], "addonVersion": addon["addonVersion"]}
-    return f"{inputs['clusterName']}:{inputs['addonName']}", outputs
-
-
-def _read_addon(cloud: Cloud, id_: str, state: Values) -> Values:
-    cluster, _, name = id_.partition(":")
-    addon = cloud.client("eks").describe_addon(clusterName=cluster, addonName=name)["addon"]
-    return {
-        "arn": addon["addonArn"],
-        "addonVersion": addon["addonVersion"],
-        **managed(state, {"configurationValues": addon.get("configurationValues")}),
-        **tags_seen(addon.get("tags", {}), state),
-    }
-
-
-def _update_addon(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    names = {"addonVersion": "addonVersion", "configurationValues": "configurationValues"}
-    cluster, _, name = id_.partition(":")
-    cloud.client("eks").update_addon(clusterName=cluster, addonName=name, **chosen(new, names))
-    return _retag(cloud, old["arn"], old, new)
-
-
-def _delete_addon(cloud: Cloud, id_: str, state: Values) -> None:
-    cluster, _, name = id_.partition(":")
-    cloud.client("eks").delete_addon(clusterName=cluster, addonName=name)
-
-
-ADDON = Resource(
-    create=_create_addon,
-    read=present(_read_addon),
-    update=_update_addon,
-    delete=idempotent(_delete_addon),
-    replaces=frozenset({"clusterName", "addonName"}),
-)
-
-_ENTRY = {
-    "clusterName": "clusterName",
-    "principalArn": "principalArn",
-    "kubernetesGroups": "kubernetesGroups",
-    "type": "type",
-    "userName": "username",
-}
-
-
-def _create_entry(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    entry = cloud.client("eks").create_access_entry(
-        **chosen(inputs, _ENTRY), tags=inputs.get("tagsAll") or {}
-    )["accessEntry"]
-    id_ = f"{inputs['clusterName']}:{inputs['principalArn']}"
-    return id_, {"accessEntryArn": entry["accessEntryArn"], "userName": entry["username"]}
-
-
-def _read_entry(cloud: Cloud, id_: str, state: Values) -> Values:
-    cluster, _, principal = id_.partition(":")
-    entry = cloud.client("eks").describe_access_entry(clusterName=cluster, principalArn=principal)
-    found = entry["accessEntry"]
-    return {
-        "accessEntryArn": found["accessEntryArn"],
-        **managed(state, {"type": found["type"]}),
-        **tags_seen(found.get("tags", {}), state),
-    }
-
-
-def _update_entry(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    names = {key: value for key, value in _ENTRY.items() if key != "type"}
-    cloud.client("eks").update_access_entry(**chosen(new, names))
-    return _retag(cloud, old["accessEntryArn"], old, new)
-
-
-def _delete_entry(cloud: Cloud, id_: str, state: Values) -> None:
-    cluster, _, principal = id_.partition(":")
-    cloud.client("eks").delete_access_entry(clusterName=cluster, principalArn=principal)
-
-
-ACCESS_ENTRY = Resource(
-    create=_create_entry,
-    read=present(_read_entry),
-    update=_update_entry,
-    delete=idempotent(_delete_entry),
-    replaces=frozenset({"clusterName", "principalArn", "type"}),
-)
+_POLICY = same_names("clusterName", "principalArn", "policyArn")
 
 
 def _associate(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    names = {"clusterName": "clusterName", "principalArn": "principalArn", "policyArn": "policyArn"}
     scope = inputs["accessScope"]
     cloud.client("eks").associate_access_policy(
-        **chosen(inputs, names),
-        accessScope=chosen(scope, {"type": "type", "namespaces": "namespaces"}),
+        **chosen(inputs, _POLICY),
+        accessScope=chosen(scope, same_names("type", "namespaces")),
     )
     id_ = f"{inputs['clusterName']}#{inputs['principalArn']}#{inputs['policyArn']}"
     return id_, {}
 
 
-def _policies(cloud: Cloud, state: Values) -> dict[str, dict[str, Any]]:
+def _read_policy(cloud: Cloud, id_: str, state: Values) -> Values | None:
     answer = cloud.client("eks").list_associated_access_policies(
         clusterName=state["clusterName"], principalArn=state["principalArn"]
     )
-    return {policy["policyArn"]: policy for policy in answer["associatedAccessPolicies"]}
-
-
-def _read_policy(cloud: Cloud, id_: str, state: Values) -> Values | None:
-    return {} if state["policyArn"] in _policies(cloud, state) else None
+    arns = {policy["policyArn"] for policy in answer["associatedAccessPolicies"]}
+    return {} if state["policyArn"] in arns else None
 
 
 def _disassociate(cloud: Cloud, id_: str, state: Values) -> None:
-    names = {"clusterName": "clusterName", "principalArn": "principalArn", "policyArn": "policyArn"}
-    cloud.client("eks").disassociate_access_policy(**chosen(state, names))
+    cloud.client("eks").disassociate_access_policy(**chosen(state, _POLICY))
 
-
-ACCESS_POLICY = Resource(
-    create=_associate,
-    read=present(_read_policy),
-    delete=idempotent(_disassociate),
-    replaces=frozenset({"clusterName", "principalArn", "policyArn", "accessScope"}),
-)
-
-
-def _create_pod_identity(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    names = ("clusterName", "namespace", "serviceAccount", "roleArn")
-    created = cloud.client("eks").create_pod_identity_association(
-        **{name: inputs[name] for name in names}, tags=inputs.get("tagsAll") or {}
-    )["association"]
-    outputs = {
-        "associationArn": created["associationArn"],
-        "associationId": created["associationId"],
-    }
-    return created["associationId"], outputs
-
-
-def _read_pod_identity(cloud: Cloud, id_: str, state: Values) -> Values:
-    found = cloud.client("eks").describe_pod_identity_association(
-        clusterName=state["clusterName"], associationId=id_
-    )["association"]
-    return {
-        "roleArn": found["roleArn"],
-        "associationArn": found["associationArn"],
-        "associationId": id_,
-        **tags_seen(found.get("tags", {}), state),
-    }
-
-
-def _update_pod_identity(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    cloud.client("eks").update_pod_identity_association(
-        clusterName=new["clusterName"], associationId=id_, roleArn=new["roleArn"]
-    )
-    return _retag(cloud, old["associationArn"], old, new)
-
-
-def _delete_pod_identity(cloud: Cloud, id_: str, state: Values) -> None:
-    cloud.client("eks").delete_pod_identity_association(
-        clusterName=state["clusterName"], associationId=id_
-    )
-
-
-POD_IDENTITY = Resource(
-    create=_create_pod_identity,
-    read=present(_read_pod_identity),
-    update=_update_pod_identity,
-    delete=idempotent(_delete_pod_identity),
-    replaces=frozenset({"clusterName", "namespace", "serviceAccount"}),
-)
 
 RESOURCES = {
-    "aws:eks/cluster:Cluster": CLUSTER,
-    "aws:eks/addon:Addon": ADDON,
-    "aws:eks/accessEntry:AccessEntry": ACCESS_ENTRY,
-    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": ACCESS_POLICY,
-    "aws:eks/podIdentityAssociation:PodIdentityAssociation": POD_IDENTITY,
+    "aws:eks/cluster:Cluster": Resource(
+        create=_create_cluster,
+        read=_read_cluster,
+        update=_update_cluster,
+        delete=lambda cloud, id_, _: cloud.client("eks").delete_cluster(name=id_),
+        replaces=frozenset({"name", "roleArn", "encryptionConfig", "bootstrapSelfManagedAddons"}),
+        autoname="name",
+    ),
+    "aws:eks/addon:Addon": _part(
+        "addon",
+        "addon",
+        id_=lambda addon: f"{addon['clusterName']}:{addon['addonName']}",
+        key="addonName",
+        fixed=same_names("clusterName", "addonName"),
+        changes=same_names("addonVersion", "configurationValues"),
+        computed={"arn": "addonArn", "addonVersion": "addonVersion"},
+        seen=same_names("configurationValues"),
+    ),
+    "aws:eks/accessEntry:AccessEntry": _part(
+        "access_entry",
+        "accessEntry",
+        id_=lambda entry: f"{entry['clusterName']}:{entry['principalArn']}",
+        key="principalArn",
+        fixed=same_names("clusterName", "principalArn", "type"),
+        changes={"kubernetesGroups": "kubernetesGroups", "userName": "username"},
+        computed={"accessEntryArn": "accessEntryArn", "userName": "username"},
+        seen=same_names("type"),
+        arn="accessEntryArn",
+    ),
+    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": Resource(
+        create=_associate,
+        read=_read_policy,
+        delete=_disassociate,
+        replaces=frozenset({*_POLICY, "accessScope"}),
+    ),
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": _part(
+        "pod_identity_association",
+        "association",
+        id_=lambda association: association["associationId"],
+        key="associationId",
+        fixed=same_names("clusterName", "namespace", "serviceAccount"),
+        changes=same_names("roleArn"),
+        computed=same_names("associationArn", "associationId"),
+        seen=same_names("roleArn"),
+        arn="associationArn",
+    ),
 }

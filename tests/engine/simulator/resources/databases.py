@@ -1,29 +1,26 @@
 """RDS: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"""
 
-from typing import Any
-
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
     chosen,
-    idempotent,
     managed,
+    ordered,
     pairs,
-    present,
+    retag,
     tags_seen,
 )
 
 
 def _retag(cloud: Cloud, arn: str, old: Values, new: Values) -> Values:
-    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
     rds = cloud.client("rds")
-    removed = sorted(before.keys() - after.keys())
-    if removed:
-        rds.remove_tags_from_resource(ResourceName=arn, TagKeys=removed)
-    if after:
-        rds.add_tags_to_resource(ResourceName=arn, Tags=pairs(after))
-    return {"tagsAll": after}
+    return retag(
+        old,
+        new,
+        lambda keys: rds.remove_tags_from_resource(ResourceName=arn, TagKeys=keys),
+        lambda tags: rds.add_tags_to_resource(ResourceName=arn, Tags=pairs(tags)),
+    )
 
 
 def _tags(cloud: Cloud, arn: str, state: Values) -> Values:
@@ -53,13 +50,12 @@ def _read_subnets(cloud: Cloud, id_: str, state: Values) -> Values:
     answer = cloud.client("rds").describe_db_subnet_groups(DBSubnetGroupName=id_)
     (group,) = answer["DBSubnetGroups"]
     ids = [subnet["SubnetIdentifier"] for subnet in group["Subnets"]]
-    known = state.get("subnetIds", [])
     arn = group["DBSubnetGroupArn"]
     return {
         "name": id_,
         "arn": arn,
         "vpcId": group["VpcId"],
-        "subnetIds": known if set(known) == set(ids) else ids,
+        "subnetIds": ordered(state.get("subnetIds"), ids),
         **_tags(cloud, arn, state),
     }
 
@@ -74,11 +70,9 @@ def _update_subnets(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
 
 SUBNET_GROUP = Resource(
     create=_create_subnets,
-    read=present(_read_subnets),
+    read=_read_subnets,
     update=_update_subnets,
-    delete=idempotent(
-        lambda cloud, id_, _: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=id_)
-    ),
+    delete=lambda cloud, id_, _: cloud.client("rds").delete_db_subnet_group(DBSubnetGroupName=id_),
     replaces=frozenset({"name", "namePrefix"}),
     autoname="name",
 )
@@ -148,12 +142,10 @@ def _update_parameters(cloud: Cloud, id_: str, old: Values, new: Values) -> Valu
 
 PARAMETER_GROUP = Resource(
     create=_create_parameters,
-    read=present(_read_parameters),
+    read=_read_parameters,
     update=_update_parameters,
-    delete=idempotent(
-        lambda cloud, id_, _: cloud.client("rds").delete_db_parameter_group(
-            DBParameterGroupName=id_
-        )
+    delete=lambda cloud, id_, _: cloud.client("rds").delete_db_parameter_group(
+        DBParameterGroupName=id_
     ),
     replaces=frozenset({"name", "namePrefix", "family", "description"}),
     autoname="name",
@@ -218,18 +210,13 @@ def _create_instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     return created["DbiResourceId"], _instance_outputs(cloud, inputs["identifier"], {})
 
 
-def _described(cloud: Cloud, identifier: str) -> dict[str, Any]:
-    answer = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
-    return answer["DBInstances"][0]
-
-
 def _instance_outputs(cloud: Cloud, identifier: str, state: Values) -> Values:
-    instance = _described(cloud, identifier)
+    answer = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=identifier)
+    (instance,) = answer["DBInstances"]
     where = instance["Endpoint"]
     seen = {ours: instance.get(theirs) for ours, theirs in _SEEN.items()}
-    known = state.get("vpcSecurityGroupIds", [])
     groups = [group["VpcSecurityGroupId"] for group in instance["VpcSecurityGroups"]]
-    seen["vpcSecurityGroupIds"] = known if set(known) == set(groups) else groups
+    seen["vpcSecurityGroupIds"] = ordered(state.get("vpcSecurityGroupIds"), groups)
     return {
         **(managed(state, seen) if state else {}),
         "identifier": identifier,
@@ -273,9 +260,9 @@ def _delete_instance(cloud: Cloud, id_: str, state: Values) -> None:
 
 INSTANCE = Resource(
     create=_create_instance,
-    read=present(_read_instance),
+    read=_read_instance,
     update=_update_instance,
-    delete=idempotent(_delete_instance),
+    delete=_delete_instance,
     # A `dbSubnetGroupName` of another VPC also replaces the instance; this is not simulated.
     replaces=frozenset(
         {

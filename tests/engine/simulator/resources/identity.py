@@ -8,10 +8,10 @@ from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
     chosen,
-    idempotent,
     managed,
+    ordered,
     pairs,
-    present,
+    retag,
     tags_seen,
 )
 
@@ -55,13 +55,12 @@ def _read_role(cloud: Cloud, id_: str, state: Values) -> Values:
     role = iam.get_role(RoleName=id_)["Role"]
     attached = iam.list_attached_role_policies(RoleName=id_)["AttachedPolicies"]
     arns = [policy["PolicyArn"] for policy in attached]
-    known = state.get("managedPolicyArns") or []
     policy = same_json(state.get("assumeRolePolicy"), role["AssumeRolePolicyDocument"])
     seen = {
         "name": role["RoleName"],
         "assumeRolePolicy": policy,
         "description": role.get("Description"),
-        "managedPolicyArns": known if set(known) == set(arns) else arns,
+        "managedPolicyArns": ordered(state.get("managedPolicyArns"), arns),
     }
     # An adopted role has no `arn` in its state yet.
     return {
@@ -76,13 +75,12 @@ def _update_role(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
     iam = cloud.client("iam")
     if old.get("assumeRolePolicy") != new.get("assumeRolePolicy"):
         iam.update_assume_role_policy(RoleName=id_, PolicyDocument=new["assumeRolePolicy"])
-    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
-    removed = sorted(before.keys() - after.keys())
-    if removed:
-        iam.untag_role(RoleName=id_, TagKeys=removed)
-    if after:
-        iam.tag_role(RoleName=id_, Tags=pairs(after))
-    return {"tagsAll": after}
+    return retag(
+        old,
+        new,
+        lambda keys: iam.untag_role(RoleName=id_, TagKeys=keys),
+        lambda tags: iam.tag_role(RoleName=id_, Tags=pairs(tags)),
+    )
 
 
 def _delete_role(cloud: Cloud, id_: str, state: Values) -> None:
@@ -94,9 +92,9 @@ def _delete_role(cloud: Cloud, id_: str, state: Values) -> None:
 
 ROLE = Resource(
     create=_create_role,
-    read=present(_read_role),
+    read=_read_role,
     update=_update_role,
-    delete=idempotent(_delete_role),
+    delete=_delete_role,
     replaces=frozenset({"name", "namePrefix", "path"}),
     autoname="name",
 )
@@ -116,10 +114,6 @@ def _read_role_policy(cloud: Cloud, id_: str, state: Values) -> Values:
     return {"role": role, "name": name, "policy": policy}
 
 
-def _update_role_policy(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    return _put_policy(cloud, new)[1]
-
-
 def _delete_role_policy(cloud: Cloud, id_: str, state: Values) -> None:
     role, _, name = id_.partition(":")
     cloud.client("iam").delete_role_policy(RoleName=role, PolicyName=name)
@@ -127,9 +121,9 @@ def _delete_role_policy(cloud: Cloud, id_: str, state: Values) -> None:
 
 ROLE_POLICY = Resource(
     create=_put_policy,
-    read=present(_read_role_policy),
-    update=_update_role_policy,
-    delete=idempotent(_delete_role_policy),
+    read=_read_role_policy,
+    update=lambda cloud, id_, old, new: _put_policy(cloud, new)[1],
+    delete=_delete_role_policy,
     replaces=frozenset({"role", "name", "namePrefix"}),
     autoname="name",
 )
@@ -153,8 +147,8 @@ def _detach(cloud: Cloud, id_: str, state: Values) -> None:
 
 ATTACHMENT = Resource(
     create=_attach,
-    read=present(_read_attachment),
-    delete=idempotent(_detach),
+    read=_read_attachment,
+    delete=_detach,
     replaces=frozenset({"role", "policyArn"}),
 )
 
@@ -162,11 +156,13 @@ ATTACHMENT = Resource(
 # --- keys
 
 
+def _key_tags(tags: dict[str, str]) -> list[dict[str, str]]:
+    return [{"TagKey": key, "TagValue": value} for key, value in tags.items()]
+
+
 def _create_key(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     kms = cloud.client("kms")
-    tags = [
-        {"TagKey": key, "TagValue": value} for key, value in (inputs.get("tagsAll") or {}).items()
-    ]
+    tags = _key_tags(inputs.get("tagsAll") or {})
     names = {"description": "Description", "policy": "Policy", "multiRegion": "MultiRegion"}
     created = kms.create_key(**chosen(inputs, names), Tags=tags)["KeyMetadata"]
     if inputs.get("enableKeyRotation"):
@@ -200,13 +196,12 @@ def _update_key(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
         rotate(KeyId=id_)
     if old.get("description") != new.get("description"):
         kms.update_key_description(KeyId=id_, Description=new.get("description", ""))
-    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
-    removed = sorted(before.keys() - after.keys())
-    if removed:
-        kms.untag_resource(KeyId=id_, TagKeys=removed)
-    if after:
-        kms.tag_resource(KeyId=id_, Tags=[{"TagKey": k, "TagValue": v} for k, v in after.items()])
-    return {"tagsAll": after}
+    return retag(
+        old,
+        new,
+        lambda keys: kms.untag_resource(KeyId=id_, TagKeys=keys),
+        lambda tags: kms.tag_resource(KeyId=id_, Tags=_key_tags(tags)),
+    )
 
 
 def _delete_key(cloud: Cloud, id_: str, state: Values) -> None:
@@ -216,9 +211,9 @@ def _delete_key(cloud: Cloud, id_: str, state: Values) -> None:
 
 KEY = Resource(
     create=_create_key,
-    read=present(_read_key),
+    read=_read_key,
     update=_update_key,
-    delete=idempotent(_delete_key),
+    delete=_delete_key,
     replaces=frozenset({"customerMasterKeySpec", "keyUsage", "multiRegion"}),
 )
 

@@ -1,36 +1,91 @@
 """EC2: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/"""
 
 from binascii import crc32
+from collections.abc import Callable
 from typing import Any
 
+from botocore import xform_name
+
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.resources import kind
 from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
     chosen,
-    idempotent,
     managed,
+    ordered,
     pairs,
-    present,
     tags_seen,
 )
 
 
-def _tagged(kind: str, inputs: Values) -> dict[str, Any]:
+def tagged(what: str, inputs: Values) -> dict[str, Any]:
     tags = pairs(inputs.get("tagsAll"))
-    return {"TagSpecifications": [{"ResourceType": kind, "Tags": tags}]} if tags else {}
+    return {"TagSpecifications": [{"ResourceType": what, "Tags": tags}]} if tags else {}
 
 
 def retag(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
     """Update the tags of any EC2 resource."""
-    before, after = old.get("tagsAll") or {}, new.get("tagsAll") or {}
     ec2 = cloud.client("ec2")
-    removed = before.keys() - after.keys()
-    if removed:
-        ec2.delete_tags(Resources=[id_], Tags=[{"Key": key} for key in removed])
-    if after:
-        ec2.create_tags(Resources=[id_], Tags=pairs(after))
-    return {"tagsAll": after}
+    return kind.retag(
+        old,
+        new,
+        lambda keys: ec2.delete_tags(Resources=[id_], Tags=[{"Key": key} for key in keys]),
+        lambda tags: ec2.create_tags(Resources=[id_], Tags=pairs(tags)),
+    )
+
+
+def arn(cloud: Cloud, what: str) -> str:
+    return f"arn:aws:ec2:{cloud.region}:{cloud.account}:{what}"
+
+
+def _resource(
+    noun: str,
+    tag: str,
+    names: dict[str, str],
+    see: Callable[[Cloud, Values, Values], Values],
+    *,
+    configure: Callable[[Cloud, str, Values, Values], Any] | None = None,
+    delete: Callable[[Cloud, str, Values], Any] | None = None,
+    replaces: set[str] | None = None,
+) -> Resource:
+    """A type whose calls have its noun: Create<noun>, Describe<noun>s, Delete<noun>.
+
+    `tag` is its type in tags, `names` the inputs of the creation. `see` gets a description and the
+    state, empty for a new resource, and returns the outputs. `configure` gets the old inputs, empty
+    for a new resource, and the new ones, and sets what the creation does not set.
+    """
+    call, key = xform_name(noun), f"{noun}Id"
+
+    def create(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+        create = getattr(cloud.client("ec2"), f"create_{call}")
+        found = create(**chosen(inputs, names), **tagged(tag, inputs))[noun]
+        if configure:
+            configure(cloud, found[key], {}, inputs)
+        return found[key], see(cloud, found, {})
+
+    def read(cloud: Cloud, id_: str, state: Values) -> Values | None:
+        describe = getattr(cloud.client("ec2"), f"describe_{call}s")
+        for found in describe(**{f"{key}s": [id_]})[f"{noun}s"]:
+            if found.get("State", "").lower() not in ("deleted", "deleting"):
+                return {**see(cloud, found, state), **tags_seen(found.get("Tags", []), state)}
+        return None
+
+    def update(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+        if configure:
+            configure(cloud, id_, old, new)
+        return retag(cloud, id_, old, new)
+
+    def plain_delete(cloud: Cloud, id_: str, state: Values) -> None:
+        getattr(cloud.client("ec2"), f"delete_{call}")(**{key: id_})
+
+    return Resource(
+        create=create,
+        read=read,
+        update=update,
+        delete=delete or plain_delete,
+        replaces=frozenset(replaces or ()),
+    )
 
 
 # --- VPC and subnets
@@ -38,22 +93,13 @@ def retag(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
 _VPC_FLAGS = {"enableDnsSupport": "EnableDnsSupport", "enableDnsHostnames": "EnableDnsHostnames"}
 
 
-def _create_vpc(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    ec2 = cloud.client("ec2")
-    names = {"cidrBlock": "CidrBlock", "instanceTenancy": "InstanceTenancy"}
-    created = ec2.create_vpc(**chosen(inputs, names), **_tagged("vpc", inputs))["Vpc"]
-    _set_vpc_flags(cloud, created["VpcId"], inputs)
-    return created["VpcId"], _vpc_outputs(cloud, created)
-
-
-def _set_vpc_flags(cloud: Cloud, id_: str, inputs: Values) -> None:
+def _configure_vpc(cloud: Cloud, id_: str, old: Values, new: Values) -> None:
     for ours, theirs in _VPC_FLAGS.items():
-        if ours in inputs:
-            flag = {theirs: {"Value": inputs[ours]}}
-            cloud.client("ec2").modify_vpc_attribute(VpcId=id_, **flag)
+        if ours in new:
+            cloud.client("ec2").modify_vpc_attribute(VpcId=id_, **{theirs: {"Value": new[ours]}})
 
 
-def _vpc_outputs(cloud: Cloud, vpc: dict[str, Any]) -> Values:
+def _see_vpc(cloud: Cloud, vpc: Values, state: Values) -> Values:
     ec2, id_ = cloud.client("ec2"), vpc["VpcId"]
     mine = [{"Name": "vpc-id", "Values": [id_]}]
     (group,) = ec2.describe_security_groups(
@@ -61,8 +107,13 @@ def _vpc_outputs(cloud: Cloud, vpc: dict[str, Any]) -> Values:
     )["SecurityGroups"]
     main = [{"Name": "association.main", "Values": ["true"]}]
     (table,) = ec2.describe_route_tables(Filters=mine + main)["RouteTables"]
+    flags = {
+        ours: ec2.describe_vpc_attribute(VpcId=id_, Attribute=ours)[theirs]["Value"]
+        for ours, theirs in _VPC_FLAGS.items()
+        if ours in state
+    }
     return {
-        "arn": _arn(cloud, f"vpc/{id_}"),
+        "arn": arn(cloud, f"vpc/{id_}"),
         "cidrBlock": vpc["CidrBlock"],
         "instanceTenancy": vpc.get("InstanceTenancy", "default"),
         "ownerId": cloud.account,
@@ -70,51 +121,19 @@ def _vpc_outputs(cloud: Cloud, vpc: dict[str, Any]) -> Values:
         "defaultSecurityGroupId": group["GroupId"],
         "defaultRouteTableId": table["RouteTableId"],
         "mainRouteTableId": table["RouteTableId"],
+        **flags,
     }
 
 
-def _read_vpc(cloud: Cloud, id_: str, state: Values) -> Values:
-    ec2 = cloud.client("ec2")
-    (vpc,) = ec2.describe_vpcs(VpcIds=[id_])["Vpcs"]
-    flags = {
-        ours: ec2.describe_vpc_attribute(VpcId=id_, Attribute=ours)[theirs]["Value"]
-        for ours, theirs in _VPC_FLAGS.items()
-        if ours in state
-    }
-    return {**_vpc_outputs(cloud, vpc), **flags, **tags_seen(vpc.get("Tags", []), state)}
-
-
-def _update_vpc(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    _set_vpc_flags(cloud, id_, new)
-    return retag(cloud, id_, old, new)
-
-
-VPC = Resource(
-    create=_create_vpc,
-    read=present(_read_vpc),
-    update=_update_vpc,
-    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").delete_vpc(VpcId=id_)),
-    replaces=frozenset({"cidrBlock", "ipv4IpamPoolId", "ipv4NetmaskLength"}),
-)
-
-
-def _create_subnet(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    names = {"vpcId": "VpcId", "cidrBlock": "CidrBlock", "availabilityZone": "AvailabilityZone"}
-    ec2 = cloud.client("ec2")
-    created = ec2.create_subnet(**chosen(inputs, names), **_tagged("subnet", inputs))["Subnet"]
-    _set_public(cloud, created["SubnetId"], inputs)
-    return created["SubnetId"], _subnet_outputs(cloud, created)
-
-
-def _set_public(cloud: Cloud, id_: str, inputs: Values) -> None:
-    if "mapPublicIpOnLaunch" in inputs:
-        flag = {"Value": inputs["mapPublicIpOnLaunch"]}
+def _configure_subnet(cloud: Cloud, id_: str, old: Values, new: Values) -> None:
+    if "mapPublicIpOnLaunch" in new:
+        flag = {"Value": new["mapPublicIpOnLaunch"]}
         cloud.client("ec2").modify_subnet_attribute(SubnetId=id_, MapPublicIpOnLaunch=flag)
 
 
-def _subnet_outputs(cloud: Cloud, subnet: dict[str, Any]) -> Values:
+def _see_subnet(cloud: Cloud, subnet: Values, state: Values) -> Values:
     return {
-        "arn": _arn(cloud, f"subnet/{subnet['SubnetId']}"),
+        "arn": arn(cloud, f"subnet/{subnet['SubnetId']}"),
         "vpcId": subnet["VpcId"],
         "cidrBlock": subnet["CidrBlock"],
         "availabilityZone": subnet["AvailabilityZone"],
@@ -125,54 +144,27 @@ def _subnet_outputs(cloud: Cloud, subnet: dict[str, Any]) -> Values:
     }
 
 
-def _read_subnet(cloud: Cloud, id_: str, state: Values) -> Values:
-    (subnet,) = cloud.client("ec2").describe_subnets(SubnetIds=[id_])["Subnets"]
-    return {**_subnet_outputs(cloud, subnet), **tags_seen(subnet.get("Tags", []), state)}
-
-
-def _update_subnet(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    _set_public(cloud, id_, new)
-    return retag(cloud, id_, old, new)
-
-
-SUBNET = Resource(
-    create=_create_subnet,
-    read=present(_read_subnet),
-    update=_update_subnet,
-    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").delete_subnet(SubnetId=id_)),
-    replaces=frozenset({"vpcId", "cidrBlock", "availabilityZone", "availabilityZoneId"}),
-)
-
 # --- gateways and addresses
 
 
-def _create_gateway(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    ec2 = cloud.client("ec2")
-    created = ec2.create_internet_gateway(**_tagged("internet-gateway", inputs))["InternetGateway"]
-    id_ = created["InternetGatewayId"]
-    if inputs.get("vpcId"):
-        ec2.attach_internet_gateway(InternetGatewayId=id_, VpcId=inputs["vpcId"])
-    return id_, {"arn": _arn(cloud, f"internet-gateway/{id_}"), "ownerId": cloud.account}
-
-
-def _read_gateway(cloud: Cloud, id_: str, state: Values) -> Values:
-    answer = cloud.client("ec2").describe_internet_gateways(InternetGatewayIds=[id_])
-    (gateway,) = answer["InternetGateways"]
-    attached = [a["VpcId"] for a in gateway["Attachments"]]
-    return {
-        "vpcId": attached[0] if attached else "",
-        **tags_seen(gateway.get("Tags", []), state),
-    }
-
-
-def _update_gateway(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+def _configure_gateway(cloud: Cloud, id_: str, old: Values, new: Values) -> None:
     ec2 = cloud.client("ec2")
     if old.get("vpcId") != new.get("vpcId"):
         if old.get("vpcId"):
             ec2.detach_internet_gateway(InternetGatewayId=id_, VpcId=old["vpcId"])
         if new.get("vpcId"):
             ec2.attach_internet_gateway(InternetGatewayId=id_, VpcId=new["vpcId"])
-    return retag(cloud, id_, old, new)
+
+
+def _see_gateway(cloud: Cloud, gateway: Values, state: Values) -> Values:
+    id_ = gateway["InternetGatewayId"]
+    attached = [a["VpcId"] for a in gateway["Attachments"]]
+    return {
+        "arn": arn(cloud, f"internet-gateway/{id_}"),
+        "ownerId": cloud.account,
+        # A new gateway is attached after this description.
+        **({"vpcId": "".join(attached)} if attached or state else {}),
+    }
 
 
 def _delete_gateway(cloud: Cloud, id_: str, state: Values) -> None:
@@ -183,23 +175,15 @@ def _delete_gateway(cloud: Cloud, id_: str, state: Values) -> None:
     ec2.delete_internet_gateway(InternetGatewayId=id_)
 
 
-INTERNET_GATEWAY = Resource(
-    create=_create_gateway,
-    read=present(_read_gateway),
-    update=_update_gateway,
-    delete=idempotent(_delete_gateway),
-)
-
-
 def _create_address(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    created = cloud.client("ec2").allocate_address(Domain="vpc", **_tagged("elastic-ip", inputs))
+    created = cloud.client("ec2").allocate_address(Domain="vpc", **tagged("elastic-ip", inputs))
     return created["AllocationId"], _address_outputs(cloud, created)
 
 
 def _address_outputs(cloud: Cloud, address: dict[str, Any]) -> Values:
     return {
         "allocationId": address["AllocationId"],
-        "arn": _arn(cloud, f"elastic-ip/{address['AllocationId']}"),
+        "arn": arn(cloud, f"elastic-ip/{address['AllocationId']}"),
         "publicIp": address["PublicIp"],
         "domain": address["Domain"],
     }
@@ -210,27 +194,7 @@ def _read_address(cloud: Cloud, id_: str, state: Values) -> Values:
     return {**_address_outputs(cloud, found), **tags_seen(found.get("Tags", []), state)}
 
 
-ADDRESS = Resource(
-    create=_create_address,
-    read=present(_read_address),
-    update=retag,
-    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").release_address(AllocationId=id_)),
-    replaces=frozenset({"domain", "publicIpv4Pool", "address"}),
-)
-
-
-def _create_nat(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    names = {
-        "subnetId": "SubnetId",
-        "allocationId": "AllocationId",
-        "connectivityType": "ConnectivityType",
-    }
-    ec2 = cloud.client("ec2")
-    created = ec2.create_nat_gateway(**chosen(inputs, names), **_tagged("natgateway", inputs))
-    return created["NatGateway"]["NatGatewayId"], _nat_outputs(created["NatGateway"])
-
-
-def _nat_outputs(nat: dict[str, Any]) -> Values:
+def _see_nat(cloud: Cloud, nat: Values, state: Values) -> Values:
     (address, *_) = nat.get("NatGatewayAddresses") or [{}]
     return {
         "subnetId": nat["SubnetId"],
@@ -242,48 +206,13 @@ def _nat_outputs(nat: dict[str, Any]) -> Values:
     }
 
 
-def _read_nat(cloud: Cloud, id_: str, state: Values) -> Values | None:
-    found = cloud.client("ec2").describe_nat_gateways(NatGatewayIds=[id_])["NatGateways"]
-    alive = [nat for nat in found if nat["State"] not in ("deleted", "deleting")]
-    if not alive:
-        return None
-    return {**_nat_outputs(alive[0]), **tags_seen(alive[0].get("Tags", []), state)}
-
-
-NAT_GATEWAY = Resource(
-    create=_create_nat,
-    read=present(_read_nat),
-    update=retag,
-    delete=idempotent(
-        lambda cloud, id_, _: cloud.client("ec2").delete_nat_gateway(NatGatewayId=id_)
-    ),
-    replaces=frozenset({"subnetId", "allocationId", "connectivityType", "privateIp"}),
-)
-
 # --- routes
 
 
-def _create_table(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    ec2 = cloud.client("ec2")
-    created = ec2.create_route_table(VpcId=inputs["vpcId"], **_tagged("route-table", inputs))
-    id_ = created["RouteTable"]["RouteTableId"]
-    return id_, {"arn": _arn(cloud, f"route-table/{id_}"), "ownerId": cloud.account}
+def _see_table(cloud: Cloud, table: Values, state: Values) -> Values:
+    outputs = {"arn": arn(cloud, f"route-table/{table['RouteTableId']}"), "ownerId": cloud.account}
+    return {**outputs, "vpcId": table["VpcId"]}
 
-
-def _read_table(cloud: Cloud, id_: str, state: Values) -> Values:
-    (table,) = cloud.client("ec2").describe_route_tables(RouteTableIds=[id_])["RouteTables"]
-    return {"vpcId": table["VpcId"], **tags_seen(table.get("Tags", []), state)}
-
-
-ROUTE_TABLE = Resource(
-    create=_create_table,
-    read=present(_read_table),
-    update=retag,
-    delete=idempotent(
-        lambda cloud, id_, _: cloud.client("ec2").delete_route_table(RouteTableId=id_)
-    ),
-    replaces=frozenset({"vpcId"}),
-)
 
 _ROUTE = {
     "routeTableId": "RouteTableId",
@@ -320,15 +249,6 @@ def _delete_route(cloud: Cloud, id_: str, state: Values) -> None:
     )
 
 
-ROUTE = Resource(
-    create=_create_route,
-    read=present(_read_route),
-    update=_update_route,
-    delete=idempotent(_delete_route),
-    replaces=frozenset({"routeTableId", "destinationCidrBlock"}),
-)
-
-
 def _create_association(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     created = cloud.client("ec2").associate_route_table(
         RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"]
@@ -345,78 +265,103 @@ def _read_association(cloud: Cloud, id_: str, state: Values) -> Values | None:
     return None
 
 
-ROUTE_TABLE_ASSOCIATION = Resource(
-    create=_create_association,
-    read=present(_read_association),
-    delete=idempotent(
-        lambda cloud, id_, _: cloud.client("ec2").disassociate_route_table(AssociationId=id_)
-    ),
-    replaces=frozenset({"routeTableId", "subnetId"}),
-)
-
-
-def _create_endpoint(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    names = {
-        "vpcId": "VpcId",
-        "serviceName": "ServiceName",
-        "vpcEndpointType": "VpcEndpointType",
-        "routeTableIds": "RouteTableIds",
-        "subnetIds": "SubnetIds",
-    }
-    ec2 = cloud.client("ec2")
-    created = ec2.create_vpc_endpoint(**chosen(inputs, names), **_tagged("vpc-endpoint", inputs))
-    id_ = created["VpcEndpoint"]["VpcEndpointId"]
-    outputs = {"arn": _arn(cloud, f"vpc-endpoint/{id_}"), "ownerId": cloud.account}
-    return id_, {**outputs, "state": "available"}
-
-
-def _read_endpoint(cloud: Cloud, id_: str, state: Values) -> Values | None:
-    (found,) = cloud.client("ec2").describe_vpc_endpoints(VpcEndpointIds=[id_])["VpcEndpoints"]
-    if found["State"].lower() == "deleted":
-        return None
-    tables = found.get("RouteTableIds", [])
-    # A set: keep the order of the state if the members are equal.
-    known = state.get("routeTableIds", [])
-    seen = {
-        "vpcId": found["VpcId"],
-        "serviceName": found["ServiceName"],
-        "routeTableIds": known if set(known) == set(tables) else tables,
-    }
-    return {**managed(state, seen), **tags_seen(found.get("Tags", []), state)}
-
-
-def _update_endpoint(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+def _configure_endpoint(cloud: Cloud, id_: str, old: Values, new: Values) -> None:
     before, after = set(old.get("routeTableIds", [])), set(new.get("routeTableIds", []))
     change = {"AddRouteTableIds": after - before, "RemoveRouteTableIds": before - after}
     change = {key: sorted(ids) for key, ids in change.items() if ids}
-    if change:
+    if old and change:
         cloud.client("ec2").modify_vpc_endpoint(VpcEndpointId=id_, **change)
-    return retag(cloud, id_, old, new)
 
 
-ENDPOINT = Resource(
-    create=_create_endpoint,
-    read=present(_read_endpoint),
-    update=_update_endpoint,
-    delete=idempotent(
-        lambda cloud, id_, _: cloud.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[id_])
-    ),
-    replaces=frozenset({"vpcId", "serviceName", "vpcEndpointType"}),
-)
-
-
-def _arn(cloud: Cloud, what: str) -> str:
-    return f"arn:aws:ec2:{cloud.region}:{cloud.account}:{what}"
+def _see_endpoint(cloud: Cloud, endpoint: Values, state: Values) -> Values:
+    tables = ordered(state.get("routeTableIds"), endpoint.get("RouteTableIds", []))
+    seen = {
+        "vpcId": endpoint["VpcId"],
+        "serviceName": endpoint["ServiceName"],
+        "routeTableIds": tables,
+    }
+    return {
+        "arn": arn(cloud, f"vpc-endpoint/{endpoint['VpcEndpointId']}"),
+        "ownerId": cloud.account,
+        "state": "available",
+        **managed(state, seen),
+    }
 
 
 RESOURCES = {
-    "aws:ec2/vpc:Vpc": VPC,
-    "aws:ec2/subnet:Subnet": SUBNET,
-    "aws:ec2/internetGateway:InternetGateway": INTERNET_GATEWAY,
-    "aws:ec2/eip:Eip": ADDRESS,
-    "aws:ec2/natGateway:NatGateway": NAT_GATEWAY,
-    "aws:ec2/routeTable:RouteTable": ROUTE_TABLE,
-    "aws:ec2/route:Route": ROUTE,
-    "aws:ec2/routeTableAssociation:RouteTableAssociation": ROUTE_TABLE_ASSOCIATION,
-    "aws:ec2/vpcEndpoint:VpcEndpoint": ENDPOINT,
+    "aws:ec2/vpc:Vpc": _resource(
+        "Vpc",
+        "vpc",
+        {"cidrBlock": "CidrBlock", "instanceTenancy": "InstanceTenancy"},
+        _see_vpc,
+        configure=_configure_vpc,
+        replaces={"cidrBlock", "ipv4IpamPoolId", "ipv4NetmaskLength"},
+    ),
+    "aws:ec2/subnet:Subnet": _resource(
+        "Subnet",
+        "subnet",
+        {"vpcId": "VpcId", "cidrBlock": "CidrBlock", "availabilityZone": "AvailabilityZone"},
+        _see_subnet,
+        configure=_configure_subnet,
+        replaces={"vpcId", "cidrBlock", "availabilityZone", "availabilityZoneId"},
+    ),
+    "aws:ec2/internetGateway:InternetGateway": _resource(
+        "InternetGateway",
+        "internet-gateway",
+        {},
+        _see_gateway,
+        configure=_configure_gateway,
+        delete=_delete_gateway,
+    ),
+    "aws:ec2/eip:Eip": Resource(
+        create=_create_address,
+        read=_read_address,
+        update=retag,
+        delete=lambda cloud, id_, _: cloud.client("ec2").release_address(AllocationId=id_),
+        replaces=frozenset({"domain", "publicIpv4Pool", "address"}),
+    ),
+    "aws:ec2/natGateway:NatGateway": _resource(
+        "NatGateway",
+        "natgateway",
+        {
+            "subnetId": "SubnetId",
+            "allocationId": "AllocationId",
+            "connectivityType": "ConnectivityType",
+        },
+        _see_nat,
+        replaces={"subnetId", "allocationId", "connectivityType", "privateIp"},
+    ),
+    "aws:ec2/routeTable:RouteTable": _resource(
+        "RouteTable", "route-table", {"vpcId": "VpcId"}, _see_table, replaces={"vpcId"}
+    ),
+    "aws:ec2/route:Route": Resource(
+        create=_create_route,
+        read=_read_route,
+        update=_update_route,
+        delete=_delete_route,
+        replaces=frozenset({"routeTableId", "destinationCidrBlock"}),
+    ),
+    "aws:ec2/routeTableAssociation:RouteTableAssociation": Resource(
+        create=_create_association,
+        read=_read_association,
+        delete=lambda cloud, id_, _: cloud.client("ec2").disassociate_route_table(
+            AssociationId=id_
+        ),
+        replaces=frozenset({"routeTableId", "subnetId"}),
+    ),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": _resource(
+        "VpcEndpoint",
+        "vpc-endpoint",
+        {
+            "vpcId": "VpcId",
+            "serviceName": "ServiceName",
+            "vpcEndpointType": "VpcEndpointType",
+            "routeTableIds": "RouteTableIds",
+            "subnetIds": "SubnetIds",
+        },
+        _see_endpoint,
+        configure=_configure_endpoint,
+        delete=lambda cloud, id_, _: cloud.client("ec2").delete_vpc_endpoints(VpcEndpointIds=[id_]),
+        replaces={"vpcId", "serviceName", "vpcEndpointType"},
+    ),
 }

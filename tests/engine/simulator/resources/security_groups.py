@@ -7,28 +7,20 @@ from tests.engine.simulator.resources.kind import (
     Resource,
     Values,
     chosen,
-    idempotent,
     managed,
-    pairs,
-    present,
     tags_seen,
 )
-from tests.engine.simulator.resources.network import retag
+from tests.engine.simulator.resources.network import arn, retag, tagged
 
 
 def _create_group(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     ec2 = cloud.client("ec2")
-    tags = pairs(inputs.get("tagsAll"))
     created = ec2.create_security_group(
         GroupName=inputs["name"],
         # The default of Pulumi's provider.
         Description=inputs.get("description") or "Managed by Pulumi",
         VpcId=inputs["vpcId"],
-        **(
-            {"TagSpecifications": [{"ResourceType": "security-group", "Tags": tags}]}
-            if tags
-            else {}
-        ),
+        **tagged("security-group", inputs),
     )
     id_ = created["GroupId"]
     # AWS adds an egress rule for all traffic to a new group; the provider removes it.
@@ -39,8 +31,8 @@ def _create_group(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
 
 
 def _group_outputs(cloud: Cloud, id_: str) -> Values:
-    arn = f"arn:aws:ec2:{cloud.region}:{cloud.account}:security-group/{id_}"
-    return {"arn": arn, "ownerId": cloud.account, "region": cloud.region}
+    outputs = {"ownerId": cloud.account, "region": cloud.region}
+    return {"arn": arn(cloud, f"security-group/{id_}"), **outputs}
 
 
 def _set_rules(cloud: Cloud, id_: str, old: Values, new: Values) -> None:
@@ -86,9 +78,9 @@ def _update_group(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
 
 GROUP = Resource(
     create=_create_group,
-    read=present(_read_group),
+    read=_read_group,
     update=_update_group,
-    delete=idempotent(lambda cloud, id_, _: cloud.client("ec2").delete_security_group(GroupId=id_)),
+    delete=lambda cloud, id_, _: cloud.client("ec2").delete_security_group(GroupId=id_),
     replaces=frozenset({"name", "namePrefix", "description", "vpcId"}),
     autoname="name",
 )
@@ -113,7 +105,7 @@ def _create_default(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
 
 DEFAULT_GROUP = Resource(
     create=_create_default,
-    read=present(_read_group),
+    read=_read_group,
     update=_update_group,
     # The provider only removes it from the state: AWS deletes it with its VPC.
     delete=lambda cloud, id_, state: None,
@@ -138,73 +130,68 @@ def _source(inputs: Values) -> dict[str, Any]:
     return {"UserIdGroupPairs": [{"GroupId": inputs["referencedSecurityGroupId"], **described}]}
 
 
-def _rule(side: str) -> Resource:
-    def create(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-        ec2 = cloud.client("ec2")
-        allow = getattr(ec2, f"authorize_security_group_{side}")
-        tags = pairs(inputs.get("tagsAll"))
-        created = allow(
-            GroupId=inputs["securityGroupId"],
-            IpPermissions=[{**chosen(inputs, _RULE), **_source(inputs)}],
-            **(
-                {"TagSpecifications": [{"ResourceType": "security-group-rule", "Tags": tags}]}
-                if tags
-                else {}
-            ),
-        )
-        (rule,) = created["SecurityGroupRules"]
-        id_ = rule["SecurityGroupRuleId"]
-        arn = f"arn:aws:ec2:{cloud.region}:{cloud.account}:security-group-rule/{id_}"
-        return id_, {"arn": arn, "securityGroupRuleId": id_}
+def _create_rule(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    ec2 = cloud.client("ec2")
+    created = ec2.authorize_security_group_ingress(
+        GroupId=inputs["securityGroupId"],
+        IpPermissions=[{**chosen(inputs, _RULE), **_source(inputs)}],
+        **tagged("security-group-rule", inputs),
+    )
+    (rule,) = created["SecurityGroupRules"]
+    id_ = rule["SecurityGroupRuleId"]
+    outputs = {"arn": arn(cloud, f"security-group-rule/{id_}"), "securityGroupRuleId": id_}
+    return id_, outputs
 
-    def read(cloud: Cloud, id_: str, state: Values) -> Values | None:
-        found = cloud.client("ec2").describe_security_group_rules(
-            Filters=[{"Name": "security-group-rule-id", "Values": [id_]}]
-        )["SecurityGroupRules"]
-        if not found:
-            return None
-        (rule,) = found
-        seen = {
-            "securityGroupId": rule["GroupId"],
-            "ipProtocol": rule["IpProtocol"],
-            "fromPort": rule.get("FromPort"),
-            "toPort": rule.get("ToPort"),
-            "cidrIpv4": rule.get("CidrIpv4"),
-            "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
-            "description": rule.get("Description"),
-        }
-        return {**managed(state, seen), **tags_seen(rule.get("Tags", []), state)}
 
-    def update(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-        flat = {
-            "cidrIpv4": "CidrIpv4",
-            "cidrIpv6": "CidrIpv6",
-            "prefixListId": "PrefixListId",
-            "referencedSecurityGroupId": "ReferencedGroupId",
-            "description": "Description",
-        }
-        rule = chosen(new, {**_RULE, **flat})
-        cloud.client("ec2").modify_security_group_rules(
-            GroupId=new["securityGroupId"],
-            SecurityGroupRules=[{"SecurityGroupRuleId": id_, "SecurityGroupRule": rule}],
-        )
-        return retag(cloud, id_, old, new)
+def _read_rule(cloud: Cloud, id_: str, state: Values) -> Values | None:
+    found = cloud.client("ec2").describe_security_group_rules(
+        Filters=[{"Name": "security-group-rule-id", "Values": [id_]}]
+    )["SecurityGroupRules"]
+    if not found:
+        return None
+    (rule,) = found
+    seen = {
+        "securityGroupId": rule["GroupId"],
+        "ipProtocol": rule["IpProtocol"],
+        "fromPort": rule.get("FromPort"),
+        "toPort": rule.get("ToPort"),
+        "cidrIpv4": rule.get("CidrIpv4"),
+        "referencedSecurityGroupId": rule.get("ReferencedGroupInfo", {}).get("GroupId"),
+        "description": rule.get("Description"),
+    }
+    return {**managed(state, seen), **tags_seen(rule.get("Tags", []), state)}
 
-    def delete(cloud: Cloud, id_: str, state: Values) -> None:
-        revoke = getattr(cloud.client("ec2"), f"revoke_security_group_{side}")
-        revoke(GroupId=state["securityGroupId"], SecurityGroupRuleIds=[id_])
 
-    return Resource(
-        create=create,
-        read=present(read),
-        update=update,
-        delete=idempotent(delete),
-        replaces=frozenset({"securityGroupId"}),
+def _update_rule(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
+    flat = {
+        "cidrIpv4": "CidrIpv4",
+        "cidrIpv6": "CidrIpv6",
+        "prefixListId": "PrefixListId",
+        "referencedSecurityGroupId": "ReferencedGroupId",
+        "description": "Description",
+    }
+    rule = chosen(new, {**_RULE, **flat})
+    cloud.client("ec2").modify_security_group_rules(
+        GroupId=new["securityGroupId"],
+        SecurityGroupRules=[{"SecurityGroupRuleId": id_, "SecurityGroupRule": rule}],
+    )
+    return retag(cloud, id_, old, new)
+
+
+def _delete_rule(cloud: Cloud, id_: str, state: Values) -> None:
+    cloud.client("ec2").revoke_security_group_ingress(
+        GroupId=state["securityGroupId"], SecurityGroupRuleIds=[id_]
     )
 
 
 RESOURCES = {
     "aws:ec2/securityGroup:SecurityGroup": GROUP,
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": DEFAULT_GROUP,
-    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _rule("ingress"),
+    "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": Resource(
+        create=_create_rule,
+        read=_read_rule,
+        update=_update_rule,
+        delete=_delete_rule,
+        replaces=frozenset({"securityGroupId"}),
+    ),
 }

@@ -1,32 +1,19 @@
 """S3: the bucket and its configurations."""
 
+from collections.abc import Callable
 from typing import Any
 
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources.identity import same_json
-from tests.engine.simulator.resources.kind import (
-    Resource,
-    Values,
-    chosen,
-    idempotent,
-    pairs,
-    present,
-    tags_seen,
-)
+from tests.engine.simulator.resources.kind import Resource, Values, chosen, pairs, tags_seen
 
 
 def _create_bucket(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    s3, name = cloud.client("s3"), inputs["bucket"]
+    name = inputs["bucket"]
     where = {"LocationConstraint": cloud.region}
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
-    _tag_bucket(cloud, name, inputs)
+    cloud.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=where)
+    _update_bucket(cloud, name, {}, inputs)
     return name, _bucket_outputs(cloud, name)
-
-
-def _tag_bucket(cloud: Cloud, name: str, inputs: Values) -> None:
-    s3 = cloud.client("s3")
-    if inputs.get("tagsAll"):
-        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": pairs(inputs["tagsAll"])})
 
 
 def _bucket_outputs(cloud: Cloud, name: str) -> Values:
@@ -50,8 +37,10 @@ def _read_bucket(cloud: Cloud, id_: str, state: Values) -> Values:
 
 
 def _update_bucket(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
-    _tag_bucket(cloud, id_, new)
-    return {"tagsAll": new.get("tagsAll") or {}}
+    tags = new.get("tagsAll") or {}
+    if tags:
+        cloud.client("s3").put_bucket_tagging(Bucket=id_, Tagging={"TagSet": pairs(tags)})
+    return {"tagsAll": tags}
 
 
 def _delete_bucket(cloud: Cloud, id_: str, state: Values) -> None:
@@ -64,14 +53,33 @@ def _delete_bucket(cloud: Cloud, id_: str, state: Values) -> None:
     s3.delete_bucket(Bucket=id_)
 
 
-BUCKET = Resource(
-    create=_create_bucket,
-    read=present(_read_bucket),
-    update=_update_bucket,
-    delete=idempotent(_delete_bucket),
-    replaces=frozenset({"bucket", "bucketPrefix", "objectLockEnabled"}),
-    autoname="bucket",
-)
+def _configuration(
+    noun: str, field: str, value: Callable[[Values], Any], see: Callable[[Values, Values], Values]
+) -> Resource:
+    """A configuration of a bucket: put as a whole, read and deleted by the bucket's name.
+
+    `value` is `field` of the call; `see` returns the outputs of an answer and the state.
+    """
+
+    def call(cloud: Cloud, operation: str, bucket: str, **arguments: Any) -> Any:
+        return getattr(cloud.client("s3"), operation)(Bucket=bucket, **arguments)
+
+    def put(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+        call(cloud, f"put_{noun}", inputs["bucket"], **{field: value(inputs)})
+        return inputs["bucket"], {}
+
+    def read(cloud: Cloud, id_: str, state: Values) -> Values:
+        return {"bucket": id_, **see(call(cloud, f"get_{noun}", id_), state)}
+
+    delete = f"delete_{noun.removesuffix('_configuration')}"
+    return Resource(
+        create=put,
+        read=read,
+        update=lambda cloud, id_, old, new: put(cloud, new)[1],
+        delete=lambda cloud, id_, _: call(cloud, delete, id_),
+        replaces=frozenset({"bucket"}),
+    )
+
 
 _BLOCK = {
     "blockPublicAcls": "BlockPublicAcls",
@@ -81,50 +89,43 @@ _BLOCK = {
 }
 
 
-def _put_block(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    block = {theirs: bool(inputs.get(ours)) for ours, theirs in _BLOCK.items()}
-    cloud.client("s3").put_public_access_block(
-        Bucket=inputs["bucket"], PublicAccessBlockConfiguration=block
-    )
-    return inputs["bucket"], {}
+def _block(inputs: Values) -> Values:
+    return {theirs: bool(inputs.get(ours)) for ours, theirs in _BLOCK.items()}
 
 
-def _read_block(cloud: Cloud, id_: str, state: Values) -> Values:
-    found = cloud.client("s3").get_public_access_block(Bucket=id_)
-    block = found["PublicAccessBlockConfiguration"]
-    return {"bucket": id_, **{ours: block[theirs] for ours, theirs in _BLOCK.items()}}
+def _see_block(answer: Values, state: Values) -> Values:
+    block = answer["PublicAccessBlockConfiguration"]
+    return {ours: block[theirs] for ours, theirs in _BLOCK.items()}
 
 
-def _put_encryption(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    rules: list[dict[str, Any]] = []
-    for rule in inputs["rules"]:
-        default = rule.get("applyServerSideEncryptionByDefault") or {}
-        names = {"sseAlgorithm": "SSEAlgorithm", "kmsMasterKeyId": "KMSMasterKeyID"}
-        rules.append({"ApplyServerSideEncryptionByDefault": chosen(default, names)})
-    cloud.client("s3").put_bucket_encryption(
-        Bucket=inputs["bucket"], ServerSideEncryptionConfiguration={"Rules": rules}
-    )
-    return inputs["bucket"], {}
+def _encryption(inputs: Values) -> Values:
+    names = {"sseAlgorithm": "SSEAlgorithm", "kmsMasterKeyId": "KMSMasterKeyID"}
+    defaults = [rule.get("applyServerSideEncryptionByDefault") or {} for rule in inputs["rules"]]
+    return {"Rules": [{"ApplyServerSideEncryptionByDefault": chosen(d, names)} for d in defaults]}
 
 
-def _read_encryption(cloud: Cloud, id_: str, state: Values) -> Values:
-    found = cloud.client("s3").get_bucket_encryption(Bucket=id_)
+def _see_encryption(answer: Values, state: Values) -> Values:
     algorithms = [
         rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
-        for rule in found["ServerSideEncryptionConfiguration"]["Rules"]
+        for rule in answer["ServerSideEncryptionConfiguration"]["Rules"]
     ]
     known = [
         (rule.get("applyServerSideEncryptionByDefault") or {}).get("sseAlgorithm")
         for rule in state.get("rules", [])
     ]
     if algorithms == known:
-        return {"bucket": id_}
-    rules = [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": a}} for a in algorithms]
-    return {"bucket": id_, "rules": rules}
+        return {}
+    return {
+        "rules": [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": a}} for a in algorithms]
+    }
 
 
-def _lifecycle_rule(rule: Values) -> dict[str, Any]:
-    created: dict[str, Any] = {
+def _lifecycle(inputs: Values) -> Values:
+    return {"Rules": [_lifecycle_rule(rule) for rule in inputs.get("rules", [])]}
+
+
+def _lifecycle_rule(rule: Values) -> Values:
+    created: Values = {
         "ID": rule["id"],
         "Status": rule["status"],
         "Filter": {"Prefix": (rule.get("filter") or {}).get("prefix", "")},
@@ -137,67 +138,43 @@ def _lifecycle_rule(rule: Values) -> dict[str, Any]:
     return created
 
 
-def _put_lifecycle(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    rules = [_lifecycle_rule(rule) for rule in inputs["rules"]]
-    cloud.client("s3").put_bucket_lifecycle_configuration(
-        Bucket=inputs["bucket"], LifecycleConfiguration={"Rules": rules}
+def _see_lifecycle(answer: Values, state: Values) -> Values:
+    seen, known = (
+        {rule["ID"]: (rule["Status"], rule.get("Expiration")) for rule in rules}
+        for rules in (answer["Rules"], _lifecycle(state)["Rules"])
     )
-    return inputs["bucket"], {}
-
-
-def _read_lifecycle(cloud: Cloud, id_: str, state: Values) -> Values:
-    found = cloud.client("s3").get_bucket_lifecycle_configuration(Bucket=id_)["Rules"]
-    seen = {rule["ID"]: (rule["Status"], rule.get("Expiration")) for rule in found}
-    known = {
-        rule["ID"]: (rule["Status"], rule.get("Expiration"))
-        for rule in map(_lifecycle_rule, state.get("rules", []))
-    }
     if seen == known:
-        return {"bucket": id_}
-    rules = [
-        {
-            "id": rule["ID"],
-            "status": rule["Status"],
-            "expiration": {"days": rule.get("Expiration", {}).get("Days")},
-        }
-        for rule in found
-    ]
-    return {"bucket": id_, "rules": rules}
-
-
-def _put_bucket_policy(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
-    cloud.client("s3").put_bucket_policy(Bucket=inputs["bucket"], Policy=inputs["policy"])
-    return inputs["bucket"], {}
-
-
-def _read_bucket_policy(cloud: Cloud, id_: str, state: Values) -> Values:
-    found = cloud.client("s3").get_bucket_policy(Bucket=id_)["Policy"]
-    return {"bucket": id_, "policy": same_json(state.get("policy"), found)}
-
-
-def _configuration(put: Any, read: Any, delete: str) -> Resource:
-    """A configuration of a bucket: put as a whole, read and deleted by the bucket's name."""
-    return Resource(
-        create=put,
-        read=present(read),
-        update=lambda cloud, id_, old, new: put(cloud, new)[1],
-        delete=idempotent(lambda cloud, id_, _: getattr(cloud.client("s3"), delete)(Bucket=id_)),
-        replaces=frozenset({"bucket"}),
-    )
+        return {}
+    return {
+        "rules": [
+            {"id": id_, "status": status, "expiration": {"days": (expiration or {}).get("Days")}}
+            for id_, (status, expiration) in seen.items()
+        ]
+    }
 
 
 RESOURCES = {
-    "aws:s3/bucket:Bucket": BUCKET,
+    "aws:s3/bucket:Bucket": Resource(
+        create=_create_bucket,
+        read=_read_bucket,
+        update=_update_bucket,
+        delete=_delete_bucket,
+        replaces=frozenset({"bucket", "bucketPrefix", "objectLockEnabled"}),
+        autoname="bucket",
+    ),
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": _configuration(
-        _put_block, _read_block, "delete_public_access_block"
+        "public_access_block", "PublicAccessBlockConfiguration", _block, _see_block
     ),
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": _configuration(
-        _put_encryption, _read_encryption, "delete_bucket_encryption"
+        "bucket_encryption", "ServerSideEncryptionConfiguration", _encryption, _see_encryption
     ),
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _configuration(
-        _put_lifecycle, _read_lifecycle, "delete_bucket_lifecycle"
+        "bucket_lifecycle_configuration", "LifecycleConfiguration", _lifecycle, _see_lifecycle
     ),
     "aws:s3/bucketPolicy:BucketPolicy": _configuration(
-        _put_bucket_policy, _read_bucket_policy, "delete_bucket_policy"
+        "bucket_policy",
+        "Policy",
+        lambda inputs: inputs["policy"],
+        lambda answer, state: {"policy": same_json(state.get("policy"), answer["Policy"])},
     ),
 }
