@@ -3,7 +3,10 @@ STACK ?= local
 PYTHON ?= python3
 CHARTS ?= charts
 export PYTHONDONTWRITEBYTECODE := 1
-VERBS := $(shell $(PYTHON) -m ops.verbs)
+VERBS := $(shell $(PYTHON) -m ops.verbs 2>/dev/null)
+ifeq ($(VERBS),)
+$(error Python 3.11 or newer is required, and $(PYTHON) is not: pass PYTHON=python3.11)
+endif
 
 .DEFAULT_GOAL := help
 DEVELOPMENT := $(shell awk -F ':' '/^[a-z0-9-]+:.*## / {print $$1}' Makefile)
