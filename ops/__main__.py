@@ -37,8 +37,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # `make plan | head` must end without a traceback.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if sys.argv[1:2] in (["plan"], ["queues"]):
+        # `make plan | head` must end without a traceback. Other commands have cleanup to do.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # Our lines and those of child processes must keep their order in a pipe.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
