@@ -4,7 +4,6 @@ docs/adr/0014-keda-reads-with-its-own-role.md
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 
 import pulumi
@@ -44,22 +43,22 @@ class KedaRole(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:k8s:KedaRole", name, None, opts)
 
-        # A Job is immutable and runs once: its name contains a digest of its inputs.
-        digest = _digest(args)
+        pod = _pod(args)
         # The NetworkPolicy of the database admits pods of Airflow.
         labels = {**PART_OF, **PODS_OF_AIRFLOW, "component": "keda-role"}
         wait = f"{WAIT_SECONDS}s"
         k8s.batch.v1.Job(
             f"{name}-job",
             metadata=meta.ObjectMetaArgs(
-                name=pulumi.Output.concat(name, "-", digest),
+                # A Job is immutable and runs once: its name contains a digest of its inputs.
+                name=pulumi.Output.concat(name, "-", _digest(pod, args.keda.checksum)),
                 namespace=args.namespace,
                 labels=PART_OF,
             ),
             spec=k8s.batch.v1.JobSpecArgs(
                 active_deadline_seconds=WAIT_SECONDS,
                 template=core.PodTemplateSpecArgs(
-                    metadata=meta.ObjectMetaArgs(labels=labels), spec=_pod(args)
+                    metadata=meta.ObjectMetaArgs(labels=labels), spec=pod
                 ),
             ),
             opts=pulumi.ResourceOptions(
@@ -103,9 +102,6 @@ def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
     )
 
 
-def _digest(args: KedaRoleArgs) -> pulumi.Output[str]:
-    def digest(checksum: str) -> str:
-        inputs = [args.image, SCRIPT.read_text(), args.connection_limit, args.database_ca, checksum]
-        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:10]
-
-    return args.keda.checksum.apply(digest)
+def _digest(pod: core.PodSpecArgs, checksum: pulumi.Output[str]) -> pulumi.Output[str]:
+    text = pulumi.Output.json_dumps([pod, checksum], sort_keys=True, default=vars)
+    return text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest()[:10])

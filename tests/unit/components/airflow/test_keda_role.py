@@ -72,6 +72,13 @@ def test_the_job_is_replaced_only_if_an_input_changes(role):
     assert all(name.startswith("role-") and len(name) == len("role-") + 10 for name in names)
 
 
+def test_a_changed_pod_replaces_the_job(role, monkeypatch):
+    before = role()["metadata"]["name"]
+    monkeypatch.setattr(keda_role, "MEMORY_MB", 256)
+
+    assert role()["metadata"]["name"] != before, "a Job is immutable"
+
+
 def test_a_changed_script_replaces_the_job(role, tmp_path, monkeypatch):
     before = role()["metadata"]["name"]
     changed = tmp_path / "script.py"
