@@ -5,11 +5,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ops.plan import dag_queues, policy_report, values
+from ops.plan import dag_queues, policy_report
 from ops.plan.mock_engine import StackSnapshot
-from ops.plan.values import at
+from policies import chart_values
 from policies.rules import PolicyReport
-from policies.view import Resource
+from policies.view import Resource, at
 from settings import Settings, sizing
 from settings.workers import WorkerSettings
 
@@ -185,7 +185,7 @@ def make(
     return Report(
         stack=stack,
         snapshot=snapshot,
-        chart_values=shown_values(values.of_airflow(snapshot)),
+        chart_values=shown_values(airflow_values(snapshot)),
         queues=[
             Queue(name=name, settings=queue, own_nodes=own_nodes)
             for name, queue in settings.all_queues.items()
@@ -194,6 +194,11 @@ def make(
         warnings=[*snapshot.warnings, *differences, *policies.warnings],
         policy_report=policies,
     )
+
+
+def airflow_values(snapshot: StackSnapshot) -> dict[str, Any]:
+    """All values of the release `airflow`, merged as Helm merges them."""
+    return chart_values.of(snapshot.one(chart_values.RELEASE, "airflow-release").inputs)
 
 
 def shown_values(all_values: dict[str, Any]) -> dict[str, Any]:

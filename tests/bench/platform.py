@@ -17,7 +17,9 @@ from typing import Any
 
 from components.kubernetes.namespace import NAME as NAMESPACE
 from ops import stack_files
-from ops.plan import mock_engine, values
+from ops.plan import mock_engine
+from ops.plan.report import airflow_values
+from policies.chart_values import RELEASE
 from settings.versions import AIRFLOW_CHART
 from tests.bench.figures import clock, show_range, show_ratio
 from tests.harness.checkout import ROOT, Checkout
@@ -71,13 +73,13 @@ def timed(*module: str) -> float:
 def install_bare(cluster: Cluster, snapshot: mock_engine.StackSnapshot, charts: Path) -> None:
     """Apply the program's own objects with kubectl, then install the chart with helm."""
     objects = [r for r in snapshot.resources.values() if r.type.startswith("kubernetes:")]
-    objects = [r for r in objects if r.type != values.RELEASE]
+    objects = [r for r in objects if r.type != RELEASE]
     first = [r for r in objects if r.type == "kubernetes:core/v1:Namespace"]
     for group in (first, [r for r in objects if r not in first]):
         listed = {"apiVersion": "v1", "kind": "List", "items": [manifest(r) for r in group]}
         # Server-side: the Git server's ConfigMap exceeds the size of kubectl's annotation.
         cluster.kubectl("apply", "--server-side", "--filename", "-", stdin=json.dumps(listed))
-    wanted = json.dumps(values.of_airflow(snapshot), default=vars)
+    wanted = json.dumps(airflow_values(snapshot), default=vars)
     chart = str(charts / AIRFLOW_CHART.archive)
     words = ["install", "airflow", chart, "--namespace", NAMESPACE, "--wait", "--timeout", "15m"]
     command = ["helm", "--kube-context", cluster.context, *words, "--values", "-"]

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from ops import stack_files
-from ops.plan import mock_engine, values
+from ops.plan import mock_engine
+from ops.plan.report import airflow_values
+from policies.chart_values import RELEASE, merge
 from settings import Settings
 from settings.versions import AIRFLOW_CHART, KEDA_CHART
 
-RELEASE = "kubernetes:helm.sh/v3:Release"
 PROJECT = "airflow-platform"
 KUBERNETES = "1.34.0"
 HOST_KEY = "github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample"
@@ -175,7 +176,7 @@ def _declare(name):
         return stack_files.run_stack(stack)
     config = {key: text for key, text, _ in stack_files.read_stack(stack)} | GIT_LOGINS
     given = json.loads(config[f"{PROJECT}:settings"])
-    config[f"{PROJECT}:settings"] = json.dumps(values.merge(given, changes))
+    config[f"{PROJECT}:settings"] = json.dumps(merge(given, changes))
     program = {}
     snapshot = mock_engine.run(
         lambda: program.update(runpy.run_path(str(stack_files.ROOT / "__main__.py"))),
@@ -233,7 +234,7 @@ def render(helm, charts, airflow_chart):
     @cache
     def rendered(name):
         snapshot, settings = _declare(name)
-        airflow_values = values.of_airflow(snapshot)
+        values = airflow_values(snapshot)
         keda_values = [
             json.dumps(r.inputs["values"], sort_keys=True)
             for r in snapshot.all(RELEASE)
@@ -243,8 +244,8 @@ def render(helm, charts, airflow_chart):
         return Rendered(
             settings=settings,
             snapshot=snapshot,
-            values=airflow_values,
-            airflow=template("airflow", airflow_chart, json.dumps(airflow_values)),
+            values=values,
+            airflow=template("airflow", airflow_chart, json.dumps(values)),
             keda=template("keda", keda_chart, keda_values[0]) if keda_values else None,
         )
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 import settings
-from ops.plan import values
+from ops.plan.report import airflow_values
 from ops.stack_files import ROOT, stack_names
 from policies import chart_values
 from settings import chart_keys
@@ -66,7 +66,7 @@ def test_committed_values_have_known_keys():
 @pytest.mark.parametrize("name", stack_names())
 def test_wired_values_have_known_keys(stack, name):
     known = json.loads(chart_keys.FILE.read_text())["keys"]
-    merged = values.of_airflow(stack(name)[0])
+    merged = airflow_values(stack(name)[0])
 
     assert list(chart_keys.unknown_keys(merged, known)) == []
 

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from ops.plan.values import at, of_airflow
+from ops.plan.report import airflow_values
+from policies.view import at
 from settings.versions import POSTGRES
 from tests.unit.docs.documents import ROOT, lines
 
@@ -38,7 +39,7 @@ def settings(stack):
 
 @pytest.fixture
 def values(prod):
-    return of_airflow(prod)
+    return airflow_values(prod)
 
 
 def node(diagram, name):

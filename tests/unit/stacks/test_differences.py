@@ -4,7 +4,8 @@ import ipaddress
 
 import pytest
 
-from ops.plan.values import at, of_airflow
+from ops.plan.report import airflow_values
+from policies.view import at
 from tests.unit.stacks.committed import AWS_STACKS, find
 
 
@@ -59,7 +60,7 @@ def test_production_differs_from_development(snapshot, resource, path, dev, prod
     ],
 )
 def test_workers_scale_by_stack(snapshot, path, local, dev, prod):
-    values = [of_airflow(snapshot(name)) for name in ("local", "dev", "prod")]
+    values = [airflow_values(snapshot(name)) for name in ("local", "dev", "prod")]
 
     assert [at(each["workers"]["celery"]["sets"][0], path) for each in values] == [local, dev, prod]
 

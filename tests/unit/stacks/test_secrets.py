@@ -3,7 +3,8 @@
 import pytest
 
 from ops.plan.mock_engine import Secret
-from ops.plan.values import at, of_airflow
+from ops.plan.report import airflow_values
+from policies.view import at
 from tests.unit.stacks.committed import every_stack
 
 EVERY_POD = {"workers", "scheduler", "dagProcessor", "triggerer", "apiServer"}
@@ -47,7 +48,7 @@ def test_no_resource_id_is_a_secret(snapshot, name):
 
 def checksums(snapshot):
     """Checksum annotations of each pod template, and names of jobs."""
-    values = of_airflow(snapshot)
+    values = airflow_values(snapshot)
     found = {
         kind: values[kind]["podAnnotations"]
         for kind in ("scheduler", "dagProcessor", "triggerer", "apiServer")

@@ -7,7 +7,7 @@ import yaml
 
 from ops import stack_files
 from ops.plan.mock_engine import STACK_TYPE
-from ops.plan.values import at
+from policies.view import at
 from tests.unit.stacks.committed import STACKS, every_stack, find, names
 
 # Namespaces that are not Airflow's; None: objects without a namespace.

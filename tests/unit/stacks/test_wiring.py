@@ -3,7 +3,8 @@
 import pytest
 
 from components.platforms import RDS_CA
-from ops.plan.values import at, of_airflow
+from ops.plan.report import airflow_values
+from policies.view import at
 from tests.unit.stacks.committed import every_aws_stack, every_stack, find, names
 
 JOB = "kubernetes:batch/v1:Job"
@@ -150,7 +151,7 @@ def test_the_load_balancer_routes_to_the_webhook(program):
 
     *_, rule = find(found, "NetworkPolicy dag-relay-clients").inputs["spec"]["ingress"]
     assert rule["from"] == [{"ipBlock": {"cidr": "10.2.0.0/16"}}]
-    assert at(of_airflow(found), "ingress.apiServer.precedingPaths")
+    assert at(airflow_values(found), "ingress.apiServer.precedingPaths")
     service = find(found, "Service dag-relay-webhook").urn
     release = find(found, "Release airflow-release").urn
     assert service in found.waits_for(release), "the ingress of the release needs the Service"

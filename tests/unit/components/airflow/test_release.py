@@ -7,8 +7,9 @@ import yaml
 
 from components.airflow.release import Airflow, AirflowArgs
 from components.platforms import RDS_CA
-from ops.plan.values import at, of_airflow
+from ops.plan.report import airflow_values
 from ops.stack_files import ROOT
+from policies.view import at
 from settings import Secrets
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
@@ -67,7 +68,7 @@ def deployed(deploy):
 @pytest.fixture
 def values(deployed):
     """Chart values after Helm has merged all layers."""
-    return lambda **given: of_airflow(deployed(**given))
+    return lambda **given: airflow_values(deployed(**given))
 
 
 def test_the_release_is_the_pinned_chart_with_a_fixed_name(deployed):

@@ -8,7 +8,10 @@ import pytest
 
 from ops import stack_files
 from ops.docs import expected_plans
-from ops.plan import fake_cloud, formats, report, values
+from ops.plan import fake_cloud, formats, report
+from ops.plan.report import airflow_values
+from policies.chart_values import merge
+from policies.view import at
 from settings.versions import AIRFLOW_CHART
 from tests.unit.ops.plan.conftest import ROOT, SETTINGS, config_of, run_stack
 from tests.unit.settings.stacks import REPO, SSH_KEY, TOKEN
@@ -158,7 +161,7 @@ def test_chart_values_are_merged_like_helm_merges_them():
     base = {"keep": 1, "map": {"a": 1, "b": {"c": 1}}, "list": [1, 2], "map-to-text": {"a": 1}}
     over = {"map": {"b": {"d": 2}}, "list": [3], "map-to-text": "x", "new": {}}
 
-    assert values.merge(base, over) == {
+    assert merge(base, over) == {
         "keep": 1,
         "map": {"a": 1, "b": {"c": 1, "d": 2}},
         "list": [3],
@@ -170,9 +173,9 @@ def test_chart_values_are_merged_like_helm_merges_them():
 
 def test_wired_values_override_the_value_files(stack):
     snapshot, _ = stack("prod")
-    merged = values.of_airflow(snapshot)
+    merged = airflow_values(snapshot)
 
-    assert values.at(merged, "executor") == "CeleryExecutor", "values/airflow.yaml"
-    assert values.at(merged, "apiServer.podDisruptionBudget.enabled") is True, "values/aws.yaml"
-    assert values.at(merged, "apiServer.replicas") == 2, "the settings"
-    assert values.at(merged, "apiServer.no.such.value") is None
+    assert at(merged, "executor") == "CeleryExecutor", "values/airflow.yaml"
+    assert at(merged, "apiServer.podDisruptionBudget.enabled") is True, "values/aws.yaml"
+    assert at(merged, "apiServer.replicas") == 2, "the settings"
+    assert at(merged, "apiServer.no.such.value") is None
