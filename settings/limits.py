@@ -54,6 +54,12 @@ VPC_PREFIX = 16
 # 4,091 addresses for nodes and pods per zone; the first block is split into the public subnets.
 PRIVATE_PREFIX = 20
 
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+CLOUDWATCH_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+
 
 def memory_gib(instance_class: str) -> int:
     """Memory of an RDS instance class such as `db.m7g.2xlarge`, in GiB."""
@@ -74,3 +80,8 @@ def rds_max_connections(instance_class: str) -> int:
 def worker_memory_mb(concurrency: int) -> int:
     """Minimum memory of a worker, without the data of its tasks, in MiB."""
     return WORKER_MB + TASK_MB * concurrency
+
+
+def cloudwatch_retention(days: int) -> int:
+    """The shortest retention that CloudWatch accepts and that is at least `days`."""
+    return next(accepted for accepted in CLOUDWATCH_DAYS if accepted >= days)
