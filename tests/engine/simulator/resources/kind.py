@@ -18,7 +18,8 @@ class Resource:
     `create` returns the ID, in the format of the official provider, and the computed outputs.
     `read` returns the outputs in AWS; `read` and `delete` may raise AWS's "not found". Without
     `update` no property changes in place. `replaces` are inputs whose change replaces the resource;
-    `autoname` is the input that Pulumi auto-names.
+    `autoname` is the input that Pulumi auto-names. `imported` returns the inputs of an ID, for
+    `pulumi import`.
     """
 
     create: Callable[[Cloud, Values], tuple[str, Values]]
@@ -28,6 +29,7 @@ class Resource:
     replaces: frozenset[str] = frozenset()
     autoname: str | None = None
     secrets: frozenset[str] = frozenset()
+    imported: Callable[[str], Values] | None = None
 
     def current(self, cloud: Cloud, id_: str, state: Values) -> Values | None:
         """The outputs in AWS, None if the resource does not exist."""
