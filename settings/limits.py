@@ -46,6 +46,12 @@ SIDECARS_CPU, SIDECARS_MB = 0.02, 96
 WORKER_MB = 640
 TASK_MB = 64
 
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+CLOUDWATCH_RETENTION = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096),
+    *(1827, 2192, 2557, 2922, 3288, 3653),
+)
+
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_SECONDS = 120
 
@@ -53,12 +59,6 @@ SPOT_NOTICE_SECONDS = 120
 VPC_PREFIX = 16
 # 4,091 addresses for nodes and pods per zone; the first block is split into the public subnets.
 PRIVATE_PREFIX = 20
-
-# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-CLOUDWATCH_DAYS = (
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
-    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
-)
 
 
 def memory_gib(instance_class: str) -> int:
@@ -77,11 +77,11 @@ def rds_max_connections(instance_class: str) -> int:
     return min(MAX_CONNECTIONS, int(usable / BYTES_PER_CONNECTION))
 
 
+def cloudwatch_retention(days: int) -> int:
+    """The shortest retention of a CloudWatch log group that is at least `days`."""
+    return next(accepted for accepted in CLOUDWATCH_RETENTION if accepted >= days)
+
+
 def worker_memory_mb(concurrency: int) -> int:
     """Minimum memory of a worker, without the data of its tasks, in MiB."""
     return WORKER_MB + TASK_MB * concurrency
-
-
-def cloudwatch_retention(days: int) -> int:
-    """The shortest retention that CloudWatch accepts and that is at least `days`."""
-    return next(accepted for accepted in CLOUDWATCH_DAYS if accepted >= days)
