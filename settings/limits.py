@@ -52,6 +52,10 @@ CLOUDWATCH_RETENTION = (
     *(1827, 2192, 2557, 2922, 3288, 3653),
 )
 
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+RDS_IDENTIFIER = r"^(?!.*--)[a-z][a-z0-9-]{0,62}(?<!-)$"
+RDS_IDENTIFIER_LENGTH = 63
+
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_SECONDS = 120
 
