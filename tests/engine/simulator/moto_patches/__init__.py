@@ -12,4 +12,5 @@ def install(patches: ExitStack) -> None:
     """Patch moto until `patches` closes."""
     for guard in GUARDS:
         apply(guard, patches)
+    databases.defer_changes(patches)
     storage.read_condition(patches)
