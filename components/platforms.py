@@ -84,6 +84,7 @@ def _on_aws(
             client_security_group_id=cluster.node_security_group_id,
             password=secrets.database_password,
             password_rotation=stack.rotation.database,
+            log_retention_days=stack.logs.retention_days,
             settings=database_settings,
         ),
     )

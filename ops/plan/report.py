@@ -32,8 +32,10 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     "aws:eks/addon:Addon": ("addonName",),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("serviceAccount", "roleArn"),
     "aws:rds/instance:Instance": (
+        "identifier",
         "engineVersion",
         "instanceClass",
+        "applyImmediately",
         "allocatedStorage",
         "maxAllocatedStorage",
         "multiAz",
@@ -42,6 +44,7 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "backupRetentionPeriod",
         "deletionProtection",
     ),
+    "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
     "aws:rds/parameterGroup:ParameterGroup": ("parameters",),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": (
         "referencedSecurityGroupId",

@@ -200,6 +200,18 @@ RULES = (
         example={"backupRetentionPeriod": 36},
     ),
     Rule(
+        name="instance-name",
+        type=INSTANCE,
+        property="identifier",
+        setting="database.identifier",
+        refuses=_matches_not(r"(?!.*--)[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"),
+        error="InvalidParameterValue: The parameter DBInstanceIdentifier is not a valid identifier. "
+        "Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens; and "
+        "must not end with a hyphen or contain two consecutive hyphens.",
+        source=_RDS,
+        example={"identifier": "airflow-my_stack"},
+    ),
+    Rule(
         name="final-snapshot-name",
         type=INSTANCE,
         property="finalSnapshotIdentifier",
