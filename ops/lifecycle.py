@@ -1,6 +1,6 @@
 """Commands that create, update, repair and delete a stack."""
 
-from ops import drift, maintenance, queue_ops
+from ops import drift, maintenance, queue_ops, rds
 from ops.next_steps import next_steps
 from ops.recovery.recover import recover
 from ops.session import Session, checked_settings, open_or_create, open_session
@@ -18,7 +18,10 @@ def up(name: str) -> int:
 def preview(name: str) -> int:
     """Show what `up` would change."""
     session = open_or_create(name, checked_settings(name))
-    return session.stack.run("preview", "--diff") or check_data_loss(session)
+    rds.check(session)
+    status = session.stack.run("preview", "--diff") or check_data_loss(session)
+    rds.show_waiting(session)
+    return status
 
 
 def repair(name: str) -> int:
@@ -60,6 +63,7 @@ def down(name: str) -> int:
 
 
 def apply(session: Session) -> int:
+    rds.check(session)
     return check_data_loss(session) or update(session)
 
 
@@ -79,7 +83,14 @@ def check_data_loss(session: Session) -> int:
 
 
 def update(session: Session) -> int:
-    """Run `pulumi up`, then wait until Airflow is healthy."""
+    """Run `pulumi up`, wait until Airflow is healthy, and print what waits in the database."""
+    status = _update(session)
+    if not status:
+        rds.show_waiting(session)
+    return status
+
+
+def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:
