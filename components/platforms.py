@@ -17,7 +17,7 @@ from components.kubernetes.namespace import Namespace, NamespaceArgs
 from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
 from components.kubernetes.worker_nodes import WorkerNodes, WorkerNodesArgs
 from settings import Secrets, Settings
-from settings.cluster import EksSettings, ExistingClusterSettings
+from settings.cluster import EksSettings, ExistingClusterSettings, cluster_name
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.network import NetworkSettings
 from settings.rds_ca import RDS_CA
@@ -69,10 +69,13 @@ def _on_aws(
         "cluster",
         ClusterArgs(
             vpc_id=network.vpc_id,
-            public_subnet_ids=network.public_subnet_ids,
             private_subnet_ids=network.private_subnet_ids,
+            name=cluster_name(cluster_settings, pulumi.get_stack()),
+            log_retention_days=stack.logs.retention_days,
             settings=cluster_settings,
         ),
+        # On deletion, routes and NAT gateways outlive the nodes.
+        opts=pulumi.ResourceOptions(depends_on=network),
     )
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
     database = Database(

@@ -134,8 +134,11 @@ GitUrl = Annotated[
     ),
     AfterValidator(_bare_url),
 ]
-RoleArn = Annotated[
-    str, Field(title="ARN of an IAM role", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+PrincipalArn = Annotated[
+    str,
+    Field(
+        title="ARN of an IAM role or user", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(role|user)/.+$"
+    ),
 ]
 PolicyArn = Annotated[
     str,

@@ -63,4 +63,10 @@ LOOKUPS: dict[str, Outputs] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": {
         "names": [f"{REGION}{letter}" for letter in "abc"],
     },
+    "aws:index/getCallerIdentity:getCallerIdentity": {
+        "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/session"
+    },
+    "aws:iam/getSessionContext:getSessionContext": {
+        "issuerArn": f"arn:aws:iam::{ACCOUNT}:role/deployer"
+    },
 }

@@ -22,6 +22,7 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     "aws:ec2/vpcEndpoint:VpcEndpoint": ("serviceName",),
     "aws:kms/key:Key": ("enableKeyRotation",),
     "eks:index:Cluster": (
+        "name",
         "version",
         "authenticationMode",
         "endpointPublicAccess",
@@ -29,6 +30,8 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "enabledClusterLogTypes",
         "deletionProtection",
     ),
+    "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
+    "aws:eks/accessEntry:AccessEntry": ("principalArn",),
     "aws:eks/addon:Addon": ("addonName",),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("serviceAccount", "roleArn"),
     "aws:rds/instance:Instance": (

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.engine.simulator import control, provider
+from tests.engine.simulator import control, identity, provider
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import Kubernetes
@@ -74,7 +74,7 @@ class Simulator:
             "SIMULATED_AWS_URL": f"http://127.0.0.1:{self.control.server_port}",
             "SIMULATED_AWS_PYTHON": sys.executable,
             "AWS_ENDPOINT_URL": self.cloud.url,
-            "AWS_ACCESS_KEY_ID": "simulated",
+            "AWS_ACCESS_KEY_ID": identity.ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": "simulated",
             "AWS_REGION": self.cloud.region,
             "AWS_DEFAULT_REGION": self.cloud.region,

@@ -13,11 +13,11 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import inventory, moto_additions, moto_patches
+from tests.engine.simulator import identity, inventory, moto_additions, moto_patches
 from tests.engine.simulator.hooks import Hooks
-from tests.engine.simulator.moto_additions import ACCOUNT
+from tests.engine.simulator.identity import ACCOUNT
 
-SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
+SERVICES = ("ec2", "eks", "iam", "kms", "logs", "rds", "s3", "sts", "resourcegroupstaggingapi")
 
 
 class Cloud:
@@ -45,14 +45,16 @@ class Cloud:
         self.client = cache(self._client)
         moto_additions.install(self._patches)
         moto_patches.install(self._patches)
+        identity.install(self._patches)
         Hooks(**hooks).install(self._patches)
+        identity.create(self.client("iam"))
 
     def _client(self, service: str) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.url,
             region_name=self.region,
-            aws_access_key_id="simulated",
+            aws_access_key_id=identity.ACCESS_KEY,
             aws_secret_access_key="simulated",  # moto accepts any
             config=Config(
                 retries={"max_attempts": 0},

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.identity import issuer
 from tests.engine.simulator.resources import (
     clusters,
     databases,
     identity,
+    logs,
     network,
     security_groups,
     storage,
@@ -21,6 +23,7 @@ RESOURCES: dict[str, Resource] = {
     **storage.RESOURCES,
     **databases.RESOURCES,
     **clusters.RESOURCES,
+    **logs.RESOURCES,
 }
 
 
@@ -59,8 +62,15 @@ def _identity(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _session(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
+    arn = arguments["arn"]
+    role = issuer(cloud.client("iam"), arn)
+    return {"id": arn, "arn": arn, "issuerArn": role, "issuerName": role.rpartition("/")[2]}
+
+
 LOOKUPS: dict[str, Callable[[Cloud, dict[str, Any]], dict[str, Any]]] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": _zones,
     "aws:index/getPartition:getPartition": _partition,
     "aws:index/getCallerIdentity:getCallerIdentity": _identity,
+    "aws:iam/getSessionContext:getSessionContext": _session,
 }
