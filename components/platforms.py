@@ -20,8 +20,7 @@ from settings import Secrets, Settings
 from settings.cluster import EksSettings, ExistingClusterSettings, cluster_name
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.network import NetworkSettings
-
-RDS_CA = Path(__file__).parent / "aws" / "rds_ca.pem"
+from settings.rds_ca import RDS_CA
 
 
 @dataclass(frozen=True, kw_only=True)

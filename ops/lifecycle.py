@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, maintenance, queue_ops
+from ops import drift, maintenance, queue_ops, rds
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover
@@ -22,9 +22,11 @@ def up(name: str) -> int:
 def preview(name: str) -> int:
     """Show what `up` would change."""
     session = open_or_create(name, checked_settings(name))
+    rds.check(session)
     status = session.stack.run("preview", "--diff")
     if not status and not session.on_existing_cluster:
         refuse_data_loss(session, session.stack.preview_json() or {})
+    rds.show_waiting(session)
     return status
 
 
@@ -67,6 +69,7 @@ def down(name: str) -> int:
 
 
 def apply(session: Session) -> int:
+    rds.check(session)
     if session.on_existing_cluster:
         return update(session)  # a disposable stack: a preview would only slow `up` down
     plan = session.stack.preview_json()
@@ -88,7 +91,14 @@ def refuse_data_loss(session: Session, plan: Mapping[str, Any]) -> None:
 
 
 def update(session: Session) -> int:
-    """Run `pulumi up`, then wait until Airflow is healthy."""
+    """Run `pulumi up`, wait until Airflow is healthy, and print what waits in the database."""
+    status = _update(session)
+    if not status:
+        rds.show_waiting(session)
+    return status
+
+
+def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:

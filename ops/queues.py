@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ops import lifecycle, maintenance, queue_ops, queue_status, stack_files
+from ops import lifecycle, maintenance, queue_ops, queue_status, rds, stack_files
 from ops.recovery.recover import recover
 from ops.session import checked_settings, open_or_create, open_running, open_session
 from ops.shell import OperationError
@@ -48,6 +48,7 @@ def scale(
         stack.set_numbers(numbers)
         session = open_session(name, checked_settings(name))
         recover(session)
+        rds.check(session)
         if session.stack.run("preview", "--diff") or lifecycle.check_data_loss(session):
             raise OperationError("the preview failed, see above; nothing was changed")
     return lifecycle.update(session)

@@ -16,7 +16,13 @@ from settings.git_server import GitServerSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import NetworkSettings
-from settings.versions import AIRFLOW_CHART, KEDA_CHART
+from settings.stack import Settings
+from settings.versions import (
+    AIRFLOW_CHART,
+    KEDA_CHART,
+    KEDA_KUBERNETES,
+    KEDA_KUBERNETES_SOURCE,
+)
 from settings.workers import WorkerSettings, all_queues, key_of, need_keda
 
 # (full key, what is wrong and what to do)
@@ -273,9 +279,14 @@ def mistakes(sections: Mapping[str, Any]) -> Iterator[Mistake]:
             yield from check(stack)
 
 
-def warnings(queues: Mapping[str, WorkerSettings]) -> Iterator[Mistake]:
+def warnings(stack: Settings) -> Iterator[Mistake]:
     """Valid settings with a consequence that is easy to miss."""
-    for name, queue in queues.items():
+    yield from _spot_ends_long_tasks(stack)
+    yield from _keda_is_untested(stack)
+
+
+def _spot_ends_long_tasks(stack: Settings) -> Iterator[Mistake]:
+    for name, queue in stack.all_queues.items():
         if queue.spot and queue.grace_seconds > limits.SPOT_NOTICE_SECONDS:
             yield (
                 f"{key_of(name)}.spot",
@@ -283,3 +294,22 @@ def warnings(queues: Mapping[str, WorkerSettings]) -> Iterator[Mistake]:
                 f"grace_seconds ({queue.grace_seconds}) allows: a longer task is killed, and restarts only "
                 "if it has a retry left; use a queue with spot: false for long tasks",
             )
+
+
+def _keda_is_untested(stack: Settings) -> Iterator[Mistake]:
+    cluster = stack.cluster
+    if cluster.kind == "existing" or not stack.installs_keda:
+        return
+    minor = KEDA_CHART.version.rpartition(".")[0]
+    tested = KEDA_KUBERNETES.get(minor)
+    if tested is None:
+        what = f"settings/versions.py lists no Kubernetes versions for KEDA {minor}; add those of"
+    elif cluster.version not in tested:
+        what = f"KEDA {minor} was tested with {tested[0]} to {tested[-1]} only, see"
+    else:
+        return
+    yield (
+        "cluster.version",
+        f"KEDA {KEDA_CHART.version} is installed on Kubernetes {cluster.version}: {what} "
+        f"{KEDA_KUBERNETES_SOURCE}",
+    )

@@ -10,7 +10,8 @@ from settings.git_server import GitServerSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import NetworkSettings
-from settings.versions import AIRFLOW_CHART, KEDA_CHART
+from settings.stack import Settings
+from settings.versions import AIRFLOW_CHART, KEDA_CHART, KEDA_KUBERNETES
 from settings.workers import WorkerSettings
 
 CIDRS = ("10.0.0.0/8",)
@@ -20,6 +21,8 @@ EXISTING = ExistingClusterSettings(kind="existing", context="kind-airflow")
 RDS = RdsSettings(kind="rds")
 CONTAINER = ContainerDatabaseSettings(kind="container")
 HTTPS = DagSettings(repo="https://github.com/example/dags.git")
+TESTED_VERSION = KEDA_KUBERNETES[KEDA_CHART.version.rpartition(".")[0]][-1]
+TESTED = EKS.model_copy(update={"version": TESTED_VERSION})
 INGRESS = IngressSettings(host="a.example.com", certificate_arn=ARN, allowed_cidrs=CIDRS)
 
 ON_AWS = {
@@ -317,6 +320,10 @@ def test_one_queue_with_scaling_queue_needs_the_keda_chart(tmp_path):
     )
 
 
+def warnings(**sections):
+    return list(cross_checks.warnings(Settings.model_construct(**{**ON_AWS, **sections})))
+
+
 @pytest.mark.parametrize(
     ("spot", "grace_seconds", "warned"),
     [(True, 121, True), (True, 120, False), (False, 7200, False)],
@@ -324,9 +331,39 @@ def test_one_queue_with_scaling_queue_needs_the_keda_chart(tmp_path):
 def test_a_grace_period_beyond_the_spot_notice_is_a_warning(spot, grace_seconds, warned):
     queue = WorkerSettings(spot=spot, grace_seconds=grace_seconds)
 
-    found = list(cross_checks.warnings({"default": queue, "etl": queue}))
+    found = warnings(cluster=TESTED, workers=queue, queues={"etl": queue})
 
     assert [key for key, _ in found] == (["workers.spot", "queues.etl.spot"] if warned else [])
     for _, what in found:
         assert f"120 seconds after AWS's notice, whatever grace_seconds ({grace_seconds})" in what
         assert "a longer task is killed" in what
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.35"])
+def test_a_kubernetes_that_keda_never_tested_is_a_warning(version):
+    untested = EKS.model_copy(update={"version": version})
+
+    assert warnings(cluster=untested) == [
+        (
+            "cluster.version",
+            f"KEDA 2.17.2 is installed on Kubernetes {version}: KEDA 2.17 was tested with 1.30 to 1.32 "
+            "only, see https://keda.sh/docs/latest/operate/cluster/",
+        )
+    ]
+
+
+def test_a_keda_without_tested_versions_is_a_warning(monkeypatch):
+    monkeypatch.setattr(cross_checks, "KEDA_KUBERNETES", {})
+
+    ((key, what),) = warnings()
+    assert key == "cluster.version"
+    assert "settings/versions.py lists no Kubernetes versions for KEDA 2.17" in what
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [{"cluster": TESTED}, {"cluster": EXISTING}, {"workers": WorkerSettings(scaling="cpu")}],
+    ids=["a tested version", "an existing cluster", "no KEDA"],
+)
+def test_no_warning_without_an_untested_keda(sections):
+    assert warnings(**sections) == []

@@ -87,7 +87,8 @@ CHANGES = {
         ("Namespace namespace-namespace", "metadata.labels", REMOVED)
     ],
     "default-deny-network-policy": [
-        ("NetworkPolicy namespace-deny-ingress", "spec.policyTypes", [])
+        ("NetworkPolicy namespace-deny-ingress", "spec.policyTypes", []),
+        ("NetworkPolicy keda-deny-ingress", "spec.policyTypes", []),
     ],
     "image-tag-pinned": [("StatefulSet redis-server", f"{CONTAINER}.image", "redis:latest")],
     "secrets-encrypted-in-state": [("Secret redis-config", "stringData.password", "hunter2")],

@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.platforms import RDS_CA
 from ops.plan.report import airflow_values
 from policies.view import at
+from settings.rds_ca import RDS_CA
 from tests.unit.stacks.committed import every_aws_stack, every_stack, find, names
 
 JOB = "kubernetes:batch/v1:Job"

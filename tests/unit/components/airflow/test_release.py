@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from components.airflow.release import Airflow, AirflowArgs
-from components.platforms import RDS_CA
 from ops.plan.report import airflow_values
 from ops.stack_files import ROOT
 from policies.view import at
@@ -14,6 +13,7 @@ from settings import Secrets
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.dags import DagSettings
+from settings.rds_ca import RDS_CA
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
 from settings.workers import WorkerSettings, all_queues
