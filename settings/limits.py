@@ -53,6 +53,15 @@ SPOT_NOTICE_SECONDS = 120
 VPC_PREFIX = 16
 # 4,091 addresses for nodes and pods per zone; the first block is split into the public subnets.
 PRIVATE_PREFIX = 20
+# https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html#network-requirements-subnets :
+# zones of us-east-1, us-west-1 and ca-central-1 that cannot contain subnets of a cluster.
+EKS_REFUSES_ZONES = ("use1-az3", "usw1-az2", "cac1-az3")
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+CLOUDWATCH_RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
+    *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
 
 
 def memory_gib(instance_class: str) -> int:
@@ -69,6 +78,11 @@ def rds_max_connections(instance_class: str) -> int:
     """The `max_connections` of an RDS instance class."""
     usable = memory_gib(instance_class) * 2**30 * USABLE_MEMORY
     return min(MAX_CONNECTIONS, int(usable / BYTES_PER_CONNECTION))
+
+
+def cloudwatch_retention(days: int) -> int:
+    """The shortest retention of at least `days` that CloudWatch Logs accepts."""
+    return next(each for each in CLOUDWATCH_RETENTION_DAYS if each >= days)
 
 
 def worker_memory_mb(concurrency: int) -> int:

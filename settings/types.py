@@ -125,6 +125,8 @@ GitUrl = Annotated[
     ),
     AfterValidator(_bare_url),
 ]
+VpcId = Annotated[str, Field(title="ID of a VPC", pattern=r"^vpc-[0-9a-f]{8,17}$")]
+SubnetId = Annotated[str, Field(title="ID of a subnet", pattern=r"^subnet-[0-9a-f]{8,17}$")]
 RoleArn = Annotated[
     str, Field(title="ARN of an IAM role", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
 ]

@@ -61,6 +61,11 @@ CHILDREN: dict[str, dict[str, tuple[str, Callable[[str], Outputs]]]] = {
 
 LOOKUPS: dict[str, Outputs] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": {
+        "id": REGION,
         "names": [f"{REGION}{letter}" for letter in "abc"],
+        "zoneIds": [f"euw1-az{number}" for number in (1, 2, 3)],
+    },
+    "aws:ec2/getVpc:getVpc": {
+        "cidrBlockAssociations": [{"cidrBlock": "10.0.0.0/16", "state": "associated"}],
     },
 }

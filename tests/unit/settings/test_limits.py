@@ -105,3 +105,10 @@ def test_worker_memory_grows_with_concurrency(concurrency, minimum):
 def test_worker_memory_exceeds_the_measurement():
     measured_mib = 1.42e9 / 2**20  # 16 slots, 16 tasks, Airflow 3.2.2
     assert measured_mib < limits.worker_memory_mb(16)
+
+
+@pytest.mark.parametrize(
+    ("days", "retention"), [(1, 1), (2, 3), (90, 90), (366, 400), (3653, 3653)]
+)
+def test_cloudwatch_retention_is_rounded_up(days, retention):
+    assert limits.cloudwatch_retention(days) == retention
