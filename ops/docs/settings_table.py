@@ -95,7 +95,8 @@ def _values(name: str, schema: Schema) -> str:
         case "boolean":
             return "`true`, `false`"
         case "array":
-            minimum = ", at least one" if schema.get("minItems") else ""
+            count = schema.get("minItems", 0)
+            minimum = f", at least {'one' if count == 1 else count}" if count else ""
             return f"list: {_values(name, schema['items'])}{minimum}"
         case "integer" | "number" as kind:
             return kind + _bounds(name, schema)
