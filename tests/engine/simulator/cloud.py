@@ -40,7 +40,7 @@ class Cloud:
         # AWS managed policies: a role can attach only existing ones.
         managed = patch.dict(os.environ, MOTO_IAM_LOAD_MANAGED_POLICIES="true")
         self._patches.enter_context(managed)
-        zones.install(self._patches, region, zones.shuffled(region, zone_seed))
+        zones.install(self._patches, region, zones.rotated(region, zone_seed))
         _reset_moto()
         self.server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
         self.server.start()

@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/ram/latest/userguide/working-with-az-ids.html
 """
 
-import random
 from collections.abc import Sequence
 from contextlib import ExitStack
 from unittest.mock import patch
@@ -18,11 +17,11 @@ def ids_of(region: str) -> list[str]:
     return [zone.zone_id for zone in RegionsAndZonesBackend.zones[region]]
 
 
-def shuffled(region: str, seed: int) -> list[str]:
+def rotated(region: str, seed: int) -> list[str]:
     """The zone IDs of a Region in the order of the letters of one account."""
     ids = sorted(ids_of(region))
-    random.Random(seed).shuffle(ids)
-    return ids
+    first = seed % len(ids)
+    return ids[first:] + ids[:first]
 
 
 def install(patches: ExitStack, region: str, ids: Sequence[str]) -> None:
