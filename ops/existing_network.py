@@ -61,14 +61,14 @@ def problems(aws: Aws, settings: Settings, *, deployed: bool = False) -> list[st
     found = [
         *_dns(aws, network.vpc_id),
         *_members(network, rows),
-        *_zones(PRIVATE, private, "EKS and RDS"),
+        *_zones(PRIVATE, private, "EKS and RDS need"),
         *_routes(aws, network.vpc_id, private, public if scheme == "internet-facing" else []),
     ]
     if scheme == "internal":
         found += _tags(PRIVATE, private, ROLES[scheme])
     if scheme == "internet-facing":
         found += _tags(PUBLIC, public, ROLES[scheme])
-        found += _zones(PUBLIC, public, "an Application Load Balancer")
+        found += _zones(PUBLIC, public, "an Application Load Balancer needs")
     if not deployed:
         found += _addresses(settings, private, public, scheme)
     return found
@@ -107,7 +107,7 @@ def _zones(key: str, subnets: Sequence[Described], user: str) -> Iterator[str]:
     if len(zones) == 1:
         (first, *_) = subnets
         yield (
-            f"{key}: all subnets are in zone {_zone(first)}, but {user} requires two zones; "
+            f"{key}: all subnets are in zone {_zone(first)}, but {user} two zones; "
             "list a subnet of another zone"
         )
     if key == PUBLIC:

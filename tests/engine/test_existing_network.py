@@ -187,7 +187,7 @@ def test_subnets_must_be_in_two_zones(account):
 
     assert found == [
         "network.public_subnet_ids: all subnets are in zone eu-west-1a (euw1-az1), but an Application "
-        "Load Balancer requires two zones; list a subnet of another zone"
+        "Load Balancer needs two zones; list a subnet of another zone"
     ]
 
 
