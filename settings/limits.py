@@ -65,9 +65,9 @@ LOAD_BALANCER_ADDRESSES = 8
 PODS_PER_ADDRESS_BLOCK = 16
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
-CLOUDWATCH_RETENTION_DAYS = (
-    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
-    *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+CLOUDWATCH_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
 
 
@@ -87,11 +87,11 @@ def rds_max_connections(instance_class: str) -> int:
     return min(MAX_CONNECTIONS, int(usable / BYTES_PER_CONNECTION))
 
 
-def cloudwatch_retention(days: int) -> int:
-    """The shortest retention of at least `days` that CloudWatch Logs accepts."""
-    return next(each for each in CLOUDWATCH_RETENTION_DAYS if each >= days)
-
-
 def worker_memory_mb(concurrency: int) -> int:
     """Minimum memory of a worker, without the data of its tasks, in MiB."""
     return WORKER_MB + TASK_MB * concurrency
+
+
+def cloudwatch_retention(days: int) -> int:
+    """The shortest retention that CloudWatch accepts and that is at least `days`."""
+    return next(accepted for accepted in CLOUDWATCH_DAYS if accepted >= days)

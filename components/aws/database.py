@@ -59,6 +59,7 @@ class Database(pulumi.ComponentResource):
         aws.vpc.SecurityGroupIngressRule(
             f"{name}-from-clients",
             security_group_id=security_group.id,
+            description="PostgreSQL from the nodes of the cluster",
             referenced_security_group_id=args.client_security_group_id,
             ip_protocol="tcp",
             from_port=PORT,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.flow_logs import FlowLogs, FlowLogsArgs
 from settings.limits import EKS_REFUSES_ZONES, PRIVATE_PREFIX
 from settings.network import NetworkSettings
 from settings.types import ANYWHERE
@@ -182,4 +183,10 @@ class Network(pulumi.ComponentResource):
             tags={"Name": f"{name}-s3"},
             opts=child,
         )
+        if args.settings.flow_log_days is not None:
+            FlowLogs(
+                f"{name}-flow-logs",
+                FlowLogsArgs(vpc_id=vpc.id, retention_days=args.settings.flow_log_days),
+                opts=child,
+            )
         self.register_outputs({"vpc_id": self.vpc_id})

@@ -176,6 +176,16 @@ REFUSED = {
         ),
         "Resource.AlreadyAssociated",
     ),
+    "flow_log_role_is_assumable": (
+        lambda a: a.ec2.create_flow_logs(
+            ResourceType="VPC",
+            ResourceIds=[a.vpc],
+            TrafficType="REJECT",
+            LogGroupName="one",
+            DeliverLogsPermissionArn=a.role,
+        ),
+        "InvalidParameter",
+    ),
     "group_is_not_referenced": (
         lambda a: a.ec2.delete_security_group(GroupId=a.clients),
         "DependencyViolation",

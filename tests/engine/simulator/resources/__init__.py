@@ -8,6 +8,7 @@ from tests.engine.simulator.resources import (
     clusters,
     databases,
     identity,
+    logs,
     network,
     security_groups,
     storage,
@@ -21,6 +22,7 @@ RESOURCES: dict[str, Resource] = {
     **storage.RESOURCES,
     **databases.RESOURCES,
     **clusters.RESOURCES,
+    **logs.RESOURCES,
 }
 
 

@@ -59,6 +59,7 @@ def test_only_nodes_may_connect(database):
     rule = snapshot.one(INGRESS).inputs
     assert rule == {
         "securityGroupId": "db-security-group-id",
+        "description": "PostgreSQL from the nodes of the cluster",
         "referencedSecurityGroupId": "sg-nodes",
         "ipProtocol": "tcp",
         "fromPort": 5432,
