@@ -15,7 +15,7 @@ from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
-from settings.network import NetworkSettings
+from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.stack import Settings
 from settings.versions import (
     AIRFLOW_CHART,
@@ -49,7 +49,7 @@ class Sections:
         return self._read("cluster")
 
     @property
-    def network(self) -> NetworkSettings | None:
+    def network(self) -> NetworkSettings | ExistingNetworkSettings | None:
         return self._read("network")
 
     @property
@@ -105,13 +105,26 @@ def _database_matches_cluster(stack: Sections) -> Iterator[Mistake]:
 
 def _nat_survives_zone_failure(stack: Sections) -> Iterator[Mistake]:
     network, database = stack.network, stack.database
-    if network is None or database.kind != "rds":
+    if network is None or network.kind == "existing" or database.kind != "rds":
         return
     if network.nat == "single" and network.az_count > 2 and database.protect:
         yield (
             "network.nat",
             "single is a single point of failure: without its zone, no zone reaches Git or pulls "
             "images; use per_az for a protected database in three zones",
+        )
+
+
+def _load_balancer_has_subnets(stack: Sections) -> Iterator[Mistake]:
+    network, ingress = stack.network, stack.airflow.ingress
+    if network is None or network.kind != "existing" or ingress is None:
+        return
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+    if ingress.scheme == "internet-facing" and len(network.public_subnet_ids) < 2:
+        yield (
+            "network.public_subnet_ids",
+            "should list subnets in two zones for airflow.ingress.scheme: internet-facing, got "
+            f"{len(network.public_subnet_ids)}; list them, or use scheme: internal",
         )
 
 
@@ -258,6 +271,7 @@ CHECKS = (
     _network_matches_cluster,
     _database_matches_cluster,
     _nat_survives_zone_failure,
+    _load_balancer_has_subnets,
     _aws_settings_need_eks,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,

@@ -63,6 +63,16 @@ SPOT_NOTICE_SECONDS = 120
 VPC_PREFIX = 16
 # 4,091 addresses for nodes and pods per zone; the first block is split into the public subnets.
 PRIVATE_PREFIX = 20
+# https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html#network-requirements-subnets :
+# zones of us-east-1, us-west-1 and ca-central-1 that cannot contain subnets of a cluster.
+EKS_REFUSES_ZONES = ("use1-az3", "usw1-az2", "cac1-az3")
+# The same page: recommended free addresses of a cluster's subnet; an upgrade needs them, too.
+EKS_ADDRESSES = 16
+# https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/subnet_discovery/
+LOAD_BALANCER_ADDRESSES = 8
+# https://docs.aws.amazon.com/eks/latest/userguide/auto-networking.html : pods have addresses of a
+# /28 block of their node.
+PODS_PER_ADDRESS_BLOCK = 16
 
 
 def memory_gib(instance_class: str) -> int:

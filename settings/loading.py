@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from settings import chart_keys, cross_checks, rds_ca
+from settings.network import with_kind
 from settings.stack import Settings
 
 
@@ -37,7 +38,7 @@ def parse(given: Any, key: str, region: str | None = None) -> Settings:
     stack_file = f"Pulumi.{pulumi.get_stack()}.yaml"
     if not isinstance(given, dict | None):
         raise pulumi.RunError(f"{stack_file}:\n  {key}: should be a map of sections")
-    given = given or {}
+    given = with_kind(given or {})
     errors: list[ErrorDetails] = []
     try:
         sections = dict(Settings.model_validate(given))

@@ -20,6 +20,8 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     "aws:ec2/natGateway:NatGateway": ("subnetId",),
     "aws:ec2/route:Route": ("destinationCidrBlock", "gatewayId", "natGatewayId"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": ("serviceName",),
+    "aws:ec2/flowLog:FlowLog": ("trafficType",),
+    "aws:cloudwatch/logGroup:LogGroup": ("retentionInDays",),
     "aws:kms/key:Key": ("enableKeyRotation",),
     "eks:index:Cluster": (
         "name",
@@ -47,7 +49,6 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "backupRetentionPeriod",
         "deletionProtection",
     ),
-    "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
     "aws:rds/parameterGroup:ParameterGroup": ("parameters",),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": (
         "referencedSecurityGroupId",

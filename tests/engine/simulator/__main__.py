@@ -56,6 +56,7 @@ class Simulator:
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
                 ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
+                ("POST", "/zones"): self.cloud.set_zones,
             }
         )
         (folder / CA).write_text(authority.pem)

@@ -40,6 +40,8 @@ def _network(client: Client) -> Iterator[str]:
             yield f"ec2 nat gateway {nat['NatGatewayId']}"
     for address in ec2.describe_addresses()["Addresses"]:
         yield f"ec2 address {address['AllocationId']}"
+    for flow_log in ec2.describe_flow_logs()["FlowLogs"]:
+        yield f"ec2 flow log {flow_log['FlowLogId']}"
     for endpoint in ec2.describe_vpc_endpoints()["VpcEndpoints"]:
         if endpoint["State"].lower() != "deleted":
             yield f"ec2 endpoint {endpoint['VpcEndpointId']}"

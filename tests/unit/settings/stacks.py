@@ -11,6 +11,11 @@ EKS = {
     "database": {"kind": "rds"},
     "dags": {"repo": REPO},
 }
+EXISTING_NETWORK = {
+    "kind": "existing",
+    "vpc_id": "vpc-0123456789abcdef0",
+    "private_subnet_ids": ["subnet-0000000a", "subnet-0000000b"],
+}
 LOCAL = {
     "cluster": {"kind": "existing", "context": "kind-airflow"},
     "database": {"kind": "container"},

@@ -9,7 +9,7 @@ from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
-from settings.network import NetworkSettings
+from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.stack import Settings
 from settings.versions import AIRFLOW_CHART, KEDA_CHART, KEDA_KUBERNETES
 from settings.workers import WorkerSettings
@@ -24,6 +24,9 @@ HTTPS = DagSettings(repo="https://github.com/example/dags.git")
 TESTED_VERSION = KEDA_KUBERNETES[KEDA_CHART.version.rpartition(".")[0]][-1]
 TESTED = EKS.model_copy(update={"version": TESTED_VERSION})
 INGRESS = IngressSettings(host="a.example.com", certificate_arn=ARN, allowed_cidrs=CIDRS)
+PUBLIC_UI = AirflowSettings(
+    ingress=INGRESS.model_copy(update={"scheme": "internet-facing"}),
+)
 
 ON_AWS = {
     "cluster": EKS,
@@ -57,6 +60,19 @@ BOTH = ("amd64", "arm64")
 NEEDS_EKS = "needs cluster.kind: eks"
 
 
+def existing_network(public=()):
+    private = ("subnet-0000000a", "subnet-0000000b")
+    return ExistingNetworkSettings(
+        kind="existing",
+        vpc_id="vpc-00000001",
+        private_subnet_ids=private,
+        public_subnet_ids=public,
+    )
+
+
+PUBLIC = ("subnet-0000000c", "subnet-0000000d")
+
+
 def network(az_count, nat):
     return NetworkSettings(az_count=az_count, nat=nat)
 
@@ -72,6 +88,14 @@ def airflow(parallelism, schedulers):
 
 # By check: valid sections, the sections that break the check, and the mistake: key and reason.
 BROKEN = {
+    "_load_balancer_has_subnets": [
+        (
+            {**ON_AWS, "network": existing_network()},
+            {"airflow": PUBLIC_UI},
+            "network.public_subnet_ids",
+            "got 0; list them, or use scheme: internal",
+        ),
+    ],
     "_network_matches_cluster": [
         (ON_AWS, {"network": None}, "network", "is required for cluster.kind: eks"),
         (
@@ -228,6 +252,10 @@ SOUND = [
     (ON_AWS, {"workers": ARM, "airflow": AirflowSettings(image="me/a", architectures=BOTH)}),
     (ON_EXISTING, {"airflow": AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": LogSettings(protect=True)}),
+    (ON_AWS, {"airflow": PUBLIC_UI}),
+    (ON_AWS, {"network": existing_network(), "airflow": AirflowSettings(ingress=INGRESS)}),
+    (ON_AWS, {"network": existing_network(PUBLIC), "airflow": PUBLIC_UI}),
+    (ON_AWS, {"network": existing_network(), "database": PROTECTED}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
     (ON_AWS, {"dags": WEBHOOK, "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_EXISTING, {"dags": WEBHOOK}),

@@ -194,6 +194,7 @@ def test_production_rules_skip_development_stacks(policy_report):
         "image-digest-pinned",
         "nat-gateway-per-az",
         "stateful-resources-protected",
+        "vpc-flow-logs-enabled",
     }
     assert policy_report("dev", PolicySettings(level="development")).broken == []
 

@@ -187,10 +187,10 @@ def test_one_queue_with_queue_scaling_needs_keda(deployed):
 
 
 @pytest.mark.parametrize(
-    ("airflow", "cidr"), [({}, "10.2.0.0/16"), ({"ingress": INGRESS}, None)], ids=["ui", "network"]
+    ("airflow", "cidr"), [({}, "10.2.0.0/16"), ({"ingress": INGRESS}, "")], ids=["ui", "network"]
 )
 def test_an_incomplete_load_balancer_opens_no_access(values, airflow, cidr):
-    found = values(airflow=airflow, load_balancer_cidr=cidr)
+    found = values(airflow=airflow, load_balancer_cidrs=[cidr] if cidr else [])
 
     assert at(found, "apiServer.networkPolicy.ingress.from") == [AIRFLOW_PODS]
     assert "ingress" not in found
