@@ -49,9 +49,9 @@ def scale(
         session = open_session(name, checked_settings(name))
         recover(session)
         rds.check(session)
-        if session.stack.run("preview", "--diff") or lifecycle.check_data_loss(session):
+        if session.stack.run("preview", "--diff"):
             raise OperationError("the preview failed, see above; nothing was changed")
-    return lifecycle.update(session)
+        return lifecycle.apply(session)
 
 
 @contextmanager
