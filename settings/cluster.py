@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import versions
-from settings.types import ANYWHERE, Cidr, RoleArn, Section
+from settings.types import ANYWHERE, Architecture, Cidr, RoleArn, Section
 
 
 class EksSettings(Section):
@@ -23,6 +23,13 @@ class EksSettings(Section):
     )
     admin_role_arns: tuple[RoleArn, ...] = Field(
         default=(), description="IAM roles with cluster admin access", strict=False
+    )
+    architecture: Architecture = Field(
+        default="amd64", description="Architecture of the nodes of all pods except workers"
+    )
+    built_in_node_pools: bool = Field(
+        default=False,
+        description="Keep the node pools of EKS: only for a cluster that an earlier release created",
     )
     protect: bool = Field(default=False, description="Refuse to delete the cluster")
 

@@ -22,6 +22,11 @@ class WorkerSettings(Section):
         le=limits.NODE_GIB * 1024,
         description="Memory request and limit of a worker",
     )
+    disk_gb: int = Field(
+        default=10,
+        ge=1,
+        description="Disk of a worker, request and limit: data of its tasks, logs and its copy of the DAGs",
+    )
     spot: bool = Field(default=False, description="Prefer spot nodes, fall back to on-demand (EKS)")
     architecture: Architecture = Field(
         default="amd64", description="Architecture of the nodes (EKS)"

@@ -11,7 +11,8 @@ import pulumi
 
 from components.airflow import dag_relay
 from components.airflow.secrets import AirflowSecrets
-from components.kubernetes import load_balancer, worker_nodes
+from components.aws import nodes
+from components.kubernetes import load_balancer
 from components.kubernetes.namespace import PODS_OF_AIRFLOW
 from components.support import chart_names
 from components.support.named_secret import annotations
@@ -264,8 +265,8 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
     if worker_set != SINGLE_QUEUE_SET:
         labels["worker-set"] = worker_set
     return {
-        "nodeSelector": {worker_nodes.LABEL: worker_nodes.node_label(queue)},
-        "tolerations": [worker_nodes.taint(queue)],
+        "nodeSelector": {nodes.LABEL: nodes.node_label(queue)},
+        "tolerations": [nodes.taint(queue)],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -280,12 +281,19 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
 def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:
     """Values of a worker set that depend only on the settings of its queue."""
     memory = f"{workers.memory_mb}Mi"
+    # The sum of the limits of a pod also bounds its emptyDirs, such as the copy of the DAGs:
+    # https://kubernetes.io/docs/concepts/storage/ephemeral-storage/
+    disk = f"{workers.disk_gb}Gi"
     return {
         **scaling(queue, workers),
         "terminationGracePeriodSeconds": workers.grace_seconds,
         "resources": {
-            "requests": {"cpu": f"{round(workers.cpu * 1000)}m", "memory": memory},
-            "limits": {"memory": memory},
+            "requests": {
+                "cpu": f"{round(workers.cpu * 1000)}m",
+                "memory": memory,
+                "ephemeral-storage": disk,
+            },
+            "limits": {"memory": memory, "ephemeral-storage": disk},
         },
     }
 
