@@ -39,6 +39,8 @@ DRAIN_MARGIN_SECONDS = 300
 PLATFORM_DRAIN_SECONDS = 900
 # On top of the drain: the end of the instances.
 DELETE_MARGIN_SECONDS = 600
+# EKS checks a NodeClass within seconds; IAM takes up to minutes to know a new role.
+READY_TIMEOUT = "300s"
 # Pulumi then waits, and fails with the reason in the status of the object.
 WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 
@@ -82,7 +84,11 @@ class Nodes(pulumi.ComponentResource):
             kind="NodeClass",
             metadata=meta.ObjectMetaArgs(name=CLASS, labels=PART_OF, annotations=WAIT_UNTIL_READY),
             spec=_class_spec(args, role),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=join),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=join,
+                custom_timeouts=pulumi.CustomTimeouts(create=READY_TIMEOUT, update=READY_TIMEOUT),
+            ),
         )
         pools = [
             _pool(
@@ -226,7 +232,11 @@ def _pool(
     opts: pulumi.ResourceOptions,
 ) -> k8s.apiextensions.CustomResource:
     # Pulumi's deletion waits for the NodeClaims of the pool, which end with their instances.
-    timeouts = pulumi.CustomTimeouts(delete=f"{drain_seconds + DELETE_MARGIN_SECONDS}s")
+    timeouts = pulumi.CustomTimeouts(
+        create=READY_TIMEOUT,
+        update=READY_TIMEOUT,
+        delete=f"{drain_seconds + DELETE_MARGIN_SECONDS}s",
+    )
     return k8s.apiextensions.CustomResource(
         resource_name,
         api_version="karpenter.sh/v1",
@@ -239,7 +249,5 @@ def _pool(
                 "consolidateAfter": "60s",
             },
         },
-        opts=pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(custom_timeouts=timeouts)
-        ),
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=timeouts)),
     )
