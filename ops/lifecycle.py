@@ -1,6 +1,6 @@
 """Commands that create, update, repair and delete a stack."""
 
-from ops import drift, maintenance, queue_ops
+from ops import drift, maintenance, nodes, queue_ops
 from ops.next_steps import next_steps
 from ops.recovery.recover import recover
 from ops.session import Session, checked_settings, open_or_create, open_session
@@ -59,6 +59,14 @@ def down(name: str) -> int:
     return status
 
 
+def explain_nodes(session: Session) -> None:
+    """Print why nodes do not start, after an update that may have waited for them."""
+    cluster = None if session.on_existing_cluster else session.cluster()
+    reasons = list(nodes.not_ready(cluster)) if cluster is not None else []
+    if reasons:
+        print("\n".join(["\nNodes cannot start:", *(f"  {reason}" for reason in reasons)]))
+
+
 def apply(session: Session) -> int:
     return check_data_loss(session) or update(session)
 
@@ -83,6 +91,7 @@ def update(session: Session) -> int:
     stack, settings = session.stack, session.settings
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:
+        explain_nodes(session)
         return status
     cluster = session.cluster()
     if cluster is None:

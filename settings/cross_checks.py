@@ -121,6 +121,12 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
                 "needs cluster.kind: eks; node architecture cannot be chosen for an existing cluster: "
                 "remove this setting",
             )
+        if "disk_gb" in queue.model_fields_set:
+            yield (
+                f"{key_of(name)}.disk_gb",
+                "needs cluster.kind: eks; nodes of an existing cluster may not manage their disk: remove "
+                "this setting",
+            )
         if queue.iam_policy_arn:
             yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
     if stack.airflow.ingress:
@@ -237,7 +243,7 @@ def _worker_fits_node(stack: Sections) -> Iterator[Mistake]:
 
 
 def _worker_disk_holds_dags(stack: Sections) -> Iterator[Mistake]:
-    if stack.dags.mode != "git-sync":
+    if stack.cluster.kind != "eks" or stack.dags.mode != "git-sync":
         return
     # The limit of the emptyDir: components/airflow/values.py.
     needed = 4 * stack.dags.max_mb + limits.WORKER_DISK_MB
@@ -245,8 +251,8 @@ def _worker_disk_holds_dags(stack: Sections) -> Iterator[Mistake]:
         if queue.disk_gb * 1024 < needed:
             yield (
                 f"{key_of(name)}.disk_gb",
-                f"{queue.disk_gb} GiB is less than the {needed} MiB for four times dags.max_mb and log files: "
-                "the kubelet would evict the workers; raise it, or lower dags.max_mb",
+                f"{queue.disk_gb} GiB is less than the {needed} MiB for four times dags.max_mb and log "
+                "files: the kubelet would evict the workers; raise it, or lower dags.max_mb",
             )
 
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable
 
 from settings.airflow import AirflowSettings
 from settings.limits import (
+    IMAGES_GB,
     KEDA_CONNECTION_LIMIT,
     KEDA_CONNECTIONS,
-    IMAGES_GB,
     MAX_OVERFLOW,
     NODE_DISK_GB,
     NODE_PODS,

@@ -25,7 +25,7 @@ class WorkerSettings(Section):
     disk_gb: int = Field(
         default=10,
         ge=1,
-        description="Disk of a worker, request and limit: data of its tasks, logs and its copy of the DAGs",
+        description="Disk request and limit of a worker, for data of its tasks, log files and DAGs (EKS)",
     )
     spot: bool = Field(default=False, description="Prefer spot nodes, fall back to on-demand (EKS)")
     architecture: Architecture = Field(

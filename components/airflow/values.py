@@ -250,8 +250,10 @@ def worker_sets(
                 **(DO_NOT_DISRUPT if own_nodes else {}),
             },
             **worker_values(queue, workers),
-            **(_nodes(queue, name) if own_nodes else {}),
         }
+        if own_nodes:
+            values |= _nodes(queue, name)
+            values["resources"] = _with_disk(values["resources"], workers.disk_gb)
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
             concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
             values["env"] = [*values.get("env", []), concurrency]
@@ -278,22 +280,24 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
     }
 
 
+def _with_disk(resources: Mapping[str, Mapping[str, str]], disk_gb: int) -> dict[str, Any]:
+    """The limit of the container also bounds the pod's emptyDirs, such as its copy of the DAGs.
+
+    https://kubernetes.io/docs/concepts/storage/ephemeral-storage/
+    """
+    disk = {"ephemeral-storage": f"{disk_gb}Gi"}
+    return {kind: {**amounts, **disk} for kind, amounts in resources.items()}
+
+
 def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:
     """Values of a worker set that depend only on the settings of its queue."""
     memory = f"{workers.memory_mb}Mi"
-    # The sum of the limits of a pod also bounds its emptyDirs, such as the copy of the DAGs:
-    # https://kubernetes.io/docs/concepts/storage/ephemeral-storage/
-    disk = f"{workers.disk_gb}Gi"
     return {
         **scaling(queue, workers),
         "terminationGracePeriodSeconds": workers.grace_seconds,
         "resources": {
-            "requests": {
-                "cpu": f"{round(workers.cpu * 1000)}m",
-                "memory": memory,
-                "ephemeral-storage": disk,
-            },
-            "limits": {"memory": memory, "ephemeral-storage": disk},
+            "requests": {"cpu": f"{round(workers.cpu * 1000)}m", "memory": memory},
+            "limits": {"memory": memory},
         },
     }
 

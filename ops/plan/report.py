@@ -131,9 +131,10 @@ class Queue:
             if self.own_nodes
             else "shared nodes of the cluster"
         )
+        disk = f", {queue.disk_gb} GiB disk" if self.own_nodes else ""
         return (
             f"{self.name}: {number}; each {queue.concurrency} slots, {queue.cpu:g} CPU, "
-            f"{queue.memory_mb} MiB, {queue.disk_gb} GiB disk; at most {self.slots} slots, {self.cpu:g} CPU, "
+            f"{queue.memory_mb} MiB{disk}; at most {self.slots} slots, {self.cpu:g} CPU, "
             f"{self.memory_mb / 1024:g} GiB, {self.connections} database connections; {nodes}; "
             f"grace period {queue.grace_seconds} s"
         )
@@ -146,8 +147,9 @@ class Queue:
     def nodes(self) -> str:
         """Node capacity for the maximum number of workers."""
         cpu, memory_mb = sizing.worker_requests(self.settings)
+        nodes = sizing.min_nodes(self.settings, self.node_disk_gb)
         return (
-            f"at least {sizing.min_nodes(self.settings, self.node_disk_gb)} for {self.settings.max * cpu:g} CPU and "
+            f"at least {nodes} for {self.settings.max * cpu:g} CPU and "
             f"{self.settings.max * memory_mb / 1024:g} GiB including sidecars"
         )
 

@@ -52,6 +52,7 @@ def test_the_types_of_components_never_change(snapshot):
         "airflow:aws:Database",
         "airflow:aws:Logs",
         "airflow:aws:Network",
+        "airflow:aws:Nodes",
         "airflow:k8s:Airflow",
         "airflow:k8s:AirflowSecrets",
         "airflow:k8s:DagRelay",
@@ -65,7 +66,6 @@ def test_the_types_of_components_never_change(snapshot):
         "airflow:k8s:Redis",
         "airflow:k8s:StatefulServer",
         "airflow:k8s:TaskKeeper",
-        "airflow:k8s:WorkerNodes",
     }, "the type is part of every URN: another type replaces all resources of the component"
 
 
@@ -127,7 +127,8 @@ def test_resources_of_a_namespace_wait_for_it(snapshot, name):
         ("prod", "SecurityGroupIngressRule"),
         ("prod", "StatefulSet redis-server"),
         ("prod", "Release keda-release"),
-        ("prod", "NodePool"),
+        ("prod", "NodePool nodes-pool"),
+        ("prod", "NodePool nodes-platform"),
         ("prod", "StorageClass"),
         ("prod", "IngressClass"),
         ("prod", "PodIdentityAssociation logs-airflow-worker"),

@@ -178,9 +178,11 @@ def _tolerates(spec: dict[str, Any], pool: dict[str, Any]) -> bool:
 
 
 def _shrink(container: dict[str, Any]) -> None:
-    requests = container.get("resources", {}).get("requests", {})
-    # A node of AWS gets a disk for its pods; the limit still holds.
-    requests.pop("ephemeral-storage", None)
+    resources = container.get("resources", {})
+    requests = resources.get("requests", {})
+    # The kubelet of the one node may not manage its disk.
+    for amounts in (requests, resources.get("limits", {})):
+        amounts.pop("ephemeral-storage", None)
     if "cpu" in requests:
         requests["cpu"] = f"{max(1, int(_milli(requests['cpu']) * CPU_SHARE))}m"
     if "memory" in requests:
