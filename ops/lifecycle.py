@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, maintenance, queue_ops, rds
+from ops import drift, maintenance, nodes, queue_ops, rds
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover
@@ -68,6 +68,14 @@ def down(name: str) -> int:
     return status
 
 
+def explain_nodes(session: Session) -> None:
+    """Print why nodes do not start, after an update that may have waited for them."""
+    cluster = None if session.on_existing_cluster else session.cluster()
+    reasons = list(nodes.not_ready(cluster)) if cluster is not None else []
+    if reasons:
+        print("\n".join(["\nNodes cannot start:", *(f"  {reason}" for reason in reasons)]))
+
+
 def apply(session: Session) -> int:
     rds.check(session)
     if session.on_existing_cluster:
@@ -102,6 +110,7 @@ def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:
+        explain_nodes(session)
         return status
     cluster = session.cluster()
     if cluster is None:

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import versions
-from settings.types import ANYWHERE, Cidr, PrincipalArn, Section
+from settings.types import ANYWHERE, Architecture, Cidr, PrincipalArn, Section
 
 LogType = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
@@ -50,6 +50,13 @@ class EksSettings(Section):
         description="Control plane logs in CloudWatch, for `logs.retention_days`; CloudWatch charges "
         "from 0.50 USD per GB",
         strict=False,
+    )
+    architecture: Architecture = Field(
+        default="amd64", description="Architecture of the nodes of all pods except workers"
+    )
+    built_in_node_pools: bool = Field(
+        default=False,
+        description="Keep the node pools of EKS: only for a cluster that an earlier release created",
     )
     protect: bool = Field(default=False, description="Refuse to delete the cluster")
 

@@ -140,6 +140,12 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
                 "needs cluster.kind: eks; node architecture cannot be chosen for an existing cluster: "
                 "remove this setting",
             )
+        if "disk_gb" in queue.model_fields_set:
+            yield (
+                f"{key_of(name)}.disk_gb",
+                "needs cluster.kind: eks; nodes of an existing cluster may not manage their disk: remove "
+                "this setting",
+            )
         if queue.iam_policy_arn:
             yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
     if stack.airflow.ingress:
@@ -182,21 +188,16 @@ def _webhook_needs_ingress(stack: Sections) -> Iterator[Mistake]:
 def _image_supports_nodes(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind != "eks":
         return
-    airflow, queues = stack.airflow, stack.queues
+    airflow = stack.airflow
     built = airflow.image_architectures
-    # https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
-    if "amd64" not in built:
-        yield (
-            "airflow.architectures",
-            f"lacks amd64, got {list(built)}: all pods except workers run on EKS's general-purpose nodes, "
-            "which are amd64; build the image for amd64, too",
-        )
-    for name, queue in queues.items():
-        if queue.architecture not in built:
+    nodes = {"cluster": stack.cluster.architecture}
+    nodes |= {key_of(name): queue.architecture for name, queue in stack.queues.items()}
+    for key, architecture in nodes.items():
+        if architecture not in built:
             yield (
-                f"{key_of(name)}.architecture",
-                f"{queue.architecture} is not an architecture of the image {airflow.image}: use "
-                f"{' or '.join(built)}, or add {queue.architecture} to airflow.architectures if the image "
+                f"{key}.architecture",
+                f"{architecture} is not an architecture of the image {airflow.image}: use "
+                f"{' or '.join(built)}, or add {architecture} to airflow.architectures if the image "
                 "supports it",
             )
 
@@ -251,6 +252,27 @@ def _worker_fits_node(stack: Sections) -> Iterator[Mistake]:
                 f"{queue.memory_mb} plus sidecars requests {memory_mb} MiB, but the largest node has "
                 f"{limits.POD_MB} MiB for pods: no worker could be scheduled; lower it",
             )
+        disk = sizing.node_disk_gb([queue])
+        if disk > limits.MAX_NODE_DISK_GB:
+            yield (
+                f"{key_of(name)}.disk_gb",
+                f"{queue.disk_gb} plus images needs a node disk of {disk} GiB, but EKS allows "
+                f"{limits.MAX_NODE_DISK_GB} GiB; lower it",
+            )
+
+
+def _worker_disk_holds_dags(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind != "eks" or stack.dags.mode != "git-sync":
+        return
+    # The limit of the emptyDir: components/airflow/values.py.
+    needed = 4 * stack.dags.max_mb + limits.WORKER_DISK_MB
+    for name, queue in stack.queues.items():
+        if queue.disk_gb * 1024 < needed:
+            yield (
+                f"{key_of(name)}.disk_gb",
+                f"{queue.disk_gb} GiB is less than the {needed} MiB for four times dags.max_mb and log "
+                "files: the kubelet would evict the workers; raise it, or lower dags.max_mb",
+            )
 
 
 def _chart_directory_is_complete(stack: Sections) -> Iterator[Mistake]:
@@ -281,6 +303,7 @@ CHECKS = (
     _connections_fit_database,
     _existing_keda_needs_existing_cluster,
     _worker_fits_node,
+    _worker_disk_holds_dags,
     _chart_directory_is_complete,
 )
 

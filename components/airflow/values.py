@@ -11,7 +11,8 @@ import pulumi
 
 from components.airflow import dag_relay
 from components.airflow.secrets import AirflowSecrets
-from components.kubernetes import load_balancer, worker_nodes
+from components.aws import nodes
+from components.kubernetes import load_balancer
 from components.kubernetes.namespace import PODS_OF_AIRFLOW
 from components.support import chart_names
 from components.support.named_secret import annotations
@@ -251,8 +252,10 @@ def worker_sets(
                 **(DO_NOT_DISRUPT if own_nodes else {}),
             },
             **worker_values(queue, workers),
-            **(_nodes(queue, name) if own_nodes else {}),
         }
+        if own_nodes:
+            values |= _nodes(queue, name)
+            values["resources"] = _with_disk(values["resources"], workers.disk_gb)
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
             concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
             values["env"] = [*values.get("env", []), concurrency]
@@ -266,8 +269,8 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
     if worker_set != SINGLE_QUEUE_SET:
         labels["worker-set"] = worker_set
     return {
-        "nodeSelector": {worker_nodes.LABEL: worker_nodes.node_label(queue)},
-        "tolerations": [worker_nodes.taint(queue)],
+        "nodeSelector": {nodes.LABEL: nodes.node_label(queue)},
+        "tolerations": [nodes.taint(queue)],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -277,6 +280,15 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _with_disk(resources: Any, disk_gb: int) -> dict[str, Any]:
+    """The limit of the container also bounds the pod's emptyDirs, such as its copy of the DAGs.
+
+    https://kubernetes.io/docs/concepts/storage/ephemeral-storage/
+    """
+    disk = {"ephemeral-storage": f"{disk_gb}Gi"}
+    return {kind: {**amounts, **disk} for kind, amounts in resources.items()}
 
 
 def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:

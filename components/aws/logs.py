@@ -17,22 +17,11 @@ WRITE = ["s3:GetObject", "s3:PutObject"]
 # By ServiceAccount of the chart, in addition to the workers': the API server displays task logs.
 ACTIONS = {chart_names.TRIGGERER: WRITE, chart_names.API_SERVER: READ}
 
-# https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
-POD_IDENTITY_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "pods.eks.amazonaws.com"},
-            "Action": ["sts:AssumeRole", "sts:TagSession"],
-        }
-    ],
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class LogsArgs:
     cluster_name: pulumi.Input[str]
+    cluster_arn: pulumi.Input[str]
     namespace: pulumi.Input[str]
     # Their workers write logs; `iam_policy_arn` grants them more.
     queues: Mapping[str, WorkerSettings]
@@ -98,7 +87,9 @@ class Logs(pulumi.ComponentResource):
         for account, actions in {**dict.fromkeys(workers, WRITE), **ACTIONS}.items():
             role = aws.iam.Role(
                 f"{name}-{account}",
-                assume_role_policy=json.dumps(POD_IDENTITY_TRUST),
+                assume_role_policy=pulumi.Output.all(
+                    cluster=args.cluster_arn, namespace=args.namespace, account=account
+                ).apply(_pod_identity_trust),
                 opts=child,
             )
             aws.iam.RolePolicy(
@@ -124,6 +115,27 @@ class Logs(pulumi.ComponentResource):
                     opts=child,
                 )
         self.register_outputs({"bucket": self.bucket})
+
+
+def _pod_identity_trust(of: Mapping[str, str]) -> str:
+    """Only pods of one ServiceAccount of this cluster, whose ARN names the account.
+
+    EKS sends these tags with every AssumeRole. AWS documents no `aws:SourceArn` for Pod Identity:
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+    """
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {
+                "aws:RequestTag/eks-cluster-arn": of["cluster"],
+                "aws:RequestTag/kubernetes-namespace": of["namespace"],
+                "aws:RequestTag/kubernetes-service-account": of["account"],
+            }
+        },
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def _allow(bucket_arn: str, actions: list[str]) -> str:

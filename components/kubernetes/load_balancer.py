@@ -1,5 +1,6 @@
 """Load balancer of the UI, which EKS Auto Mode creates from an IngressClass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -14,6 +15,8 @@ CLASS = "airflow"
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancerArgs:
     settings: IngressSettings
+    # Of the load balancer, its target groups and security groups.
+    tags: Mapping[str, str]
 
 
 class LoadBalancer(pulumi.ComponentResource):
@@ -34,6 +37,7 @@ class LoadBalancer(pulumi.ComponentResource):
             spec={
                 "scheme": args.settings.scheme,
                 "certificateARNs": [args.settings.certificate_arn],
+                "tags": [{"key": key, "value": value} for key, value in args.tags.items()],
             },
             opts=child,
         )

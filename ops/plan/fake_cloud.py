@@ -56,6 +56,8 @@ CHILDREN: dict[str, dict[str, tuple[str, Callable[[str], Outputs]]]] = {
             "aws:eks/cluster:Cluster",
             lambda name: {
                 "name": name,
+                "arn": _arn("eks", f"cluster/{name}"),
+                "roleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}-role",
                 "vpcConfig": {"clusterSecurityGroupId": f"{name}-cluster-security-group"},
             },
         )

@@ -27,7 +27,7 @@ def backends(monkeypatch):
     monkeypatch.setattr(Postgres, "_parameters", lambda *_: {})
     cloud, kubectl, authority = Cloud(host="127.0.0.1"), _kubectl(), Authority()
     names = {}
-    pods = Pods(cloud, kubectl, authority, "127.0.0.1", names)
+    pods = Pods(cloud, kubectl, authority, "127.0.0.1", names, set())
     yield Postgres(cloud, kubectl, authority, names), pods
     pods.stop()
     cloud.stop()

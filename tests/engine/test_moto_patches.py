@@ -252,6 +252,16 @@ REFUSED = {
         ),
         "InvalidParameterException",
     ),
+    "node_pools_and_node_role_come_together": (
+        lambda a: a.new_cluster(computeConfig={"enabled": True, "nodeRoleArn": a.role}),
+        "InvalidParameterException",
+    ),
+    "updated_node_pools_and_node_role_come_together": (
+        lambda a: a.eks.update_cluster_config(
+            name="one", computeConfig={"enabled": True, "nodePools": ["general-purpose"]}
+        ),
+        "InvalidParameterException",
+    ),
     "policy_is_about_the_bucket": (another_bucket, "MalformedPolicy"),
 }
 

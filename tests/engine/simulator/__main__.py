@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from tests.engine.simulator import control, identity, provider
+from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import Kubernetes
@@ -43,8 +44,9 @@ class Simulator:
         )
         names: dict[str, str] = {}
         self.postgres = Postgres(self.cloud, kubectl, authority, names)
-        self.pods = Pods(self.cloud, kubectl, authority, host, names)
-        self.kubernetes = Kubernetes(kubectl, self.pods)
+        auto_mode = AutoMode(self.cloud, kubectl)
+        self.pods = Pods(self.cloud, kubectl, authority, host, names, auto_mode.wanted)
+        self.kubernetes = Kubernetes(kubectl, self.pods, auto_mode)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))

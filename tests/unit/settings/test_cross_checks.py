@@ -56,6 +56,10 @@ WEBHOOK = DagSettings(repo=HTTPS.repo, webhook=True)
 PROTECTED = RdsSettings(kind="rds", protect=True)
 EXISTING_KEDA = KedaSettings(existing=True)
 ARM = WorkerSettings(architecture="arm64")
+EKS_ON_ARM = EksSettings(kind="eks", private_endpoint=True, architecture="arm64")
+BIG_DAGS = DagSettings(repo=HTTPS.repo, max_mb=129)
+BIG_DAGS_LESS = DagSettings(repo=HTTPS.repo, max_mb=128)
+BIG_BUNDLE = DagSettings(repo=HTTPS.repo, max_mb=129, mode="bundle")
 BOTH = ("amd64", "arm64")
 NEEDS_EKS = "needs cluster.kind: eks"
 
@@ -130,6 +134,7 @@ BROKEN = {
             for setting, value in (
                 ("spot", True),
                 ("architecture", "amd64"),
+                ("disk_gb", 10),
                 ("iam_policy_arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"),
             )
             for section, key, given in (
@@ -154,8 +159,8 @@ BROKEN = {
         (
             ON_AWS,
             {"workers": ARM, "airflow": AirflowSettings(architectures=("arm64",))},
-            "airflow.architectures",
-            "lacks amd64, got ['arm64']: all pods except workers",
+            "cluster.architecture",
+            "amd64 is not an architecture of the image apache/airflow: use arm64, or add amd64",
         ),
     ],
     "_git_protocol_needs_git_server": [
@@ -234,6 +239,26 @@ BROKEN = {
             "queues.etl.memory_mb",
             "1415482 plus sidecars requests 1415578 MiB, but the largest node has 1415577 MiB for pods",
         ),
+        (
+            ON_AWS,
+            {"queues": {"etl": WorkerSettings(disk_gb=53091)}},
+            "queues.etl.disk_gb",
+            "53091 plus images needs a node disk of 59002 GiB, but EKS allows 59000 GiB; lower it",
+        ),
+    ],
+    "_worker_disk_holds_dags": [
+        (
+            ON_AWS,
+            {"workers": WorkerSettings(disk_gb=1), "dags": BIG_DAGS},
+            "workers.disk_gb",
+            "1 GiB is less than the 1028 MiB for four times dags.max_mb and log files",
+        ),
+        (
+            ON_AWS,
+            {"queues": {"etl": WorkerSettings(disk_gb=1)}, "dags": BIG_DAGS},
+            "queues.etl.disk_gb",
+            "the kubelet would evict the workers; raise it, or lower dags.max_mb",
+        ),
     ],
 }
 CASES = [case for cases in BROKEN.values() for case in cases]
@@ -267,6 +292,19 @@ SOUND = [
     (ON_EXISTING, {"workers": workers(41, 2)}),
     (ON_EXISTING, {"keda": EXISTING_KEDA}),
     (ON_AWS, {"workers": WorkerSettings(cpu=172.78, memory_mb=1415481)}),
+    (ON_AWS, {"workers": WorkerSettings(disk_gb=53090)}),
+    (ON_AWS, {"workers": WorkerSettings(disk_gb=1), "dags": BIG_DAGS_LESS}),
+    (ON_AWS, {"workers": WorkerSettings(disk_gb=1), "dags": BIG_BUNDLE}),
+    (ON_EXISTING, {"dags": DagSettings(repo=HTTPS.repo, max_mb=10240, storage_gb=40)}),
+    (ON_AWS, {"cluster": EKS_ON_ARM}),
+    (
+        ON_AWS,
+        {
+            "cluster": EKS_ON_ARM,
+            "workers": ARM,
+            "airflow": AirflowSettings(architectures=("arm64",)),
+        },
+    ),
     (ON_EXISTING, {"workers": WorkerSettings(cpu=192, memory_mb=1572864)}),
 ]
 

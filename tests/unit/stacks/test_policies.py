@@ -19,10 +19,15 @@ from tests.unit.stacks.committed import STACKS, find
 REMOVED = object()
 POD = "spec.template.spec"
 CONTAINER = f"{POD}.containers.0"
-POOL = "NodePool worker-nodes-pool"
+POOL = "NodePool nodes-pool"
 WORKERS_TOLERATION = {"key": "airflow-platform/nodes", "value": "workers"}
 ANY_TOLERATION = {"key": "airflow-platform/nodes", "operator": "Exists"}
-SPOT = {"requirements": [{"key": "karpenter.sh/capacity-type", "values": ["spot"]}]}
+GENERATION = {
+    "key": "eks.amazonaws.com/instance-generation",
+    "operator": "Gt",
+    "values": ["4"],
+}
+SPOT = {"requirements": [{"key": "karpenter.sh/capacity-type", "values": ["spot"]}, GENERATION]}
 S3_ON_ALL = json.dumps({"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
 ANY_PRINCIPAL = json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*"}]})
 CIDRS_ONLY = {"alb.ingress.kubernetes.io/inbound-cidrs": "10.0.0.0/8"}
@@ -71,6 +76,12 @@ CHANGES = {
     "cluster-audit-log-enabled": [("Cluster cluster-eks", "enabledClusterLogTypes", ["api"])],
     "cluster-endpoint-access-restricted": [("Cluster cluster-eks", "endpointPublicAccess", True)],
     "kubernetes-version-supported": [("Cluster cluster-eks", "version", "1.31")],
+    "node-generation-current": [(POOL, f"{POD}.requirements", [])],
+    "default-tags-required": [
+        ("NodeClass", "spec.tags", REMOVED),
+        ("IngressClassParams", "spec.tags", []),
+        ("StorageClass", "parameters.tagSpecification_1", "managed-by=hand"),
+    ],
     "spot-only-for-workers": [
         (POOL, POD, SPOT),
         ("StatefulSet redis-server", f"{POD}.tolerations", [ANY_TOLERATION]),

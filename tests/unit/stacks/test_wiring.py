@@ -170,7 +170,7 @@ def test_a_new_queue_changes_no_other_queue(snapshot, program):
 
     assert {new[urn].name for urn in new.keys() - old.keys()} == {
         "logs-airflow-worker-etl",
-        "worker-nodes-pool-etl",
+        "nodes-pool-etl",
     }
     assert old.keys() < new.keys()
     changed = {urn.rpartition("::")[2] for urn in old if old[urn].inputs != new[urn].inputs}
@@ -185,7 +185,7 @@ def test_an_iam_policy_of_a_queue_is_attached_to_its_workers(program):
     policy = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
     found = program("dev", queues={"etl": {"iam_policy_arn": policy}})
 
-    attached = find(found, "RolePolicyAttachment")
+    attached = find(found, "RolePolicyAttachment logs-airflow-worker-etl-tasks")
     assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
     waits = found.waits_for(find(found, "Release airflow-release").urn)
     assert attached.urn in waits, "its first tasks would lack their permissions"

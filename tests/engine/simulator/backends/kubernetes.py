@@ -1,14 +1,15 @@
 """The backend of EKS: an existing Kubernetes cluster, with the parts that Auto Mode adds.
 
 Auto Mode starts nodes, creates EBS volumes and gives AWS credentials to pods. Here one node
-replaces all nodes, volumes are directories on it, and an admission webhook (`pods.py`) does the
-rest.
+replaces all nodes (`auto_mode.py`), volumes are directories on it, and an admission webhook
+(`pods.py`) does the rest.
 """
 
 import copy
 from pathlib import Path
 from typing import Any
 
+from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.pods import Pods
 
@@ -25,9 +26,10 @@ SCALED_OBJECTS = "scaledobjects.keda.sh"
 
 
 class Kubernetes:
-    def __init__(self, kubectl: Kubectl, pods: Pods) -> None:
+    def __init__(self, kubectl: Kubectl, pods: Pods, auto_mode: AutoMode) -> None:
         self.kubectl = kubectl
         self.pods = pods
+        self.auto_mode = auto_mode
 
     def create(self, name: str) -> tuple[str, str]:
         """Turn the cluster into an EKS cluster: its address, and its CA in base64."""
@@ -35,6 +37,7 @@ class Kubernetes:
         self.kubectl.run("apply", "--server-side", "--filename", str(CRDS))
         self.kubectl.apply(self._provisioner())
         self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
+        self.auto_mode.start(name)
         where = self.kubectl.configuration()
         return where["server"], where["certificate-authority-data"]
 
@@ -51,6 +54,7 @@ class Kubernetes:
         self.kubectl.delete("storageclass", "gp3")
         self.kubectl.delete("ingressclass", "airflow")
         self.kubectl.delete("configmap", "amazon-vpc-cni", "--namespace", "kube-system")
+        self.auto_mode.remove()
         self.kubectl.delete("--filename", str(CRDS))
         provisioner = self._provisioner()["metadata"]
         self.kubectl.delete(

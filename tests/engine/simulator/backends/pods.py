@@ -2,8 +2,8 @@
 
 - Pod Identity: pods whose ServiceAccount has an association get the credentials of its role, other
   pods get none. https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
-- Auto Mode: a pod that matches the labels and taints of a NodePool is schedulable. One node
-  replaces all nodes, so requests are scaled down.
+- Auto Mode: a pod waits for a node of the NodePool whose labels and taints it matches; without one
+  it stays pending. One node replaces all nodes, so requests are scaled down.
 - The VPC: host names of AWS resolve to the simulator.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.engine.simulator import control
+from tests.engine.simulator.backends.auto_mode import NODE_POOL, node_label
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
@@ -25,12 +26,16 @@ from tests.engine.simulator.cloud import Cloud
 CPU_SHARE = 0.05
 MEMORY_SHARE = 0.25
 BUILT_IN = ("kubernetes.io/", "node.kubernetes.io/")
+PODS = {"Service": "pods.eks.amazonaws.com"}
+# No node has its label: the pod stays pending.
+NO_POOL = "none"
 
 
 class Pods:
     """Serves the webhook over TLS at `url`, on `host`.
 
-    `names` are IP addresses by host name: the DNS of the VPC.
+    `names` are IP addresses by host name: the DNS of the VPC. The NodePools of the pods are added
+    to `wanted_pools`.
     """
 
     def __init__(
@@ -40,10 +45,12 @@ class Pods:
         authority: Authority,
         host: str,
         names: Mapping[str, str],
+        wanted_pools: set[str],
     ) -> None:
         self.cloud = cloud
         self.kubectl = kubectl
         self.names = names
+        self.wanted_pools = wanted_pools
         self.server = control.serve({("POST", "/"): self._review}, host, _tls(authority, host))
         self.url = f"https://{host}:{self.server.server_port}/"
         self.authority = base64.b64encode(authority.pem.encode()).decode()
@@ -79,12 +86,15 @@ class Pods:
             added = [{"name": k, "value": v} for k, v in variables.items() if k not in present]
             container.setdefault("env", []).extend(added)
             _shrink(container)
-        if self._matches_a_node_pool(spec):
-            spec["nodeSelector"] = {
-                key: value
-                for key, value in spec["nodeSelector"].items()
-                if key.startswith(BUILT_IN)
-            }
+        pool = self._node_pool(spec)
+        if pool != NO_POOL:
+            self.wanted_pools.add(pool)
+        of_the_node = {
+            key: value
+            for key, value in spec.get("nodeSelector", {}).items()
+            if key.startswith(BUILT_IN)
+        }
+        spec["nodeSelector"] = {**of_the_node, node_label(pool): "true"}
         return changed
 
     def _variables(self, namespace: str, account: str) -> dict[str, str]:
@@ -99,6 +109,7 @@ class Pods:
         role = self._role(namespace, account)
         if role is None:
             return common
+        self._check_trust(role, namespace, account)
         session = self.cloud.client("sts").assume_role(RoleArn=role, RoleSessionName=account)
         credentials = session["Credentials"]
         return common | {
@@ -106,6 +117,26 @@ class Pods:
             "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
             "AWS_SESSION_TOKEN": credentials["SessionToken"],
         }
+
+    def _check_trust(self, role: str, namespace: str, account: str) -> None:
+        """Raise unless the trust policy of a role admits the pod, by the tags that EKS sends.
+
+        https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html#pod-id-abac-tags
+        """
+        (cluster,) = self.cloud.client("eks").list_clusters()["clusters"]
+        arn = self.cloud.client("eks").describe_cluster(name=cluster)["cluster"]["arn"]
+        sent = {
+            "aws:RequestTag/eks-cluster-arn": arn,
+            "aws:RequestTag/eks-cluster-name": cluster,
+            "aws:RequestTag/kubernetes-namespace": namespace,
+            "aws:RequestTag/kubernetes-service-account": account,
+        }
+        found = self.cloud.client("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]
+        for statement in found["AssumeRolePolicyDocument"]["Statement"]:
+            equal = statement.get("Condition", {}).get("StringEquals", {})
+            if statement["Principal"] == PODS and equal.items() <= sent.items():
+                return
+        raise PermissionError(f"{role} does not trust pods of {namespace}/{account} of {arn}")
 
     def _role(self, namespace: str, account: str) -> str | None:
         eks = self.cloud.client("eks")
@@ -119,13 +150,14 @@ class Pods:
                 )["association"]["roleArn"]
         return None
 
-    def _matches_a_node_pool(self, spec: dict[str, Any]) -> bool:
-        wanted = spec.get("nodeSelector", {})
-        return any(
-            wanted.items() <= _labels(pool).items() and _tolerates(spec, pool)
-            for pool in self.kubectl.get("nodepools.karpenter.sh")["items"]
-            if wanted
-        )
+    def _node_pool(self, spec: dict[str, Any]) -> str:
+        """The NodePool whose nodes take a pod."""
+        selector = spec.get("nodeSelector", {}).items()
+        wanted = {key: value for key, value in selector if not key.startswith(BUILT_IN)}
+        for pool in self.kubectl.get(NODE_POOL)["items"]:
+            if wanted.items() <= _labels(pool).items() and _tolerates(spec, pool):
+                return pool["metadata"]["name"]
+        return NO_POOL
 
 
 def _labels(pool: dict[str, Any]) -> dict[str, str]:
@@ -146,7 +178,11 @@ def _tolerates(spec: dict[str, Any], pool: dict[str, Any]) -> bool:
 
 
 def _shrink(container: dict[str, Any]) -> None:
-    requests = container.get("resources", {}).get("requests", {})
+    resources = container.get("resources", {})
+    requests = resources.get("requests", {})
+    # The kubelet of the one node may not manage its disk.
+    for amounts in (requests, resources.get("limits", {})):
+        amounts.pop("ephemeral-storage", None)
     if "cpu" in requests:
         requests["cpu"] = f"{max(1, int(_milli(requests['cpu']) * CPU_SHARE))}m"
     if "memory" in requests:

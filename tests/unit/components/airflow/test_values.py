@@ -66,6 +66,17 @@ def test_worker_resources_follow_the_settings(cpu, request_):
     }, "no CPU limit; memory request equals limit"
 
 
+def test_workers_on_own_nodes_have_a_disk_limit():
+    (on_eks,) = worker_sets({"default": WorkerSettings(disk_gb=20)}, own_nodes=True)
+    (elsewhere,) = worker_sets({"default": WorkerSettings(disk_gb=20)})
+
+    for amounts in ("requests", "limits"):
+        assert on_eks["resources"][amounts]["ephemeral-storage"] == "20Gi"
+        assert "ephemeral-storage" not in elsewhere["resources"][amounts], (
+            "a node that does not manage its disk takes no such pod"
+        )
+
+
 TWO = {"default": WorkerSettings(), "etl": WorkerSettings(max=2, concurrency=3)}
 
 

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import pulumi
@@ -15,6 +16,7 @@ ARGS = ClusterArgs(
     vpc_id="vpc-1",
     public_subnet_ids=["subnet-public"],
     private_subnet_ids=["subnet-private"],
+    tags={"stack": "mine", "project": "airflow-platform"},
     settings=EksSettings(kind="eks", private_endpoint=True),
 )
 
@@ -73,10 +75,44 @@ def test_no_administrator_is_added_by_default(cluster):
     assert not cluster().one(EKS).inputs.get("accessEntries")
 
 
+def test_the_cluster_has_no_node_pools_of_eks(cluster):
+    assert cluster().one(EKS).inputs["autoMode"] == {
+        "enabled": True,
+        "createNodeRole": False,
+        "computeConfig": {"nodePools": []},
+    }, "EKS accepts no node role without its own pools"
+
+
+def test_a_cluster_of_an_earlier_release_keeps_its_pools(cluster):
+    auto_mode = cluster(built_in_node_pools=True).one(EKS).inputs["autoMode"]
+
+    assert auto_mode == {"enabled": True, "createNodeRole": True}
+
+
+def test_eks_may_set_the_tags_of_the_stack(cluster):
+    snapshot = cluster()
+
+    policy = snapshot.one("aws:iam/rolePolicy:RolePolicy")
+    assert policy.inputs["role"] == "k8s-eks-role", "the role of the cluster"
+    allowed = json.loads(policy.inputs["policy"])["Statement"]
+    of_this_cluster = {
+        "aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"
+    }
+    assert all(each["Condition"]["StringEquals"] == of_this_cluster for each in allowed)
+    actions = {action for each in allowed for action in each["Action"]}
+    assert actions >= {
+        "ec2:CreateLaunchTemplate",
+        "ec2:CreateVolume",
+        "ec2:CreateNetworkInterface",
+        "elasticloadbalancing:CreateLoadBalancer",
+    }
+    storage = snapshot.one("kubernetes:storage.k8s.io/v1:StorageClass").urn
+    assert policy.urn in snapshot.waits_for(storage)
+
+
 def test_auto_mode_needs_no_node_role_and_no_oidc_provider(cluster):
     eks = cluster(version="1.33").one(EKS).inputs
 
-    assert eks["autoMode"]["enabled"] is True
     assert eks["createOidcProvider"] is False
     assert eks["createInstanceRole"] is False, "Auto Mode does not use this role"
     assert eks["corednsAddonOptions"]["enabled"] is False, "Auto Mode runs DNS on the nodes"
@@ -95,10 +131,18 @@ def test_nodes_run_in_private_subnets(cluster):
 def test_volumes_are_encrypted_by_default(cluster):
     storage = cluster().one("kubernetes:storage.k8s.io/v1:StorageClass").inputs
 
-    assert storage["parameters"] == {"type": "gp3", "encrypted": "true"}
+    assert storage["parameters"]["type"] == "gp3"
+    assert storage["parameters"]["encrypted"] == "true"
     default = storage["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"]
     assert default == "true", "claims use the default class"
     assert storage["provisioner"] == "ebs.csi.eks.amazonaws.com"
+
+
+def test_volumes_carry_the_tags_of_the_stack(cluster):
+    parameters = cluster().one("kubernetes:storage.k8s.io/v1:StorageClass").inputs["parameters"]
+
+    assert parameters["tagSpecification_1"] == "project=airflow-platform"
+    assert parameters["tagSpecification_2"] == "stack=mine"
 
 
 def test_volumes_follow_their_pod_and_can_grow(cluster):
@@ -118,12 +162,6 @@ def test_network_policies_are_enforced(cluster):
     assert switch["data"] == {"enable-network-policy-controller": "true"}, (
         "enforcement is off by default"
     )
-
-
-def test_the_metrics_server_is_installed(cluster):
-    addon = cluster().one("aws:eks/addon:Addon").inputs
-
-    assert addon == {"addonName": "metrics-server", "clusterName": "k8s-eks"}
 
 
 def test_the_name_is_that_of_the_eks_cluster(deploy):

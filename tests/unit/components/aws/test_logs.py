@@ -12,6 +12,7 @@ BUCKET = "aws:s3/bucket:Bucket"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 ARN = "arn:aws:s3:::logs-bucket"
+CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/k8s"
 
 
 @pytest.fixture
@@ -21,6 +22,7 @@ def logs(deploy):
             "logs",
             LogsArgs(
                 cluster_name="k8s",
+                cluster_arn=CLUSTER_ARN,
                 namespace="airflow",
                 queues={"default": WorkerSettings(), **queues},
                 settings=LogSettings(**settings),
@@ -84,7 +86,7 @@ def test_each_role_is_limited_to_its_actions_on_the_bucket(logs, account, action
     }
 
 
-def test_only_eks_pods_may_assume_the_roles(logs):
+def test_only_pods_of_its_service_account_may_assume_a_role(logs):
     roles = logs().all("aws:iam/role:Role")
 
     assert len(roles) == 3
@@ -94,6 +96,15 @@ def test_only_eks_pods_may_assume_the_roles(logs):
                 "Effect": "Allow",
                 "Principal": {"Service": "pods.eks.amazonaws.com"},
                 "Action": ["sts:AssumeRole", "sts:TagSession"],
+                "Condition": {
+                    "StringEquals": {
+                        "aws:RequestTag/eks-cluster-arn": CLUSTER_ARN,
+                        "aws:RequestTag/kubernetes-namespace": "airflow",
+                        "aws:RequestTag/kubernetes-service-account": role.name.removeprefix(
+                            "logs-"
+                        ),
+                    }
+                },
             }
         ]
 

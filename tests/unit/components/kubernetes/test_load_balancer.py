@@ -21,7 +21,9 @@ def settings(**more):
 @pytest.fixture
 def load_balancer(deploy):
     return lambda **more: deploy(
-        lambda: LoadBalancer("lb", LoadBalancerArgs(settings=settings(**more)))
+        lambda: LoadBalancer(
+            "lb", LoadBalancerArgs(settings=settings(**more), tags={"stack": "mine"})
+        )
     )
 
 
@@ -33,6 +35,12 @@ def test_the_scheme_follows_the_settings(load_balancer):
 
 def test_the_configured_certificate_is_used(load_balancer):
     assert load_balancer().one(PARAMETERS).inputs["spec"]["certificateARNs"] == [CERTIFICATE]
+
+
+def test_the_load_balancer_carries_the_tags_of_the_stack(load_balancer):
+    spec = load_balancer().one(PARAMETERS).inputs["spec"]
+
+    assert spec["tags"] == [{"key": "stack", "value": "mine"}]
 
 
 def test_the_ingress_of_airflow_uses_the_class(load_balancer):

@@ -311,7 +311,9 @@ def test_every_resource_found_by_tags_has_a_name(stack, kind):
 # Their creation is idempotent: they only set properties of another resource.
 REPEATABLE = {
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
     "aws:iam/rolePolicy:RolePolicy",
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
