@@ -19,7 +19,7 @@ def load() -> Settings:
     settings = parse(config.get_object("settings"), key)
     for where, what in cross_checks.warnings(settings.all_queues):
         pulumi.log.warn(f"Pulumi.{pulumi.get_stack()}.yaml: {key}.{where}: {what}")
-    return settings
+    return settings.with_cached_images(pulumi.get_stack())
 
 
 def parse(given: Any, key: str) -> Settings:
