@@ -12,7 +12,7 @@ from components.aws.database import Database, DatabaseArgs
 from components.aws.logs import Logs, LogsArgs
 from components.aws.network import Network, NetworkArgs
 from components.kubernetes.existing_cluster import ExistingCluster, ExistingClusterArgs
-from components.kubernetes.load_balancer import LoadBalancer, LoadBalancerArgs
+from components.kubernetes.load_balancer import ACCESS_LOGS, LoadBalancer, LoadBalancerArgs
 from components.kubernetes.namespace import Namespace, NamespaceArgs
 from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
 from components.kubernetes.worker_nodes import WorkerNodes, WorkerNodesArgs
@@ -90,19 +90,24 @@ def _on_aws(
     namespace = Namespace(
         "namespace", NamespaceArgs(grace_seconds=stack.longest_grace_seconds), opts=in_cluster
     )
+    ingress = stack.airflow.ingress
     logs = Logs(
         "logs",
         LogsArgs(
             cluster_name=cluster.name,
             namespace=namespace.name,
             queues=stack.all_queues,
+            access_logs=ACCESS_LOGS if ingress is not None and ingress.access_logs else None,
             settings=stack.logs,
         ),
     )
     nodes = WorkerNodes("worker-nodes", WorkerNodesArgs(queues=stack.all_queues), opts=in_cluster)
     parts: list[pulumi.Resource] = [network, cluster, database, namespace, logs, nodes]
-    if stack.airflow.ingress is not None:
-        args = LoadBalancerArgs(settings=stack.airflow.ingress)
+    if ingress is not None:
+        args = LoadBalancerArgs(
+            settings=ingress,
+            access_log_bucket=logs.access_log_bucket if ingress.access_logs else None,
+        )
         parts.append(LoadBalancer("load-balancer", args, opts=in_cluster))
     return Platform(
         provider=cluster.provider,

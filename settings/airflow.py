@@ -59,6 +59,10 @@ class IngressSettings(Section):
     allowed_cidrs: tuple[Cidr, ...] = Field(
         min_length=1, description="Networks that may reach the load balancer", strict=False
     )
+    access_logs: bool = Field(
+        default=True,
+        description="Write a line per request into the log bucket, for `logs.retention_days`",
+    )
 
 
 class AirflowSettings(Section):

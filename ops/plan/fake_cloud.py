@@ -60,6 +60,7 @@ CHILDREN: dict[str, dict[str, tuple[str, Callable[[str], Outputs]]]] = {
 }
 
 LOOKUPS: dict[str, Outputs] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {
         "names": [f"{REGION}{letter}" for letter in "abc"],
     },

@@ -61,7 +61,10 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     ),
     "kubernetes:helm.sh/v3:Release": ("chart", "version", "namespace"),
     "kubernetes:karpenter.sh/v1:NodePool": ("spec.template.spec.requirements",),
-    "kubernetes:eks.amazonaws.com/v1:IngressClassParams": ("spec.scheme",),
+    "kubernetes:eks.amazonaws.com/v1:IngressClassParams": (
+        "spec.scheme",
+        "spec.loadBalancerAttributes",
+    ),
     "pulumi:providers:kubernetes": ("context",),
 }
 

@@ -100,6 +100,12 @@ CHANGES = {
         ("Release airflow-release", "values.ingress.apiServer.annotations", CIDRS_ONLY),
         ("IngressClassParams", "spec.certificateARNs", []),
     ],
+    "load-balancer-drops-invalid-headers": [
+        ("IngressClassParams", "spec.loadBalancerAttributes.0.value", "false")
+    ],
+    "load-balancer-access-logs": [
+        ("IngressClassParams", "spec.loadBalancerAttributes.1.value", "false")
+    ],
     None: [("StatefulSet redis-server", f"{CONTAINER}.image", "redis@sha256:0")],
 }
 

@@ -176,3 +176,29 @@ def test_no_input_is_made_of_an_unknown_output(snapshot, name):
         for path in without_value(resource.inputs)
     }
     assert sorted(found) == [], "add the output that it comes from to ops/plan/fake_cloud.py"
+
+
+def test_the_load_balancer_logs_into_the_bucket_of_the_stack(snapshot):
+    found = snapshot("prod")
+
+    policy = find(found, "BucketPolicy")
+    parameters = find(found, "IngressClassParams")
+    given = parameters.inputs["spec"]["loadBalancerAttributes"]
+    bucket = {each["key"]: each["value"] for each in given}["access_logs.s3.bucket"]
+    assert bucket == policy.inputs["bucket"] == "logs-bucket"
+    assert "logdelivery.elasticloadbalancing" in policy.inputs["policy"]
+    assert policy.urn in parameters.depends_on, (
+        "AWS refuses access logs in a bucket without the permission"
+    )
+
+
+def test_without_access_logs_no_load_balancer_may_write(program):
+    ingress = {
+        "host": "airflow.example.com",
+        "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/1",
+        "allowed_cidrs": ["10.0.0.0/8"],
+        "access_logs": False,
+    }
+
+    for found in (program("prod", airflow={"ingress": ingress}), program("dev")):
+        assert "logdelivery" not in find(found, "BucketPolicy").inputs["policy"]
