@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.aws.cluster import Cluster, ClusterArgs
 from components.aws.database import Database, DatabaseArgs
+from components.aws.image_cache import PullThroughCache, PullThroughCacheArgs
 from components.aws.logs import Logs, LogsArgs
 from components.aws.network import Network, NetworkArgs
 from components.kubernetes.existing_cluster import ExistingCluster, ExistingClusterArgs
@@ -87,9 +88,11 @@ def _on_aws(
             settings=database_settings,
         ),
     )
-    namespace = Namespace(
-        "namespace", NamespaceArgs(grace_seconds=stack.longest_grace_seconds), opts=in_cluster
-    )
+    namespace_args = NamespaceArgs(grace_seconds=stack.longest_grace_seconds)
+    cache = _image_cache(stack)
+    # The nodes pull images from the cache as long as the namespace has pods.
+    namespace_opts = pulumi.ResourceOptions(provider=cluster.provider, depends_on=cache)
+    namespace = Namespace("namespace", namespace_args, opts=namespace_opts)
     ingress = stack.airflow.ingress
     logs = Logs(
         "logs",
@@ -123,6 +126,14 @@ def _on_aws(
         load_balancer_cidr=network_settings.cidr,
         own_nodes=True,
     )
+
+
+def _image_cache(stack: Settings) -> list[PullThroughCache]:
+    cache = stack.image_cache(pulumi.get_stack())
+    if cache is None:
+        return []
+    args = PullThroughCacheArgs(cache=cache, images=stack.server_images)
+    return [PullThroughCache("image-cache", args)]
 
 
 def _on_existing_cluster(

@@ -38,7 +38,8 @@ def parse(given: Any, key: str) -> Settings:
         errors = invalid.errors()
         sections = dict(_valid_sections(given, {error["loc"][0] for error in errors}))
     lines = [_explain(given, error) for error in errors]
-    lines += [f"{where}: {what}" for where, what in cross_checks.mistakes(sections)]
+    checked = {**sections, "region": pulumi.Config("aws").get("region")}
+    lines += [f"{where}: {what}" for where, what in cross_checks.mistakes(checked)]
     report = {stack_file: [f"{key}.{line}" for line in lines], **chart_keys.mistakes()}
     if any(report.values()):
         raise pulumi.RunError("\n".join(_by_file(report)))

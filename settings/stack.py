@@ -68,6 +68,11 @@ class Settings(Section):
     def longest_grace_seconds(self) -> int:
         return max(queue.grace_seconds for queue in self.all_queues.values())
 
+    @property
+    def server_images(self) -> tuple[str, ...]:
+        """Images of the pods that this program declares."""
+        return self.airflow.image, self.redis.image, self.dags.git_sync_image
+
     def image_cache(self, stack_name: str) -> ImageCache | None:
         return image_cache(self.images, stack_name)
 

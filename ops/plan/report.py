@@ -29,6 +29,8 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "enabledClusterLogTypes",
         "deletionProtection",
     ),
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": ("ecrRepositoryPrefix",),
+    "aws:ecr/repository:Repository": ("name",),
     "aws:eks/addon:Addon": ("addonName",),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("serviceAccount", "roleArn"),
     "aws:rds/instance:Instance": (

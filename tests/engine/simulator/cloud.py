@@ -13,11 +13,27 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import inventory, moto_additions, moto_patches
+from tests.engine.simulator import (
+    inventory,
+    moto_additions,
+    moto_image_cache,
+    moto_patches,
+)
 from tests.engine.simulator.hooks import Hooks
 from tests.engine.simulator.moto_additions import ACCOUNT
 
-SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
+SERVICES = (
+    "ec2",
+    "ecr",
+    "eks",
+    "iam",
+    "kms",
+    "rds",
+    "resourcegroupstaggingapi",
+    "s3",
+    "secretsmanager",
+    "sts",
+)
 
 
 class Cloud:
@@ -44,6 +60,7 @@ class Cloud:
         self.url = f"http://{bound}:{port}"
         self.client = cache(self._client)
         moto_additions.install(self._patches)
+        moto_image_cache.install(self._patches)
         moto_patches.install(self._patches)
         Hooks(**hooks).install(self._patches)
 

@@ -8,7 +8,7 @@ Client = Callable[[str], Any]
 
 def of(client: Client) -> Iterator[str]:
     """One line per resource, without those that AWS creates by default."""
-    for service in (_network, _identity, _storage, _databases, _clusters):
+    for service in (_network, _identity, _storage, _databases, _clusters, _images):
         yield from service(client)
 
 
@@ -86,3 +86,11 @@ def _clusters(client: Client) -> Iterator[str]:
         found = eks.list_pod_identity_associations(clusterName=cluster)["associations"]
         for association in found:
             yield f"eks pod identity {cluster}/{association['associationId']}"
+
+
+def _images(client: Client) -> Iterator[str]:
+    ecr = client("ecr")
+    for rule in ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"]:
+        yield f"ecr pull through cache rule {rule['ecrRepositoryPrefix']}"
+    for repository in ecr.describe_repositories()["repositories"]:
+        yield f"ecr repository {repository['repositoryName']}"

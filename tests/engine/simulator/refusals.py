@@ -27,11 +27,13 @@ ROLE = "aws:iam/role:Role"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 INSTANCE = "aws:rds/instance:Instance"
 LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+CACHE_RULE = "aws:ecr/pullThroughCacheRule:PullThroughCacheRule"
 EVERY_TYPE = ""
 
 _DOCS = "https://docs.aws.amazon.com"
 _EKS = f"{_DOCS}/eks/latest/APIReference"
 _RDS = f"{_DOCS}/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"
+_ECR = f"{_DOCS}/AmazonECR/latest"
 _TAGS = f"{_DOCS}/tag-editor/latest/userguide/best-practices-and-strats.html"
 
 
@@ -231,6 +233,46 @@ RULES = (
         error="InvalidArgument: 'Days' for Expiration action must be a positive integer",
         source=f"{_DOCS}/AmazonS3/latest/API/API_LifecycleExpiration.html",
         example={"rules": [{"status": "Enabled", "expiration": {"days": 0}}]},
+    ),
+    Rule(
+        name="cache-prefix",
+        type=CACHE_RULE,
+        property="ecrRepositoryPrefix",
+        setting="the name of the stack",
+        refuses=_matches_not(
+            r"(?=.{2,30}$)([a-z0-9]+([._-][a-z0-9]+)*/)*[a-z0-9]+([._-][a-z0-9]+)*"
+        ),
+        error="InvalidParameterException: Invalid parameter at 'ecrRepositoryPrefix' failed to satisfy "
+        "constraint: 2 to 30 characters of a repository name",
+        source=f"{_ECR}/APIReference/API_CreatePullThroughCacheRule.html",
+        example={"ecrRepositoryPrefix": "airflow-my_-stack"},
+    ),
+    Rule(
+        name="cache-secret",
+        type=CACHE_RULE,
+        property="credentialArn",
+        setting="images.docker_hub_secret_arn",
+        refuses=_matches_not(
+            r"arn:aws:secretsmanager:[a-zA-Z0-9-:]+:secret:ecr-pullthroughcache/[a-zA-Z0-9/_+=.@-]+"
+        ),
+        error="InvalidParameterException: Invalid parameter at 'credentialArn' failed to satisfy "
+        "constraint: the name of the secret begins with ecr-pullthroughcache/",
+        source=f"{_ECR}/APIReference/API_CreatePullThroughCacheRule.html",
+        example={
+            "credentialArn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:docker-hub"
+        },
+    ),
+    Rule(
+        name="cache-login",
+        type=CACHE_RULE,
+        property="upstreamRegistryUrl",
+        setting="images.docker_hub_secret_arn",
+        refuses=lambda url, inputs: (
+            url == "registry-1.docker.io" and inputs.get("credentialArn") is None
+        ),
+        error="InvalidParameterException: the upstream registry {value} requires credentialArn",
+        source=f"{_ECR}/userguide/pull-through-cache-creating-rule.html",
+        example={"upstreamRegistryUrl": "registry-1.docker.io"},
     ),
     Rule(
         name="tag-key-length",

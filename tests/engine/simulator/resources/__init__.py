@@ -8,6 +8,7 @@ from tests.engine.simulator.resources import (
     clusters,
     databases,
     identity,
+    images,
     network,
     security_groups,
     storage,
@@ -19,6 +20,7 @@ RESOURCES: dict[str, Resource] = {
     **security_groups.RESOURCES,
     **identity.RESOURCES,
     **storage.RESOURCES,
+    **images.RESOURCES,
     **databases.RESOURCES,
     **clusters.RESOURCES,
 }
