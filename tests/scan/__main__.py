@@ -18,7 +18,9 @@ STACKS = ("prod", "local")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--charts", type=Path, default=Path("charts"), help="folder of the archives")
+    parser.add_argument(
+        "--charts", type=Path, default=Path("charts"), help="folder of the archives"
+    )
     charts = parser.parse_args().charts
     try:
         findings = [finding for stack in STACKS for finding in _scan(stack, charts)]

@@ -22,7 +22,7 @@ GROUP = "aws:ec2/securityGroup:SecurityGroup"
 LOAD_BALANCER = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
 
 
-class Untranslated(Exception):  # noqa: N818, it is no error of the program
+class Untranslated(Exception):
     """The plan has a resource type without a translation."""
 
 

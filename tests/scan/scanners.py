@@ -96,4 +96,6 @@ def _run(tool: str, *words: str) -> Any:
     except FileNotFoundError:
         raise Broken(f"{BIN / tool} is missing; run `make scan`") from None
     except json.JSONDecodeError:
-        raise Broken(f"{tool} printed no report: {done.stdout[-500:]}{done.stderr[-500:]}") from None
+        raise Broken(
+            f"{tool} printed no report: {done.stdout[-500:]}{done.stderr[-500:]}"
+        ) from None
