@@ -54,7 +54,8 @@ def scan(stack: str, objects: list[dict[str, Any]], template: dict[str, Any], fo
 def _checkov(folder: Path, stack: str) -> list[Finding]:
     words = ["--directory", str(folder), "--framework", "kubernetes", "cloudformation"]
     # Offline: otherwise it downloads descriptions of the checks.
-    reports = _run("checkov", *words, "--output", "json", "--compact", "--quiet", "--skip-download")
+    words += ["--output", "json", "--compact", "--quiet", "--skip-download"]
+    reports = _run(folder, "checkov", *words)
     return [
         Finding(
             tool="checkov",
@@ -69,7 +70,8 @@ def _checkov(folder: Path, stack: str) -> list[Finding]:
 
 
 def _cfn_lint(file: Path, stack: str) -> list[Finding]:
-    output = _run("cfn-lint", str(file), "--format", "json", "--regions", REGION)
+    words = [str(file), "--format", "json", "--regions", REGION]
+    output = _run(file.parent, "cfn-lint", *words)
     return [
         Finding(
             tool="cfn-lint",
@@ -82,11 +84,13 @@ def _cfn_lint(file: Path, stack: str) -> list[Finding]:
     ]
 
 
-def _run(tool: str, *words: str) -> Any:
+def _run(folder: Path, tool: str, *words: str) -> Any:
+    """The report of a tool, without the configuration, keys and skipped checks of the user."""
     try:
         done = subprocess.run(
             [BIN / tool, *words],
-            env={**os.environ, "LOG_LEVEL": "ERROR"},
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HOME": str(folder), "LOG_LEVEL": "ERROR"},
             capture_output=True,
             text=True,
             timeout=SECONDS,
