@@ -10,11 +10,12 @@ import pulumi_kubernetes as k8s
 from components.aws.cluster import Cluster, ClusterArgs
 from components.aws.database import Database, DatabaseArgs
 from components.aws.existing_network import ExistingNetwork, ExistingNetworkArgs
+from components.aws.image_cache import PullThroughCache, PullThroughCacheArgs
 from components.aws.logs import Logs, LogsArgs
 from components.aws.network import Network, NetworkArgs
 from components.aws.nodes import Nodes, NodesArgs
 from components.kubernetes.existing_cluster import ExistingCluster, ExistingClusterArgs
-from components.kubernetes.load_balancer import LoadBalancer, LoadBalancerArgs
+from components.kubernetes.load_balancer import ACCESS_LOGS, LoadBalancer, LoadBalancerArgs
 from components.kubernetes.namespace import Namespace, NamespaceArgs
 from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
 from settings import Secrets, Settings
@@ -114,9 +115,12 @@ def _on_aws(
     namespace = Namespace(
         "namespace",
         NamespaceArgs(grace_seconds=stack.longest_grace_seconds),
-        # Its pods start, and end, while there are nodes.
-        opts=pulumi.ResourceOptions(provider=cluster.provider, depends_on=[nodes]),
+        # While it has pods, there are nodes, which pull images from the cache.
+        opts=pulumi.ResourceOptions(
+            provider=cluster.provider, depends_on=[nodes, *_image_cache(stack)]
+        ),
     )
+    ingress = stack.airflow.ingress
     logs = Logs(
         "logs",
         LogsArgs(
@@ -124,12 +128,17 @@ def _on_aws(
             cluster_arn=cluster.arn,
             namespace=namespace.name,
             queues=stack.all_queues,
+            access_logs=ACCESS_LOGS if ingress is not None and ingress.access_logs else None,
             settings=stack.logs,
         ),
     )
     parts: list[pulumi.Resource] = [network, cluster, database, nodes, namespace, logs]
-    if stack.airflow.ingress is not None:
-        args = LoadBalancerArgs(settings=stack.airflow.ingress, tags=tags)
+    if ingress is not None:
+        args = LoadBalancerArgs(
+            settings=ingress,
+            tags=tags,
+            access_log_bucket=logs.access_log_bucket if ingress.access_logs else None,
+        )
         opts = pulumi.ResourceOptions(provider=cluster.provider, depends_on=[cluster])
         parts.append(LoadBalancer("load-balancer", args, opts=opts))
     return Platform(
@@ -152,6 +161,14 @@ def _network(settings: NetworkSettings | ExistingNetworkSettings) -> Network | E
     if isinstance(settings, ExistingNetworkSettings):
         return ExistingNetwork("network", ExistingNetworkArgs(settings=settings))
     return Network("network", NetworkArgs(settings=settings))
+
+
+def _image_cache(stack: Settings) -> list[PullThroughCache]:
+    cache = stack.image_cache(pulumi.get_stack())
+    if cache is None:
+        return []
+    args = PullThroughCacheArgs(cache=cache, images=stack.server_images)
+    return [PullThroughCache("image-cache", args)]
 
 
 def _on_existing_cluster(

@@ -13,6 +13,7 @@ from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
+from settings.images import ImageSettings, image_cache
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -35,7 +36,10 @@ class InvalidSection(Exception):  # noqa: N818, it is no error of the program
 
 @dataclass(frozen=True)
 class Sections:
-    """The valid sections of a stack file, by name. Reading any other raises `InvalidSection`."""
+    """The valid sections of a stack file, by name, and the Region of the stack as `region`.
+
+    Reading any other raises `InvalidSection`.
+    """
 
     valid: Mapping[str, Any]
 
@@ -78,8 +82,17 @@ class Sections:
         return self._read("airflow")
 
     @property
+    def images(self) -> ImageSettings:
+        return self._read("images")
+
+    @property
     def logs(self) -> LogSettings:
         return self._read("logs")
+
+    @property
+    def region(self) -> str | None:
+        """`aws:region` of the stack file."""
+        return self._read("region")
 
     @property
     def charts(self) -> ChartSettings:
@@ -150,10 +163,26 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
             yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
     if stack.airflow.ingress:
         yield "airflow.ingress", "needs cluster.kind: eks: it configures the load balancer of EKS"
+    if stack.images.docker_hub_secret_arn:
+        yield (
+            "images.docker_hub_secret_arn",
+            "needs cluster.kind: eks: the nodes of an existing cluster have their own registry mirrors",
+        )
     if stack.logs.protect:
         yield (
             "logs.protect",
             "needs cluster.kind: eks; an existing cluster has no log bucket: task logs stay on the pods",
+        )
+
+
+def _image_cache_is_in_the_region(stack: Sections) -> Iterator[Mistake]:
+    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-rule.html
+    cache = image_cache(stack.images, "")
+    if cache is not None and stack.region not in (None, cache.region):
+        yield (
+            "images.docker_hub_secret_arn",
+            f"is in {cache.region}, but the stack is in {stack.region} (aws:region), and ECR reads only "
+            "secrets of its own Region; create the secret there",
         )
 
 
@@ -295,6 +324,7 @@ CHECKS = (
     _nat_survives_zone_failure,
     _load_balancer_has_subnets,
     _aws_settings_need_eks,
+    _image_cache_is_in_the_region,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
     _webhook_needs_ingress,

@@ -19,6 +19,7 @@ from components.support.named_secret import annotations
 from settings import limits, sizing
 from settings.airflow import AirflowSettings, IngressSettings
 from settings.dags import DagSettings
+from settings.images import pinned
 from settings.workers import DEFAULT_QUEUE, WorkerSettings
 
 SCALE_UP = {
@@ -68,6 +69,7 @@ def chart_values(
     signing_checksums = annotations(*secrets.every_pod, secrets.jwt)
     values: dict[str, Any] = {
         **image(airflow),
+        "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
         "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
         "dags": {"gitSync": git_sync(dags)},
@@ -113,6 +115,12 @@ def image(airflow: AirflowSettings) -> dict[str, Any]:
     if airflow.digest is not None:
         values["defaultAirflowDigest"] = airflow.digest
     return values
+
+
+def git_sync_image(dags: DagSettings) -> dict[str, Any]:
+    """Values under `images.gitSync`. The chart has no value for the digest: it follows the tag."""
+    repository, _, tag = dags.git_sync_image.rpartition(":")
+    return {"repository": repository, "tag": pinned(tag, dags.git_sync_digest)}
 
 
 def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:

@@ -33,6 +33,8 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     ),
     "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
     "aws:eks/accessEntry:AccessEntry": ("principalArn",),
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": ("ecrRepositoryPrefix",),
+    "aws:ecr/repository:Repository": ("name",),
     "aws:eks/addon:Addon": ("addonName",),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("serviceAccount", "roleArn"),
     "aws:rds/instance:Instance": (
@@ -72,7 +74,11 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "spec.networkPolicy",
         "spec.tags",
     ),
-    "kubernetes:eks.amazonaws.com/v1:IngressClassParams": ("spec.scheme", "spec.tags"),
+    "kubernetes:eks.amazonaws.com/v1:IngressClassParams": (
+        "spec.scheme",
+        "spec.loadBalancerAttributes",
+        "spec.tags",
+    ),
     "kubernetes:storage.k8s.io/v1:StorageClass": ("parameters",),
     "pulumi:providers:kubernetes": ("context",),
 }

@@ -7,6 +7,7 @@ from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
+from settings.images import ImageSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -16,6 +17,8 @@ from settings.workers import WorkerSettings
 
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:ecr-pullthroughcache/docker-hub"
+CACHE = ImageSettings(docker_hub_secret_arn=SECRET)
 EKS = EksSettings(kind="eks", private_endpoint=True)
 EXISTING = ExistingClusterSettings(kind="existing", context="kind-airflow")
 RDS = RdsSettings(kind="rds")
@@ -37,6 +40,8 @@ ON_AWS = {
     "workers": WorkerSettings(),
     "queues": {},
     "airflow": AirflowSettings(),
+    "images": ImageSettings(),
+    "region": "eu-west-1",
     "logs": LogSettings(),
     "keda": KedaSettings(),
     "charts": ChartSettings(),
@@ -129,6 +134,7 @@ BROKEN = {
     "_aws_settings_need_eks": [
         (ON_EXISTING, {"airflow": AirflowSettings(ingress=INGRESS)}, "airflow.ingress", NEEDS_EKS),
         (ON_EXISTING, {"logs": LogSettings(protect=True)}, "logs.protect", NEEDS_EKS),
+        (ON_EXISTING, {"images": CACHE}, "images.docker_hub_secret_arn", NEEDS_EKS),
         *(
             (ON_EXISTING, {section: given}, f"{key}.{setting}", NEEDS_EKS)
             for setting, value in (
@@ -142,6 +148,14 @@ BROKEN = {
                 ("queues", "queues.etl", {"etl": WorkerSettings(**{setting: value})}),
             )
         ),
+    ],
+    "_image_cache_is_in_the_region": [
+        (
+            ON_AWS,
+            {"images": CACHE, "region": "eu-west-2"},
+            "images.docker_hub_secret_arn",
+            "is in eu-west-1, but the stack is in eu-west-2 (aws:region)",
+        )
     ],
     "_image_supports_nodes": [
         (
@@ -281,6 +295,8 @@ SOUND = [
     (ON_AWS, {"network": existing_network(), "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_AWS, {"network": existing_network(PUBLIC), "airflow": PUBLIC_UI}),
     (ON_AWS, {"network": existing_network(), "database": PROTECTED}),
+    (ON_AWS, {"images": CACHE}),
+    (ON_AWS, {"images": CACHE, "region": None}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
     (ON_AWS, {"dags": WEBHOOK, "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_EXISTING, {"dags": WEBHOOK}),

@@ -1,6 +1,7 @@
 """The rules on the committed stacks, and the setting `policies.exceptions`."""
 
 import json
+import re
 import time
 from copy import deepcopy
 from dataclasses import replace
@@ -111,6 +112,12 @@ CHANGES = {
         ("Release airflow-release", "values.ingress.apiServer.annotations", CIDRS_ONLY),
         ("IngressClassParams", "spec.certificateARNs", []),
     ],
+    "load-balancer-drops-invalid-headers": [
+        ("IngressClassParams", "spec.loadBalancerAttributes.0.value", "false")
+    ],
+    "load-balancer-access-logs": [
+        ("IngressClassParams", "spec.loadBalancerAttributes.1.value", "false")
+    ],
     None: [("StatefulSet redis-server", f"{CONTAINER}.image", "redis@sha256:0")],
 }
 
@@ -161,6 +168,20 @@ def test_committed_stacks_break_no_rule(policy_report, name):
 
 def test_the_production_stack_is_excused_from_digests_only(policy_report):
     assert rules_of(policy_report("prod").excused) == {"image-digest-pinned"}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_digest_of_every_image_has_a_setting(policy_report, stack, name):
+    lines = policy_report(name, PolicySettings(level="production")).broken
+    lines = [line for line in lines if line.startswith("image-digest-pinned")]
+
+    assert lines
+    settings = stack(name)[1]
+    for line in lines:
+        named = re.search(r"prints the digest: set (\w+)\.(\w+)\.$", line)
+        assert named, f"name the setting in DIGESTS of policies/images.py: {line}"
+        section, key = named.groups()
+        assert key in type(getattr(settings, section)).model_fields
 
 
 @pytest.mark.parametrize("name", STACKS)

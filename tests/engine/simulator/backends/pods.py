@@ -5,11 +5,14 @@
 - Auto Mode: a pod waits for a node of the NodePool whose labels and taints it matches; without one
   it stays pending. One node replaces all nodes, so requests are scaled down.
 - The VPC: host names of AWS resolve to the simulator.
+- ECR: an image of the pull-through cache is pulled from its upstream registry. An image that ECR does
+  not have is refused at once; on AWS, its pod stays in `ImagePullBackOff`.
 """
 
 import base64
 import copy
 import json
+import re
 import ssl
 import tempfile
 from collections.abc import Mapping
@@ -85,6 +88,7 @@ class Pods:
             present = {variable["name"] for variable in container.get("env", [])}
             added = [{"name": k, "value": v} for k, v in variables.items() if k not in present]
             container.setdefault("env", []).extend(added)
+            container["image"] = self._upstream(container["image"])
             _shrink(container)
         pool = self._node_pool(spec)
         if pool != NO_POOL:
@@ -137,6 +141,24 @@ class Pods:
             if statement["Principal"] == PODS and equal.items() <= sent.items():
                 return
         raise PermissionError(f"{role} does not trust pods of {namespace}/{account} of {arn}")
+
+    def _upstream(self, image: str) -> str:
+        """The name at which this cluster can pull an image."""
+        host, _, path = image.partition("/")
+        if not re.fullmatch(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com", host):
+            return image
+        ecr = self.cloud.client("ecr")
+        registry = f"{self.cloud.account}.dkr.ecr.{self.cloud.region}.amazonaws.com"
+        repository = re.split("[:@]", path)[0]
+        existing = {r["repositoryName"] for r in ecr.describe_repositories()["repositories"]}
+        # The role of a node may not create repositories: AmazonEC2ContainerRegistryPullOnly.
+        if host != registry or repository not in existing:
+            raise LookupError(f"failed to pull {image}: repository {repository} does not exist")
+        for rule in ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"]:
+            prefix = f"{rule['ecrRepositoryPrefix']}/"
+            if path.startswith(prefix):
+                return path.removeprefix(prefix).removeprefix("library/")
+        raise LookupError(f"failed to pull {image}: not found, and no cache rule has its prefix")
 
     def _role(self, namespace: str, account: str) -> str | None:
         eks = self.cloud.client("eks")

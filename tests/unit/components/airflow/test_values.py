@@ -5,6 +5,7 @@ from components.airflow.values import (
     airflow_config,
     dag_bundles,
     git_sync,
+    git_sync_image,
     ingress,
     scaling,
     worker_sets,
@@ -193,3 +194,15 @@ def test_the_ui_is_limited_to_all_allowed_cidrs():
 
     cidrs = annotations["alb.ingress.kubernetes.io/inbound-cidrs"]
     assert cidrs == "10.0.0.0/8,192.0.2.0/24"
+
+
+def test_git_sync_of_the_pods_has_the_digest_of_the_settings():
+    digest = f"sha256:{'a' * 64}"
+    dags = DagSettings(
+        repo=REPO, git_sync_image="host:5000/git-sync:v4.5.0", git_sync_digest=digest
+    )
+
+    assert git_sync_image(dags) == {
+        "repository": "host:5000/git-sync",
+        "tag": f"v4.5.0@{digest}",
+    }, "the chart joins them with a colon and has no value for the digest"

@@ -17,7 +17,7 @@ CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/k8s"
 
 @pytest.fixture
 def logs(deploy):
-    return lambda queues={}, **settings: deploy(
+    return lambda queues={}, access_logs=None, **settings: deploy(
         lambda: Logs(
             "logs",
             LogsArgs(
@@ -25,6 +25,7 @@ def logs(deploy):
                 cluster_arn=CLUSTER_ARN,
                 namespace="airflow",
                 queues={"default": WorkerSettings(), **queues},
+                access_logs=access_logs,
                 settings=LogSettings(**settings),
             ),
         )
@@ -60,6 +61,29 @@ def test_the_bucket_requires_tls(logs):
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
     ]
+
+
+def test_load_balancers_of_the_account_write_in_their_folder(logs):
+    snapshot = logs(access_logs="load-balancer")
+
+    policy = snapshot.one("aws:s3/bucketPolicy:BucketPolicy").inputs["policy"]
+    only_tls, granted = statements(policy)
+    assert only_tls["Effect"] == "Deny"
+    assert granted == {
+        "Effect": "Allow",
+        "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"{ARN}/load-balancer/AWSLogs/111122223333/*",
+    }
+
+
+def test_access_logs_expire_with_the_task_logs(logs):
+    snapshot = logs(access_logs="load-balancer", retention_days=9)
+
+    (rule,) = snapshot.one(
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+    ).inputs["rules"]
+    assert (rule["filter"], rule["expiration"]) == ({"prefix": ""}, {"days": 9})
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,22 @@ FOUND = {
         "g",
         {"logGroups": [{"logGroupName": "g-2"}]},
     ),
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": (
+        {"ecrRepositoryPrefix": "p"},
+        {
+            "ecr describe-pull-through-cache-rules --ecr-repository-prefixes p": {
+                "pullThroughCacheRules": [{}]
+            }
+        },
+        "p",
+        "echo 'An error occurred (PullThroughCacheRuleNotFoundException): none' >&2; exit 254",
+    ),
+    "aws:ecr/repository:Repository": (
+        {"name": "p/redis"},
+        {"ecr describe-repositories --repository-names p/redis": {"repositories": [{}]}},
+        "p/redis",
+        "echo 'An error occurred (RepositoryNotFoundException): none' >&2; exit 254",
+    ),
     "aws:iam/role:Role": (
         {"name": "r"},
         {"iam get-role --role-name r": {"Role": {"RoleName": "r"}}},
