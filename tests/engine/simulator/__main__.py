@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.engine.simulator import control, provider
 from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.endpoint import Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import Kubernetes
 from tests.engine.simulator.backends.pods import Pods
@@ -33,6 +34,7 @@ class Simulator:
         authority = Authority()
         host = _reachable_address(kubectl)
         self.faults = Faults()
+        self.machine = Machine()
         self.cloud = Cloud(
             host=host,
             on_cluster=lambda name: self.kubernetes.create(name),
@@ -44,7 +46,7 @@ class Simulator:
         names: dict[str, str] = {}
         self.postgres = Postgres(self.cloud, kubectl, authority, names)
         self.pods = Pods(self.cloud, kubectl, authority, host, names)
-        self.kubernetes = Kubernetes(kubectl, self.pods)
+        self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, self.machine)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
@@ -56,6 +58,7 @@ class Simulator:
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
                 ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
+                ("POST", "/machine"): lambda where: vars(self.machine).update(where),
             }
         )
         (folder / CA).write_text(authority.pem)
