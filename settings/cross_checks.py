@@ -273,8 +273,17 @@ def mistakes(sections: Mapping[str, Any]) -> Iterator[Mistake]:
             yield from check(stack)
 
 
-def warnings(queues: Mapping[str, WorkerSettings]) -> Iterator[Mistake]:
+def warnings(
+    cluster: EksSettings | ExistingClusterSettings, queues: Mapping[str, WorkerSettings]
+) -> Iterator[Mistake]:
     """Valid settings with a consequence that is easy to miss."""
+    if cluster.kind == "eks" and cluster.private_endpoint and not cluster.private_access_cidrs:
+        yield (
+            "cluster.private_access_cidrs",
+            "is empty: only the nodes reach the private Kubernetes API endpoint; `make up`, `down` and "
+            "`repair` need FROM=, and `make queues`, `drain`, `pause` do not work; list a network that is "
+            "connected with the VPC",
+        )
     for name, queue in queues.items():
         if queue.spot and queue.grace_seconds > limits.SPOT_NOTICE_SECONDS:
             yield (

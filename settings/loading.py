@@ -17,7 +17,7 @@ def load() -> Settings:
     config = pulumi.Config()
     key = config.full_key("settings")
     settings = parse(config.get_object("settings"), key)
-    for where, what in cross_checks.warnings(settings.all_queues):
+    for where, what in cross_checks.warnings(settings.cluster, settings.all_queues):
         pulumi.log.warn(f"Pulumi.{pulumi.get_stack()}.yaml: {key}.{where}: {what}")
     return settings
 

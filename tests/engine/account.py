@@ -123,6 +123,8 @@ class AwsStack:
     checkout: Checkout
     account: Account
     environment: dict[str, str] = field(default_factory=dict)
+    # Variables of make for the commands that change the stack.
+    variables: tuple[str, ...] = ()
 
     @classmethod
     def copy(
@@ -173,7 +175,9 @@ class AwsStack:
 
     def make(self, target: str, *variables: str) -> tuple[int, str]:
         """Run a target. `variables` are those of make, such as `FROM=203.0.113.7`."""
-        status, output = self.checkout.make(target, self.name, *variables, **self.environment)
+        own = self.variables if target in ("up", "down", "repair") else ()
+        words = (*own, *variables)
+        status, output = self.checkout.make(target, self.name, *words, **self.environment)
         self.record(output)
         return status, output
 

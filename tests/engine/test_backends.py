@@ -5,6 +5,7 @@ import socket
 from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine, admits
@@ -121,6 +122,16 @@ def test_a_private_endpoint_answers_what_its_security_group_admits(cluster):
     assert cluster.admits(private=INSIDE)
     assert not cluster.admits(public=OUTSIDE)
     assert not cluster.admits(private="10.8.0.1")
+
+
+def test_an_endpoint_update_without_a_change_is_refused(cluster):
+    opened = {"endpointPublicAccess": True, "publicAccessCidrs": ["198.51.100.0/24"]}
+    cluster.endpoint(**opened)
+
+    with pytest.raises(ClientError, match="already at the desired configuration"):
+        cluster.endpoint(**opened)
+    with pytest.raises(ClientError, match="cannot be false"):
+        cluster.endpoint(endpointPublicAccess=False, endpointPrivateAccess=False)
 
 
 def test_a_refused_connection_gets_no_answer():

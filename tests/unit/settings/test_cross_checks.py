@@ -16,6 +16,7 @@ from settings.workers import WorkerSettings
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
 EKS = EksSettings(kind="eks", private_endpoint=True)
+PUBLIC = EksSettings(kind="eks", public_access_cidrs=["203.0.113.0/24"])
 EXISTING = ExistingClusterSettings(kind="existing", context="kind-airflow")
 RDS = RdsSettings(kind="rds")
 CONTAINER = ContainerDatabaseSettings(kind="container")
@@ -324,9 +325,25 @@ def test_one_queue_with_scaling_queue_needs_the_keda_chart(tmp_path):
 def test_a_grace_period_beyond_the_spot_notice_is_a_warning(spot, grace_seconds, warned):
     queue = WorkerSettings(spot=spot, grace_seconds=grace_seconds)
 
-    found = list(cross_checks.warnings({"default": queue, "etl": queue}))
+    found = list(cross_checks.warnings(PUBLIC, {"default": queue, "etl": queue}))
 
     assert [key for key, _ in found] == (["workers.spot", "queues.etl.spot"] if warned else [])
     for _, what in found:
         assert f"120 seconds after AWS's notice, whatever grace_seconds ({grace_seconds})" in what
         assert "a longer task is killed" in what
+
+
+CONNECTED = {"private_endpoint": True, "private_access_cidrs": ["10.8.0.0/16"]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "keys"),
+    [
+        (PUBLIC, []),
+        (EksSettings(kind="eks", private_endpoint=True), ["cluster.private_access_cidrs"]),
+        (EksSettings(kind="eks", **CONNECTED), []),
+        (EXISTING, []),
+    ],
+)
+def test_a_private_endpoint_without_networks_is_a_warning(cluster, keys):
+    assert [key for key, _ in cross_checks.warnings(cluster, {})] == keys

@@ -21,7 +21,8 @@ def test_the_longest_grace_period_of_all_queues_is_known(load):
 
 
 def test_a_spot_queue_with_a_long_grace_period_is_a_warning(deploy):
-    given = {**EKS, "queues": {"etl": {"spot": True}}}
+    cluster = {"kind": "eks", "public_access_cidrs": ["203.0.113.0/24"]}
+    given = {**EKS, "cluster": cluster, "queues": {"etl": {"spot": True}}}
 
     snapshot = deploy(settings.load, stack="prod", config={KEY: json.dumps(given)})
 
