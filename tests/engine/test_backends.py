@@ -111,7 +111,7 @@ def test_a_public_endpoint_answers_the_listed_networks_only(cluster):
     assert cluster.admits(public="198.51.100.9")
 
 
-def test_a_private_endpoint_answers_what_its_security_group_admits(cluster):
+def test_a_private_endpoint_answers_what_its_group_admits(cluster):
     cluster.endpoint(endpointPublicAccess=False, endpointPrivateAccess=True)
     assert not cluster.admits(public=OUTSIDE)
     assert not cluster.admits(public=OUTSIDE, private=INSIDE), "the group admits itself only"

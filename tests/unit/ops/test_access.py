@@ -250,7 +250,7 @@ def test_a_closed_endpoint_that_the_state_calls_open_is_recorded(session, platfo
     assert endpoint.public_networks(platform.recorded) == ()
 
 
-def test_a_cluster_of_a_killed_command_is_closed_without_the_state(session, platform):
+def test_a_cluster_that_the_state_lacks_is_closed(session, platform):
     platform.config = platform.pending = public("203.0.113.7/32")
     platform.status = "CREATING"
 
