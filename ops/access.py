@@ -102,7 +102,7 @@ def _restore(found: Endpoint, settings: EksSettings) -> bool:
 
     Returns whether networks were added.
     """
-    before, after = found.admitted(), endpoint.wanted_networks(settings)
+    before, after = found.admitted, endpoint.wanted_networks(settings)
     if before != after:
         networks = [", ".join(each) or "no public network" for each in (before, after)]
         print("the Kubernetes API endpoint is open to {}: opening it to {}".format(*networks))

@@ -77,10 +77,13 @@ def wanted_networks(settings: EksSettings) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """The endpoint of a cluster that exists in AWS. `urn` is None if the state lacks the cluster."""
+    """The endpoint of a cluster that exists in AWS.
 
-    name: str
-    urn: str | None
+    `found` is the answer of EKS; `recorded` the cluster in the state, None if the state lacks it.
+    """
+
+    found: dict[str, Any]
+    recorded: dict[str, Any] | None
     account: Aws
     stack: Stack
 
@@ -91,18 +94,20 @@ class Endpoint:
         recorded = _clusters(state.get("resources", []))
         created = _clusters([each["resource"] for each in state.get("pending_operations", [])])
         for cluster in (*recorded, *created):
-            name = cluster["inputs"]["name"]
-            if account.exists("eks", "describe-cluster", "--name", name):
-                urn = cluster["urn"] if cluster in recorded else None
-                return cls(name=name, urn=urn, account=account, stack=stack)
+            found = _describe(account, cluster["inputs"]["name"])
+            if found is not None:
+                known = cluster if cluster in recorded else None
+                return cls(found=found, recorded=known, account=account, stack=stack)
         return None
 
-    def describe(self) -> dict[str, Any]:
-        return self.account.call("eks", "describe-cluster", "--name", self.name)["cluster"]
+    @property
+    def name(self) -> str:
+        return self.found["name"]
 
+    @property
     def admitted(self) -> tuple[str, ...]:
-        """Networks that reach the public endpoint now, whatever the state says."""
-        return public_networks(self.describe()["resourcesVpcConfig"])
+        """Networks that reach the public endpoint, whatever the state says."""
+        return public_networks(self.found["resourcesVpcConfig"])
 
     def admit(self, *networks: str) -> None:
         """Open the public endpoint to these networks only, or close it; then record it in the state.
@@ -110,16 +115,12 @@ class Endpoint:
         A call of AWS instead of an update by Pulumi: it is independent of what else the stack file
         changes, and ends the same if the state does not know what an interrupted command did.
         """
-        cluster = self.describe()
-        if cluster["status"] in ("CREATING", "UPDATING"):
-            print(f"cluster {self.name} is {cluster['status']}: waiting for AWS")
-            self.account.wait("eks", "cluster-active", "--name", self.name)
         # EKS refuses an update without a change.
-        if self.admitted() != networks:
+        if self.admitted != networks:
             self._update(*networks)
-        if self.urn is not None and self._recorded() != networks:
+        if self.recorded and public_networks(self.recorded["outputs"]["vpcConfig"]) != networks:
             # `pulumi up` would request the change again.
-            words = ("--yes", "--skip-preview", "--target", self.urn)
+            words = ("--yes", "--skip-preview", "--target", self.recorded["urn"])
             if self.stack.run("refresh", *words):
                 raise OperationError(
                     f"cluster {self.name}: the state does not show its endpoint, see above; re-run "
@@ -147,16 +148,11 @@ class Endpoint:
                 f"{json.dumps(update.get('errors', []))}"
             )
 
-    def _recorded(self) -> tuple[str, ...]:
-        (cluster,) = _clusters(self.stack.state()["resources"])
-        return public_networks(cluster["inputs"]["vpcConfig"])
-
     def kubeconfig(self) -> str:
         """For a stack whose `up` ended before it recorded one."""
-        cluster = self.describe()
         server = {
-            "server": cluster["endpoint"],
-            "certificate-authority-data": cluster["certificateAuthority"]["data"],
+            "server": self.found["endpoint"],
+            "certificate-authority-data": self.found["certificateAuthority"]["data"],
         }
         token = {
             "apiVersion": "client.authentication.k8s.io/v1beta1",
@@ -219,6 +215,18 @@ def no_answer(stack: str, settings: EksSettings, reason: str) -> str:
             YOUR_ADDRESS,
         ]
     )
+
+
+def _describe(account: Aws, name: str) -> dict[str, Any] | None:
+    """The cluster in AWS; None if it does not exist."""
+    where = ("--name", name)
+    answer = account.call_or_none("eks", "describe-cluster", *where)
+    # Until then EKS answers with the former endpoint, and refuses updates.
+    if answer is not None and answer["cluster"]["status"] in ("CREATING", "UPDATING"):
+        print(f"cluster {name} is {answer['cluster']['status']}: waiting for AWS")
+        account.wait("eks", "cluster-active", *where)
+        answer = account.call_or_none("eks", "describe-cluster", *where)
+    return answer["cluster"] if answer else None
 
 
 def _clusters(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:

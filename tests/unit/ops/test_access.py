@@ -35,6 +35,7 @@ class Platform:
     config: dict | None = None
     recorded: dict | None = None
     pending: dict | None = None
+    config_later: dict | None = None
     status: str = "ACTIVE"
     region: str = "eu-west-1"
     answers: object = staticmethod(lambda platform: None)
@@ -48,9 +49,9 @@ class Platform:
 
     # AWS
 
-    def exists(self, *words):
+    def call_or_none(self, *words):
         assert words == ("eks", "describe-cluster", "--name", "airflow")
-        return self.config is not None
+        return None if self.config is None else self.call(*words)
 
     def call(self, service, operation, *words, **_):
         if operation == "describe-vpcs":
@@ -64,6 +65,7 @@ class Platform:
             return {"update": {"id": "1", "status": "InProgress"}}
         return {
             "cluster": {
+                "name": "airflow",
                 "status": self.status,
                 "resourcesVpcConfig": self.config,
                 "endpoint": "https://eks",
@@ -74,13 +76,15 @@ class Platform:
     def wait(self, *words):
         self.waited.append(words)
         self.status = "ACTIVE"
+        self.config = self.config_later or self.config
 
     # Pulumi
 
     def state(self):
         def cluster(config):
             inputs = {"name": "airflow", "vpcConfig": config}
-            return {"type": endpoint.CLUSTER, "urn": URN, "inputs": inputs}
+            resource = {"type": endpoint.CLUSTER, "urn": URN, "inputs": inputs}
+            return {**resource, "outputs": inputs}
 
         state = {}
         if self.recorded is not None:
@@ -221,12 +225,14 @@ def test_an_endpoint_that_stays_open_is_an_error(session, platform, capsys):
     assert endpoint.public_networks(platform.recorded)
 
     platform.config, platform.result = copy.deepcopy(platform.recorded), "Successful"
-    with (
-        pytest.raises(OperationError, match=r"^the database failed$"),
-        reachable(session(), CALLER),
-    ):
-        platform.result = "Failed"
+
+    def answer(fake):
+        # The command has opened the endpoint, and fails.
+        fake.result = "Failed"
         raise OperationError("the database failed")
+
+    platform.answers = answer
+    assert refused(session(), CALLER) == "the database failed"
     assert "may still be open" in capsys.readouterr().err
 
 
@@ -258,6 +264,15 @@ def test_a_cluster_that_the_state_lacks_is_closed(session, platform):
         pass
     assert platform.waited == [("eks", "cluster-active", "--name", "airflow")]
     assert (platform.updates, platform.runs) == ([()], [])
+
+
+def test_an_update_of_a_killed_command_is_waited_for(session, platform):
+    platform.config = platform.recorded = PRIVATE
+    platform.status, platform.config_later = "UPDATING", public("203.0.113.7/32")
+
+    with reachable(session(), None):
+        pass
+    assert platform.updates == [()], "EKS answers with the former endpoint until the update ends"
 
 
 def test_a_private_endpoint_without_an_answer_names_both_ways(session, platform):

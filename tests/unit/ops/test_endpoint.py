@@ -94,17 +94,16 @@ def test_no_answer_is_reported_with_the_way_in(tools, stack, name, reason, advic
         assert part in message
 
 
-def test_a_cluster_without_recorded_kubeconfig_has_one(tools):
+def test_a_cluster_without_recorded_kubeconfig_has_one():
     found = {
         "name": "airflow",
         "endpoint": "https://eks",
         "certificateAuthority": {"data": "Q0E="},
     }
-    tools("aws", f"printf %s '{json.dumps({'cluster': found})}'")
     account = Aws(region="eu-west-1", tags={})
     stack = Stack(name="prod", file=None, env={})
 
-    text = Endpoint(name="airflow", urn=None, account=account, stack=stack).kubeconfig()
+    text = Endpoint(found=found, recorded=None, account=account, stack=stack).kubeconfig()
 
     (cluster,) = json.loads(text)["clusters"]
     assert cluster["cluster"] == {"server": "https://eks", "certificate-authority-data": "Q0E="}

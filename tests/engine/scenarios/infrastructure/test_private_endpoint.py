@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.scenarios.infrastructure.conftest import FROM
+from tests.engine.simulator.backends.endpoint import Machine
 from tests.harness.waiting import wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 CLUSTER = "aws:eks/cluster:Cluster"
-INSTANCE = "aws:rds/instance:Instance"
 CONNECTED = {"private_access_cidrs": ["10.8.0.0/16"]}
 SECONDS = 30
 
@@ -58,9 +58,43 @@ def _answers(stack):
     return done.returncode == 0
 
 
-def test_prod_comes_up_from_a_laptop_outside_of_its_vpc(outside, account):
+def test_a_first_up_without_from_names_the_command(outside, account):
     assert "make up STACK=prod FROM=<your public address>" in _refused(outside, account)
 
+
+def _kill_up(stack, account, moment):
+    """Kill `make up FROM=`; the endpoint stays open until the next command closes it."""
+    process = stack.start("up", FROM)
+    try:
+        wait_for("the moment to kill", moment, seconds=300)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        stack.record(output)
+        account.clear_faults()
+    wait_for("AWS to finish", account.idle, seconds=300)
+    assert _public_networks(account) == [f"{Machine.public}/32"]
+
+    _refused(stack, account)
+    assert _public_networks(account) == []
+
+
+def test_a_killed_up_ends_the_same_and_closes_the_endpoint(outside, account, cluster):
+    account.fault("create", CLUSTER, seconds=300, late=True)
+    _kill_up(outside, account, account.waiting)
+
+    pending = ["secrets", "-l", "owner=helm,status=pending-install"]
+    _kill_up(outside, account, lambda: cluster.get(*pending))
+
+    output = outside.up(FROM)
+
+    assert "Airflow is healthy." in output
+    assert _public_networks(account) == []
+    assert len(account.client("eks").list_clusters()["clusters"]) == 1
+    assert not _answers(outside)
+
+
+def test_prod_comes_up_from_a_laptop_outside_of_its_vpc(outside, account):
     output = outside.up(FROM)
 
     assert "Airflow is healthy." in output
@@ -86,18 +120,3 @@ def test_a_private_access_network_needs_no_public_endpoint(outside, account):
 
     account.move(private="10.9.0.9")
     _refused(outside, account)
-
-
-@pytest.mark.parametrize("token", [CLUSTER, INSTANCE])
-def test_the_command_after_a_killed_up_closes_the_endpoint(outside, account, token):
-    status, output = replace(outside, variables=(FROM,)).make("down")
-    account.fault("update", token, seconds=300, late=True)
-    process = outside.start("up", FROM)
-    try:
-        wait_for("the moment to kill", account.waiting, seconds=300)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        outside.record(output)
-        account.clear_faults()
-    wait_for("AWS to finish", account.idle, seconds=300)
