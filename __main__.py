@@ -48,7 +48,7 @@ relay_args = DagRelayArgs(
     dags=stack.dags,
     secrets=secrets,
     webhook_rotation=stack.rotation.webhook,
-    load_balancer_cidr=platform.load_balancer_cidr,
+    load_balancer_cidrs=platform.load_balancer_cidrs,
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=in_cluster))
 if stack.installs_keda:
@@ -69,7 +69,7 @@ airflow = Airflow(
         redis_password=redis.password,
         log_bucket=platform.log_bucket,
         log_region=platform.log_region,
-        load_balancer_cidr=platform.load_balancer_cidr,
+        load_balancer_cidrs=platform.load_balancer_cidrs,
         airflow=stack.airflow,
         queues=stack.all_queues,
         own_nodes=platform.own_nodes,

@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 
 from components.aws.cluster import Cluster, ClusterArgs
 from components.aws.database import Database, DatabaseArgs
+from components.aws.existing_network import ExistingNetwork, ExistingNetworkArgs
 from components.aws.logs import Logs, LogsArgs
 from components.aws.network import Network, NetworkArgs
 from components.kubernetes.existing_cluster import ExistingCluster, ExistingClusterArgs
@@ -17,11 +18,10 @@ from components.kubernetes.namespace import Namespace, NamespaceArgs
 from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
 from components.kubernetes.worker_nodes import WorkerNodes, WorkerNodesArgs
 from settings import Secrets, Settings
-from settings.cluster import EksSettings, ExistingClusterSettings
+from settings.cluster import EksSettings, ExistingClusterSettings, cluster_name
 from settings.database import ContainerDatabaseSettings, RdsSettings
-from settings.network import NetworkSettings
-
-RDS_CA = Path(__file__).parent / "aws" / "rds_ca.pem"
+from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.rds_ca import RDS_CA
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,8 @@ class Platform:
     database_ca: str | None = None
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
-    load_balancer_cidr: str | None = None
+    # Address ranges of the load balancer.
+    load_balancer_cidrs: Sequence[str] = ()
     # Each queue's workers have dedicated nodes.
     own_nodes: bool = False
 
@@ -49,7 +50,11 @@ class Platform:
 def declare(stack: Settings, secrets: Secrets) -> Platform:
     """Declare the platform that `cluster.kind` selects."""
     match stack.cluster, stack.network, stack.database:
-        case EksSettings() as eks, NetworkSettings() as network, RdsSettings() as rds:
+        case (
+            EksSettings() as eks,
+            NetworkSettings() | ExistingNetworkSettings() as network,
+            RdsSettings() as rds,
+        ):
             return _on_aws(eks, network, rds, stack, secrets)
         case ExistingClusterSettings() as cluster, None, ContainerDatabaseSettings() as database:
             return _on_existing_cluster(cluster, database, stack, secrets)
@@ -59,21 +64,24 @@ def declare(stack: Settings, secrets: Secrets) -> Platform:
 
 def _on_aws(
     cluster_settings: EksSettings,
-    network_settings: NetworkSettings,
+    network_settings: NetworkSettings | ExistingNetworkSettings,
     database_settings: RdsSettings,
     stack: Settings,
     secrets: Secrets,
 ) -> Platform:
-    """VPC, EKS Auto Mode, RDS, and an S3 bucket for task logs."""
-    network = Network("network", NetworkArgs(settings=network_settings))
+    """New or existing VPC, EKS Auto Mode, RDS, and an S3 bucket for task logs."""
+    network = _network(network_settings)
     cluster = Cluster(
         "cluster",
         ClusterArgs(
             vpc_id=network.vpc_id,
-            public_subnet_ids=network.public_subnet_ids,
             private_subnet_ids=network.private_subnet_ids,
+            name=cluster_name(cluster_settings, pulumi.get_stack()),
+            log_retention_days=stack.logs.retention_days,
             settings=cluster_settings,
         ),
+        # Nodes need routes and NAT until the last of them is deleted.
+        opts=pulumi.ResourceOptions(depends_on=[network]),
     )
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
     database = Database(
@@ -84,6 +92,7 @@ def _on_aws(
             client_security_group_id=cluster.node_security_group_id,
             password=secrets.database_password,
             password_rotation=stack.rotation.database,
+            log_retention_days=stack.logs.retention_days,
             settings=database_settings,
         ),
     )
@@ -115,9 +124,15 @@ def _on_aws(
         database_ca=Path(database_settings.ca_file or RDS_CA).read_text(),
         log_bucket=logs.bucket,
         log_region=logs.region,
-        load_balancer_cidr=network_settings.cidr,
+        load_balancer_cidrs=network.cidrs,
         own_nodes=True,
     )
+
+
+def _network(settings: NetworkSettings | ExistingNetworkSettings) -> Network | ExistingNetwork:
+    if isinstance(settings, ExistingNetworkSettings):
+        return ExistingNetwork("network", ExistingNetworkArgs(settings=settings))
+    return Network("network", NetworkArgs(settings=settings))
 
 
 def _on_existing_cluster(

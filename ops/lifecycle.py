@@ -1,8 +1,12 @@
 """Commands that create, update, repair and delete a stack."""
 
-from ops import drift, endpoint, maintenance, queue_ops
+from collections.abc import Mapping
+from typing import Any
+
+from ops import drift, endpoint, maintenance, queue_ops, rds
 from ops.access import reachable
 from ops.next_steps import next_steps
+from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover, unlock
 from ops.session import Session, checked_settings, open_or_create, open_session
 from ops.shell import OperationError
@@ -25,7 +29,12 @@ def preview(name: str) -> int:
     cluster = session.cluster()
     if cluster is not None and isinstance(session.settings.cluster, EksSettings):
         endpoint.check_answer(cluster, session.settings.cluster)
-    return session.stack.run("preview", "--diff") or check_data_loss(session)
+    rds.check(session)
+    status = session.stack.run("preview", "--diff")
+    if not status and not session.on_existing_cluster:
+        refuse_data_loss(session, session.stack.preview_json() or {})
+    rds.show_waiting(session)
+    return status
 
 
 def repair(name: str, caller: str | None = None) -> int:
@@ -79,26 +88,36 @@ def _down(session: Session) -> int:
 
 
 def apply(session: Session) -> int:
-    return check_data_loss(session) or update(session)
-
-
-def check_data_loss(session: Session) -> int:
-    """Exit code of a preview that fails. Raises `OperationError` if `up` would delete data."""
+    rds.check(session)
     if session.on_existing_cluster:
-        return 0  # a disposable stack: a second preview would only slow `up` down
+        return update(session)  # a disposable stack: a preview would only slow `up` down
     plan = session.stack.preview_json()
     if plan is None:
         return session.stack.run("preview")
+    refuse_data_loss(session, plan)
+    if session.account is not None:
+        import_existing(session.stack, session.account, plan)
+    return update(session)
+
+
+def refuse_data_loss(session: Session, plan: Mapping[str, Any]) -> None:
+    """Raise `OperationError` if `up` would delete data."""
     findings = replacement.lost(plan, session.settings.policies.exceptions)
     if findings:
         raise OperationError(
             "\n".join(["Nothing was changed. This update would lose data:", *findings])
         )
-    return 0
 
 
 def update(session: Session) -> int:
-    """Run `pulumi up`, then wait until Airflow is healthy."""
+    """Run `pulumi up`, wait until Airflow is healthy, and print what waits in the database."""
+    status = _update(session)
+    if not status:
+        rds.show_waiting(session)
+    return status
+
+
+def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:

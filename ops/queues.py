@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ops import lifecycle, maintenance, queue_ops, queue_status, stack_files
+from ops import lifecycle, maintenance, queue_ops, queue_status, rds, stack_files
 from ops.access import reachable
 from ops.recovery.recover import recover, unlock
 from ops.session import checked_settings, open_or_create, open_running, open_session
@@ -51,8 +51,11 @@ def scale(
         unlock(session.stack)
         with reachable(session, None):
             recover(session)
-            if session.stack.run("preview", "--diff") or lifecycle.check_data_loss(session):
+            rds.check(session)
+            if session.stack.run("preview", "--diff"):
                 raise OperationError("the preview failed, see above; nothing was changed")
+            if not session.on_existing_cluster:
+                lifecycle.refuse_data_loss(session, session.stack.preview_json() or {})
     return lifecycle.update(session)
 
 

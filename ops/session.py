@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from ops import endpoint, shell, stack_files
+from ops import endpoint, existing_network, shell, stack_files
 from ops.kubernetes import Kubernetes
 from ops.plan import policy_report
 from ops.recovery.aws import Aws
@@ -81,6 +81,7 @@ def open_or_create(name: str, settings: Settings) -> Session:
     """Like `open_session`; creates the stack in its backend if it does not exist."""
     session = open_session(name, settings)
     if session.stack.exists():
+        existing_network.require(session.account, settings, session.stack)
         return session
     if not session.on_existing_cluster:
         raise OperationError(

@@ -6,12 +6,15 @@ from typing import Any
 
 from policies import chart_values
 from policies.rule import Finding, Rule
-from policies.view import Resource, Stack, as_list, at, describe
+from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe
 
 ANYWHERE = {"0.0.0.0/0", "::/0"}
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
+VPC = "aws:ec2/vpc:Vpc"
+FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 DEFAULT_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+EGRESS_RULE = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 OLD_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
 ANNOTATIONS = "ingress.apiServer.annotations"
 LOAD_BALANCER = "alb.ingress.kubernetes.io"
@@ -51,6 +54,30 @@ def _no_inline_rules(stack: Stack) -> Iterator[Finding]:
                 urn=group.urn,
                 what=describe("ingress", group.inputs["ingress"]),
                 fix="Add an aws.vpc.SecurityGroupIngressRule for each rule",
+            )
+
+
+def _rules_have_descriptions(stack: Stack) -> Iterator[Finding]:
+    for resource in stack.all(GROUP, RULE, EGRESS_RULE, OLD_RULE):
+        value = resource.inputs.get("description")
+        # AWS and Pulumi's provider have a default for groups, which says nothing.
+        if value is not UNKNOWN and (not value or value == "Managed by Pulumi"):
+            yield Finding(
+                resource=resource.name,
+                urn=resource.urn,
+                what=describe("description", value),
+                fix="Say in `description` which clients it admits, and for what",
+            )
+
+
+def _vpc_flow_logs(stack: Stack) -> Iterator[Finding]:
+    for vpc in stack.all(VPC):
+        if not any(log.refers("vpcId", vpc) for log in stack.all(FLOW_LOG)):
+            yield Finding(
+                resource=vpc.name,
+                urn=vpc.urn,
+                what="the VPC has no flow log",
+                fix="Set network.flow_log_days",
             )
 
 
@@ -116,6 +143,18 @@ RULES = (
         reason="Inline rules and SecurityGroupIngressRule resources overwrite each other",
         check=_no_inline_rules,
         seen_by="plan",
+    ),
+    Rule(
+        name="security-group-rules-have-descriptions",
+        reason="Without a description, an auditor cannot tell a needed rule from a forgotten one",
+        check=_rules_have_descriptions,
+    ),
+    Rule(
+        name="vpc-flow-logs-enabled",
+        reason="Without flow logs, refused connections of an intruder leave no trace",
+        check=_vpc_flow_logs,
+        level="production",
+        excusable=True,
     ),
     Rule(
         name="ui-requires-tls",

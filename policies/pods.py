@@ -132,16 +132,29 @@ def _is_default_deny(policy: Resource) -> bool:
 
 
 def _default_deny(stack: Stack) -> Iterator[Finding]:
-    denied = [
-        policy.get("metadata.namespace") for policy in stack.all(POLICY) if _is_default_deny(policy)
+    """Declared namespaces, also those whose pods are in a chart, and namespaces of declared pods."""
+    policies = [policy for policy in stack.all(POLICY) if _is_default_deny(policy)]
+    denied = [policy.get("metadata.namespace") for policy in policies]
+    depends_on = {urn for policy in policies for urn in policy.depends_on}
+    namespaces = stack.all(NAMESPACE)
+    open_to_all = [
+        (namespace, namespace.get("metadata.name"))
+        for namespace in namespaces
+        # In the preview of a new cluster, the namespace of a policy is unknown.
+        if not (UNKNOWN in denied and namespace.urn in depends_on)
     ]
-    for pod in pods(stack):
-        namespace = pod.resource.get("metadata.namespace")
-        if namespace is not UNKNOWN and namespace not in denied:
+    declared = [namespace.get("metadata.name") for namespace in namespaces]
+    open_to_all += [
+        (pod.resource, name)
+        for pod in pods(stack)
+        if (name := pod.resource.get("metadata.namespace")) not in declared
+    ]
+    for resource, name in open_to_all:
+        if name is not UNKNOWN and name not in denied:
             yield Finding(
-                resource=pod.resource.name,
-                urn=pod.resource.urn,
-                what=f"namespace {namespace} has no NetworkPolicy that denies all ingress",
+                resource=resource.name,
+                urn=resource.urn,
+                what=f"namespace {name} has no NetworkPolicy that denies all ingress",
                 fix="Add a NetworkPolicy with podSelector {} and no ingress rules; then allow the clients",
             )
 

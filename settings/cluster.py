@@ -1,15 +1,25 @@
 """Section `cluster`: a new EKS cluster, or an existing Kubernetes cluster."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from settings import versions
-from settings.types import ANYWHERE, Cidr, RoleArn, Section
+from settings.types import ANYWHERE, Cidr, PrincipalArn, Section
+
+LogType = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
 
 class EksSettings(Section):
     kind: Literal["eks"]
+    # https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$",
+        description="Name of the cluster in EKS; default `airflow-<stack>`. A change replaces the "
+        "cluster: a cluster of an earlier release keeps its name",
+    )
     version: str = Field(
         default=versions.KUBERNETES, pattern=r"^1\.\d\d$", description="Kubernetes version"
     )
@@ -24,11 +34,23 @@ class EksSettings(Section):
     )
     private_access_cidrs: tuple[Cidr, ...] = Field(
         default=(),
-        description="Networks that may reach the private Kubernetes API endpoint, besides the nodes",
+        description="Networks that may reach the private Kubernetes API endpoint, beside the nodes: "
+        "a VPN, a peered VPC, or the subnet of a runner",
         strict=False,
     )
-    admin_role_arns: tuple[RoleArn, ...] = Field(
-        default=(), description="IAM roles with cluster admin access", strict=False
+    admin_role_arns: tuple[PrincipalArn, ...] = Field(
+        default=(),
+        description="IAM roles and users with cluster admin access, beside the caller of `make up`",
+        strict=False,
+    )
+    # api, controllerManager and scheduler are off: they are for debugging the control plane, which
+    # AWS operates. CloudWatch charges from 0.50 USD per GB: https://aws.amazon.com/cloudwatch/pricing/
+    # https://docs.aws.amazon.com/eks/latest/best-practices/cost-opt-observability.html
+    log_types: tuple[LogType, ...] = Field(
+        default=("audit", "authenticator"),
+        description="Control plane logs in CloudWatch, for `logs.retention_days`; CloudWatch charges "
+        "from 0.50 USD per GB",
+        strict=False,
     )
     protect: bool = Field(default=False, description="Refuse to delete the cluster")
 
@@ -49,3 +71,8 @@ class ExistingClusterSettings(Section):
     context: str = Field(
         min_length=1, description="Context in your kubeconfig; the current context is never used"
     )
+
+
+def cluster_name(settings: EksSettings, stack_name: str) -> str:
+    """The name of the cluster in EKS, which allows no period."""
+    return settings.name or f"airflow-{re.sub('[^A-Za-z0-9_-]', '-', stack_name)}"

@@ -15,8 +15,14 @@ from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
-from settings.network import NetworkSettings
-from settings.versions import AIRFLOW_CHART, KEDA_CHART
+from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.stack import Settings
+from settings.versions import (
+    AIRFLOW_CHART,
+    KEDA_CHART,
+    KEDA_KUBERNETES,
+    KEDA_KUBERNETES_SOURCE,
+)
 from settings.workers import WorkerSettings, all_queues, key_of, need_keda
 
 # (full key, what is wrong and what to do)
@@ -43,7 +49,7 @@ class Sections:
         return self._read("cluster")
 
     @property
-    def network(self) -> NetworkSettings | None:
+    def network(self) -> NetworkSettings | ExistingNetworkSettings | None:
         return self._read("network")
 
     @property
@@ -99,13 +105,26 @@ def _database_matches_cluster(stack: Sections) -> Iterator[Mistake]:
 
 def _nat_survives_zone_failure(stack: Sections) -> Iterator[Mistake]:
     network, database = stack.network, stack.database
-    if network is None or database.kind != "rds":
+    if network is None or network.kind == "existing" or database.kind != "rds":
         return
     if network.nat == "single" and network.az_count > 2 and database.protect:
         yield (
             "network.nat",
             "single is a single point of failure: without its zone, no zone reaches Git or pulls "
             "images; use per_az for a protected database in three zones",
+        )
+
+
+def _load_balancer_has_subnets(stack: Sections) -> Iterator[Mistake]:
+    network, ingress = stack.network, stack.airflow.ingress
+    if network is None or network.kind != "existing" or ingress is None:
+        return
+    # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+    if ingress.scheme == "internet-facing" and len(network.public_subnet_ids) < 2:
+        yield (
+            "network.public_subnet_ids",
+            "should list subnets in two zones for airflow.ingress.scheme: internet-facing, got "
+            f"{len(network.public_subnet_ids)}; list them, or use scheme: internal",
         )
 
 
@@ -252,6 +271,7 @@ CHECKS = (
     _network_matches_cluster,
     _database_matches_cluster,
     _nat_survives_zone_failure,
+    _load_balancer_has_subnets,
     _aws_settings_need_eks,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
@@ -273,10 +293,15 @@ def mistakes(sections: Mapping[str, Any]) -> Iterator[Mistake]:
             yield from check(stack)
 
 
-def warnings(
-    cluster: EksSettings | ExistingClusterSettings, queues: Mapping[str, WorkerSettings]
-) -> Iterator[Mistake]:
+def warnings(stack: Settings) -> Iterator[Mistake]:
     """Valid settings with a consequence that is easy to miss."""
+    yield from _only_nodes_reach_the_endpoint(stack)
+    yield from _spot_ends_long_tasks(stack)
+    yield from _keda_is_untested(stack)
+
+
+def _only_nodes_reach_the_endpoint(stack: Settings) -> Iterator[Mistake]:
+    cluster = stack.cluster
     if cluster.kind == "eks" and cluster.private_endpoint and not cluster.private_access_cidrs:
         yield (
             "cluster.private_access_cidrs",
@@ -284,7 +309,10 @@ def warnings(
             "`repair` need FROM=, and `make queues`, `drain`, `pause` do not work; list a network that is "
             "connected with the VPC",
         )
-    for name, queue in queues.items():
+
+
+def _spot_ends_long_tasks(stack: Settings) -> Iterator[Mistake]:
+    for name, queue in stack.all_queues.items():
         if queue.spot and queue.grace_seconds > limits.SPOT_NOTICE_SECONDS:
             yield (
                 f"{key_of(name)}.spot",
@@ -292,3 +320,22 @@ def warnings(
                 f"grace_seconds ({queue.grace_seconds}) allows: a longer task is killed, and restarts only "
                 "if it has a retry left; use a queue with spot: false for long tasks",
             )
+
+
+def _keda_is_untested(stack: Settings) -> Iterator[Mistake]:
+    cluster = stack.cluster
+    if cluster.kind == "existing" or not stack.installs_keda:
+        return
+    minor = KEDA_CHART.version.rpartition(".")[0]
+    tested = KEDA_KUBERNETES.get(minor)
+    if tested is None:
+        what = f"settings/versions.py lists no Kubernetes versions for KEDA {minor}; add those of"
+    elif cluster.version not in tested:
+        what = f"KEDA {minor} was tested with {tested[0]} to {tested[-1]} only, see"
+    else:
+        return
+    yield (
+        "cluster.version",
+        f"KEDA {KEDA_CHART.version} is installed on Kubernetes {cluster.version}: {what} "
+        f"{KEDA_KUBERNETES_SOURCE}",
+    )

@@ -1,17 +1,29 @@
 """Section `database`: RDS, or PostgreSQL in a container."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from settings import limits
-from settings.types import CaFile, InstanceClass, Section
+from settings.types import CaFile, InstanceClass, RdsIdentifier, Section
 
 
 class RdsSettings(Section):
     kind: Literal["rds"]
+    identifier: RdsIdentifier | None = Field(
+        default=None,
+        description="Name of the RDS instance; default `airflow-<stack>`. A stack of an earlier "
+        "release keeps its name here: `make up` prints it",
+    )
     instance_class: InstanceClass = Field(
         default="db.t4g.medium", description="Size of the database instance"
+    )
+    apply_immediately: bool = Field(
+        default=True,
+        description="Apply a change such as a new `instance_class` during `make up`: no connections "
+        "for one to two minutes with `multi_az`, for several without. `false`: in the weekly "
+        "maintenance window; `make up` prints what waits",
     )
     storage_gb: int = Field(default=20, ge=20, le=65536, description="Initial storage")
     max_storage_gb: int = Field(
@@ -43,6 +55,14 @@ class RdsSettings(Section):
     @property
     def max_connections(self) -> int:
         return limits.rds_max_connections(self.instance_class)
+
+
+def database_identifier(settings: RdsSettings, stack_name: str) -> str:
+    """Name of the RDS instance. Stack names may contain `_` and `.`, which RDS refuses."""
+    if settings.identifier is not None:
+        return settings.identifier
+    name = "-".join(["airflow", *re.findall("[a-z0-9]+", stack_name.lower())])
+    return name[: limits.RDS_IDENTIFIER_LENGTH].rstrip("-")
 
 
 class ContainerDatabaseSettings(Section):

@@ -46,6 +46,16 @@ SIDECARS_CPU, SIDECARS_MB = 0.02, 96
 WORKER_MB = 640
 TASK_MB = 64
 
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+CLOUDWATCH_RETENTION = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096),
+    *(1827, 2192, 2557, 2922, 3288, 3653),
+)
+
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
+RDS_IDENTIFIER = r"^(?!.*--)[a-z][a-z0-9-]{0,62}(?<!-)$"
+RDS_IDENTIFIER_LENGTH = 63
+
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_SECONDS = 120
 
@@ -53,6 +63,16 @@ SPOT_NOTICE_SECONDS = 120
 VPC_PREFIX = 16
 # 4,091 addresses for nodes and pods per zone; the first block is split into the public subnets.
 PRIVATE_PREFIX = 20
+# https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html#network-requirements-subnets :
+# zones of us-east-1, us-west-1 and ca-central-1 that cannot contain subnets of a cluster.
+EKS_REFUSES_ZONES = ("use1-az3", "usw1-az2", "cac1-az3")
+# The same page: recommended free addresses of a cluster's subnet; an upgrade needs them, too.
+EKS_ADDRESSES = 16
+# https://kubernetes-sigs.github.io/aws-load-balancer-controller/latest/deploy/subnet_discovery/
+LOAD_BALANCER_ADDRESSES = 8
+# https://docs.aws.amazon.com/eks/latest/userguide/auto-networking.html : pods have addresses of a
+# /28 block of their node.
+PODS_PER_ADDRESS_BLOCK = 16
 
 
 def memory_gib(instance_class: str) -> int:
@@ -69,6 +89,11 @@ def rds_max_connections(instance_class: str) -> int:
     """The `max_connections` of an RDS instance class."""
     usable = memory_gib(instance_class) * 2**30 * USABLE_MEMORY
     return min(MAX_CONNECTIONS, int(usable / BYTES_PER_CONNECTION))
+
+
+def cloudwatch_retention(days: int) -> int:
+    """The shortest retention of a CloudWatch log group that is at least `days`."""
+    return next(accepted for accepted in CLOUDWATCH_RETENTION if accepted >= days)
 
 
 def worker_memory_mb(concurrency: int) -> int:

@@ -8,7 +8,8 @@ import pulumi
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from settings import chart_keys, cross_checks
+from settings import chart_keys, cross_checks, rds_ca
+from settings.network import with_kind
 from settings.stack import Settings
 
 
@@ -16,21 +17,28 @@ def load() -> Settings:
     """Read the settings of the stack, or end the run with one line per mistake."""
     config = pulumi.Config()
     key = config.full_key("settings")
-    settings = parse(config.get_object("settings"), key)
-    for where, what in cross_checks.warnings(settings.cluster, settings.all_queues):
+    region = pulumi.Config("aws").get("region")
+    settings = parse(config.get_object("settings"), key, region)
+    for where, what in _warnings(settings, region):
         pulumi.log.warn(f"Pulumi.{pulumi.get_stack()}.yaml: {key}.{where}: {what}")
     return settings
 
 
-def parse(given: Any, key: str) -> Settings:
-    """Check the value of `key` in the stack file, and the chart values in values/.
+def _warnings(settings: Settings, region: str | None) -> Iterator[cross_checks.Mistake]:
+    yield from cross_checks.warnings(settings)
+    if without_root := rds_ca.warning(settings.database, region):
+        yield "database.ca_file", without_root
+
+
+def parse(given: Any, key: str, region: str | None = None) -> Settings:
+    """Check the value of `key` in the stack file, its Region, and the chart values in values/.
 
     Raises `pulumi.RunError`, which ends a run without a traceback, with every mistake at once.
     """
     stack_file = f"Pulumi.{pulumi.get_stack()}.yaml"
     if not isinstance(given, dict | None):
         raise pulumi.RunError(f"{stack_file}:\n  {key}: should be a map of sections")
-    given = given or {}
+    given = with_kind(given or {})
     errors: list[ErrorDetails] = []
     try:
         sections = dict(Settings.model_validate(given))
@@ -39,7 +47,10 @@ def parse(given: Any, key: str) -> Settings:
         sections = dict(_valid_sections(given, {error["loc"][0] for error in errors}))
     lines = [_explain(given, error) for error in errors]
     lines += [f"{where}: {what}" for where, what in cross_checks.mistakes(sections)]
-    report = {stack_file: [f"{key}.{line}" for line in lines], **chart_keys.mistakes()}
+    found = [f"{key}.{line}" for line in lines]
+    if without_root := rds_ca.mistake(sections.get("database"), region):
+        found.append(f"aws:region: {without_root}")
+    report = {stack_file: found, **chart_keys.mistakes()}
     if any(report.values()):
         raise pulumi.RunError("\n".join(_by_file(report)))
     # Every section is valid by now: construct without a third validation.

@@ -10,7 +10,7 @@ from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
-from settings.network import NetworkSettings
+from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.policies import PolicySettings
 from settings.redis import RedisSettings
 from settings.rotation import RotationSettings
@@ -22,8 +22,10 @@ class Settings(Section):
     cluster: EksSettings | ExistingClusterSettings = Field(
         discriminator="kind", description="New EKS cluster, or existing Kubernetes cluster"
     )
-    network: NetworkSettings | None = Field(
-        default=None, description="VPC; required for `cluster.kind: eks`, `{}` for the defaults"
+    network: NetworkSettings | ExistingNetworkSettings | None = Field(
+        default=None,
+        discriminator="kind",
+        description="New VPC, `{}` for the defaults, or existing VPC; required for `cluster.kind: eks`",
     )
     database: RdsSettings | ContainerDatabaseSettings = Field(
         discriminator="kind", description="Metadata database: RDS, or PostgreSQL in a container"

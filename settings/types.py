@@ -84,6 +84,15 @@ def _instance_class(value: str) -> str:
     return value
 
 
+def _rds_identifier(value: str) -> str:
+    if not re.fullmatch(limits.RDS_IDENTIFIER, value):
+        raise ValueError(
+            f"should be up to {limits.RDS_IDENTIFIER_LENGTH} lowercase letters, digits and single "
+            "hyphens, starting with a letter, such as airflow-prod"
+        )
+    return value
+
+
 def _option(value: Any) -> str | int | float | bool:
     if not isinstance(value, str | int | float | bool):
         raise ValueError("should be a string, a number, true or false")
@@ -125,8 +134,13 @@ GitUrl = Annotated[
     ),
     AfterValidator(_bare_url),
 ]
-RoleArn = Annotated[
-    str, Field(title="ARN of an IAM role", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/.+$")
+VpcId = Annotated[str, Field(title="ID of a VPC", pattern=r"^vpc-[0-9a-f]{8,17}$")]
+SubnetId = Annotated[str, Field(title="ID of a subnet", pattern=r"^subnet-[0-9a-f]{8,17}$")]
+PrincipalArn = Annotated[
+    str,
+    Field(
+        title="ARN of an IAM role or user", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(role|user)/.+$"
+    ),
 ]
 PolicyArn = Annotated[
     str,
@@ -137,6 +151,11 @@ Cpu = Annotated[float, Field(ge=0.01, le=limits.NODE_CPU)]
 Architecture = Literal["amd64", "arm64"]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
+RdsIdentifier = Annotated[
+    str,
+    AfterValidator(_rds_identifier),
+    Field(title="RDS identifier", json_schema_extra={"pattern": limits.RDS_IDENTIFIER}),
+]
 InstanceClass = Annotated[
     str,
     AfterValidator(_instance_class),

@@ -33,6 +33,16 @@ KEDA_CHART = Chart(
     version="2.17.2",  # renovate: datasource=helm depName=keda
     repository="https://kedacore.github.io/charts",
 )
+# Kubernetes versions with which KEDA's maintainers tested a minor version.
+KEDA_KUBERNETES_SOURCE = "https://keda.sh/docs/latest/operate/cluster/"
+KEDA_KUBERNETES = {
+    "2.16": ("1.29", "1.30", "1.31"),
+    "2.17": ("1.30", "1.31", "1.32"),
+    "2.18": ("1.31", "1.32", "1.33"),
+    "2.19": ("1.32", "1.33", "1.34"),
+    "2.20": ("1.33", "1.34", "1.35"),
+    "2.21": ("1.34", "1.35", "1.36"),
+}
 GIT_SYNC_IMAGE = "registry.k8s.io/git-sync/git-sync:v4.4.2"  # renovate: datasource=docker
 POSTGRES_IMAGE = "postgres:16"  # renovate: datasource=docker
 REDIS_IMAGE = "redis:7.2-bookworm"  # renovate: datasource=docker

@@ -3,6 +3,7 @@
 docs/adr/0012-one-relay-fetches-the-dags.md
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class DagRelayArgs:
     secrets: Secrets
     webhook_rotation: int
     # Source of webhook calls. Without it only `kubectl port-forward` reaches the webhook.
-    load_balancer_cidr: str | None = None
+    load_balancer_cidrs: Sequence[str] = ()
 
 
 class DagRelay(pulumi.ComponentResource):
@@ -156,7 +157,6 @@ def _webhook(
     args: DagRelayArgs, relay: core.ConfigMapVolumeSourceArgs, secret: NamedSecret
 ) -> Sidecar:
     """Endpoint that the Git host calls. It has no login and can only write into the pipe."""
-    cidr = args.load_balancer_cidr
     return Sidecar(
         name="webhook",
         image=args.image,
@@ -171,7 +171,7 @@ def _webhook(
         files={"/relay": relay, WEBHOOK_LOGIN: _files(secret)},
         port=WEBHOOK_PORT,
         memory_mb=WEBHOOK_MEMORY_MB,
-        clients=[network_peers.address_range(cidr)] if cidr else [],
+        clients=[network_peers.address_range(cidr) for cidr in args.load_balancer_cidrs],
         # DAGs are code: write access to the volume is code execution on every worker.
         read_only=True,
     )

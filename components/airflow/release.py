@@ -41,7 +41,7 @@ class AirflowArgs:
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     # Source of requests through the load balancer.
-    load_balancer_cidr: str | None = None
+    load_balancer_cidrs: Sequence[str] = ()
     airflow: AirflowSettings
     queues: Mapping[str, WorkerSettings]
     # Schedule the workers of each queue on the queue's nodes.
@@ -102,7 +102,7 @@ class Airflow(pulumi.ComponentResource):
                 own_nodes=args.own_nodes,
                 dags=args.dags,
                 secrets=secrets,
-                load_balancer_cidr=args.load_balancer_cidr,
+                load_balancer_cidrs=args.load_balancer_cidrs,
                 log_bucket=args.log_bucket,
                 log_region=args.log_region,
             ),

@@ -4,7 +4,7 @@ Static values are in values/.
 """
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -58,7 +58,7 @@ def chart_values(
     own_nodes: bool,
     dags: DagSettings,
     secrets: AirflowSecrets,
-    load_balancer_cidr: str | None,
+    load_balancer_cidrs: Sequence[str],
     log_bucket: pulumi.Output[str] | None,
     log_region: pulumi.Output[str] | None,
 ) -> dict[str, Any]:
@@ -90,11 +90,11 @@ def chart_values(
         "apiServer": {
             "replicas": airflow.replicas.api_server,
             "podAnnotations": signing_checksums,
-            **api_server_access(airflow, load_balancer_cidr),
+            **api_server_access(airflow, load_balancer_cidrs),
         },
         "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
     }
-    if airflow.ingress is not None and load_balancer_cidr is not None:
+    if airflow.ingress is not None and load_balancer_cidrs:
         values["ingress"] = {"apiServer": ingress(airflow.ingress, webhook=dags.webhook)}
     if log_bucket is not None and log_region is not None:
         logging: Mapping[str, Any] = values["config"].get("logging", {})
@@ -126,14 +126,16 @@ def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:
     }
 
 
-def api_server_access(airflow: AirflowSettings, load_balancer_cidr: str | None) -> dict[str, Any]:
+def api_server_access(
+    airflow: AirflowSettings, load_balancer_cidrs: Sequence[str]
+) -> dict[str, Any]:
     """Values under `apiServer`: peers that may connect to the API server."""
     peers: list[dict[str, Any]] = [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]
     values: dict[str, Any] = {"networkPolicy": {"ingress": {"from": peers}}}
-    if airflow.ingress is not None and load_balancer_cidr is not None:
-        peers.append({"ipBlock": {"cidr": load_balancer_cidr}})
+    if airflow.ingress is not None and load_balancer_cidrs:
+        peers += ({"ipBlock": {"cidr": cidr}} for cidr in load_balancer_cidrs)
         # Trust `X-Forwarded-*` headers only from the load balancer.
-        values["env"] = [{"name": "FORWARDED_ALLOW_IPS", "value": load_balancer_cidr}]
+        values["env"] = [{"name": "FORWARDED_ALLOW_IPS", "value": ",".join(load_balancer_cidrs)}]
     return values
 
 

@@ -1,7 +1,9 @@
 """EKS Auto Mode cluster: EKS manages nodes, volumes, load balancers and DNS."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -9,16 +11,20 @@ import pulumi_eks as eks
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
+from settings import limits
 from settings.cluster import EksSettings
 
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+IAM = ":iam::"
+PRINCIPAL = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/.+"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterArgs:
     vpc_id: pulumi.Input[str]
-    public_subnet_ids: Sequence[pulumi.Input[str]]
     private_subnet_ids: Sequence[pulumi.Input[str]]
+    name: str
+    log_retention_days: int
     settings: EksSettings
 
 
@@ -43,10 +49,23 @@ class Cluster(pulumi.ComponentResource):
             tags={"Name": f"{name}-secrets"},
             opts=pulumi.ResourceOptions(parent=self, protect=args.settings.protect),
         )
+        # EKS would create it without retention, and leave it behind:
+        # https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html
+        log_groups = [
+            aws.cloudwatch.LogGroup(
+                f"{name}-logs",
+                name=f"/aws/eks/{args.name}/cluster",
+                retention_in_days=limits.cloudwatch_retention(args.log_retention_days),
+                opts=child,
+            )
+            for _ in args.settings.log_types[:1]
+        ]
         cluster = eks.Cluster(
             f"{name}-eks",
+            name=args.name,
             vpc_id=args.vpc_id,
-            public_subnet_ids=args.public_subnet_ids,
+            # Auto Mode may start nodes in every subnet of the cluster. Load balancers find public
+            # subnets by their tag.
             private_subnet_ids=args.private_subnet_ids,
             version=args.settings.version,
             auto_mode=eks.AutoModeOptionsArgs(enabled=True),
@@ -55,48 +74,37 @@ class Cluster(pulumi.ComponentResource):
             coredns_addon_options=eks.CoreDnsAddonOptionsArgs(enabled=False),
             kube_proxy_addon_options=eks.KubeProxyAddonOptionsArgs(enabled=False),
             authentication_mode=eks.AuthenticationMode.API,
-            access_entries={
-                f"admin-{index}": eks.AccessEntryArgs(
-                    principal_arn=arn,
-                    access_policies={
-                        "admin": eks.AccessPolicyAssociationArgs(
-                            policy_arn=ADMIN_POLICY,
-                            access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(
-                                type="cluster"
-                            ),
-                        )
-                    },
-                )
-                for index, arn in enumerate(args.settings.admin_role_arns)
-            },
             endpoint_private_access=True,
             endpoint_public_access=not args.settings.private_endpoint,
             public_access_cidrs=list(args.settings.public_access_cidrs) or None,
             encryption_config_key_arn=key.arn,
-            enabled_cluster_log_types=[
-                "api",
-                "audit",
-                "authenticator",
-                "controllerManager",
-                "scheduler",
-            ],
+            enabled_cluster_log_types=list(args.settings.log_types),
             # Pods get their AWS permissions through Pod Identity, which needs no OIDC provider.
             create_oidc_provider=False,
             deletion_protection=args.settings.protect,
-            opts=pulumi.ResourceOptions(parent=self, protect=args.settings.protect),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=args.settings.protect,
+                depends_on=log_groups,
+                transforms=[without_entry_of_the_creator],
+            ),
         )
         self.name = cluster.eks_cluster.name
         # Auto Mode nodes use the security group that EKS creates, not the one of pulumi-eks.
         self.node_security_group_id = cluster.eks_cluster.vpc_config.cluster_security_group_id
         # Not a secret: it calls `aws eks get-token`, which needs AWS credentials.
         self.kubeconfig = cluster.kubeconfig_json
+        access = [
+            *self._administrators(name, args.settings.admin_role_arns, cluster),
+            *self._networks(name, args.settings.private_access_cidrs),
+        ]
         self.provider = k8s.Provider(
             f"{name}-kubernetes",
             kubeconfig=self.kubeconfig,
             # Update in place: a replacement would delete them for a moment.
             enable_config_map_mutable=True,
             enable_secret_mutable=True,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=access),
         )
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self.provider)
 
@@ -129,3 +137,85 @@ class Cluster(pulumi.ComponentResource):
             opts=in_cluster,
         )
         self.register_outputs({"name": self.name})
+
+    def _administrators(
+        self, name: str, listed: Sequence[str], cluster: eks.Cluster
+    ) -> list[pulumi.Resource]:
+        """Access of the listed principals and of the caller, who creates the Kubernetes objects."""
+        policies: list[pulumi.Resource] = []
+        for arn in dict.fromkeys([*listed, _caller(self)]):
+            # Earlier releases named the entries by their position in the list.
+            former = [
+                pulumi.Alias(name=f"{name}-eks-admin-{index}", parent=cluster)
+                for index, principal in enumerate(listed)
+                if principal == arn
+            ]
+            entry_name = f"{name}-admin-{arn.partition(IAM)[2]}"
+            entry = aws.eks.AccessEntry(
+                entry_name,
+                cluster_name=self.name,
+                principal_arn=arn,
+                opts=pulumi.ResourceOptions(parent=self, aliases=former),
+            )
+            policy = aws.eks.AccessPolicyAssociation(
+                # With this prefix it inherits the alias of its parent.
+                f"{entry_name}-admin",
+                cluster_name=self.name,
+                principal_arn=arn,
+                policy_arn=ADMIN_POLICY,
+                access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
+                opts=pulumi.ResourceOptions(parent=entry, depends_on=entry),
+            )
+            policies.append(policy)
+        return policies
+
+    def _networks(self, name: str, cidrs: Sequence[str]) -> list[pulumi.Resource]:
+        """Access to the private endpoint, which otherwise only the nodes reach.
+
+        https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html
+        """
+        return [
+            aws.vpc.SecurityGroupIngressRule(
+                f"{name}-api-{cidr}",
+                description="Kubernetes API from cluster.private_access_cidrs",
+                security_group_id=self.node_security_group_id,
+                cidr_ipv4=cidr,
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+                tags={"Name": f"{name}-api-{cidr}"},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for cidr in dict.fromkeys(cidrs)
+        ]
+
+
+def without_entry_of_the_creator(
+    args: pulumi.ResourceTransformArgs,
+) -> pulumi.ResourceTransformResult | None:
+    """Let no access entry exist that is not declared: a second one for a principal is refused.
+
+    pulumi-eks has no argument for it, and ignores the change for deployed clusters:
+    https://github.com/pulumi/pulumi-eks/issues/2373
+    """
+    if args.type_ != "aws:eks/cluster:Cluster":
+        return None
+    given: Any = args.props["accessConfig"]
+    access = {**given, "bootstrapClusterCreatorAdminPermissions": False}
+    return pulumi.ResourceTransformResult(
+        props={**args.props, "accessConfig": access}, opts=args.opts
+    )
+
+
+def _caller(parent: pulumi.Resource) -> str:
+    """The IAM role or user of the current credentials."""
+    opts = pulumi.InvokeOptions(parent=parent)
+    session = aws.get_caller_identity(opts=opts).arn
+    # An access entry needs the role of a session, with the path that the session lacks.
+    arn = aws.iam.get_session_context(arn=session, opts=opts).issuer_arn
+    if not re.fullmatch(PRINCIPAL, arn):
+        raise pulumi.RunError(
+            f"EKS gives access to IAM roles and users only, and the credentials of this shell are "
+            f"those of {arn}; log in with a role"
+        )
+    return arn

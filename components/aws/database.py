@@ -8,12 +8,14 @@ import pulumi_aws as aws
 import pulumi_random as random
 
 from components.support.passwords import password
-from settings.database import RdsSettings
+from settings import limits
+from settings.database import RdsSettings, database_identifier
 from settings.versions import POSTGRES
 
 PORT = 5432
 USER = NAME = "airflow"
 LOG_SLOWER_THAN_MS = "1000"
+EXPORTED_LOGS = ("postgresql", "upgrade")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class DatabaseArgs:
     client_security_group_id: pulumi.Input[str]
     password: pulumi.Output[str] | None
     password_rotation: int
+    log_retention_days: int
     settings: RdsSettings
 
 
@@ -38,6 +41,7 @@ class Database(pulumi.ComponentResource):
         super().__init__("airflow:aws:Database", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         protect = args.settings.protect
+        identifier = database_identifier(args.settings, pulumi.get_stack())
 
         self.password = password(
             f"{name}-password",
@@ -59,6 +63,7 @@ class Database(pulumi.ComponentResource):
         aws.vpc.SecurityGroupIngressRule(
             f"{name}-from-clients",
             security_group_id=security_group.id,
+            description="PostgreSQL from the nodes of the cluster",
             referenced_security_group_id=args.client_security_group_id,
             ip_protocol="tcp",
             from_port=PORT,
@@ -80,10 +85,23 @@ class Database(pulumi.ComponentResource):
             ],
             opts=child,
         )
+        # RDS would create these groups without retention, and leave them behind:
+        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Procedural.UploadtoCloudWatch.html
+        log_groups = [
+            aws.cloudwatch.LogGroup(
+                f"{name}-log-{kind}",
+                name=f"/aws/rds/instance/{identifier}/{kind}",
+                retention_in_days=limits.cloudwatch_retention(args.log_retention_days),
+                opts=child,
+            )
+            for kind in EXPORTED_LOGS
+        ]
         # The final snapshot survives the instance, so each instance needs its own snapshot name.
         snapshot = random.RandomId(f"{name}-snapshot", byte_length=4, opts=child)
         instance = aws.rds.Instance(
             f"{name}-instance",
+            identifier=identifier,
+            apply_immediately=args.settings.apply_immediately,
             engine="postgres",
             # AWS updates the minor version; the major version is a pinned constant.
             engine_version=POSTGRES,
@@ -104,15 +122,13 @@ class Database(pulumi.ComponentResource):
             backup_retention_period=args.settings.backup_days,
             copy_tags_to_snapshot=True,
             performance_insights_enabled=True,
-            enabled_cloudwatch_logs_exports=["postgresql", "upgrade"],
+            enabled_cloudwatch_logs_exports=[*EXPORTED_LOGS],
             deletion_protection=protect,
             skip_final_snapshot=not args.settings.final_snapshot,
-            final_snapshot_identifier=pulumi.Output.format(
-                "{}-{}-final-{}", pulumi.get_stack(), name, snapshot.hex
-            )
+            final_snapshot_identifier=pulumi.Output.format("{}-final-{}", identifier, snapshot.hex)
             if args.settings.final_snapshot
             else None,
-            opts=pulumi.ResourceOptions(parent=self, protect=protect),
+            opts=pulumi.ResourceOptions(parent=self, protect=protect, depends_on=log_groups),
         )
         self.host = instance.address
         self.register_outputs({"host": self.host})

@@ -1,13 +1,15 @@
 """The VPC: public subnets for load balancers and NAT, private ones for everything else."""
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pulumi
 import pulumi_aws as aws
 
-from settings.limits import PRIVATE_PREFIX
+from components.aws.flow_logs import FlowLogs, FlowLogsArgs
+from settings.limits import EKS_REFUSES_ZONES, PRIVATE_PREFIX
 from settings.network import NetworkSettings
 from settings.types import ANYWHERE
 
@@ -31,6 +33,33 @@ def zone_subnets(cidr: str, az_count: int) -> list[ZoneSubnets]:
     ]
 
 
+def usable_zones(az_count: int, opts: pulumi.InvokeOptions) -> list[str]:
+    """Names of the first zones of the Region that EKS accepts.
+
+    A name means another zone in each account; only the ID is the same in all of them:
+    https://docs.aws.amazon.com/ram/latest/userguide/working-with-az-ids.html
+    """
+    found = aws.get_availability_zones(
+        state="available",
+        # Local and Wavelength Zones support neither EKS nor NAT.
+        filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],
+        opts=opts,
+    )
+    zones = dict(sorted(zip(found.names, found.zone_ids, strict=True)))
+    usable = [name for name, id_ in zones.items() if id_ not in EKS_REFUSES_ZONES]
+    if len(usable) < az_count:
+        refused = [f"{name} ({id_})" for name, id_ in zones.items() if name not in usable]
+        without = f", without {', '.join(refused)}, which EKS refuses" if refused else ""
+        advice = f"set it to {len(usable)}, or use" if len(usable) > 1 else "use"
+        raise pulumi.RunError(
+            f"Pulumi.{pulumi.get_stack()}.yaml:\n"
+            f"  {pulumi.get_project()}:settings.network.az_count: should be at most {len(usable)}, the "
+            f"number of zones of {found.id} that EKS accepts ({', '.join(usable)}{without}), got "
+            f"{az_count}; {advice} another Region"
+        )
+    return usable[:az_count]
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkArgs:
     settings: NetworkSettings
@@ -45,6 +74,7 @@ class Network(pulumi.ComponentResource):
     vpc_id: pulumi.Output[str]
     public_subnet_ids: list[pulumi.Output[str]]
     private_subnet_ids: list[pulumi.Output[str]]
+    cidrs: Sequence[str]
 
     def __init__(
         self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None
@@ -75,24 +105,21 @@ class Network(pulumi.ComponentResource):
             gateway_id=gateway.id,
             opts=child,
         )
-        zones = aws.get_availability_zones_output(
-            state="available",
-            # Local and Wavelength Zones support neither EKS nor NAT.
-            filters=[{"name": "opt-in-status", "values": ["opt-in-not-required"]}],
-            opts=pulumi.InvokeOutputOptions(parent=self),
-        )
+        zones = usable_zones(args.settings.az_count, pulumi.InvokeOptions(parent=self))
 
         self.vpc_id = vpc.id
+        self.cidrs = [args.settings.cidr]
         self.public_subnet_ids = []
         self.private_subnet_ids = []
         private_route_table_ids: list[pulumi.Output[str]] = []
         nat_id: pulumi.Output[str] | None = None
-        for index, cidr in enumerate(zone_subnets(args.settings.cidr, args.settings.az_count)):
+        subnets = zone_subnets(args.settings.cidr, args.settings.az_count)
+        for index, (zone, cidr) in enumerate(zip(zones, subnets, strict=True)):
             public = aws.ec2.Subnet(
                 f"{name}-public-{index}",
                 vpc_id=vpc.id,
                 cidr_block=cidr.public,
-                availability_zone=zones.names[index],
+                availability_zone=zone,
                 tags={"Name": f"{name}-public-{index}", "kubernetes.io/role/elb": "1"},
                 opts=child,
             )
@@ -120,7 +147,7 @@ class Network(pulumi.ComponentResource):
                 f"{name}-private-{index}",
                 vpc_id=vpc.id,
                 cidr_block=cidr.private,
-                availability_zone=zones.names[index],
+                availability_zone=zone,
                 tags={"Name": f"{name}-private-{index}", "kubernetes.io/role/internal-elb": "1"},
                 opts=child,
             )
@@ -156,4 +183,10 @@ class Network(pulumi.ComponentResource):
             tags={"Name": f"{name}-s3"},
             opts=child,
         )
+        if args.settings.flow_log_days is not None:
+            FlowLogs(
+                f"{name}-flow-logs",
+                FlowLogsArgs(vpc_id=vpc.id, retention_days=args.settings.flow_log_days),
+                opts=child,
+            )
         self.register_outputs({"vpc_id": self.vpc_id})

@@ -8,7 +8,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.namespace import NAME as WATCHED
-from components.kubernetes.namespace import PART_OF
+from components.kubernetes.namespace import PART_OF, deny_ingress
 from components.support import network_peers
 from components.support.charts import chart_reference
 from settings.charts import ChartSettings
@@ -19,11 +19,17 @@ from settings.versions import KEDA_CHART
 USER = "airflow_keda"
 # Mount path of the CA bundle of the database in KEDA's and in Airflow's pods.
 CA_PATH = "/etc/rds-ca"
+# Labels and ports of the chart: https://keda.sh/docs/2.17/operate/cluster/#firewall
+OPERATOR = {"app": "keda-operator"}
+METRICS_SERVER = {"app": "keda-operator-metrics-apiserver"}
+OPERATOR_PORT = 9666
+METRICS_SERVER_PORT = 6443
+PROMETHEUS_PORT = 8080
 
 
 def operator(namespace: str) -> network_peers.Peer:
     """Pods of KEDA that connect to PostgreSQL."""
-    return network_peers.pods({"app": "keda-operator"}, namespace=namespace)
+    return network_peers.pods(OPERATOR, namespace=namespace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +40,7 @@ class KedaArgs:
 
 
 class Keda(pulumi.ComponentResource):
-    """KEDA in its own namespace, watching the namespace of Airflow."""
+    """KEDA in its own namespace, closed but for its two ports, watching the namespace of Airflow."""
 
     def __init__(
         self, name: str, args: KedaArgs, opts: pulumi.ResourceOptions | None = None
@@ -50,9 +56,38 @@ class Keda(pulumi.ComponentResource):
             ),
             opts=child,
         )
+        deny_ingress(name, namespace.metadata.name, opts=child)
+        for part, labels, rules in (
+            ("operator", OPERATOR, [_allow(OPERATOR_PORT, network_peers.pods(METRICS_SERVER))]),
+            (
+                "metrics",
+                METRICS_SERVER,
+                [
+                    # The API server is no pod, and its addresses differ: those of EKS are in the VPC,
+                    # as are those of every pod. KEDA authenticates and authorizes each request:
+                    # https://kubernetes.io/docs/tasks/extend-kubernetes/configure-aggregation-layer/
+                    _allow(METRICS_SERVER_PORT),
+                    _allow(PROMETHEUS_PORT, network_peers.monitoring()),
+                ],
+            ),
+        ):
+            k8s.networking.v1.NetworkPolicy(
+                f"{name}-{part}-clients",
+                metadata=meta.ObjectMetaArgs(
+                    name=f"{part}-clients", namespace=namespace.metadata.name
+                ),
+                spec=k8s.networking.v1.NetworkPolicySpecArgs(
+                    pod_selector=meta.LabelSelectorArgs(match_labels=labels),
+                    policy_types=["Ingress"],
+                    ingress=rules,
+                ),
+                opts=child,
+            )
         values: dict[str, Any] = {
             "watchNamespace": WATCHED,
             "image": {"pullPolicy": "IfNotPresent"},
+            # Without it, KEDA may read every object in the watched namespace. It scales Deployments.
+            "rbac": {"enabledCustomScaledRefKinds": False},
             # The webhooks validate hand-written ScaledObjects; here only the Airflow chart creates
             # them.
             "webhooks": {"enabled": False},
@@ -82,3 +117,13 @@ class Keda(pulumi.ComponentResource):
             opts=child,
         )
         self.register_outputs({})
+
+
+def _allow(
+    port: int, client: network_peers.Peer | None = None
+) -> k8s.networking.v1.NetworkPolicyIngressRuleArgs:
+    """Connections to a port from a client (default: any)."""
+    return k8s.networking.v1.NetworkPolicyIngressRuleArgs(
+        from_=[client] if client else None,
+        ports=[k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol="TCP")],
+    )

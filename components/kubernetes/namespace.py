@@ -52,12 +52,17 @@ class Namespace(pulumi.ComponentResource):
             ),
         )
         self.name = namespace.metadata.name
-        k8s.networking.v1.NetworkPolicy(
-            f"{name}-deny-ingress",
-            metadata=meta.ObjectMetaArgs(name="deny-ingress", namespace=self.name),
-            spec=k8s.networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.LabelSelectorArgs(), policy_types=["Ingress"]
-            ),
-            opts=child,
-        )
+        deny_ingress(name, self.name, opts=child)
         self.register_outputs({"name": self.name})
+
+
+def deny_ingress(name: str, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions) -> None:
+    """Pods of the namespace accept only connections that another NetworkPolicy allows."""
+    k8s.networking.v1.NetworkPolicy(
+        f"{name}-deny-ingress",
+        metadata=meta.ObjectMetaArgs(name="deny-ingress", namespace=namespace),
+        spec=k8s.networking.v1.NetworkPolicySpecArgs(
+            pod_selector=meta.LabelSelectorArgs(), policy_types=["Ingress"]
+        ),
+        opts=opts,
+    )

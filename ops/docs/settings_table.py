@@ -55,12 +55,17 @@ def rows(
         key = f"{above}{name}"
         label = f"`{key}` ({kind})" if kind else f"`{key}`"
         default = _yaml(schema["default"]) if "default" in schema else required
+        # The variants of a section that may be absent are below `anyOf`.
+        schema |= next((o for o in schema.get("anyOf", ()) if "discriminator" in o), {})
         inner = [models[ref.rpartition("/")[2]] for ref in _refs(schema)]
         about = schema.get("description") or "".join(s.get("description", "") for s in inner)
         if "discriminator" in schema:
             kinds = {each["properties"]["kind"]["const"]: each for each in inner}
-            if "default" in schema:
+            defaults = [each["properties"]["kind"].get("default") for each in inner]
+            if schema.get("default"):
                 default = _yaml(schema["default"]["kind"])
+            elif any(defaults):
+                default = _yaml(next(filter(None, defaults)))
             yield f"`{key}.kind`", ", ".join(f"`{each}`" for each in kinds), default, about
             for each, variant in kinds.items():
                 yield from rows(variant, models, f"{key}.", each)
@@ -90,7 +95,8 @@ def _values(name: str, schema: Schema) -> str:
         case "boolean":
             return "`true`, `false`"
         case "array":
-            minimum = ", at least one" if schema.get("minItems") else ""
+            count = schema.get("minItems", 0)
+            minimum = f", at least {'one' if count == 1 else count}" if count else ""
             return f"list: {_values(name, schema['items'])}{minimum}"
         case "integer" | "number" as kind:
             return kind + _bounds(name, schema)

@@ -26,6 +26,9 @@ def _kubeconfig(name: str) -> str:
 # Computed outputs by resource type, from the name of the resource and its inputs.
 COMPUTED: dict[str, Callable[[str, Outputs], Outputs]] = {
     "aws:ec2/vpc:Vpc": lambda name, inputs: {"region": REGION},
+    "aws:cloudwatch/logGroup:LogGroup": lambda name, inputs: {
+        "arn": _arn("logs", f"log-group:{inputs.get('name', name)}")
+    },
     "aws:kms/key:Key": lambda name, inputs: {"arn": _arn("kms", f"key/{name}")},
     "aws:rds/instance:Instance": lambda name, inputs: {"address": f"{name}.rds.example"},
     "aws:rds/subnetGroup:SubnetGroup": lambda name, inputs: {"name": name},
@@ -61,6 +64,17 @@ CHILDREN: dict[str, dict[str, tuple[str, Callable[[str], Outputs]]]] = {
 
 LOOKUPS: dict[str, Outputs] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": {
+        "id": REGION,
         "names": [f"{REGION}{letter}" for letter in "abc"],
+        "zoneIds": [f"euw1-az{number}" for number in (1, 2, 3)],
+    },
+    "aws:ec2/getVpc:getVpc": {
+        "cidrBlockAssociations": [{"cidrBlock": "10.0.0.0/16", "state": "associated"}],
+    },
+    "aws:index/getCallerIdentity:getCallerIdentity": {
+        "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/session"
+    },
+    "aws:iam/getSessionContext:getSessionContext": {
+        "issuerArn": f"arn:aws:iam::{ACCOUNT}:role/deployer"
     },
 }

@@ -161,6 +161,20 @@ def _access_entry(aws: Aws, inputs: Inputs) -> str | None:
     return f"{cluster}:{principal}" if exists else None
 
 
+def _log_group(aws: Aws, inputs: Inputs) -> str | None:
+    """By name, unless its tags are those of another stack."""
+    name = inputs["name"]
+    words = ["logs", "describe-log-groups", "--log-group-name-prefix", name]
+    arns = {
+        row["logGroupName"]: row["arn"].removesuffix(":*") for row in aws.call(*words)["logGroups"]
+    }
+    if name not in arns:
+        return None
+    tags = aws.call("logs", "list-tags-for-resource", "--resource-arn", arns[name])["tags"]
+    foreign = any(tags.get(key, value) != value for key, value in aws.tags.items())
+    return None if foreign else name
+
+
 def _pod_identity(aws: Aws, inputs: Inputs) -> str | None:
     words = ["--cluster-name", inputs["clusterName"], "--namespace", inputs["namespace"]]
     found = aws.call(
@@ -180,6 +194,12 @@ def _instance(aws: Aws, inputs: Inputs) -> str | None:
     aws.wait("rds", "db-instance-available", *words)
     (instance,) = aws.call("rds", "describe-db-instances", *words)["DBInstances"]
     return instance["DbiResourceId"]
+
+
+def _log_group(aws: Aws, inputs: Inputs) -> str | None:
+    words = ["--log-group-name-prefix", inputs["name"]]
+    found = aws.call("logs", "describe-log-groups", *words)["logGroups"]
+    return next((inputs["name"] for g in found if g["logGroupName"] == inputs["name"]), None)
 
 
 def _named(key: str, *command: str) -> Finder:
@@ -203,6 +223,7 @@ EC2 = {
     "elastic-ip": ("describe-addresses", "--allocation-ids"),
     "natgateway": ("describe-nat-gateways", "--nat-gateway-ids"),
     "vpc-endpoint": ("describe-vpc-endpoints", "--vpc-endpoint-ids"),
+    "vpc-flow-log": ("describe-flow-logs", "--flow-log-ids"),
     "security-group": ("describe-security-groups", "--group-ids"),
     "security-group-rule": ("describe-security-group-rules", "--security-group-rule-ids"),
 }
@@ -218,10 +239,12 @@ FINDERS: dict[str, Finder] = {
     "aws:ec2/eip:Eip": _ec2("elastic-ip"),
     "aws:ec2/natGateway:NatGateway": _nat_gateway,
     "aws:ec2/vpcEndpoint:VpcEndpoint": _ec2("vpc-endpoint"),
+    "aws:ec2/flowLog:FlowLog": _ec2("vpc-flow-log"),
     "aws:ec2/securityGroup:SecurityGroup": _ec2("security-group"),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _ec2("security-group-rule"),
     "aws:kms/key:Key": _kms_key,
     "aws:eks/cluster:Cluster": _cluster,
+    "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:eks/addon:Addon": _addon,
     "aws:eks/accessEntry:AccessEntry": _access_entry,
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": _pod_identity,

@@ -98,6 +98,10 @@ class Account:
     def idle(self) -> bool:
         return not self._request("faults")["busy"]
 
+    def set_zones(self, *ids: str) -> None:
+        """Zones of the Region from now on: the ID of zone a, of zone b and so on."""
+        self._request("zones", ids)
+
     def go_down(self) -> None:
         self._request("down", {})
 

@@ -31,6 +31,7 @@ class Account:
         self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         self.subnets = [self._subnet(number, zone) for number, zone in enumerate(ZONES)]
         self.same_zone = self._subnet(2, ZONES[0])
+        self.in_refused_zone = self._subnet(3, "eu-west-1d")
         self.other_vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
         elsewhere = {"VpcId": self.other_vpc, "GroupName": "other", "Description": "other"}
         self.other_group = ec2.create_security_group(**elsewhere)["GroupId"]
@@ -118,6 +119,8 @@ class Account:
 @pytest.fixture(scope="module")
 def account():
     with Cloud() as cloud:
+        # Letter d is a zone that EKS refuses.
+        cloud.set_zones(["euw1-az1", "euw1-az2", "euw1-az3", "use1-az3"])
         yield Account(cloud)
 
 
@@ -173,6 +176,16 @@ REFUSED = {
         ),
         "Resource.AlreadyAssociated",
     ),
+    "flow_log_role_is_assumable": (
+        lambda a: a.ec2.create_flow_logs(
+            ResourceType="VPC",
+            ResourceIds=[a.vpc],
+            TrafficType="REJECT",
+            LogGroupName="one",
+            DeliverLogsPermissionArn=a.role,
+        ),
+        "InvalidParameter",
+    ),
     "group_is_not_referenced": (
         lambda a: a.ec2.delete_security_group(GroupId=a.clients),
         "DependencyViolation",
@@ -217,6 +230,12 @@ REFUSED = {
     "subnets_are_in_two_zones": (
         lambda a: a.new_cluster(resourcesVpcConfig={"subnetIds": [a.subnets[0], a.same_zone]}),
         "InvalidParameterException",
+    ),
+    "zones_support_eks": (
+        lambda a: a.new_cluster(
+            resourcesVpcConfig={"subnetIds": [a.subnets[0], a.in_refused_zone]}
+        ),
+        "UnsupportedAvailabilityZoneException",
     ),
     "security_groups_exist": (
         lambda a: a.new_cluster(

@@ -35,6 +35,14 @@ for name, statement in {STATEMENTS!r}.items():
     except psycopg2.errors.InsufficientPrivilege:
         pass
 """
+CONNECT = """
+import socket
+try:
+    socket.create_connection(("{host}.keda", {port}), 3)
+    print("open")
+except OSError:
+    print("closed")
+"""
 END_SESSIONS = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'airflow_keda'"
 )
@@ -61,6 +69,36 @@ def test_workers_scale_from_zero_and_back(scaling, api):
     assert len(scaling.workers()) >= 1
     assert api.succeeded_at_first_try("sleeper", run)
     _wait_scaled_to_zero(scaling)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "found"),
+    [("keda-operator", 9666, "closed"), ("keda-operator-metrics-apiserver", 443, "open")],
+)
+def test_pods_of_airflow_do_not_reach_the_operator(installed, cluster, host, port, found):
+    (scheduler, *_) = cluster.ready("scheduler")
+    script = CONNECT.format(host=host, port=port)
+
+    output = cluster.exec(scheduler, "scheduler", "python", "-c", script)
+
+    assert output.strip() == found, "any pod may call the API server's port: it has to log in"
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "allowed"),
+    [
+        ("get", "deployments", "yes"),
+        ("update", "deployments/scale", "yes"),
+        ("get", "roles.rbac.authorization.k8s.io", "no"),
+        ("update", "jobs/scale", "no"),
+    ],
+)
+def test_keda_may_scale_deployments_only(installed, cluster, verb, kind, allowed):
+    operator = "--as=system:serviceaccount:keda:keda-operator"
+
+    output = cluster.kubectl("-n", "airflow", "auth", "can-i", verb, kind, operator, check=False)
+
+    assert output.split()[0] == allowed
 
 
 def test_each_queued_task_adds_a_worker(scaling, api):

@@ -10,7 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.engine.simulator import control, provider
+from tests.engine.simulator import control, identity, provider
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
@@ -59,6 +59,7 @@ class Simulator:
                 ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
                 ("POST", "/machine"): lambda where: vars(self.machine).update(where),
+                ("POST", "/zones"): self.cloud.set_zones,
             }
         )
         (folder / CA).write_text(authority.pem)
@@ -77,7 +78,7 @@ class Simulator:
             "SIMULATED_AWS_URL": f"http://127.0.0.1:{self.control.server_port}",
             "SIMULATED_AWS_PYTHON": sys.executable,
             "AWS_ENDPOINT_URL": self.cloud.url,
-            "AWS_ACCESS_KEY_ID": "simulated",
+            "AWS_ACCESS_KEY_ID": identity.ACCESS_KEY,
             "AWS_SECRET_ACCESS_KEY": "simulated",
             "AWS_REGION": self.cloud.region,
             "AWS_DEFAULT_REGION": self.cloud.region,

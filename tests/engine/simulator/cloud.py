@@ -13,11 +13,12 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import inventory, moto_additions, moto_patches
+from tests.engine.simulator import identity, inventory, moto_additions, moto_patches
 from tests.engine.simulator.hooks import Hooks
-from tests.engine.simulator.moto_additions import ACCOUNT
+from tests.engine.simulator.identity import ACCOUNT
+from tests.engine.simulator.moto_patches import zones
 
-SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
+SERVICES = ("ec2", "eks", "iam", "kms", "logs", "rds", "s3", "sts", "resourcegroupstaggingapi")
 
 
 class Cloud:
@@ -25,7 +26,13 @@ class Cloud:
 
     account = ACCOUNT
 
-    def __init__(self, host: str = "127.0.0.1", region: str = "eu-west-1", **hooks: Any) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        region: str = "eu-west-1",
+        zone_seed: int = 0,
+        **hooks: Any,
+    ) -> None:
         self.region = region
         self._patches = ExitStack()
         # Werkzeug logs every request.
@@ -33,6 +40,7 @@ class Cloud:
         # AWS managed policies: a role can attach only existing ones.
         managed = patch.dict(os.environ, MOTO_IAM_LOAD_MANAGED_POLICIES="true")
         self._patches.enter_context(managed)
+        zones.install(self._patches, region, zones.rotated(region, zone_seed))
         _reset_moto()
         self.server = ThreadedMotoServer(ip_address=host, port=0, verbose=False)
         self.server.start()
@@ -45,14 +53,16 @@ class Cloud:
         self.client = cache(self._client)
         moto_additions.install(self._patches)
         moto_patches.install(self._patches)
+        identity.install(self._patches)
         Hooks(**hooks).install(self._patches)
+        identity.create(self.client("iam"))
 
     def _client(self, service: str) -> Any:
         return boto3.client(
             service,
             endpoint_url=self.url,
             region_name=self.region,
-            aws_access_key_id="simulated",
+            aws_access_key_id=identity.ACCESS_KEY,
             aws_secret_access_key="simulated",  # moto accepts any
             config=Config(
                 retries={"max_attempts": 0},
@@ -70,6 +80,10 @@ class Cloud:
             return app(environ, start_response)
 
         return gated
+
+    def set_zones(self, ids: list[str]) -> None:
+        """The zones of the Region from now on: their IDs by letter. Subnets stay in theirs."""
+        zones.assign(self.region, ids)
 
     def inventory(self) -> list[str]:
         """Every resource in the account except those that AWS creates by default, one per line."""

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tests.engine.simulator import identity
+
 Client = Callable[[str], Any]
 
 
 def of(client: Client) -> Iterator[str]:
     """One line per resource, without those that AWS creates by default."""
-    for service in (_network, _identity, _storage, _databases, _clusters):
+    for service in (_network, _identity, _storage, _databases, _clusters, _logs):
         yield from service(client)
 
 
@@ -38,6 +40,8 @@ def _network(client: Client) -> Iterator[str]:
             yield f"ec2 nat gateway {nat['NatGatewayId']}"
     for address in ec2.describe_addresses()["Addresses"]:
         yield f"ec2 address {address['AllocationId']}"
+    for flow_log in ec2.describe_flow_logs()["FlowLogs"]:
+        yield f"ec2 flow log {flow_log['FlowLogId']}"
     for endpoint in ec2.describe_vpc_endpoints()["VpcEndpoints"]:
         if endpoint["State"].lower() != "deleted":
             yield f"ec2 endpoint {endpoint['VpcEndpointId']}"
@@ -46,7 +50,8 @@ def _network(client: Client) -> Iterator[str]:
 def _identity(client: Client) -> Iterator[str]:
     iam, kms = client("iam"), client("kms")
     for role in iam.list_roles()["Roles"]:
-        yield f"iam role {role['RoleName']}"
+        if role["RoleName"] != identity.ROLE:
+            yield f"iam role {role['RoleName']}"
     for profile in iam.list_instance_profiles()["InstanceProfiles"]:
         yield f"iam instance profile {profile['InstanceProfileName']}"
     for policy in iam.list_policies(Scope="Local")["Policies"]:
@@ -86,3 +91,8 @@ def _clusters(client: Client) -> Iterator[str]:
         found = eks.list_pod_identity_associations(clusterName=cluster)["associations"]
         for association in found:
             yield f"eks pod identity {cluster}/{association['associationId']}"
+
+
+def _logs(client: Client) -> Iterator[str]:
+    for group in client("logs").describe_log_groups()["logGroups"]:
+        yield f"logs group {group['logGroupName']}"

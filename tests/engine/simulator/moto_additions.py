@@ -21,7 +21,10 @@ from moto.eks.models import Cluster, EKSBackend, eks_backends
 from moto.eks.responses import EKSResponse
 from moto.iam.models import iam_backends
 
-ACCOUNT = "123456789012"  # the account of moto
+from tests.engine.simulator import identity
+from tests.engine.simulator.identity import ACCOUNT
+from tests.engine.simulator.moto_patches import log_groups
+
 Answer = tuple[int, dict[str, str], str]
 Values = dict[str, Any]
 Routes = dict[str, dict[str, Callable[..., Values]]]
@@ -61,6 +64,51 @@ def not_found(what: str, **names: str) -> ApiError:
 
 def invalid(message: str) -> ApiError:
     return ApiError("InvalidParameterException", message)
+
+
+def entry_of_the_nodes(cluster: Cluster) -> None:
+    """EKS adds the node role of its built-in node pools.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/auto-create-node-role.html
+    """
+    compute = cluster.compute_config or {}
+    role = compute.get("nodeRoleArn")
+    entries = entries_of(cluster)
+    if compute.get("enabled") and compute.get("nodePools") and role and role not in entries:
+        entries[role] = _entry(cluster, role, type="EC2", policy="AutoNode")
+
+
+def entry_of_the_creator(cluster: Cluster, creator: str) -> None:
+    """EKS adds the creator unless bootstrapClusterCreatorAdminPermissions is false.
+
+    https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateAccessConfigRequest.html
+    """
+    access = cluster.access_config
+    bootstrap = access.get("bootstrapClusterCreatorAdminPermissions", True)
+    if access["authenticationMode"] != "CONFIG_MAP" and bootstrap:
+        entry = _entry(cluster, creator, type="STANDARD", policy="ClusterAdmin")
+        entries_of(cluster)[creator] = entry
+
+
+def entries_of(cluster: Cluster) -> dict[str, Values]:
+    stored: dict[str, dict[str, Values]] = cluster.__dict__.setdefault("stored", {})
+    return stored.setdefault(ENTRY.name, {})
+
+
+def _entry(cluster: Cluster, principal: str, *, type: str, policy: str) -> Values:
+    """An access entry that EKS makes by itself."""
+    arn = f"arn:aws:eks::aws:cluster-access-policy/AmazonEKS{policy}Policy"
+    return {
+        "clusterName": cluster.name,
+        "principalArn": principal,
+        "accessEntryArn": f"{cluster.arn.replace(':cluster/', ':access-entry/')}/{uuid.uuid4()}",
+        "kubernetesGroups": [],
+        "username": principal,
+        "type": type,
+        "tags": {},
+        "policies": {arn: {"policyArn": arn, "accessScope": {"type": "cluster"}}},
+        **_times(),
+    }
 
 
 class Kind(NamedTuple):
@@ -117,6 +165,8 @@ class Api:
             cluster.logging = self.given["logging"]
         if "resourcesVpcConfig" in self.given:
             self._update_endpoint(self.given["resourcesVpcConfig"])
+        entry_of_the_nodes(cluster)
+        log_groups.written_by_cluster(cluster, self.backend)
         return _update("ConfigUpdate")
 
     def _update_endpoint(self, given: Values) -> None:
@@ -338,6 +388,9 @@ def _create_cluster(response: EKSResponse) -> Any:
         "clusterSecurityGroupId": group.id,
         "vpcId": vpc,
     }
+    entry_of_the_creator(cluster, identity.CALLER)
+    entry_of_the_nodes(cluster)
+    log_groups.written_by_cluster(cluster, response.eks_backend)
     return answer
 
 
@@ -350,6 +403,7 @@ def _delete_cluster(response: EKSResponse) -> Any:
         )
     answer = _DELETE(response)
     if cluster is not None:
+        log_groups.written_by_cluster(cluster, response.eks_backend)
         ec2 = ec2_backends[response.current_account][response.region]
         group = cluster.resources_vpc_config["clusterSecurityGroupId"]
         ec2.delete_security_group(group_id=group)

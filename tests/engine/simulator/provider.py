@@ -137,8 +137,12 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             for key in old.keys() | new.keys()
             if key not in ignored and not _same(old.get(key), new.get(key))
         }
+        state = plain(decode(request.olds))
+        for key in (kind.lagging & new.keys() & state.keys()) - ignored:
+            if not _same(state[key], new[key]):
+                changed.add(key)
         if schema.takes(token, "tags"):
-            before = plain(decode(request.olds)).get("tagsAll") or {}
+            before = state.get("tagsAll") or {}
             if before != {**self.default_tags, **(new.get("tags") or {})}:
                 changed.add("tagsAll")
         replaces = changed & kind.replaces
@@ -172,6 +176,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: Any) -> Any:
         token, kind = self._kind(request, context)
         raw, inputs = decode(request.properties), decode(request.inputs)
+        if not raw and kind.imported is not None:
+            raw = inputs = kind.imported(request.id)
         with self._step("read", request, context):
             actual = kind.current(self.cloud, request.id, plain(raw))
         if actual is None:

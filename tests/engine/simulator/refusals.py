@@ -27,11 +27,17 @@ ROLE = "aws:iam/role:Role"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 INSTANCE = "aws:rds/instance:Instance"
 LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 EVERY_TYPE = ""
 
 _DOCS = "https://docs.aws.amazon.com"
 _EKS = f"{_DOCS}/eks/latest/APIReference"
 _RDS = f"{_DOCS}/AmazonRDS/latest/APIReference/API_CreateDBInstance.html"
+# AWS's list; botocore has it only as text.
+CLOUDWATCH_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096),
+    *(1827, 2192, 2557, 2922, 3288, 3653),
+)
 _TAGS = f"{_DOCS}/tag-editor/latest/userguide/best-practices-and-strats.html"
 
 
@@ -200,6 +206,18 @@ RULES = (
         example={"backupRetentionPeriod": 36},
     ),
     Rule(
+        name="instance-name",
+        type=INSTANCE,
+        property="identifier",
+        setting="database.identifier",
+        refuses=_matches_not(r"(?!.*--)[a-zA-Z]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"),
+        error="InvalidParameterValue: The parameter DBInstanceIdentifier is not a valid identifier. "
+        "Identifiers must begin with a letter; must contain only ASCII letters, digits, and hyphens; and "
+        "must not end with a hyphen or contain two consecutive hyphens.",
+        source=_RDS,
+        example={"identifier": "airflow-my_stack"},
+    ),
+    Rule(
         name="final-snapshot-name",
         type=INSTANCE,
         property="finalSnapshotIdentifier",
@@ -231,6 +249,18 @@ RULES = (
         error="InvalidArgument: 'Days' for Expiration action must be a positive integer",
         source=f"{_DOCS}/AmazonS3/latest/API/API_LifecycleExpiration.html",
         example={"rules": [{"status": "Enabled", "expiration": {"days": 0}}]},
+    ),
+    Rule(
+        name="log-group-retention",
+        type=LOG_GROUP,
+        property="retentionInDays",
+        setting="network.flow_log_days",
+        # 0: the provider sets no retention.
+        refuses=lambda value, _: value not in (0, *CLOUDWATCH_DAYS),
+        error="InvalidParameterException: Value '{value}' at 'retentionInDays' failed to satisfy "
+        "constraint",
+        source=f"{_DOCS}/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html",
+        example={"retentionInDays": 10},
     ),
     Rule(
         name="tag-key-length",

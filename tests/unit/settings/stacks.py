@@ -6,10 +6,15 @@ KEY = "airflow-platform:settings"
 REPO = "https://github.com/example/airflow-dags.git"
 # Only what is required.
 EKS = {
-    "cluster": {"kind": "eks", "private_endpoint": True},
+    "cluster": {"kind": "eks", "private_endpoint": True, "private_access_cidrs": ["10.8.0.0/16"]},
     "network": {},
     "database": {"kind": "rds"},
     "dags": {"repo": REPO},
+}
+EXISTING_NETWORK = {
+    "kind": "existing",
+    "vpc_id": "vpc-0123456789abcdef0",
+    "private_subnet_ids": ["subnet-0000000a", "subnet-0000000b"],
 }
 LOCAL = {
     "cluster": {"kind": "existing", "context": "kind-airflow"},

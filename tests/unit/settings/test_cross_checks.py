@@ -9,19 +9,24 @@ from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
-from settings.network import NetworkSettings
-from settings.versions import AIRFLOW_CHART, KEDA_CHART
+from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.stack import Settings
+from settings.versions import AIRFLOW_CHART, KEDA_CHART, KEDA_KUBERNETES
 from settings.workers import WorkerSettings
 
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
-EKS = EksSettings(kind="eks", private_endpoint=True)
-PUBLIC = EksSettings(kind="eks", public_access_cidrs=["203.0.113.0/24"])
+EKS = EksSettings(kind="eks", private_endpoint=True, private_access_cidrs=CIDRS)
 EXISTING = ExistingClusterSettings(kind="existing", context="kind-airflow")
 RDS = RdsSettings(kind="rds")
 CONTAINER = ContainerDatabaseSettings(kind="container")
 HTTPS = DagSettings(repo="https://github.com/example/dags.git")
+TESTED_VERSION = KEDA_KUBERNETES[KEDA_CHART.version.rpartition(".")[0]][-1]
+TESTED = EKS.model_copy(update={"version": TESTED_VERSION})
 INGRESS = IngressSettings(host="a.example.com", certificate_arn=ARN, allowed_cidrs=CIDRS)
+PUBLIC_UI = AirflowSettings(
+    ingress=INGRESS.model_copy(update={"scheme": "internet-facing"}),
+)
 
 ON_AWS = {
     "cluster": EKS,
@@ -55,6 +60,19 @@ BOTH = ("amd64", "arm64")
 NEEDS_EKS = "needs cluster.kind: eks"
 
 
+def existing_network(public=()):
+    private = ("subnet-0000000a", "subnet-0000000b")
+    return ExistingNetworkSettings(
+        kind="existing",
+        vpc_id="vpc-00000001",
+        private_subnet_ids=private,
+        public_subnet_ids=public,
+    )
+
+
+PUBLIC = ("subnet-0000000c", "subnet-0000000d")
+
+
 def network(az_count, nat):
     return NetworkSettings(az_count=az_count, nat=nat)
 
@@ -70,6 +88,14 @@ def airflow(parallelism, schedulers):
 
 # By check: valid sections, the sections that break the check, and the mistake: key and reason.
 BROKEN = {
+    "_load_balancer_has_subnets": [
+        (
+            {**ON_AWS, "network": existing_network()},
+            {"airflow": PUBLIC_UI},
+            "network.public_subnet_ids",
+            "got 0; list them, or use scheme: internal",
+        ),
+    ],
     "_network_matches_cluster": [
         (ON_AWS, {"network": None}, "network", "is required for cluster.kind: eks"),
         (
@@ -226,6 +252,10 @@ SOUND = [
     (ON_AWS, {"workers": ARM, "airflow": AirflowSettings(image="me/a", architectures=BOTH)}),
     (ON_EXISTING, {"airflow": AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": LogSettings(protect=True)}),
+    (ON_AWS, {"airflow": PUBLIC_UI}),
+    (ON_AWS, {"network": existing_network(), "airflow": AirflowSettings(ingress=INGRESS)}),
+    (ON_AWS, {"network": existing_network(PUBLIC), "airflow": PUBLIC_UI}),
+    (ON_AWS, {"network": existing_network(), "database": PROTECTED}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
     (ON_AWS, {"dags": WEBHOOK, "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_EXISTING, {"dags": WEBHOOK}),
@@ -318,6 +348,10 @@ def test_one_queue_with_scaling_queue_needs_the_keda_chart(tmp_path):
     )
 
 
+def warnings(**sections):
+    return list(cross_checks.warnings(Settings.model_construct(**{**ON_AWS, **sections})))
+
+
 @pytest.mark.parametrize(
     ("spot", "grace_seconds", "warned"),
     [(True, 121, True), (True, 120, False), (False, 7200, False)],
@@ -325,7 +359,7 @@ def test_one_queue_with_scaling_queue_needs_the_keda_chart(tmp_path):
 def test_a_grace_period_beyond_the_spot_notice_is_a_warning(spot, grace_seconds, warned):
     queue = WorkerSettings(spot=spot, grace_seconds=grace_seconds)
 
-    found = list(cross_checks.warnings(PUBLIC, {"default": queue, "etl": queue}))
+    found = warnings(cluster=TESTED, workers=queue, queues={"etl": queue})
 
     assert [key for key, _ in found] == (["workers.spot", "queues.etl.spot"] if warned else [])
     for _, what in found:
@@ -333,17 +367,44 @@ def test_a_grace_period_beyond_the_spot_notice_is_a_warning(spot, grace_seconds,
         assert "a longer task is killed" in what
 
 
-CONNECTED = {"private_endpoint": True, "private_access_cidrs": ["10.8.0.0/16"]}
-
-
 @pytest.mark.parametrize(
     ("cluster", "keys"),
     [
-        (PUBLIC, []),
-        (EksSettings(kind="eks", private_endpoint=True), ["cluster.private_access_cidrs"]),
-        (EksSettings(kind="eks", **CONNECTED), []),
-        (EXISTING, []),
+        ({"private_access_cidrs": ()}, ["cluster.private_access_cidrs"]),
+        ({}, []),
+        ({"private_endpoint": False, "private_access_cidrs": ()}, []),
     ],
 )
 def test_a_private_endpoint_without_networks_is_a_warning(cluster, keys):
-    assert [key for key, _ in cross_checks.warnings(cluster, {})] == keys
+    found = warnings(cluster=TESTED.model_copy(update=cluster))
+    assert [key for key, _ in found] == keys
+
+
+@pytest.mark.parametrize("version", ["1.29", "1.35"])
+def test_a_kubernetes_that_keda_never_tested_is_a_warning(version):
+    untested = EKS.model_copy(update={"version": version})
+
+    assert warnings(cluster=untested) == [
+        (
+            "cluster.version",
+            f"KEDA 2.17.2 is installed on Kubernetes {version}: KEDA 2.17 was tested with 1.30 to 1.32 "
+            "only, see https://keda.sh/docs/latest/operate/cluster/",
+        )
+    ]
+
+
+def test_a_keda_without_tested_versions_is_a_warning(monkeypatch):
+    monkeypatch.setattr(cross_checks, "KEDA_KUBERNETES", {})
+
+    ((key, what),) = warnings()
+    assert key == "cluster.version"
+    assert "settings/versions.py lists no Kubernetes versions for KEDA 2.17" in what
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [{"cluster": TESTED}, {"cluster": EXISTING}, {"workers": WorkerSettings(scaling="cpu")}],
+    ids=["a tested version", "an existing cluster", "no KEDA"],
+)
+def test_no_warning_without_an_untested_keda(sections):
+    assert warnings(**sections) == []

@@ -105,3 +105,11 @@ def test_worker_memory_grows_with_concurrency(concurrency, minimum):
 def test_worker_memory_exceeds_the_measurement():
     measured_mib = 1.42e9 / 2**20  # 16 slots, 16 tasks, Airflow 3.2.2
     assert measured_mib < limits.worker_memory_mb(16)
+
+
+@pytest.mark.parametrize(
+    ("days", "accepted"),
+    [(1, 1), (2, 3), (30, 30), (31, 60), (365, 365), (366, 400), (3650, 3653), (3653, 3653)],
+)
+def test_a_log_group_keeps_its_events_at_least_that_long(days, accepted):
+    assert limits.cloudwatch_retention(days) == accepted

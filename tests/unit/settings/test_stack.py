@@ -21,8 +21,8 @@ def test_the_longest_grace_period_of_all_queues_is_known(load):
 
 
 def test_a_spot_queue_with_a_long_grace_period_is_a_warning(deploy):
-    cluster = {"kind": "eks", "public_access_cidrs": ["203.0.113.0/24"]}
-    given = {**EKS, "cluster": cluster, "queues": {"etl": {"spot": True}}}
+    queues = {"etl": {"spot": True, "scaling": "cpu"}}
+    given = {**EKS, "workers": {"scaling": "cpu"}, "queues": queues}
 
     snapshot = deploy(settings.load, stack="prod", config={KEY: json.dumps(given)})
 

@@ -87,7 +87,8 @@ CHANGES = {
         ("Namespace namespace-namespace", "metadata.labels", REMOVED)
     ],
     "default-deny-network-policy": [
-        ("NetworkPolicy namespace-deny-ingress", "spec.policyTypes", [])
+        ("NetworkPolicy namespace-deny-ingress", "spec.policyTypes", []),
+        ("NetworkPolicy keda-deny-ingress", "spec.policyTypes", []),
     ],
     "image-tag-pinned": [("StatefulSet redis-server", f"{CONTAINER}.image", "redis:latest")],
     "secrets-encrypted-in-state": [("Secret redis-config", "stringData.password", "hunter2")],
@@ -193,6 +194,7 @@ def test_production_rules_skip_development_stacks(policy_report):
         "image-digest-pinned",
         "nat-gateway-per-az",
         "stateful-resources-protected",
+        "vpc-flow-logs-enabled",
     }
     assert policy_report("dev", PolicySettings(level="development")).broken == []
 

@@ -50,6 +50,7 @@ def test_the_types_of_components_never_change(snapshot):
     assert {t for t in types if t.startswith("airflow:")} == {
         "airflow:aws:Cluster",
         "airflow:aws:Database",
+        "airflow:aws:FlowLogs",
         "airflow:aws:Logs",
         "airflow:aws:Network",
         "airflow:k8s:Airflow",

@@ -2,9 +2,11 @@
 
 import pytest
 
-from components.platforms import RDS_CA
+from ops.plan import fake_cloud
 from ops.plan.report import airflow_values
 from policies.view import at
+from settings.rds_ca import RDS_CA
+from tests.unit.settings.stacks import EXISTING_NETWORK, INGRESS
 from tests.unit.stacks.committed import every_aws_stack, every_stack, find, names
 
 JOB = "kubernetes:batch/v1:Job"
@@ -47,6 +49,49 @@ def test_clients_verify_the_certificate_of_rds(snapshot, name):
     assert authorities(found) == [RDS_CA.read_text()] * 2, "for Airflow and for KEDA"
     rule = find(found, "SecurityGroupIngressRule").inputs
     assert rule["referencedSecurityGroupId"] == "cluster-eks-cluster-security-group"
+
+
+@every_aws_stack
+def test_routes_and_nat_are_deleted_after_the_cluster(snapshot, name):
+    found = snapshot(name)
+    before = found.waits_for(find(found, "Cluster cluster-eks").urn)
+
+    for kind in ("route:Route", "natGateway:NatGateway", "vpcEndpoint:VpcEndpoint"):
+        assert {r.urn for r in found.all(f"aws:ec2/{kind}")} <= before, (
+            "nodes that are being deleted would lose AWS and the Internet"
+        )
+
+
+def test_an_existing_network_replaces_the_new_one(program):
+    found = program(
+        "dev", network=EXISTING_NETWORK, airflow={"ingress": INGRESS}, dags={"webhook": True}
+    )
+
+    assert not [r for r in found.resources.values() if r.type.startswith("aws:ec2/vpc")]
+    cluster = find(found, "Cluster cluster-eks").inputs
+    assert cluster["vpcId"] == EXISTING_NETWORK["vpc_id"]
+    assert cluster["privateSubnetIds"] == EXISTING_NETWORK["private_subnet_ids"]
+    groups = find(found, "SubnetGroup").inputs
+    assert groups["subnetIds"] == EXISTING_NETWORK["private_subnet_ids"]
+    group = find(found, "SecurityGroup database-security-group").inputs
+    assert group["vpcId"] == EXISTING_NETWORK["vpc_id"]
+
+
+def test_a_load_balancer_may_have_an_address_in_every_range(program, monkeypatch):
+    ranges = ["10.9.0.0/16", "100.64.0.0/16"]
+    blocks = [{"cidrBlock": cidr, "state": "associated"} for cidr in ranges]
+    answer = {"cidrBlockAssociations": blocks}
+    monkeypatch.setitem(fake_cloud.LOOKUPS, "aws:ec2/getVpc:getVpc", answer)
+    found = program(
+        "dev", network=EXISTING_NETWORK, airflow={"ingress": INGRESS}, dags={"webhook": True}
+    )
+
+    blocks = [{"ipBlock": {"cidr": cidr}} for cidr in ranges]
+    server = airflow_values(found)["apiServer"]
+    assert server["networkPolicy"]["ingress"]["from"][1:] == blocks
+    assert {"name": "FORWARDED_ALLOW_IPS", "value": ",".join(ranges)} in server["env"]
+    rules = find(found, "NetworkPolicy dag-relay-clients").inputs["spec"]["ingress"]
+    assert blocks in [rule["from"] for rule in rules], "the webhook of the relay"
 
 
 def test_the_ca_file_of_a_region_replaces_the_default(program, tmp_path):

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from tests.engine.simulator.moto_patches import clusters, databases, network, storage
+from tests.engine.simulator.moto_patches import clusters, databases, log_groups, network, storage
 from tests.engine.simulator.moto_patches.guard import apply
 
 GUARDS = (*network.GUARDS, *databases.GUARDS, *clusters.GUARDS, *storage.GUARDS)
@@ -12,4 +12,6 @@ def install(patches: ExitStack) -> None:
     """Patch moto until `patches` closes."""
     for guard in GUARDS:
         apply(guard, patches)
+    databases.defer_changes(patches)
     storage.read_condition(patches)
+    log_groups.written_by_databases(patches)

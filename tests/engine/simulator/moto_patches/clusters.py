@@ -3,12 +3,13 @@
 from typing import Any
 
 from moto.ec2.models import ec2_backends
-from moto.eks.exceptions import InvalidParameterException
+from moto.eks.exceptions import EKSError, InvalidParameterException
 from moto.eks.models import EKSBackend
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 
 from tests.engine.simulator.moto_patches.guard import guards
+from tests.engine.simulator.moto_patches.zones import REFUSED_BY_EKS
 
 Arguments = dict[str, Any]
 
@@ -31,6 +32,26 @@ def subnets_are_in_two_zones(backend: EKSBackend, given: Arguments) -> None:
     zones = {subnet.availability_zone for subnet in _subnets(backend, given)}
     if len(zones) < 2:
         raise _refuse("Subnets specified must be in at least two different AZs")
+
+
+class UnsupportedAvailabilityZoneException(EKSError):
+    TYPE = "UnsupportedAvailabilityZoneException"
+    STATUS = 400
+
+
+def zones_support_eks(backend: EKSBackend, given: Arguments) -> None:
+    ec2 = ec2_backends[backend.account_id][backend.region_name]
+    zones = ec2.describe_availability_zones()
+    valid = [zone.name for zone in zones if zone.zone_id not in REFUSED_BY_EKS]
+    for subnet in _subnets(backend, given):
+        if subnet.availability_zone_id in REFUSED_BY_EKS:
+            # https://docs.aws.amazon.com/eks/latest/userguide/troubleshooting.html#ICE
+            message = (
+                f"Cannot create cluster '{given['name']}' because {subnet.availability_zone}, the targeted "
+                "availability zone, does not currently have sufficient capacity to support the cluster. "
+                f"Retry and choose from these availability zones: {', '.join(valid)}"
+            )
+            raise UnsupportedAvailabilityZoneException(message=message, validZones=valid)
 
 
 def security_groups_exist(backend: EKSBackend, given: Arguments) -> None:
@@ -63,6 +84,7 @@ GUARDS = guards(
         "create_cluster",
         "CreateCluster",
         subnets_are_in_two_zones,
+        zones_support_eks,
         security_groups_exist,
         role_exists,
         key_exists,

@@ -1,10 +1,16 @@
-"""RDS: dependencies of an instance must exist and match; they cannot be deleted before it."""
+"""RDS: dependencies of an instance must exist and match; they cannot be deleted before it.
 
+A change waits for the maintenance window or for a reboot, unless it applies immediately.
+"""
+
+from contextlib import ExitStack
+from functools import wraps
 from typing import Any
+from unittest.mock import patch
 
 from moto.ec2.models import ec2_backends
 from moto.rds.exceptions import RDSClientError
-from moto.rds.models import RDSBackend
+from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
 from tests.engine.simulator.moto_patches.guard import guards
@@ -95,6 +101,85 @@ def parameter_group_is_free(backend: RDSBackend, given: Arguments) -> None:
                 f"One or more database instances are still members of this parameter group {name}"
             )
             raise RDSClientError("InvalidDBParameterGroupState", message)
+
+
+# Every other change applies at once, whatever `ApplyImmediately` says.
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ModifyInstance.Settings.html
+DEFERRED = {
+    "allocated_storage",
+    "ca_certificate_identifier",
+    "db_instance_class",
+    "engine_version",
+    "iops",
+    "multi_az",
+    "new_db_instance_identifier",
+    "storage_throughput",
+    "storage_type",
+}
+RESTARTS = {"db_instance_class", "engine_version", "new_db_instance_identifier"}
+
+
+def defer_changes(patches: ExitStack) -> None:
+    """Moto applies every change at once, and knows no parameter that waits for a reboot.
+
+    Values that wait are in `pending_modified_values` of an instance, which DescribeDBInstances
+    shows. `restart_needed`: a static parameter of its group has changed.
+    """
+    modify, reboot = RDSBackend.modify_db_instance, RDSBackend.reboot_db_instance
+    set_parameters = RDSBackend.modify_db_parameter_group
+
+    @wraps(modify)
+    def modified(backend: RDSBackend, identifier: str, given: Arguments) -> DBInstance:
+        (instance,) = backend.describe_db_instances(identifier)
+        waiting: Arguments = dict(getattr(instance, "pending_modified_values", {}))
+        waiting |= {k: v for k, v in given.items() if k in DEFERRED and v is not None}
+        now = {k: v for k, v in given.items() if k not in DEFERRED}
+        if given.get("apply_immediately"):
+            now, waiting = {**now, **waiting}, {}
+        if any(getattr(instance, key, None) != now[key] for key in RESTARTS & now.keys()):
+            instance.restart_needed = False
+        instance.pending_modified_values = waiting
+        return modify(backend, identifier, now)
+
+    @wraps(reboot)
+    def rebooted(backend: RDSBackend, identifier: str) -> DBInstance:
+        instance = reboot(backend, identifier)
+        instance.restart_needed = False
+        return instance
+
+    @wraps(set_parameters)
+    def parameters_set(backend: RDSBackend, name: str, parameters: Any) -> Any:
+        given = list(parameters)
+        group = backend.db_parameter_groups.get(name)
+        before = {} if group is None else {k: dict(v) for k, v in group.parameters.items()}
+        changed = set_parameters(backend, name, given)
+        for parameter in given:
+            known = before.get(parameter["ParameterName"], {}).get("ParameterValue")
+            if parameter.get("ApplyMethod") == "pending-reboot" and known != parameter.get(
+                "ParameterValue"
+            ):
+                for instance in backend.databases.values():
+                    if instance.db_parameter_group_name == name:
+                        instance.restart_needed = True
+        return changed
+
+    def statuses(instance: DBInstance) -> list[Any]:
+        groups = instance.db_parameter_groups()
+        status = "pending-reboot" if getattr(instance, "restart_needed", False) else "in-sync"
+        for group in groups:
+            group.ParameterApplyStatus = status
+        return groups
+
+    for name, replacement in (
+        ("modify_db_instance", modified),
+        ("reboot_db_instance", rebooted),
+        ("modify_db_parameter_group", parameters_set),
+    ):
+        patches.enter_context(patch.object(RDSBackend, name, replacement))
+    patches.enter_context(
+        patch.object(DBInstance, "db_parameter_group_status_list", property(statuses))
+    )
+    patches.enter_context(patch.object(DBInstance, "pending_modified_values", {}, create=True))
 
 
 _API = "https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/"

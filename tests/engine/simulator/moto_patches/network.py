@@ -1,10 +1,12 @@
 """EC2: references must exist, and resources in use cannot be deleted."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.eks.models import eks_backends
+from moto.iam.models import iam_backends
 from moto.rds.models import rds_backends
 
 from tests.engine.simulator.moto_patches.guard import guards
@@ -129,11 +131,20 @@ def group_is_not_attached(backend: EC2Backend, given: Arguments) -> None:
             raise _in_use(f"resource {id_}", instance.db_instance_identifier)
 
 
+def flow_log_role_is_assumable(backend: EC2Backend, given: Arguments) -> None:
+    """https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-iam-role.html"""
+    iam = iam_backends[backend.account_id][backend.partition]
+    trust = {role.arn: unquote(role.assume_role_policy_document) for role in iam.roles.values()}
+    if "vpc-flow-logs.amazonaws.com" not in trust.get(given["deliver_logs_permission_arn"], ""):
+        raise EC2ClientError("InvalidParameter", "Unable to assume given IAM role")
+
+
 GUARDS = guards(
     EC2Backend,
     "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/",
     ("delete_vpc", "DeleteVpc", vpc_has_no_groups, vpc_has_no_endpoints),
     ("detach_internet_gateway", "DetachInternetGateway", gateway_has_no_addresses),
+    ("create_flow_logs", "CreateFlowLogs", flow_log_role_is_assumable),
     ("delete_subnet", "DeleteSubnet", subnet_is_free),
     ("create_nat_gateway", "CreateNatGateway", nat_address_is_free, nat_subnet_exists),
     ("release_address", "ReleaseAddress", address_is_free),

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.identity import issuer
 from tests.engine.simulator.resources import (
     clusters,
     databases,
     identity,
+    logs,
     network,
     security_groups,
     storage,
@@ -21,6 +23,7 @@ RESOURCES: dict[str, Resource] = {
     **storage.RESOURCES,
     **databases.RESOURCES,
     **clusters.RESOURCES,
+    **logs.RESOURCES,
 }
 
 
@@ -28,7 +31,13 @@ def _zones(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
     filters = [{"Name": f["name"], "Values": f["values"]} for f in arguments.get("filters") or []]
     if arguments.get("state"):
         filters.append({"Name": "state", "Values": [arguments["state"]]})
-    found = cloud.client("ec2").describe_availability_zones(Filters=filters)["AvailabilityZones"]
+    zones = cloud.client("ec2").describe_availability_zones(Filters=filters)["AvailabilityZones"]
+    excluded = {*(arguments.get("excludeZoneIds") or []), *(arguments.get("excludeNames") or [])}
+    # The official provider sorts them by name.
+    found = sorted(
+        (zone for zone in zones if not {zone["ZoneName"], zone["ZoneId"]} & excluded),
+        key=lambda zone: zone["ZoneName"],
+    )
     return {
         **arguments,
         "id": cloud.region,
@@ -36,6 +45,23 @@ def _zones(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
         "names": [zone["ZoneName"] for zone in found],
         "zoneIds": [zone["ZoneId"] for zone in found],
         "groupNames": [cloud.region],
+    }
+
+
+def _vpc(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
+    (found,) = cloud.client("ec2").describe_vpcs(VpcIds=[arguments["id"]])["Vpcs"]
+    return {
+        **arguments,
+        "arn": network.arn(cloud, f"vpc/{found['VpcId']}"),
+        "cidrBlock": found["CidrBlock"],
+        "cidrBlockAssociations": [
+            {
+                "associationId": block["AssociationId"],
+                "cidrBlock": block["CidrBlock"],
+                "state": block["CidrBlockState"]["State"],
+            }
+            for block in found["CidrBlockAssociationSet"]
+        ],
     }
 
 
@@ -59,8 +85,16 @@ def _identity(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _session(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
+    arn = arguments["arn"]
+    role = issuer(cloud.client("iam"), arn)
+    return {"id": arn, "arn": arn, "issuerArn": role, "issuerName": role.rpartition("/")[2]}
+
+
 LOOKUPS: dict[str, Callable[[Cloud, dict[str, Any]], dict[str, Any]]] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": _zones,
+    "aws:ec2/getVpc:getVpc": _vpc,
     "aws:index/getPartition:getPartition": _partition,
     "aws:index/getCallerIdentity:getCallerIdentity": _identity,
+    "aws:iam/getSessionContext:getSessionContext": _session,
 }

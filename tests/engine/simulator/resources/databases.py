@@ -154,6 +154,9 @@ PARAMETER_GROUP = Resource(
 # --- instances
 
 _CHANGEABLE = {
+    # The provider renames the instance:
+    # https://github.com/hashicorp/terraform-provider-aws/issues/32590
+    "identifier": "NewDBInstanceIdentifier",
     "instanceClass": "DBInstanceClass",
     "allocatedStorage": "AllocatedStorage",
     "maxAllocatedStorage": "MaxAllocatedStorage",
@@ -205,7 +208,7 @@ _SEEN = {
 
 def _create_instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     created = cloud.client("rds").create_db_instance(
-        **chosen(inputs, {**_FIXED, **_CHANGEABLE}), Tags=pairs(inputs.get("tagsAll"))
+        **chosen(inputs, {**_CHANGEABLE, **_FIXED}), Tags=pairs(inputs.get("tagsAll"))
     )["DBInstance"]
     return created["DbiResourceId"], _instance_outputs(cloud, inputs["identifier"], {})
 
@@ -241,13 +244,21 @@ def _update_instance(cloud: Cloud, id_: str, old: Values, new: Values) -> Values
     wanted = chosen(new, changed)
     if wanted:
         cloud.client("rds").modify_db_instance(
-            DBInstanceIdentifier=new["identifier"],
+            DBInstanceIdentifier=old["identifier"],
             # By default changes wait for the maintenance window, except a new password.
             ApplyImmediately=bool(new.get("applyImmediately")),
             **wanted,
         )
     tags = _retag(cloud, old["arn"], old, new)
-    return {**_instance_outputs(cloud, new["identifier"], {}), **tags}
+    identifier = _identifier(cloud, old["identifier"], new["identifier"])
+    return {**_instance_outputs(cloud, identifier, new), **tags}
+
+
+def _identifier(cloud: Cloud, *possible: str) -> str:
+    """The identifier that the instance has: a rename may wait for the maintenance window."""
+    found = cloud.client("rds").describe_db_instances()["DBInstances"]
+    names = {instance["DBInstanceIdentifier"] for instance in found}
+    return next(name for name in possible if name in names)
 
 
 def _delete_instance(cloud: Cloud, id_: str, state: Values) -> None:
@@ -266,8 +277,6 @@ INSTANCE = Resource(
     # A `dbSubnetGroupName` of another VPC also replaces the instance; this is not simulated.
     replaces=frozenset(
         {
-            "identifier",
-            "identifierPrefix",
             "engine",
             "dbName",
             "username",
@@ -277,6 +286,7 @@ INSTANCE = Resource(
         }
     ),
     autoname="identifier",
+    lagging=frozenset({"identifier", "instanceClass", "multiAz"}),
     secrets=frozenset({"password"}),
 )
 

@@ -47,7 +47,7 @@ def relay(deploy):
                 dags=DagSettings(**{"repo": REPO, **dags}),
                 secrets=Secrets(**given),
                 webhook_rotation=1,
-                load_balancer_cidr=cidr,
+                load_balancer_cidrs=[cidr] if cidr else [],
             )
             DagRelay("dag-relay", args)
 

@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from components.airflow.release import Airflow, AirflowArgs
-from components.platforms import RDS_CA
 from ops.plan.report import airflow_values
 from ops.stack_files import ROOT
 from policies.view import at
@@ -14,6 +13,7 @@ from settings import Secrets
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.dags import DagSettings
+from settings.rds_ca import RDS_CA
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
 from settings.workers import WorkerSettings, all_queues
@@ -187,10 +187,10 @@ def test_one_queue_with_queue_scaling_needs_keda(deployed):
 
 
 @pytest.mark.parametrize(
-    ("airflow", "cidr"), [({}, "10.2.0.0/16"), ({"ingress": INGRESS}, None)], ids=["ui", "network"]
+    ("airflow", "cidr"), [({}, "10.2.0.0/16"), ({"ingress": INGRESS}, "")], ids=["ui", "network"]
 )
 def test_an_incomplete_load_balancer_opens_no_access(values, airflow, cidr):
-    found = values(airflow=airflow, load_balancer_cidr=cidr)
+    found = values(airflow=airflow, load_balancer_cidrs=[cidr] if cidr else [])
 
     assert at(found, "apiServer.networkPolicy.ingress.from") == [AIRFLOW_PODS]
     assert "ingress" not in found

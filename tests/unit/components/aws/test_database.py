@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pulumi
@@ -10,6 +11,7 @@ INSTANCE = "aws:rds/instance:Instance"
 SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 PARAMETERS = "aws:rds/parameterGroup:ParameterGroup"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 GENERATED = "random:index/randomPassword:RandomPassword"
 ARGS = DatabaseArgs(
     vpc_id="vpc-1",
@@ -17,6 +19,7 @@ ARGS = DatabaseArgs(
     client_security_group_id="sg-nodes",
     password=None,
     password_rotation=1,
+    log_retention_days=31,
     settings=RdsSettings(kind="rds"),
 )
 
@@ -49,7 +52,7 @@ def test_every_final_snapshot_has_a_unique_name(database):
     snapshot = database()
 
     name = snapshot.one(INSTANCE).inputs["finalSnapshotIdentifier"]
-    assert name == "test-db-final-0a1b2c3d", "stack, database, and a unique suffix"
+    assert name == "airflow-test-final-0a1b2c3d", "the instance, and a unique suffix"
     assert snapshot.one("random:index/randomId:RandomId").inputs["byteLength"] == 4
 
 
@@ -59,6 +62,7 @@ def test_only_nodes_may_connect(database):
     rule = snapshot.one(INGRESS).inputs
     assert rule == {
         "securityGroupId": "db-security-group-id",
+        "description": "PostgreSQL from the nodes of the cluster",
         "referencedSecurityGroupId": "sg-nodes",
         "ipProtocol": "tcp",
         "fromPort": 5432,
@@ -96,6 +100,42 @@ def test_slow_statements_are_logged(database):
         "upgrade",
     ]
     assert snapshot.one(INSTANCE).inputs["performanceInsightsEnabled"] is True
+
+
+def test_the_instance_has_the_name_of_the_stack(database):
+    assert database().one(INSTANCE).inputs["identifier"] == "airflow-test"
+    assert database(identifier="kept-1").one(INSTANCE).inputs["identifier"] == "kept-1"
+
+
+@pytest.mark.parametrize("identifier", ["airflow-test", "kept-1"])
+def test_each_exported_log_has_a_group_with_retention(database, identifier):
+    snapshot = database(identifier=identifier)
+
+    instance = snapshot.one(INSTANCE)
+    groups = snapshot.all(LOG_GROUP)
+    assert {group.inputs["name"] for group in groups} == {
+        f"/aws/rds/instance/{identifier}/{log}"
+        for log in instance.inputs["enabledCloudwatchLogsExports"]
+    }
+    assert [group.inputs["retentionInDays"] for group in groups] == [60, 60], "rounded up"
+    assert {group.urn for group in groups} <= instance.depends_on, (
+        "RDS would create them first, and again after their deletion"
+    )
+
+
+@pytest.mark.parametrize("immediately", [True, False])
+def test_changes_apply_when_the_settings_say(database, immediately):
+    instance = database(apply_immediately=immediately).one(INSTANCE)
+
+    assert instance.inputs["applyImmediately"] is immediately
+
+
+@pytest.mark.parametrize("stack_name", ["my_stack", "2nd"])
+def test_the_final_snapshot_of_any_stack_has_a_valid_name(deploy, stack_name):
+    snapshot = deploy(lambda: Database("db", ARGS), stack=stack_name)
+
+    name = snapshot.one(INSTANCE).inputs["finalSnapshotIdentifier"]
+    assert re.fullmatch(r"(?!.*--)[a-z][a-z0-9-]{0,253}[a-z0-9]", name)
 
 
 def test_the_instance_size_follows_the_settings(database):

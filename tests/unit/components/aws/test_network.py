@@ -1,13 +1,16 @@
 import ipaddress
 
+import pulumi
 import pytest
 
 from components.aws.network import Network, NetworkArgs, zone_subnets
+from ops.plan import fake_cloud
 from settings.network import NetworkSettings
 
 ROUTE = "aws:ec2/route:Route"
 NAT = "aws:ec2/natGateway:NatGateway"
 SUBNET = "aws:ec2/subnet:Subnet"
+ZONES = "aws:index/getAvailabilityZones:getAvailabilityZones"
 
 
 @pytest.fixture
@@ -48,10 +51,76 @@ def test_each_zone_has_its_own_subnets(network):
     assert {s["vpcId"] for s in subnets.values()} == {"net-vpc-id"}
 
 
+def region(monkeypatch, **zones):
+    """A Region with these zones: letter and ID."""
+    names = [f"xx-east-1{letter}" for letter in zones]
+    answer = {"id": "xx-east-1", "names": names, "zoneIds": list(zones.values())}
+    monkeypatch.setitem(fake_cloud.LOOKUPS, ZONES, answer)
+
+
+def placed(snapshot):
+    return {s.inputs["availabilityZone"].removeprefix("xx-east-1") for s in snapshot.all(SUBNET)}
+
+
+@pytest.mark.parametrize(
+    ("zones", "used"),
+    [
+        ({"a": "use1-az3", "b": "use1-az6", "c": "use1-az1"}, {"b", "c"}),
+        ({"a": "use1-az6", "b": "use1-az3", "c": "use1-az1"}, {"a", "c"}),
+        ({"a": "use1-az6", "b": "use1-az1", "c": "use1-az3"}, {"a", "b"}),
+        ({"c": "usw1-az1", "b": "usw1-az3", "a": "usw1-az2"}, {"b", "c"}),
+        ({"a": "cac1-az1", "b": "cac1-az2", "d": "cac1-az3"}, {"a", "b"}),
+    ],
+)
+def test_zones_that_eks_refuses_are_skipped_by_their_id(network, monkeypatch, zones, used):
+    region(monkeypatch, **zones)
+
+    assert placed(network(az_count=2)) == used
+
+
+def test_the_order_of_the_answer_does_not_move_subnets(network, monkeypatch):
+    zones = {"a": "use1-az6", "b": "use1-az1", "c": "use1-az2"}
+    region(monkeypatch, **zones)
+    before = {s.name: s.inputs for s in network().all(SUBNET)}
+
+    region(monkeypatch, **dict(reversed(zones.items())))
+    assert {s.name: s.inputs for s in network().all(SUBNET)} == before
+
+
+@pytest.mark.parametrize(
+    ("zones", "message"),
+    [
+        (
+            {"a": "usw1-az3", "b": "usw1-az2", "c": "usw1-az1"},
+            "at most 2, the number of zones of xx-east-1 that EKS accepts (xx-east-1a, xx-east-1c, "
+            "without xx-east-1b (usw1-az2), which EKS refuses), got 3; set it to 2, or use another Region",
+        ),
+        (
+            {"a": "cnn1-az1", "b": "cnn1-az2"},
+            "at most 2, the number of zones of xx-east-1 that EKS accepts (xx-east-1a, xx-east-1b), got "
+            "3; set it to 2, or use another Region",
+        ),
+        (
+            {"a": "cac1-az1", "b": "cac1-az3"},
+            "at most 1, the number of zones of xx-east-1 that EKS accepts (xx-east-1a, without xx-east-1b "
+            "(cac1-az3), which EKS refuses), got 3; use another Region",
+        ),
+    ],
+)
+def test_a_region_with_too_few_zones_is_a_message(network, monkeypatch, zones, message):
+    region(monkeypatch, **zones)
+
+    with pytest.raises(pulumi.RunError) as error:
+        network(az_count=3)
+    assert str(error.value) == (
+        f"Pulumi.test.yaml:\n  airflow-platform:settings.network.az_count: should be {message}"
+    ), "a RunError ends `pulumi up` without a traceback"
+
+
 def test_local_and_wavelength_zones_are_excluded(network, wire):
     network()
 
-    lookup = wire["aws:index/getAvailabilityZones:getAvailabilityZones"].args
+    lookup = wire[ZONES].args
     assert lookup["state"] == "available"
     assert [(f["name"], list(f["values"])) for f in lookup["filters"]] == [
         ("opt-in-status", ["opt-in-not-required"])
@@ -144,3 +213,4 @@ def test_public_and_private_subnets_are_outputs(deploy):
 
     (network,) = made
     assert len(network.public_subnet_ids) == len(network.private_subnet_ids) == 2
+    assert network.cidrs == ["10.0.0.0/16"]

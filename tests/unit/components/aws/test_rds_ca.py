@@ -5,9 +5,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from components.platforms import RDS_CA
 from ops.stack_files import ROOT, stack_names
 from settings.database import RdsSettings
+from settings.rds_ca import RDS_CA
 
 
 @pytest.fixture(scope="module")

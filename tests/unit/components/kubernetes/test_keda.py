@@ -7,6 +7,7 @@ from settings.versions import KEDA_CHART
 RELEASE = "kubernetes:helm.sh/v3:Release"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
+POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 
 
 @pytest.fixture
@@ -55,3 +56,49 @@ def test_the_release_depends_on_namespace_and_ca_bundle(keda):
 
     needed = {snapshot.one(NAMESPACE).urn, snapshot.one(CONFIG_MAP).urn}
     assert needed <= snapshot.one(RELEASE).depends_on
+
+
+def test_keda_reads_and_scales_no_custom_resources(keda):
+    values = keda().one(RELEASE).inputs["values"]
+
+    assert values["rbac"] == {"enabledCustomScaledRefKinds": False}, (
+        "by default KEDA may read every object in the namespace of Airflow"
+    )
+
+
+def test_only_two_ports_of_keda_are_open(keda):
+    policies = {p.inputs["metadata"]["name"]: p.inputs for p in keda().all(POLICY)}
+
+    assert {policy["metadata"]["namespace"] for policy in policies.values()} == {"keda"}
+    assert {name: policy["spec"] for name, policy in policies.items()} == {
+        "deny-ingress": {"podSelector": {}, "policyTypes": ["Ingress"]},
+        "operator-clients": {
+            "podSelector": {"matchLabels": {"app": "keda-operator"}},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {
+                    "from": [
+                        {"podSelector": {"matchLabels": {"app": "keda-operator-metrics-apiserver"}}}
+                    ],
+                    "ports": [{"port": 9666, "protocol": "TCP"}],
+                }
+            ],
+        },
+        "metrics-clients": {
+            "podSelector": {"matchLabels": {"app": "keda-operator-metrics-apiserver"}},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"ports": [{"port": 6443, "protocol": "TCP"}]},
+                {
+                    "from": [
+                        {
+                            "namespaceSelector": {
+                                "matchLabels": {"kubernetes.io/metadata.name": "monitoring"}
+                            }
+                        }
+                    ],
+                    "ports": [{"port": 8080, "protocol": "TCP"}],
+                },
+            ],
+        },
+    }

@@ -11,6 +11,7 @@ from ops.docs.settings_schema import stack_file_schema
 from ops.stack_files import ROOT, stack_names, stack_path
 from tests.unit.settings.stacks import (
     EKS,
+    EXISTING_NETWORK,
     GITHUB_APP,
     INGRESS,
     KEY,
@@ -63,6 +64,8 @@ def test_a_committed_stack_file_matches_the_schema(name):
         EKS,
         LOCAL,
         changed(EKS, "cluster", {"kind": "eks", "public_access_cidrs": ["0.0.0.0/0"]}),
+        changed(EKS, "network", {"kind": "new", "az_count": 3}),
+        changed(EKS, "network", EXISTING_NETWORK),
         changed(EKS, "airflow.ingress", INGRESS),
         changed(EKS, "airflow.config", {"core": {"a": 1, "b": "x", "c": True, "d": 0.5}}),
         changed(EKS, "queues", {"etl": {"max": 2, "cpu": 0.5}, "high-memory": {}}),
@@ -95,6 +98,11 @@ def test_program_and_schema_accept_valid_settings(refused, given):
         (EKS, "network.az_count", 4),
         (EKS, "network.cidr", "10.0.0.0/16/1"),
         (EKS, "network.nat", "none"),
+        (EKS, "network.kind", "old"),
+        (EKS, "network", {"kind": "existing"}),
+        (EKS, "network.vpc_id", "vpc-00000001"),
+        (changed(EKS, "network", EXISTING_NETWORK), "network.cidr", "10.0.0.0/16"),
+        (changed(EKS, "network", EXISTING_NETWORK), "network.private_subnet_ids", []),
         (EKS, "database.instance_class", "db.t3.8xlarge"),
         (EKS, "dags.commit", "abc1234"),
         (EKS, "dags.repo", "example/dags"),

@@ -8,14 +8,25 @@ import yaml
 import settings
 from ops.docs import settings_table
 from settings.dags import DagSettings
+from settings.network import with_kind
 from settings.rotation import RotationSettings
-from tests.unit.settings.stacks import EKS, GITHUB_APP, INGRESS, LOCAL, REPO, SSH_KEY, TOKEN
+from tests.unit.settings.stacks import (
+    EKS,
+    EXISTING_NETWORK,
+    GITHUB_APP,
+    INGRESS,
+    LOCAL,
+    REPO,
+    SSH_KEY,
+    TOKEN,
+)
 
 OPEN = {"kind": "eks", "public_access_cidrs": ["203.0.113.0/24"]}
 SSH = {"repo": "git@git.example:dags.git", "auth": SSH_KEY}
 # Together they have every kind and every section, and set every required setting.
 STACKS = (
     EKS,
+    {**EKS, "network": EXISTING_NETWORK},
     {**EKS, "cluster": OPEN, "airflow": {"ingress": INGRESS}},
     {**EKS, "dags": {"repo": REPO, "auth": TOKEN}},
     {**LOCAL, "dags": {"repo": REPO, "auth": GITHUB_APP}, "workers": {}},
@@ -24,6 +35,8 @@ STACKS = (
 REQUIRED = {
     "`cluster.kind`",
     "`cluster.context` (existing)",
+    "`network.vpc_id` (existing)",
+    "`network.private_subnet_ids` (existing)",
     "`database.kind`",
     "`dags.repo`",
     "`dags.auth.known_hosts` (ssh)",
@@ -62,7 +75,7 @@ def test_every_setting_has_a_row_with_its_real_default():
     expected = dict.fromkeys(REQUIRED, "required")
     for given in STACKS:
         in_file = dict(leaves(given))
-        read = settings.Settings.model_validate(given).model_dump(mode="json")
+        read = settings.Settings.model_validate(with_kind(given)).model_dump(mode="json")
         for name, value in leaves(read):
             if name not in REQUIRED and name not in in_file:
                 text = yaml.safe_dump(value, default_flow_style=True).splitlines()[0]
@@ -74,6 +87,8 @@ def test_every_setting_has_a_row_with_its_real_default():
     }
 
     sections = {name for name, (values, *_) in SETTINGS.items() if values == "section"}
+    # A section that may be absent and has a `kind`.
+    sections |= {name.replace(".kind", "") for name in SETTINGS if name.endswith(".kind`")}
     assert {n: text for n, text in expected.items() if n not in sections} == defaults
 
 

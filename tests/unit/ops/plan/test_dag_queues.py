@@ -36,8 +36,8 @@ def test_a_queue_missing_in_the_dag_repository_is_a_warning(plan, with_queues, d
 
     _, out, _ = plan("--stack", "mine", "--dags", str(flows))
 
-    assert f"{flows}/platform.yaml: queues: lacks 'etl' of mine, so `make check`" in out
-    assert "Warnings: 1" in out.splitlines()
+    warnings = out[out.index("\nWarnings: ") :]
+    assert f"{flows}/platform.yaml: queues: lacks 'etl' of mine, so `make check`" in warnings
 
 
 def test_the_seed_of_the_git_server_is_compared(plan, with_queues):
@@ -53,4 +53,4 @@ def test_an_invalid_platform_file_is_left_to_its_authors(committed_plan, dags, t
     code, out, err = committed_plan("prod", "--dags", str(dags(text)))
 
     assert (code, err) == (0, "")
-    assert "Warnings: none" in out.splitlines()
+    assert "platform.yaml" not in out

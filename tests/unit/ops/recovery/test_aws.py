@@ -221,6 +221,16 @@ FOUND = {
         "a-1",
         {"associations": []},
     ),
+    "aws:cloudwatch/logGroup:LogGroup": (
+        {"name": "g"},
+        {
+            "logs describe-log-groups --log-group-name-prefix g": {
+                "logGroups": [{"logGroupName": "g-2"}, {"logGroupName": "g"}]
+            }
+        },
+        "g",
+        {"logGroups": [{"logGroupName": "g-2"}]},
+    ),
     "aws:iam/role:Role": (
         {"name": "r"},
         {"iam get-role --role-name r": {"Role": {"RoleName": "r"}}},

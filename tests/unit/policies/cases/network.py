@@ -1,6 +1,10 @@
+from policies.view import UNKNOWN
 from tests.unit.policies.resources import ANYWHERE, airflow, resource
 
 INGRESS_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+EGRESS_RULE = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
+VPC = "aws:ec2/vpc:Vpc"
+FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 LEGACY_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
 SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
 DEFAULT_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
@@ -29,7 +33,31 @@ def legacy_rule(type, **ranges):
     return resource(LEGACY_RULE, type=type, **ranges)
 
 
+DESCRIBED = (SECURITY_GROUP, INGRESS_RULE, EGRESS_RULE, LEGACY_RULE)
+DESCRIPTION = {"description": "PostgreSQL from the nodes of the cluster"}
+
 BREACHES = {
+    "security-group-rules-have-descriptions": {
+        "Say in `description` which clients it admits, and for what": [
+            *(("description is not set", resource(type)) for type in DESCRIBED),
+            ('description is ""', resource(INGRESS_RULE, description="")),
+            (
+                'description is "Managed by Pulumi"',
+                resource(SECURITY_GROUP, description="Managed by Pulumi"),
+            ),
+        ],
+    },
+    "vpc-flow-logs-enabled": {
+        "Set network.flow_log_days": [
+            ("the VPC has no flow log", resource(VPC)),
+            (
+                "the VPC has no flow log",
+                resource(VPC, "other"),
+                resource(VPC),
+                resource(FLOW_LOG, "log", vpcId="it-id"),
+            ),
+        ],
+    },
     "no-public-ingress": {
         "Allow a security group or specific CIDR blocks instead": [
             ('cidrIpv4 is "0.0.0.0/0"', resource(INGRESS_RULE, cidrIpv4=ANYWHERE)),
@@ -77,6 +105,19 @@ BREACHES = {
 }
 
 COMPLIANT = {
+    "security-group-rules-have-descriptions": {
+        **{type: resource(type, **DESCRIPTION) for type in DESCRIBED},
+        "unknown": resource(INGRESS_RULE, description=UNKNOWN),
+        "the group of AWS": resource(DEFAULT_GROUP),
+    },
+    "vpc-flow-logs-enabled": {
+        "flow log": (resource(VPC), resource(FLOW_LOG, "log", vpcId="it-id")),
+        "unknown VPC": (
+            resource(VPC),
+            resource(FLOW_LOG, "log", vpcId=UNKNOWN, depends_on=[resource(VPC).urn]),
+        ),
+        "an existing VPC": resource(SECURITY_GROUP),
+    },
     "no-public-ingress": {
         "private network": resource(INGRESS_RULE, cidrIpv4="10.0.0.0/8"),
         "no rule": resource(SECURITY_GROUP),

@@ -58,9 +58,14 @@ def namespace(labels):
     return resource(NAMESPACE, metadata={"labels": labels})
 
 
-def default_deny(namespace="airflow", **changed):
+def default_deny(namespace="airflow", depends_on=(), **changed):
     spec = {"podSelector": {}, "policyTypes": ["Ingress"], **changed}
-    return resource(NETWORK_POLICY, "deny", metadata={"namespace": namespace}, spec=spec)
+    metadata = {"namespace": namespace}
+    return resource(NETWORK_POLICY, "deny", metadata=metadata, spec=spec, depends_on=depends_on)
+
+
+def declared(name="keda"):
+    return resource(NAMESPACE, name, metadata={"name": name})
 
 
 BREACHES = {
@@ -116,6 +121,17 @@ BREACHES = {
                 default_deny(policyTypes=["Egress"]),
                 default_deny(ingress=[{}]),
             )
+        ]
+        + [
+            ("namespace keda has no NetworkPolicy that denies all ingress", declared(), policy)
+            for policy in (default_deny(), default_deny(UNKNOWN, depends_on=["another"]))
+        ]
+        + [
+            (
+                "namespace airflow has no NetworkPolicy that denies all ingress",
+                declared("airflow"),
+                server(),
+            )
         ],
     },
 }
@@ -132,6 +148,11 @@ COMPLIANT = {
     },
     "default-deny-network-policy": {
         "default deny": (server(), default_deny()),
+        "namespace of a chart": (declared(), default_deny("keda")),
+        "namespace known after the update": (
+            declared(),
+            default_deny(UNKNOWN, depends_on=[declared().urn]),
+        ),
         "unknown namespace": server(namespace=UNKNOWN),
     },
 }
