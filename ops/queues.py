@@ -54,9 +54,7 @@ def scale(
             rds.check(session)
             if session.stack.run("preview", "--diff"):
                 raise OperationError("the preview failed, see above; nothing was changed")
-            if not session.on_existing_cluster:
-                lifecycle.refuse_data_loss(session, session.stack.preview_json() or {})
-    return lifecycle.update(session)
+            return lifecycle.apply(session)
 
 
 @contextmanager

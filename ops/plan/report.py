@@ -21,7 +21,6 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     "aws:ec2/route:Route": ("destinationCidrBlock", "gatewayId", "natGatewayId"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": ("serviceName",),
     "aws:ec2/flowLog:FlowLog": ("trafficType",),
-    "aws:cloudwatch/logGroup:LogGroup": ("retentionInDays",),
     "aws:kms/key:Key": ("enableKeyRotation",),
     "eks:index:Cluster": (
         "name",

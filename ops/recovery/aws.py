@@ -196,12 +196,6 @@ def _instance(aws: Aws, inputs: Inputs) -> str | None:
     return instance["DbiResourceId"]
 
 
-def _log_group(aws: Aws, inputs: Inputs) -> str | None:
-    words = ["--log-group-name-prefix", inputs["name"]]
-    found = aws.call("logs", "describe-log-groups", *words)["logGroups"]
-    return next((inputs["name"] for g in found if g["logGroupName"] == inputs["name"]), None)
-
-
 def _named(key: str, *command: str) -> Finder:
     """Find by name: the ID is the input `key`, the last argument of the AWS CLI command.
 
