@@ -15,6 +15,7 @@ DEVELOPMENT := $(shell awk -F ':' '/^[a-z0-9-]+:.*## / {print $$1}' Makefile)
 help: ## List the targets
 	@$(PYTHON) -m ops.verbs --help
 	@echo "  STACK=local|dev|staging|prod selects the stack; default: local."
+	@echo "  FROM=<your public address> with up, down, repair: for a private Kubernetes API endpoint."
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -24,7 +25,8 @@ airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as 
 # Each command of ops/verbs.py is a target.
 $(VERBS): .venv/lock
 	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
-		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") $(ARGS)
+		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") \
+		$(if $(FROM),--from "$(FROM)") $(ARGS)
 
 policy-pack: policies/.venv/lock ## Create the environment of `pulumi preview --policy-pack policies`
 

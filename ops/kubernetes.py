@@ -52,11 +52,19 @@ class Kubernetes:
                 f"context {self.name!r} is not in your kubeconfig, which has: "
                 f"{', '.join(known) or 'none'}. Set cluster.context, or KUBECONFIG"
             )
-        timeout = f"--request-timeout={ANSWER_SECONDS}s"
-        done = attempt(self.command("get", "--raw", "/readyz", timeout), seconds=ANSWER_SECONDS + 4)
-        if done.returncode:
-            reason = " ".join(done.stderr.strip().splitlines()[-1:])
+        reason = self.no_answer()
+        if reason is not None:
             raise OperationError(f"the cluster of context {self.name!r} is unreachable: {reason}")
+
+    def no_answer(self) -> str | None:
+        """Why the Kubernetes API server does not answer; None if it does."""
+        timeout = f"--request-timeout={ANSWER_SECONDS}s"
+        command = self.command("get", "--raw", "/readyz", timeout)
+        try:
+            done = attempt(command, seconds=ANSWER_SECONDS + 4)
+        except OperationError:
+            return f"timed out after {ANSWER_SECONDS + 4} s"
+        return " ".join(done.stderr.strip().splitlines()[-1:]) if done.returncode else None
 
     def check_namespace(self, stack: str) -> None:
         """Wait while the namespace is terminating. Raises `OperationError` for another owner."""

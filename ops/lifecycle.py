@@ -3,25 +3,32 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, maintenance, nodes, queue_ops, rds
+from ops import drift, endpoint, maintenance, nodes, queue_ops, rds
+from ops.access import reachable
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
-from ops.recovery.recover import recover
+from ops.recovery.recover import recover, unlock
 from ops.session import Session, checked_settings, open_or_create, open_session
 from ops.shell import OperationError
 from policies import replacement
+from settings.cluster import EksSettings
 
 
-def up(name: str) -> int:
+def up(name: str, caller: str | None = None) -> int:
     """Create or update the stack, then wait until Airflow is healthy."""
     session = open_or_create(name, checked_settings(name))
-    recover(session)
-    return apply(session)
+    unlock(session.stack)
+    with reachable(session, caller, creates=True) as session:
+        recover(session)
+        return apply(session)
 
 
 def preview(name: str) -> int:
     """Show what `up` would change."""
     session = open_or_create(name, checked_settings(name))
+    cluster = session.cluster()
+    if cluster is not None and isinstance(session.settings.cluster, EksSettings):
+        endpoint.check_answer(cluster, session.settings.cluster)
     rds.check(session)
     status = session.stack.run("preview", "--diff")
     if not status and not session.on_existing_cluster:
@@ -30,13 +37,19 @@ def preview(name: str) -> int:
     return status
 
 
-def repair(name: str) -> int:
+def repair(name: str, caller: str | None = None) -> int:
     """Show the drift of the stack, and revert it."""
     session = open_session(name, checked_settings(name))
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to repair")
         return 0
-    recover(session)
+    unlock(session.stack)
+    with reachable(session, caller) as session:
+        recover(session)
+        return _repair(session)
+
+
+def _repair(session: Session) -> int:
     status = session.stack.run("refresh", "--yes", "--skip-preview", "--diff")
     cluster = session.cluster()
     if status or cluster is None:
@@ -50,13 +63,19 @@ def repair(name: str) -> int:
     return apply(session)
 
 
-def down(name: str) -> int:
+def down(name: str, caller: str | None = None) -> int:
     """Delete the stack, except protected resources."""
     session = open_session(name, checked_settings(name))
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to delete")
         return 0
-    recover(session)
+    unlock(session.stack)
+    with reachable(session, caller) as session:
+        recover(session)
+        return _down(session)
+
+
+def _down(session: Session) -> int:
     status = session.stack.run("destroy", "--yes", "--skip-preview", "--exclude-protected")
     remaining = session.stack.remaining()
     if remaining:

@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 
 from ops import lifecycle, maintenance, queue_ops, queue_status, rds, stack_files
-from ops.recovery.recover import recover
+from ops.access import reachable
+from ops.recovery.recover import recover, unlock
 from ops.session import checked_settings, open_or_create, open_running, open_session
 from ops.shell import OperationError
 from settings.workers import DEFAULT_QUEUE
@@ -47,11 +48,13 @@ def scale(
     with _restored_on_failure(file):
         stack.set_numbers(numbers)
         session = open_session(name, checked_settings(name))
-        recover(session)
-        rds.check(session)
-        if session.stack.run("preview", "--diff"):
-            raise OperationError("the preview failed, see above; nothing was changed")
-        return lifecycle.apply(session)
+        unlock(session.stack)
+        with reachable(session, None):
+            recover(session)
+            rds.check(session)
+            if session.stack.run("preview", "--diff"):
+                raise OperationError("the preview failed, see above; nothing was changed")
+            return lifecycle.apply(session)
 
 
 @contextmanager

@@ -3,14 +3,14 @@
 import json
 from dataclasses import dataclass
 
-from ops import existing_network, shell, stack_files
+from ops import endpoint, existing_network, shell, stack_files
 from ops.kubernetes import Kubernetes
 from ops.plan import policy_report
 from ops.recovery.aws import Aws
 from ops.shell import OperationError
 from ops.stack import STATE, Stack, open_stack
 from settings import Settings
-from settings.cluster import ExistingClusterSettings
+from settings.cluster import EksSettings, ExistingClusterSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +31,10 @@ class Session:
             context = self.settings.cluster.context
             return Kubernetes(name=context, arguments=["--context", context])
         content = self.stack.kubeconfig()
-        if content is None:
-            return None
+        return None if content is None else self.cluster_of(content)
+
+    def cluster_of(self, content: str) -> Kubernetes:
+        """The cluster of a kubeconfig."""
         STATE.mkdir(mode=0o700, exist_ok=True)
         kubeconfig = STATE / f"{self.stack.name}.kubeconfig"
         kubeconfig.write_text(content)
@@ -97,6 +99,8 @@ def open_running(name: str) -> RunningStack:
     cluster = session.cluster() if session.stack.exists() else None
     if cluster is None:
         raise OperationError(f"stack {name!r} is not deployed: run `make up STACK={name}` first")
+    if isinstance(settings.cluster, EksSettings):
+        endpoint.check_answer(cluster, settings.cluster)
     return RunningStack(name=name, settings=settings, cluster=cluster)
 
 

@@ -5,7 +5,7 @@ import os
 import secrets
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,9 +66,21 @@ class Stack:
 
         Comments and layout stay; Pulumi replaces YAML aliases by their values.
         """
-        pairs = [f"{project()}:settings.{path}={number}" for path, number in numbers.items()]
+        self._set_all(stack_path(self.name), {path: str(n) for path, n in numbers.items()})
+
+    def copy_with(self, file: Path, values: Mapping[str, str]) -> "Stack":
+        """The stack with a copy of its stack file in which settings are changed, by path."""
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)  # it has the secrets of the stack file
+        file.write_text(self.file.read_text())
+        self._set_all(file, values)
+        return replace(self, file=file)
+
+    def _set_all(self, file: Path, values: Mapping[str, str]) -> None:
+        pairs = [f"{project()}:settings.{path}={value}" for path, value in values.items()]
         plaintext = [word for pair in pairs for word in ("--plaintext", pair)]
-        where = ["--stack", self.name, "--config-file", str(stack_path(self.name))]
+        where = ["--stack", self.name, "--config-file", str(file)]
         self.output("config", "set-all", *where, "--path", *plaintext)
 
     def export(self) -> dict[str, Any]:

@@ -13,6 +13,11 @@ QUEUE: Mapping[str, Any] = {
     "default": "",
     "help": "a queue of the stack file; `default` is the section `workers`",
 }
+FROM: Mapping[str, Any] = {
+    "dest": "caller",
+    "metavar": "CIDR",
+    "help": "open a private Kubernetes API endpoint to this public address until the command ends",
+}
 JSON: Mapping[str, Any] = {"action": "store_true", "dest": "as_json", "help": "print JSON"}
 
 
@@ -48,16 +53,19 @@ VERBS = (
         name="up",
         help="Create or update STACK, wait until Airflow is healthy, print how to use it",
         function="ops.lifecycle:up",
+        options={"--from": FROM},
     ),
     Verb(
         name="down",
         help="Delete STACK, except protected resources",
         function="ops.lifecycle:down",
+        options={"--from": FROM},
     ),
     Verb(
         name="repair",
         help="Show the drift of STACK, and revert it",
         function="ops.lifecycle:repair",
+        options={"--from": FROM},
     ),
     Verb(
         name="queues",

@@ -24,7 +24,8 @@ class EksSettings(Section):
         default=versions.KUBERNETES, pattern=r"^1\.\d\d$", description="Kubernetes version"
     )
     private_endpoint: bool = Field(
-        default=False, description="No public Kubernetes API endpoint: run Pulumi inside the VPC"
+        default=False,
+        description="No public Kubernetes API endpoint; `make up FROM=` opens it for one command",
     )
     public_access_cidrs: tuple[Cidr, ...] = Field(
         default=(),

@@ -348,8 +348,20 @@ def mistakes(sections: Mapping[str, Any]) -> Iterator[Mistake]:
 
 def warnings(stack: Settings) -> Iterator[Mistake]:
     """Valid settings with a consequence that is easy to miss."""
+    yield from _only_nodes_reach_the_endpoint(stack)
     yield from _spot_ends_long_tasks(stack)
     yield from _keda_is_untested(stack)
+
+
+def _only_nodes_reach_the_endpoint(stack: Settings) -> Iterator[Mistake]:
+    cluster = stack.cluster
+    if cluster.kind == "eks" and cluster.private_endpoint and not cluster.private_access_cidrs:
+        yield (
+            "cluster.private_access_cidrs",
+            "is empty: only the nodes reach the private Kubernetes API endpoint; `make up`, `down` and "
+            "`repair` need FROM=, and `make queues`, `drain`, `pause` do not work; list a network that is "
+            "connected with the VPC",
+        )
 
 
 def _spot_ends_long_tasks(stack: Settings) -> Iterator[Mistake]:

@@ -12,11 +12,15 @@ from ops.shell import OperationError
 from ops.stack import Stack
 
 
-def recover(session: Session) -> None:
-    """Remove a stale lock, interrupted Helm revisions and pending operations."""
-    stack = session.stack
+def unlock(stack: Stack) -> None:
+    """Remove a stale lock."""
     if locks.release_stale_lock(stack):
         print("removed the stale lock of an interrupted command")
+
+
+def recover(session: Session) -> None:
+    """Remove interrupted Helm revisions and pending operations."""
+    stack = session.stack
     cluster = session.cluster()
     creating = interrupted_creates(stack)
     releases = {"airflow": NAMESPACE}

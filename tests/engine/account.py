@@ -15,6 +15,7 @@ import boto3
 import yaml
 
 from tests.engine.simulator.__main__ import CA, ENVIRONMENT
+from tests.engine.simulator.backends.endpoint import Machine
 from tests.harness.checkout import ROOT, SETTINGS, Checkout
 
 START_SECONDS = 120
@@ -107,6 +108,10 @@ class Account:
     def clear_faults(self) -> None:
         self._request("faults/clear", {})
 
+    def move(self, *, public: str = Machine.public, private: str | None = None) -> None:
+        """Move the machine that runs Pulumi and kubectl: see `Machine`."""
+        self._request("machine", {"public": public, "private": private})
+
     def _request(self, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.environment['SIMULATED_AWS_URL']}/{path}"
@@ -122,6 +127,8 @@ class AwsStack:
     checkout: Checkout
     account: Account
     environment: dict[str, str] = field(default_factory=dict)
+    # Variables of make for the commands that change the stack.
+    variables: tuple[str, ...] = ()
 
     @classmethod
     def copy(
@@ -170,8 +177,11 @@ class AwsStack:
         """The output of all its commands."""
         return self.checkout.folder / "commands.log"
 
-    def make(self, target: str) -> tuple[int, str]:
-        status, output = self.checkout.make(target, self.name, **self.environment)
+    def make(self, target: str, *variables: str) -> tuple[int, str]:
+        """Run a target. `variables` are those of make, such as `FROM=203.0.113.7`."""
+        own = self.variables if target in ("up", "down", "repair") else ()
+        words = (*own, *variables)
+        status, output = self.checkout.make(target, self.name, *words, **self.environment)
         self.record(output)
         return status, output
 
@@ -179,11 +189,11 @@ class AwsStack:
         with self.log.open("a") as log:
             log.write(output)
 
-    def start(self, target: str) -> "subprocess.Popen[str]":
-        return self.checkout.start(target, self.name, **self.environment)
+    def start(self, target: str, *variables: str) -> "subprocess.Popen[str]":
+        return self.checkout.start(target, self.name, *variables, **self.environment)
 
-    def up(self) -> str:
-        status, output = self.make("up")
+    def up(self, *variables: str) -> str:
+        status, output = self.make("up", *variables)
         assert status == 0, output
         return output
 

@@ -13,6 +13,7 @@ from typing import Any
 from ops import stack_files
 from settings.policies import PolicySettings
 from tests.engine.account import GIT_IN_CLUSTER, Account, AwsStack, NotStarted
+from tests.engine.simulator.backends.endpoint import Machine
 
 # In production the policies refuse a Git server inside the cluster; here it replaces the real one.
 EXCEPTIONS = {
@@ -48,7 +49,8 @@ def main() -> int:
             charts = arguments.charts.resolve()
             stack = AwsStack.copy(arguments.stack, Path(folder, arguments.stack), account, charts)
             stack.change(**changes(stack.settings()))
-            return _session(stack)
+            private = stack.settings()["cluster"].get("private_endpoint", False)
+            return _session(stack, f"FROM={Machine.public}" if private else "")
 
 
 def changes(settings: dict[str, Any]) -> dict[str, Any]:
@@ -63,8 +65,8 @@ def changes(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _session(stack: AwsStack) -> int:
-    status = _make(stack, "up")
+def _session(stack: AwsStack, caller: str) -> int:
+    status = _make(stack, "up", caller)
     if status:
         return status
     lines = [
@@ -84,9 +86,9 @@ def _session(stack: AwsStack) -> int:
     return 0
 
 
-def _make(stack: AwsStack, target: str) -> int:
-    """Run a make target of the checkout on this terminal."""
-    command = ["make", "--no-print-directory", target, f"STACK={stack.name}"]
+def _make(stack: AwsStack, target: str, caller: str) -> int:
+    """Run a make target of the checkout on this terminal. `caller` is `FROM=...`, or empty."""
+    command = ["make", "--no-print-directory", target, f"STACK={stack.name}", *caller.split()]
     environment = {**os.environ, **stack.environment}
     return subprocess.run(
         command, cwd=stack.checkout.folder, env=environment, check=False

@@ -1,11 +1,14 @@
 """The backends of EKS and RDS, with a fake kubectl."""
 
 import itertools
+import socket
 from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.endpoint import Endpoint, Machine, admits
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
@@ -102,3 +105,103 @@ def test_pods_resolve_only_existing_databases(backends):
     databases.delete("first")
     second, _ = databases.create("second", "airflow", "password", "airflow")
     assert _host_aliases(pods) == {second: "10.96.0.2"}
+
+
+VPC = "10.9.0.0/16"
+OUTSIDE, INSIDE = "203.0.113.7", "10.9.1.4"
+
+
+@pytest.fixture
+def cluster():
+    """An account with a cluster: `endpoint(**config)` sets it, `admits(**machine)` asks."""
+    with Cloud(host="127.0.0.1") as cloud:
+        yield EksCluster(cloud)
+
+
+class EksCluster:
+    def __init__(self, cloud):
+        self.cloud = cloud
+        ec2, iam = cloud.client("ec2"), cloud.client("iam")
+        vpc = ec2.create_vpc(CidrBlock=VPC)["Vpc"]["VpcId"]
+        subnets = [
+            ec2.create_subnet(
+                VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=f"eu-west-1{zone}"
+            )["Subnet"]["SubnetId"]
+            for number, zone in enumerate("ab")
+        ]
+        role = iam.create_role(RoleName="cluster", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        cloud.client("eks").create_cluster(
+            name="c", roleArn=role, resourcesVpcConfig={"subnetIds": subnets}
+        )
+
+    def endpoint(self, **config):
+        self.cloud.client("eks").update_cluster_config(name="c", resourcesVpcConfig=config)
+
+    def allow(self, cidr, port=443):
+        eks, ec2 = self.cloud.client("eks"), self.cloud.client("ec2")
+        group = eks.describe_cluster(name="c")["cluster"]["resourcesVpcConfig"]
+        ec2.authorize_security_group_ingress(
+            GroupId=group["clusterSecurityGroupId"],
+            IpPermissions=[
+                {
+                    "IpProtocol": "tcp",
+                    "FromPort": port,
+                    "ToPort": port,
+                    "IpRanges": [{"CidrIp": cidr}],
+                }
+            ],
+        )
+
+    def admits(self, **machine):
+        return admits(self.cloud, "c", Machine(**machine))
+
+
+def test_a_public_endpoint_answers_the_listed_networks_only(cluster):
+    assert cluster.admits(public=OUTSIDE), "AWS's default is 0.0.0.0/0"
+
+    cluster.endpoint(endpointPublicAccess=True, publicAccessCidrs=["198.51.100.0/24"])
+    assert not cluster.admits(public=OUTSIDE, private=INSIDE)
+    assert cluster.admits(public="198.51.100.9")
+
+
+def test_a_private_endpoint_answers_what_its_group_admits(cluster):
+    cluster.endpoint(endpointPublicAccess=False, endpointPrivateAccess=True)
+    assert not cluster.admits(public=OUTSIDE)
+    assert not cluster.admits(public=OUTSIDE, private=INSIDE), "the group admits itself only"
+
+    cluster.allow("10.9.0.0/16", port=80)
+    assert not cluster.admits(private=INSIDE)
+    cluster.allow("10.9.0.0/16")
+    assert cluster.admits(private=INSIDE)
+    assert not cluster.admits(public=OUTSIDE)
+    assert not cluster.admits(private="10.8.0.1")
+
+
+def test_an_endpoint_update_without_a_change_is_refused(cluster):
+    opened = {"endpointPublicAccess": True, "publicAccessCidrs": ["198.51.100.0/24"]}
+    cluster.endpoint(**opened)
+
+    with pytest.raises(ClientError, match="already at the desired configuration"):
+        cluster.endpoint(**opened)
+    with pytest.raises(ClientError, match="cannot be false"):
+        cluster.endpoint(endpointPublicAccess=False, endpointPrivateAccess=False)
+
+
+def test_a_refused_connection_gets_no_answer():
+    admitted = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = Endpoint(server.getsockname(), lambda: bool(admitted))
+        where = ("127.0.0.1", int(endpoint.url.rpartition(":")[2]))
+        with socket.create_connection(where, timeout=0.5) as caller:
+            caller.sendall(b"hello")
+            with pytest.raises(TimeoutError):
+                caller.recv(1)
+        admitted.append(True)
+        with socket.create_connection(where, timeout=5) as caller:
+            caller.sendall(b"hello")
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(5) == b"hello"
+                connection.sendall(b"welcome")
+            assert caller.recv(7) == b"welcome"
+        endpoint.close()

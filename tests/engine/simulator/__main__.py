@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.engine.simulator import control, identity, provider
 from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.certificates import Authority
+from tests.engine.simulator.backends.endpoint import Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import Kubernetes
 from tests.engine.simulator.backends.pods import Pods
@@ -34,6 +35,7 @@ class Simulator:
         authority = Authority()
         host = _reachable_address(kubectl)
         self.faults = Faults()
+        self.machine = Machine()
         self.cloud = Cloud(
             host=host,
             on_cluster=lambda name: self.kubernetes.create(name),
@@ -46,7 +48,7 @@ class Simulator:
         self.postgres = Postgres(self.cloud, kubectl, authority, names)
         auto_mode = AutoMode(self.cloud, kubectl)
         self.pods = Pods(self.cloud, kubectl, authority, host, names, auto_mode.wanted)
-        self.kubernetes = Kubernetes(kubectl, self.pods, auto_mode)
+        self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, auto_mode, self.machine)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
@@ -58,6 +60,7 @@ class Simulator:
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
                 ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
+                ("POST", "/machine"): lambda where: vars(self.machine).update(where),
                 ("POST", "/zones"): self.cloud.set_zones,
             }
         )

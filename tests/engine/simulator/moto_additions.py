@@ -164,10 +164,25 @@ class Api:
         if "logging" in self.given:
             cluster.logging = self.given["logging"]
         if "resourcesVpcConfig" in self.given:
-            cluster.resources_vpc_config |= self.given["resourcesVpcConfig"]
+            self._update_endpoint(self.given["resourcesVpcConfig"])
         entry_of_the_nodes(cluster)
         log_groups.written_by_cluster(cluster, self.backend)
         return _update("ConfigUpdate")
+
+    def _update_endpoint(self, given: Values) -> None:
+        """Refuses an update without a change: https://github.com/aws/aws-cdk/issues/14698."""
+        config = self.cluster.resources_vpc_config
+        after = config | given
+        if after == config:
+            private, public = config["endpointPrivateAccess"], config["endpointPublicAccess"]
+            raise invalid(
+                "Cluster is already at the desired configuration with endpointPrivateAccess: "
+                f"{str(private).lower()} , endpointPublicAccess: {str(public).lower()}, and Public "
+                f"Endpoint Restrictions: [{' '.join(config['publicAccessCidrs'])}]"
+            )
+        if not after["endpointPublicAccess"] and not after["endpointPrivateAccess"]:
+            raise invalid("Private and public endpoint access cannot be false")
+        self.cluster.resources_vpc_config = after
 
     def update_version(self) -> Values:
         old, new = self.cluster.version, self.given["version"]
@@ -367,6 +382,7 @@ def _create_cluster(response: EKSResponse) -> Any:
     cluster.resources_vpc_config = {
         "endpointPublicAccess": True,
         "endpointPrivateAccess": False,
+        "publicAccessCidrs": ["0.0.0.0/0"],
         "securityGroupIds": [],
         **config,
         "clusterSecurityGroupId": group.id,

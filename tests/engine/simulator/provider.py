@@ -41,6 +41,10 @@ SUFFIX_HEX_DIGITS = 7
 COMPUTED_INSIDE = {
     "aws:eks/cluster:Cluster": {"vpcConfig": {"clusterSecurityGroupId", "vpcId"}},
 }
+# Inputs that AWS fills in if the program does not set them: no change then.
+OPTIONAL_INSIDE = {
+    "aws:eks/cluster:Cluster": {"vpcConfig": {"publicAccessCidrs"}},
+}
 
 Diff = provider_pb2.PropertyDiff
 
@@ -125,6 +129,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Diff(self, request: Any, context: Any) -> Any:
         token, kind = self._kind(request, context)
         old, new = plain(decode(request.old_inputs)), plain(decode(request.news))
+        for key, names in OPTIONAL_INSIDE.get(token, {}).items():
+            if isinstance(old.get(key), dict) and isinstance(new.get(key), dict):
+                old[key] = _without(old[key], names - new[key].keys())
         ignored = set(request.ignoreChanges)
         changed = {
             key

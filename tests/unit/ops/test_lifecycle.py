@@ -79,7 +79,7 @@ def test_a_stack_on_an_existing_cluster_skips_the_preview(tools, session):
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch, capsys):
-    def interrupted(name):
+    def interrupted(name, caller):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(lifecycle, "up", interrupted)

@@ -171,3 +171,36 @@ def test_ctrl_c_waits_until_pulumi_has_shut_down(checkout, monkeypatch, capsys):
     monkeypatch.setattr(stack_module.subprocess, "Popen", Process)
     assert open_stack("local", in_checkout=False).run("up") == 130
     assert "waiting for Pulumi to shut down" in capsys.readouterr().out
+
+
+def test_a_changed_copy_of_the_stack_file_is_private(checkout, tools):
+    (checkout / "Pulumi.yaml").write_text("name: airflow-platform\n")
+    tools("pulumi", "")
+    opened = open_stack("local", in_checkout=False)
+    file = checkout / ".state" / "copy.yaml"
+    before = opened.file.read_text()
+
+    copy = opened.copy_with(file, {"cluster.private_endpoint": "false", "cluster.cidrs[0]": "a"})
+
+    assert (copy.name, copy.file, copy.env) == (opened.name, file, opened.env)
+    assert copy.file.read_text() == opened.file.read_text() == before
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600, "it has the secrets of the stack file"
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    (call,) = tools.calls()
+    key = "airflow-platform:settings.cluster"
+    assert call.endswith(
+        f"config set-all --stack local --config-file {file} --path "
+        f"--plaintext {key}.private_endpoint=false --plaintext {key}.cidrs[0]=a"
+    )
+
+
+def test_a_stale_copy_is_replaced(checkout, tools):
+    tools("pulumi", "")
+    file = checkout / "copy.yaml"
+    file.write_text("stale")
+    file.chmod(0o644)
+
+    open_stack("local", in_checkout=False).copy_with(file, {})
+
+    assert "stale" not in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

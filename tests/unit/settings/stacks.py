@@ -6,7 +6,7 @@ KEY = "airflow-platform:settings"
 REPO = "https://github.com/example/airflow-dags.git"
 # Only what is required.
 EKS = {
-    "cluster": {"kind": "eks", "private_endpoint": True},
+    "cluster": {"kind": "eks", "private_endpoint": True, "private_access_cidrs": ["10.8.0.0/16"]},
     "network": {},
     "database": {"kind": "rds"},
     "dags": {"repo": REPO},

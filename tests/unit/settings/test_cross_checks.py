@@ -19,7 +19,7 @@ CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:ecr-pullthroughcache/docker-hub"
 CACHE = ImageSettings(docker_hub_secret_arn=SECRET)
-EKS = EksSettings(kind="eks", private_endpoint=True)
+EKS = EksSettings(kind="eks", private_endpoint=True, private_access_cidrs=CIDRS)
 EXISTING = ExistingClusterSettings(kind="existing", context="kind-airflow")
 RDS = RdsSettings(kind="rds")
 CONTAINER = ContainerDatabaseSettings(kind="container")
@@ -419,6 +419,19 @@ def test_a_grace_period_beyond_the_spot_notice_is_a_warning(spot, grace_seconds,
     for _, what in found:
         assert f"120 seconds after AWS's notice, whatever grace_seconds ({grace_seconds})" in what
         assert "a longer task is killed" in what
+
+
+@pytest.mark.parametrize(
+    ("cluster", "keys"),
+    [
+        ({"private_access_cidrs": ()}, ["cluster.private_access_cidrs"]),
+        ({}, []),
+        ({"private_endpoint": False, "private_access_cidrs": ()}, []),
+    ],
+)
+def test_a_private_endpoint_without_networks_is_a_warning(cluster, keys):
+    found = warnings(cluster=TESTED.model_copy(update=cluster))
+    assert [key for key, _ in found] == keys
 
 
 @pytest.mark.parametrize("version", ["1.29", "1.35"])

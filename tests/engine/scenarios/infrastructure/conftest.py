@@ -1,8 +1,13 @@
 """Stacks with minimal charts: these scenarios test AWS resources and the order of steps."""
 
+from dataclasses import replace
+
 import pytest
 
+from tests.engine.simulator.backends.endpoint import Machine
 from tests.harness.git_host import GitHost
+
+FROM = f"FROM={Machine.public}"
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +44,8 @@ def unprotect(stack):
 @pytest.fixture(scope="module")
 def prod(deploy, small_charts, account, dags):
     """The stack prod; its teardown removes the protection and the snapshots."""
-    stack = deploy("prod", small_charts, dags=dags)
+    # Its endpoint is private, and the machine outside of the VPC.
+    stack = replace(deploy("prod", small_charts, dags=dags), variables=(FROM,))
     yield stack
     account.clear_faults()
     if stack.state().get("resources"):

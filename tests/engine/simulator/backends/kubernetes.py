@@ -8,10 +8,14 @@ replaces all nodes (`auto_mode.py`), volumes are directories on it, and an admis
 import copy
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from tests.engine.simulator.backends import endpoint
 from tests.engine.simulator.backends.auto_mode import AutoMode
+from tests.engine.simulator.backends.endpoint import Endpoint, Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.pods import Pods
+from tests.engine.simulator.cloud import Cloud
 
 NAMESPACE = "simulated-aws"
 ADMIN = "eks-admin"
@@ -26,10 +30,15 @@ SCALED_OBJECTS = "scaledobjects.keda.sh"
 
 
 class Kubernetes:
-    def __init__(self, kubectl: Kubectl, pods: Pods, auto_mode: AutoMode) -> None:
+    def __init__(
+        self, cloud: Cloud, kubectl: Kubectl, pods: Pods, auto_mode: AutoMode, machine: Machine
+    ) -> None:
+        self.cloud = cloud
         self.kubectl = kubectl
         self.pods = pods
         self.auto_mode = auto_mode
+        self.machine = machine
+        self.endpoints: dict[str, Endpoint] = {}
 
     def create(self, name: str) -> tuple[str, str]:
         """Turn the cluster into an EKS cluster: its address, and its CA in base64."""
@@ -39,10 +48,17 @@ class Kubernetes:
         self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
         self.auto_mode.start(name)
         where = self.kubectl.configuration()
-        return where["server"], where["certificate-authority-data"]
+        server = urlsplit(where["server"])
+        target = (str(server.hostname), server.port or endpoint.PORT)
+        self.endpoints[name] = Endpoint(
+            target, lambda: endpoint.admits(self.cloud, name, self.machine)
+        )
+        return self.endpoints[name].url, where["certificate-authority-data"]
 
     def delete(self, name: str) -> None:
         """Delete everything that a stack has created in the cluster."""
+        if name in self.endpoints:
+            self.endpoints.pop(name).close()
         # First, what blocks deletions: an APIService without its server blocks every namespace.
         self.kubectl.delete("mutatingwebhookconfiguration", WEBHOOK)
         self.kubectl.delete("apiservice", "--selector", OF_KEDA)
@@ -74,6 +90,8 @@ class Kubernetes:
 
     def remove(self) -> None:
         """Delete all objects, also the orphaned ones of an earlier simulator."""
+        for name in list(self.endpoints):
+            self.endpoints.pop(name).close()
         self.delete("")
         self.kubectl.delete("namespace", NAMESPACE)
 

@@ -106,9 +106,14 @@ def _read_cluster(cloud: Cloud, id_: str, state: Values) -> Values:
         "deletionProtection": cluster.get("deletionProtection", False),
         "enabledClusterLogTypes": ordered(state.get("enabledClusterLogTypes"), types),
     }
+    outputs = _cluster_outputs(cloud, id_, state)
+    found = cluster["resourcesVpcConfig"]
+    cidrs = ordered(outputs["vpcConfig"].get("publicAccessCidrs"), found["publicAccessCidrs"])
+    endpoint = {key: found[key] for key in ("endpointPublicAccess", "endpointPrivateAccess")}
+    outputs["vpcConfig"] |= {**endpoint, "publicAccessCidrs": cidrs}
     return {
         **managed(state, seen),
-        **_cluster_outputs(cloud, id_, state),
+        **outputs,
         **tags_seen(cluster.get("tags", {}), state),
     }
 
