@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, maintenance, queue_ops
+from ops import drift, eks, maintenance, queue_ops
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover
@@ -22,6 +22,7 @@ def up(name: str) -> int:
 def preview(name: str) -> int:
     """Show what `up` would change."""
     session = open_or_create(name, checked_settings(name))
+    eks.check_name(session)
     status = session.stack.run("preview", "--diff")
     if not status and not session.on_existing_cluster:
         refuse_data_loss(session, session.stack.preview_json() or {})
@@ -69,6 +70,7 @@ def down(name: str) -> int:
 def apply(session: Session) -> int:
     if session.on_existing_cluster:
         return update(session)  # a disposable stack: a preview would only slow `up` down
+    eks.check_name(session)
     plan = session.stack.preview_json()
     if plan is None:
         return session.stack.run("preview")
