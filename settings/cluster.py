@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 from settings import versions
 from settings.types import ANYWHERE, Cidr, PrincipalArn, Section
 
-
 LogType = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
 

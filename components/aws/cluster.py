@@ -202,7 +202,9 @@ def without_entry_of_the_creator(
         return None
     given: Any = args.props["accessConfig"]
     access = {**given, "bootstrapClusterCreatorAdminPermissions": False}
-    return pulumi.ResourceTransformResult(props={**args.props, "accessConfig": access}, opts=args.opts)
+    return pulumi.ResourceTransformResult(
+        props={**args.props, "accessConfig": access}, opts=args.opts
+    )
 
 
 def _caller(parent: pulumi.Resource) -> str:

@@ -165,7 +165,9 @@ def _log_group(aws: Aws, inputs: Inputs) -> str | None:
     """By name, unless its tags are those of another stack."""
     name = inputs["name"]
     words = ["logs", "describe-log-groups", "--log-group-name-prefix", name]
-    arns = {row["logGroupName"]: row["arn"].removesuffix(":*") for row in aws.call(*words)["logGroups"]}
+    arns = {
+        row["logGroupName"]: row["arn"].removesuffix(":*") for row in aws.call(*words)["logGroups"]
+    }
     if name not in arns:
         return None
     tags = aws.call("logs", "list-tags-for-resource", "--resource-arn", arns[name])["tags"]
