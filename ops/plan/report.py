@@ -30,7 +30,6 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "enabledClusterLogTypes",
         "deletionProtection",
     ),
-    "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
     "aws:eks/accessEntry:AccessEntry": ("principalArn",),
     "aws:eks/addon:Addon": ("addonName",),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("serviceAccount", "roleArn"),
