@@ -31,7 +31,6 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "enabledClusterLogTypes",
         "deletionProtection",
     ),
-    "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
     "aws:eks/accessEntry:AccessEntry": ("principalArn",),
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": ("ecrRepositoryPrefix",),
     "aws:ecr/repository:Repository": ("name",),

@@ -102,6 +102,16 @@ RULES = (
         example={"version": "1.99"},
     ),
     Rule(
+        name="cluster-name",
+        type=CLUSTER,
+        property="name",
+        setting="cluster.name",
+        refuses=_matches_not("[0-9A-Za-z][A-Za-z0-9_-]{0,99}"),
+        error="InvalidParameterException: cluster name {value} must match ^[0-9A-Za-z][A-Za-z0-9-_]*",
+        source=f"{_EKS}/API_CreateCluster.html",
+        example={"name": "airflow-team.prod"},
+    ),
+    Rule(
         name="public-access-cidr",
         type=CLUSTER,
         property="vpcConfig.publicAccessCidrs",
@@ -256,7 +266,7 @@ RULES = (
         name="log-group-retention",
         type=LOG_GROUP,
         property="retentionInDays",
-        setting="network.flow_log_days",
+        setting="logs.retention_days",
         # 0: the provider sets no retention.
         refuses=lambda value, _: value not in (0, *CLOUDWATCH_DAYS),
         error="InvalidParameterException: Value '{value}' at 'retentionInDays' failed to satisfy "
