@@ -47,7 +47,6 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "backupRetentionPeriod",
         "deletionProtection",
     ),
-    "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
     "aws:rds/parameterGroup:ParameterGroup": ("parameters",),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": (
         "referencedSecurityGroupId",
