@@ -19,7 +19,7 @@ UNPROTECTED = {
     "redis": {"protect": False},
     "logs": {"protect": False},
 }
-SAFE = {"same", "update", "read"}
+SAFE = {"same", "update", "read", "create"}
 # A Job is immutable and runs once: it is replaced when the text of its script changes.
 RUNS_AGAIN = "airflow-keda-role-job"
 # Resources that hold data or credentials: only their texts may change.
@@ -35,6 +35,9 @@ DATA = {
     "random:index/randomPassword:RandomPassword",
 }
 TEXTS = {"description", "tags", "tagsAll"}
+# Read by a later update or deletion only.
+LATER = {"applyImmediately", "finalSnapshotIdentifier"}
+INSTANCE = "aws:rds/instance:Instance database-instance"
 
 
 def _check_out_release(folder):
@@ -88,9 +91,25 @@ def _use_the_stack_file_of(release, current):
 
 
 @pytest.fixture(scope="module")
-def steps(stacks):
-    """The steps of an upgrade."""
-    return json.loads(stacks[1].pulumi("preview", "--json", "--show-sames"))["steps"]
+def renamed(stacks):
+    """The answer of `make up` to the stack file of the release."""
+    return stacks[1].make("up")
+
+
+@pytest.fixture(scope="module")
+def steps(stacks, renamed):
+    """The steps of an upgrade that keeps the name of the database, as `make up` asks."""
+    current = stacks[1]
+    current.change(database={"identifier": current.resources()[INSTANCE]["outputs"]["identifier"]})
+    return json.loads(current.pulumi("preview", "--json", "--show-sames"))["steps"]
+
+
+def test_up_asks_to_keep_the_name_of_the_database(stacks, renamed):
+    status, output = renamed
+    name = stacks[1].resources()[INSTANCE]["outputs"]["identifier"]
+
+    assert status != 0
+    assert f"add `identifier: {name}` to the section `database`" in output
 
 
 def test_an_upgrade_replaces_and_deletes_no_resource(steps):
@@ -109,7 +128,8 @@ def test_an_upgrade_changes_only_texts_of_data_resources(steps):
     changed = {
         step["urn"]: properties
         for step in data
-        if step["op"] != "same" and (properties := set(step.get("detailedDiff") or "?") - TEXTS)
+        if step["op"] != "same"
+        and (properties := set(step.get("detailedDiff") or "?") - TEXTS - LATER)
     }
 
     assert {_type(step["urn"]) for step in data} == DATA
