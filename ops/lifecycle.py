@@ -1,7 +1,11 @@
 """Commands that create, update, repair and delete a stack."""
 
-from ops import drift, maintenance, queue_ops, rds
+from collections.abc import Mapping
+from typing import Any
+
+from ops import drift, eks, maintenance, queue_ops, rds
 from ops.next_steps import next_steps
+from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover
 from ops.session import Session, checked_settings, open_or_create, open_session
 from ops.shell import OperationError
@@ -18,8 +22,11 @@ def up(name: str) -> int:
 def preview(name: str) -> int:
     """Show what `up` would change."""
     session = open_or_create(name, checked_settings(name))
+    eks.check_name(session)
     rds.check(session)
-    status = session.stack.run("preview", "--diff") or check_data_loss(session)
+    status = session.stack.run("preview", "--diff")
+    if not status and not session.on_existing_cluster:
+        refuse_data_loss(session, session.stack.preview_json() or {})
     rds.show_waiting(session)
     return status
 
@@ -63,23 +70,26 @@ def down(name: str) -> int:
 
 
 def apply(session: Session) -> int:
-    rds.check(session)
-    return check_data_loss(session) or update(session)
-
-
-def check_data_loss(session: Session) -> int:
-    """Exit code of a preview that fails. Raises `OperationError` if `up` would delete data."""
     if session.on_existing_cluster:
-        return 0  # a disposable stack: a second preview would only slow `up` down
+        return update(session)  # a disposable stack: a preview would only slow `up` down
+    eks.check_name(session)
+    rds.check(session)
     plan = session.stack.preview_json()
     if plan is None:
         return session.stack.run("preview")
+    refuse_data_loss(session, plan)
+    if session.account is not None:
+        import_existing(session.stack, session.account, plan)
+    return update(session)
+
+
+def refuse_data_loss(session: Session, plan: Mapping[str, Any]) -> None:
+    """Raise `OperationError` if `up` would delete data."""
     findings = replacement.lost(plan, session.settings.policies.exceptions)
     if findings:
         raise OperationError(
             "\n".join(["Nothing was changed. This update would lose data:", *findings])
         )
-    return 0
 
 
 def update(session: Session) -> int:

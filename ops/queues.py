@@ -49,8 +49,10 @@ def scale(
         session = open_session(name, checked_settings(name))
         recover(session)
         rds.check(session)
-        if session.stack.run("preview", "--diff") or lifecycle.check_data_loss(session):
+        if session.stack.run("preview", "--diff"):
             raise OperationError("the preview failed, see above; nothing was changed")
+        if not session.on_existing_cluster:
+            lifecycle.refuse_data_loss(session, session.stack.preview_json() or {})
     return lifecycle.update(session)
 
 

@@ -215,7 +215,7 @@ def _caller(parent: pulumi.Resource) -> str:
     arn = aws.iam.get_session_context(arn=session, opts=opts).issuer_arn
     if not re.fullmatch(PRINCIPAL, arn):
         raise pulumi.RunError(
-            f"EKS gives access to IAM roles and users only, and the credentials of this shell are "
-            f"those of {arn}; log in with a role"
+            f"EKS gives access only to IAM roles and users. The credentials of this shell belong to "
+            f"{arn}; log in with an IAM role"
         )
     return arn

@@ -161,6 +161,20 @@ def _access_entry(aws: Aws, inputs: Inputs) -> str | None:
     return f"{cluster}:{principal}" if exists else None
 
 
+def _log_group(aws: Aws, inputs: Inputs) -> str | None:
+    """By name, unless its tags are those of another stack."""
+    name = inputs["name"]
+    words = ["logs", "describe-log-groups", "--log-group-name-prefix", name]
+    arns = {
+        row["logGroupName"]: row["arn"].removesuffix(":*") for row in aws.call(*words)["logGroups"]
+    }
+    if name not in arns:
+        return None
+    tags = aws.call("logs", "list-tags-for-resource", "--resource-arn", arns[name])["tags"]
+    foreign = any(tags.get(key, value) != value for key, value in aws.tags.items())
+    return None if foreign else name
+
+
 def _pod_identity(aws: Aws, inputs: Inputs) -> str | None:
     words = ["--cluster-name", inputs["clusterName"], "--namespace", inputs["namespace"]]
     found = aws.call(
@@ -222,6 +236,7 @@ FINDERS: dict[str, Finder] = {
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": _ec2("security-group-rule"),
     "aws:kms/key:Key": _kms_key,
     "aws:eks/cluster:Cluster": _cluster,
+    "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:eks/addon:Addon": _addon,
     "aws:eks/accessEntry:AccessEntry": _access_entry,
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": _pod_identity,

@@ -169,6 +169,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: Any) -> Any:
         token, kind = self._kind(request, context)
         raw, inputs = decode(request.properties), decode(request.inputs)
+        if not raw and kind.imported is not None:
+            raw = inputs = kind.imported(request.id)
         with self._step("read", request, context):
             actual = kind.current(self.cloud, request.id, plain(raw))
         if actual is None:

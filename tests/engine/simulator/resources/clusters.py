@@ -151,6 +151,7 @@ def _part(
     computed: dict[str, str],
     seen: dict[str, str],
     arn: str = "arn",
+    imported: Callable[[str], Values] | None = None,
 ) -> Resource:
     """A part of a cluster: Create<noun>, Describe<noun>, Update<noun>, Delete<noun>.
 
@@ -191,6 +192,7 @@ def _part(
         update=update,
         delete=lambda cloud, id_, state: call(cloud, "delete", id_, state),
         replaces=frozenset(fixed),
+        imported=imported,
     )
 
 
@@ -217,6 +219,11 @@ def _read_policy(cloud: Cloud, id_: str, state: Values) -> Values | None:
 
 def _disassociate(cloud: Cloud, id_: str, state: Values) -> None:
     cloud.client("eks").disassociate_access_policy(**chosen(state, _POLICY))
+
+
+def _imported_entry(id_: str) -> Values:
+    cluster, _, principal = id_.partition(":")
+    return {"clusterName": cluster, "principalArn": principal}
 
 
 RESOURCES = {
@@ -248,6 +255,7 @@ RESOURCES = {
         computed={"accessEntryArn": "accessEntryArn", "userName": "username"},
         seen=same_names("type"),
         arn="accessEntryArn",
+        imported=_imported_entry,
     ),
     "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": Resource(
         create=_associate,

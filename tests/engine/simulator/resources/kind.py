@@ -19,7 +19,8 @@ class Resource:
     `read` returns the outputs in AWS; `read` and `delete` may raise AWS's "not found". Without
     `update` no property changes in place. `replaces` are inputs whose change replaces the resource;
     `autoname` is the input that Pulumi auto-names. `lagging` are inputs that AWS may apply later: the
-    provider compares them with what AWS has.
+    provider compares them with what AWS has. `imported` returns the inputs of an ID, for
+    `pulumi import`.
     """
 
     create: Callable[[Cloud, Values], tuple[str, Values]]
@@ -30,6 +31,7 @@ class Resource:
     autoname: str | None = None
     lagging: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()
+    imported: Callable[[str], Values] | None = None
 
     def current(self, cloud: Cloud, id_: str, state: Values) -> Values | None:
         """The outputs in AWS, None if the resource does not exist."""
