@@ -27,7 +27,13 @@ ROLE = "aws:iam/role:Role"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 INSTANCE = "aws:rds/instance:Instance"
 LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 EVERY_TYPE = ""
+# The page of the rule lists them.
+RETENTION = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557),
+    *(2922, 3288, 3653),
+)
 
 _DOCS = "https://docs.aws.amazon.com"
 _EKS = f"{_DOCS}/eks/latest/APIReference"
@@ -92,6 +98,16 @@ RULES = (
         error="InvalidParameterException: unsupported Kubernetes version {value}",
         source=KUBERNETES_SOURCE,
         example={"version": "1.99"},
+    ),
+    Rule(
+        name="cluster-name",
+        type=CLUSTER,
+        property="name",
+        setting="cluster.name",
+        refuses=_matches_not("[0-9A-Za-z][A-Za-z0-9_-]{0,99}"),
+        error="InvalidParameterException: cluster name {value} must match ^[0-9A-Za-z][A-Za-z0-9-_]*",
+        source=f"{_EKS}/API_CreateCluster.html",
+        example={"name": "airflow-team.prod"},
     ),
     Rule(
         name="public-access-cidr",
@@ -243,6 +259,16 @@ RULES = (
         error="InvalidArgument: 'Days' for Expiration action must be a positive integer",
         source=f"{_DOCS}/AmazonS3/latest/API/API_LifecycleExpiration.html",
         example={"rules": [{"status": "Enabled", "expiration": {"days": 0}}]},
+    ),
+    Rule(
+        name="cloudwatch-retention",
+        type=LOG_GROUP,
+        property="retentionInDays",
+        setting="logs.retention_days",
+        refuses=lambda value, _: value not in (0, *RETENTION),
+        error="InvalidParameterException: retentionInDays {value} is not a value that CloudWatch accepts",
+        source=f"{_DOCS}/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html",
+        example={"retentionInDays": 20},
     ),
     Rule(
         name="tag-key-length",

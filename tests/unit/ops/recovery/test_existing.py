@@ -126,5 +126,5 @@ def test_components_in_the_state_are_referenced(imported):
 
 
 def test_a_failed_import_stops_the_update(imported):
-    with pytest.raises(OperationError, match="could not import .* re-run the command"):
+    with pytest.raises(OperationError, match=r"could not import .* re-run the command"):
         imported(PLAN, {GROUP: "/g"}, status=1)
