@@ -47,7 +47,8 @@ class RdsSettings(Section):
     )
     ca_file: CaFile | None = Field(
         default=None,
-        description="PEM file with the CA certificates of RDS, for Regions outside the `aws` partition",
+        description="PEM file with the root certificates of RDS, for a Region that "
+        "`components/aws/rds_ca.pem` lacks",
     )
 
     @model_validator(mode="after")

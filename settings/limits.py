@@ -62,7 +62,7 @@ CLOUDWATCH_RETENTION = (
 )
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
-RDS_IDENTIFIER = r"^(?!.*--)[a-z][a-z0-9-]{0,62}(?<!-)$"
+RDS_IDENTIFIER = r"^(?!.*--)[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 RDS_IDENTIFIER_LENGTH = 63
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html

@@ -36,8 +36,11 @@ DATA = {
     "random:index/randomPassword:RandomPassword",
 }
 TEXTS = {"description", "tags", "tagsAll"}
-# EKS changes these in place.
-IN_PLACE = {CLUSTER: {"enabledClusterLogTypes", "vpcConfig"}}
+# Changed in place. Those of RDS are read by a later update or deletion only.
+IN_PLACE = {
+    CLUSTER: {"enabledClusterLogTypes", "vpcConfig"},
+    "aws:rds/instance:Instance": {"applyImmediately", "finalSnapshotIdentifier"},
+}
 
 
 def _check_out_release(folder):

@@ -237,16 +237,6 @@ FOUND = {
         "a-1",
         {"associations": []},
     ),
-    "aws:cloudwatch/logGroup:LogGroup": (
-        {"name": "g"},
-        {
-            "logs describe-log-groups --log-group-name-prefix g": {
-                "logGroups": [{"logGroupName": "g-2"}, {"logGroupName": "g"}]
-            }
-        },
-        "g",
-        {"logGroups": [{"logGroupName": "g-2"}]},
-    ),
     "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": (
         {"ecrRepositoryPrefix": "p"},
         {
