@@ -13,3 +13,4 @@ def install(patches: ExitStack) -> None:
     for guard in GUARDS:
         apply(guard, patches)
     storage.read_condition(patches)
+    network.name_flow_logs(patches)
