@@ -29,7 +29,7 @@ BIN = Path(__file__).with_name("bin")
 class Simulator:
     """An AWS account in memory; its EKS is the cluster of a kubeconfig context."""
 
-    def __init__(self, folder: Path, context: str) -> None:
+    def __init__(self, folder: Path, context: str, zone_seed: int = 0) -> None:
         self.folder = folder
         kubectl = Kubectl(context=context)
         authority = Authority()
@@ -38,6 +38,7 @@ class Simulator:
         self.machine = Machine()
         self.cloud = Cloud(
             host=host,
+            zone_seed=zone_seed,
             on_cluster=lambda name: self.kubernetes.create(name),
             on_cluster_deleted=lambda name: self.kubernetes.delete(name),
             on_instance=lambda *instance: self.postgres.create(*instance),
@@ -133,13 +134,16 @@ def main() -> int:
     parser.add_argument(
         "--context", default="kind-airflow", help="kubeconfig context that serves as EKS"
     )
+    parser.add_argument(
+        "--zone-seed", type=int, default=0, help="accounts with other seeds have other zone letters"
+    )
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        simulator = Simulator(arguments.folder.resolve(), arguments.context)
+        simulator = Simulator(arguments.folder.resolve(), arguments.context, arguments.zone_seed)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1]
         print(f"context {arguments.context!r}: {reason}", file=sys.stderr)

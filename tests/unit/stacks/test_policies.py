@@ -71,6 +71,11 @@ CHANGES = {
     "kms-key-rotation-enabled": [("Key", "enableKeyRotation", False)],
     "no-public-ingress": [("SecurityGroupIngressRule", "cidrIpv4", "0.0.0.0/0")],
     "no-inline-security-group-rules": [("SecurityGroup", "ingress", [{"self": True}])],
+    "security-group-rules-have-descriptions": [
+        ("SecurityGroupIngressRule", "description", REMOVED),
+        ("SecurityGroup", "description", REMOVED),
+    ],
+    "vpc-flow-logs-enabled": [("FlowLog", "vpcId", "vpc-of-another-stack")],
     "iam-least-privilege": [("RolePolicy logs-airflow-worker", "policy", S3_ON_ALL)],
     "iam-trust-no-wildcard": [("Role logs-airflow-worker", "assumeRolePolicy", ANY_PRINCIPAL)],
     "cluster-encrypts-secrets": [("Cluster cluster-eks", "encryptionConfigKeyArn", REMOVED)],

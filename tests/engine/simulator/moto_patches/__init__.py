@@ -22,3 +22,4 @@ def install(patches: ExitStack) -> None:
     databases.defer_changes(patches)
     storage.read_condition(patches)
     log_groups.written_by_databases(patches)
+    network.name_flow_logs(patches)
