@@ -291,7 +291,7 @@ def test_an_instance_that_cannot_join_is_no_node(world, break_it, reason):
     assert world.kubectl.labels() == {}, "its pods stay pending"
 
 
-def test_built_in_pools_come_and_go_with_the_cluster_s_configuration(world):
+def test_built_in_pools_follow_the_cluster_configuration(world):
     world.cloud.client("eks").update_cluster_config(
         name="k8s",
         computeConfig={
