@@ -41,7 +41,7 @@ def test_up_reports_a_failure_and_the_next_up_continues(dev, account):
     account.fault("create", ADDON, error="InvalidParameterException", message="no such version")
     account.fault("create", INSTANCE, seconds=1)
     output = _fails(dev)
-    assert f"create {ADDON} 'cluster-metrics-server'" in output
+    assert f"create {ADDON} 'nodes-metrics-server'" in output
     assert "InvalidParameterException: no such version" in output
     account.clear_faults()
 
