@@ -47,8 +47,9 @@ class Kubectl:
     def __init__(self):
         self.objects = {"Node": {"node": {"metadata": {"name": "node", "labels": {}}}}}
 
-    def get(self, kind, *_):
-        return {"items": list(self.objects.get(KINDS[kind], {}).values())}
+    def get(self, kinds, *_):
+        names = [KINDS[kind] for kind in kinds.split(",")]
+        return {"items": [each for name in names for each in self.objects.get(name, {}).values()]}
 
     def apply(self, *objects):
         for each in objects:
