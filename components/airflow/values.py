@@ -250,7 +250,7 @@ def worker_sets(
     sets: list[dict[str, Any]] = []
     for queue, workers in queues.items():
         name = _worker_set(queue, queues)
-        values = {
+        values: dict[str, Any] = {
             "name": name,
             "queue": queue,
             "serviceAccount": {"name": service_account(queue)},

@@ -69,7 +69,7 @@ def test_every_component_of_prod_is_drawn(diagram, prod):
         "cluster",
         "logs",
         "network-flow-logs",
-        "worker-nodes",
+        "nodes",
     }
     names = {name.removeprefix("airflow-") for name in components - elsewhere}
     assert sorted(name for name in names if name not in diagram) == [], EDIT

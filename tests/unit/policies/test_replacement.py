@@ -5,6 +5,7 @@ import pytest
 from policies.replacement import lost
 
 DATABASE = "urn:pulumi:prod::p::airflow:aws:Database$aws:rds/instance:Instance::database-instance"
+CLUSTER = "urn:pulumi:prod::p::eks:index:Cluster$aws:eks/cluster:Cluster::cluster-eks-eksCluster"
 VOLUME = "urn:pulumi:prod::p::a:b:C$kubernetes:core/v1:PersistentVolumeClaim::redis-data"
 ROUTE = "urn:pulumi:prod::p::aws:ec2/route:Route::r"
 REASON = "Deleting a stateful resource deletes its data, and a replacement starts empty."
@@ -33,6 +34,13 @@ def test_a_replacement_is_one_line_with_the_changed_properties():
         "username, together with the data, the automated backups and the endpoint. "
         f"{REASON} Revert the change; {EXCEPTION}"
     ]
+
+
+def test_a_cluster_of_an_earlier_release_keeps_its_node_role():
+    """The setting keeps the role, which neither EKS nor Pulumi can remove."""
+    for path in ("computeConfig", "computeConfig.nodeRoleArn"):
+        (line,) = lost({"steps": [step("replace", CLUSTER, **forced_by(path))]})
+        assert f"{REASON} Set cluster.built_in_node_pools to true; {EXCEPTION}" in line
 
 
 @pytest.mark.parametrize("op", ["replace", "create-replacement", "delete-replaced"])

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
+from policies import replacement
 from tests.engine.account import OFFICIAL
 from tests.harness.checkout import ROOT, Checkout
 
@@ -21,8 +22,11 @@ UNPROTECTED = {
 }
 SAFE = {"same", "update", "read", "create"}
 CLUSTER = "aws:eks/cluster:Cluster"
-# A Job is immutable and runs once: it is replaced when the text of its script changes.
-RUNS_AGAIN = "airflow-keda-role-job"
+# Replaced without loss: a Job runs again when the text of its script changes, and a StorageClass,
+# which got tags, has no effect on existing volumes. Both are immutable.
+REPLACEABLE = ("::airflow-keda-role-job", "::cluster-storage")
+# Settings that keep what the release created and AWS cannot change.
+KEPT = {"cluster": {"built_in_node_pools": True}}
 # Resources that hold data or credentials: only their texts may change.
 DATA = {
     CLUSTER,
@@ -92,6 +96,7 @@ def _use_the_stack_file_of(release, current):
     salt = yaml.safe_load(new.read_text())["encryptionsalt"]
     old.write_text(yaml.safe_dump({**yaml.safe_load(old.read_text()), "encryptionsalt": salt}))
     new.write_text(old.read_text())
+    current.change(**KEPT)
 
 
 def _keep_the_names_of(release, current):
@@ -113,7 +118,7 @@ def test_an_upgrade_replaces_and_deletes_no_resource(steps):
     unsafe = [
         f"{step['op']} {step['urn']}"
         for step in steps
-        if not _is_safe(step) and not step["urn"].endswith(f"::{RUNS_AGAIN}")
+        if not _is_safe(step) and not step["urn"].endswith(REPLACEABLE)
     ]
 
     assert len(steps) > 100
@@ -147,6 +152,18 @@ def _type(urn):
     return urn.split("::")[2].rpartition("$")[2]
 
 
+def test_without_the_settings_for_it_an_upgrade_is_refused(stacks):
+    _, current = stacks
+    current.change(cluster={"built_in_node_pools": False})
+    try:
+        plan = json.loads(current.pulumi("preview", "--json"))
+    finally:
+        current.change(**KEPT)
+
+    (line,) = [each for each in replacement.lost(plan) if "computeConfig" in each]
+    assert "Set cluster.built_in_node_pools to true" in line
+
+
 # Tests the simulator's own provider.
 @pytest.mark.faults
 def test_a_refresh_of_a_new_stack_shows_no_drift(stacks):
@@ -177,3 +194,10 @@ def test_an_upgrade_keeps_the_entries_and_the_logs(stacks, account):
     assert {group["logGroupName"] for group in groups} >= {f"/aws/eks/{name}/cluster"}
     assert {group.get("retentionInDays") for group in groups} == {365}
     current.pulumi("preview", "--expect-no-changes")
+
+
+def test_an_upgrade_ends_with_nodes_of_the_stack(stacks, cluster):
+    stacks[1].pulumi("up", "--yes", "--skip-preview")
+
+    pools = {pool["metadata"]["name"] for pool in cluster.get("nodepools")}
+    assert pools == {"airflow-platform", "airflow-workers", "general-purpose", "system"}

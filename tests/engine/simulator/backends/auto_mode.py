@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 import time
+from collections import defaultdict
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -63,7 +64,7 @@ class AutoMode:
         self.stop()
         crds = {crd["metadata"]["name"] for crd in self.kubectl.get("crds")["items"]}
         if NODE_CLAIM in crds:
-            for name in self._all(NODE_CLAIM):
+            for name in self._all(NODE_CLAIM)["NodeClaim"]:
                 self._patch(NODE_CLAIM, name, {"metadata": {"finalizers": None}})
         (node, *_) = self.kubectl.get("nodes")["items"]
         labels = [key for key in node["metadata"]["labels"] if key.startswith(f"{LABEL}/")]
@@ -82,9 +83,10 @@ class AutoMode:
 
     def reconcile(self, cluster: str) -> None:
         found = self.cloud.client("eks").describe_cluster(name=cluster)["cluster"]
-        self._built_in(found.get("computeConfig", {}).get("nodePools") or [])
-        classes, pools = self._all(NODE_CLASS), self._all(NODE_POOL)
-        claims = self._all(NODE_CLAIM)
+        # One request: each starts a process.
+        objects = self._all(NODE_CLASS, NODE_POOL, NODE_CLAIM)
+        classes, pools, claims = (objects[k] for k in ("NodeClass", "NodePool", "NodeClaim"))
+        self._built_in(found.get("computeConfig", {}).get("nodePools") or [], pools)
         reasons = {name: self._flaw(found, each["spec"]) for name, each in classes.items()}
         for name, each in classes.items():
             self._report(NODE_CLASS, each, reasons[name])
@@ -100,9 +102,8 @@ class AutoMode:
             if "deletionTimestamp" in claim["metadata"]:
                 self._end(name)
 
-    def _built_in(self, names: list[str]) -> None:
+    def _built_in(self, names: list[str], pools: Objects) -> None:
         """https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html"""
-        pools = self._all(NODE_POOL)
         if any(name not in pools for name in names):
             self.kubectl.apply(_default_class(), *map(_built_in_pool, names))
         for name in {"general-purpose", "system"} & pools.keys() - set(names):
@@ -160,7 +161,7 @@ class AutoMode:
         name = pool["metadata"]["name"]
         reason = self._no_join(cluster["name"], spec)
         self.kubectl.apply(_claim(pool))
-        self._report(NODE_CLAIM, self._all(NODE_CLAIM)[name], reason)
+        self._report(NODE_CLAIM, _claim(pool), reason)
         if reason is None:
             (node, *_) = self.kubectl.get("nodes")["items"]
             label = f"{node_label(name)}=true"
@@ -227,8 +228,12 @@ class AutoMode:
 
     # --- objects
 
-    def _all(self, kind: str) -> Objects:
-        return {each["metadata"]["name"]: each for each in self.kubectl.get(kind)["items"]}
+    def _all(self, *kinds: str) -> dict[str, Objects]:
+        """Objects by kind and name."""
+        found: dict[str, Objects] = defaultdict(dict)
+        for each in self.kubectl.get(",".join(kinds))["items"]:
+            found[each["kind"]][each["metadata"]["name"]] = each
+        return found
 
     def _report(self, kind: str, found: dict[str, Any], reason: str | None) -> None:
         """Set the condition Ready: false with a reason, or true."""
