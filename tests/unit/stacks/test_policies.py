@@ -69,10 +69,12 @@ CHANGES = {
     "bucket-has-lifecycle": [("BucketLifecycleConfiguration", "rules.0.status", "Disabled")],
     "volumes-are-encrypted": [("StorageClass", "parameters.encrypted", "false")],
     "kms-key-rotation-enabled": [("Key", "enableKeyRotation", False)],
-    "no-public-ingress": [("SecurityGroupIngressRule", "cidrIpv4", "0.0.0.0/0")],
+    "no-public-ingress": [
+        ("SecurityGroupIngressRule database-from-clients", "cidrIpv4", "0.0.0.0/0")
+    ],
     "no-inline-security-group-rules": [("SecurityGroup", "ingress", [{"self": True}])],
     "security-group-rules-have-descriptions": [
-        ("SecurityGroupIngressRule", "description", REMOVED),
+        ("SecurityGroupIngressRule database-from-clients", "description", REMOVED),
         ("SecurityGroup", "description", REMOVED),
     ],
     "vpc-flow-logs-enabled": [("FlowLog", "vpcId", "vpc-of-another-stack")],

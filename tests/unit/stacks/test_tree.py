@@ -125,7 +125,7 @@ def test_resources_of_a_namespace_wait_for_it(snapshot, name):
         ("local", "StatefulSet redis-server"),
         ("local", "NetworkPolicy namespace-deny-ingress"),
         ("prod", "Instance database-instance"),
-        ("prod", "SecurityGroupIngressRule"),
+        ("prod", "SecurityGroupIngressRule database-from-clients"),
         ("prod", "StatefulSet redis-server"),
         ("prod", "Release keda-release"),
         ("prod", "NodePool nodes-pool"),

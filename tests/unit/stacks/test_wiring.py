@@ -48,7 +48,7 @@ def test_clients_verify_the_certificate_of_rds(snapshot, name):
         "airflow?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem"
     )
     assert authorities(found) == [RDS_CA.read_text()] * 2, "for Airflow and for KEDA"
-    rule = find(found, "SecurityGroupIngressRule").inputs
+    rule = find(found, "SecurityGroupIngressRule database-from-clients").inputs
     assert rule["referencedSecurityGroupId"] == "cluster-eks-cluster-security-group"
 
 
