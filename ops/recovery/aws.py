@@ -188,8 +188,13 @@ def _pod_identity(aws: Aws, inputs: Inputs) -> str | None:
 
 
 def _instance(aws: Aws, inputs: Inputs) -> str | None:
+    """By name, unless another stack has an instance of this name."""
     words = ["--db-instance-identifier", inputs["identifier"]]
-    if not aws.exists("rds", "describe-db-instances", *words):
+    answer = aws.call_or_none("rds", "describe-db-instances", *words)
+    if answer is None:
+        return None
+    tags = {tag["Key"]: tag["Value"] for tag in answer["DBInstances"][0].get("TagList", [])}
+    if not aws.tags.items() <= tags.items():
         return None
     aws.wait("rds", "db-instance-available", *words)
     (instance,) = aws.call("rds", "describe-db-instances", *words)["DBInstances"]

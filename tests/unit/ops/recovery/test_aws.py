@@ -9,6 +9,7 @@ from ops.recovery.aws import EC2, FINDERS, Aws
 from ops.shell import OperationError
 
 TAGS = {"project": "airflow-platform", "stack": "dev"}
+TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
 NAMED = {"Name": "network-vpc"}
 
 
@@ -279,7 +280,7 @@ FOUND = {
         {"identifier": "i"},
         {
             "rds describe-db-instances --db-instance-identifier i": {
-                "DBInstances": [{"DbiResourceId": "db-1"}]
+                "DBInstances": [{"DbiResourceId": "db-1", "TagList": TAG_LIST}]
             },
             "rds wait db-instance-available --db-instance-identifier i": ":",
         },
@@ -323,6 +324,16 @@ def test_a_log_group_of_another_stack_is_not_identified(aws, tags, found):
     answers = {"logs describe-log-groups": LOG_GROUPS, "logs list-tags": {"tags": tags}}
 
     assert aws(answers).identify(group) == found
+
+
+@pytest.mark.parametrize(
+    "tags", [[], TAG_LIST[:1], [TAG_LIST[0], {**TAG_LIST[1], "Value": "prod"}]]
+)
+def test_a_database_of_another_stack_is_not_identified(aws, tags):
+    database = {"type": "aws:rds/instance:Instance", "inputs": {"identifier": "i"}}
+    found = {"DBInstances": [{"DbiResourceId": "db-1", "TagList": tags}]}
+
+    assert aws({"rds describe-db-instances": found}).identify(database) is None
 
 
 def test_a_denied_lookup_is_an_error(aws):
