@@ -91,7 +91,7 @@ def explain_nodes(session: Session) -> None:
     cluster = None if session.on_existing_cluster else session.cluster()
     reasons = list(nodes.not_ready(cluster)) if cluster is not None else []
     if reasons:
-        print("\n".join(["\nNodes cannot start:", *(f"  {reason}" for reason in reasons)]))
+        print("\n".join(["\nNodes are not ready:", *(f"  {reason}" for reason in reasons)]))
 
 
 def apply(session: Session) -> int:

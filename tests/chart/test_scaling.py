@@ -353,8 +353,8 @@ def test_workers_have_the_size_of_their_queue(render, workers, concurrency, memo
 
     assert environment.get("AIRFLOW__CELERY__WORKER_CONCURRENCY") == concurrency
     assert container["resources"] == {
-        "requests": {"cpu": cpu, "memory": memory},
-        "limits": {"memory": memory},
+        "requests": {"cpu": cpu, "memory": memory, "ephemeral-storage": "10Gi"},
+        "limits": {"memory": memory, "ephemeral-storage": "10Gi"},
     }
     assert pod.spec["terminationGracePeriodSeconds"] == grace
     assert pod.annotations["karpenter.sh/do-not-disrupt"] == "true"
@@ -368,6 +368,7 @@ def test_on_eks_each_queue_has_its_own_nodes(render, name):
         pool.inputs["metadata"]["name"]: pool.inputs["spec"]["template"]
         for pool in rendered.snapshot.all("kubernetes:karpenter.sh/v1:NodePool")
     }
+    assert "taints" not in pools.pop("airflow-platform")["spec"]
     names = {queue: f"airflow-workers-{queue}" for queue in rendered.settings.all_queues}
     names["default"] = "airflow-workers"
     queues = rendered.settings.all_queues

@@ -54,4 +54,4 @@ def test_a_failed_update_names_the_reason(
     )
 
     assert lifecycle.update(session) == 5
-    assert (f"Nodes cannot start:\n  {LINE}" in capsys.readouterr().out) is explained
+    assert (f"Nodes are not ready:\n  {LINE}" in capsys.readouterr().out) is explained

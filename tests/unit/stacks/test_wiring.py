@@ -297,3 +297,42 @@ def test_the_cache_must_be_in_the_region_of_the_stack(program):
         "images.docker_hub_secret_arn: is in eu-west-2, but the stack is in eu-west-1 (aws:region), "
         "and ECR reads only secrets of its own Region; create the secret there"
     ) in str(refused.value)
+
+
+def test_pods_wait_for_nodes_and_end_before_them(snapshot):
+    found = snapshot("prod")
+    pools = {pool.urn for pool in found.all("kubernetes:karpenter.sh/v1:NodePool")}
+    kinds = ("StatefulSet", "Deployment", "Job", "Release", "Namespace", "Addon")
+
+    waiting = [r for r in found.resources.values() if r.type.rpartition(":")[2] in kinds]
+    waiting = [r for r in waiting if not r.type.startswith("airflow:")]
+    assert {r.type.rpartition(":")[2] for r in waiting} == set(kinds)
+    assert [r.name for r in waiting if not pools <= found.waits_for(r.urn)] == []
+
+
+@pytest.mark.parametrize("label", ["NodeClass", "StorageClass", "IngressClassParams"])
+def test_tags_wait_for_the_permission_to_set_them(snapshot, label):
+    found = snapshot("prod")
+
+    policy = find(found, "RolePolicy cluster-tags").urn
+    assert policy in found.waits_for(find(found, label).urn)
+
+
+def test_nodes_are_in_the_private_subnets_of_the_cluster(snapshot):
+    found = snapshot("prod")
+
+    spec = find(found, "NodeClass").inputs["spec"]
+    ids = [term["id"] for term in spec["subnetSelectorTerms"]]
+    assert ids == [f"network-private-{number}-id" for number in range(3)]
+    (group,) = spec["securityGroupSelectorTerms"]
+    rule = find(found, "SecurityGroupIngressRule database-from-clients").inputs
+    assert group["id"] == rule["referencedSecurityGroupId"], "its workers connect to the database"
+
+
+def test_the_architecture_of_the_cluster_reaches_its_nodes(program):
+    found = program("dev", cluster={"architecture": "arm64"})
+
+    spec = find(found, "NodePool nodes-platform").inputs["spec"]
+    assert {"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]} in spec["template"][
+        "spec"
+    ]["requirements"]

@@ -17,7 +17,7 @@ def node_class(dev, cluster):
         status, output = dev.make("up")
     assert status != 0
     assert (
-        "Nodes cannot start:\n  NodeClass airflow: Ready is false: UnauthorizedOperation: "
+        "Nodes are not ready:\n  NodeClass airflow: Ready is false: UnauthorizedOperation: "
         in output
     )
     assert "Traceback" not in output
