@@ -24,7 +24,7 @@ ENTRY_SECONDS = 120
 POLL_SECONDS = 5
 # Access entries of the cluster, also those that the state does not contain yet.
 ENTRIES = tuple(
-    f"**airflow:aws:Cluster$**{type_}::*"
+    f"**airflow:aws:Cluster$**{type_}::**"
     for type_ in (
         "aws:eks/accessEntry:AccessEntry",
         "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",

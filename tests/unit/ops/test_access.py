@@ -319,7 +319,7 @@ def test_a_caller_without_access_entry_gets_one(session, platform):
         (run,) = platform.runs
     assert run.startswith("up --yes --skip-preview --suppress-outputs --target ")
     for type_ in ("accessEntry:AccessEntry", "accessPolicyAssociation:AccessPolicyAssociation"):
-        assert f"--target **airflow:aws:Cluster$**aws:eks/{type_}::*" in run
+        assert f"--target **airflow:aws:Cluster$**aws:eks/{type_}::**" in run
 
 
 def test_a_caller_who_stays_unknown_is_told(session, platform):
