@@ -52,6 +52,9 @@ charts: .venv/lock ## Download the chart archives into CHARTS=charts (needs helm
 		| while read name repository version; do \
 			helm pull $$name --repo $$repository --version $$version --destination $(CHARTS) || exit 1; done
 
+scan: .venv/lock tests/scan/.venv/lock ## Scan prod and local with checkov and cfn-lint; needs helm and CHARTS=charts
+	.venv/bin/python -m tests.scan --charts $(CHARTS)
+
 e2e: .venv/lock ## Run the cluster tests: stack local on a throw-away Kubernetes
 	.venv/bin/pytest tests/cluster --charts $(CHARTS) $(ARGS)
 
@@ -87,6 +90,8 @@ lock: ## Regenerate the hashed lock files (needs uv)
 		--no-emit-index-url --no-header pyproject.toml --output-file requirements.lock
 	cd tests/engine && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header requirements.in --output-file requirements.lock
+	cd tests/scan && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header requirements.in --output-file requirements.lock
 	cd policies && uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header requirements.in --output-file requirements.txt
 
@@ -95,6 +100,12 @@ policies/.venv/lock: policies/requirements.txt
 	$(PYTHON) -m venv policies/.venv
 	policies/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement policies/requirements.txt
 	@cp policies/requirements.txt $@
+
+# The environment of the scanners: they pin older packages than the program.
+tests/scan/.venv/lock: tests/scan/requirements.lock
+	$(PYTHON) -m venv tests/scan/.venv
+	tests/scan/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement tests/scan/requirements.lock
+	@cp tests/scan/requirements.lock $@
 
 # The environment of the program; recreated when the lock file changes.
 .venv/lock: requirements.lock

@@ -10,18 +10,20 @@ import pulumi_kubernetes as k8s
 from components.aws.cluster import Cluster, ClusterArgs
 from components.aws.database import Database, DatabaseArgs
 from components.aws.existing_network import ExistingNetwork, ExistingNetworkArgs
+from components.aws.image_cache import PullThroughCache, PullThroughCacheArgs
 from components.aws.logs import Logs, LogsArgs
 from components.aws.network import Network, NetworkArgs
+from components.aws.nodes import Nodes, NodesArgs
 from components.kubernetes.existing_cluster import ExistingCluster, ExistingClusterArgs
-from components.kubernetes.load_balancer import LoadBalancer, LoadBalancerArgs
+from components.kubernetes.load_balancer import ACCESS_LOGS, LoadBalancer, LoadBalancerArgs
 from components.kubernetes.namespace import Namespace, NamespaceArgs
 from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
-from components.kubernetes.worker_nodes import WorkerNodes, WorkerNodesArgs
 from settings import Secrets, Settings
 from settings.cluster import EksSettings, ExistingClusterSettings, cluster_name
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.rds_ca import RDS_CA
+from settings.tags import default_tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,7 @@ def _on_aws(
     secrets: Secrets,
 ) -> Platform:
     """New or existing VPC, EKS Auto Mode, RDS, and an S3 bucket for task logs."""
+    tags = default_tags()
     network = _network(network_settings)
     cluster = Cluster(
         "cluster",
@@ -78,12 +81,12 @@ def _on_aws(
             private_subnet_ids=network.private_subnet_ids,
             name=cluster_name(cluster_settings, pulumi.get_stack()),
             log_retention_days=stack.logs.retention_days,
+            tags=tags,
             settings=cluster_settings,
         ),
         # Nodes need routes and NAT until the last of them is deleted.
         opts=pulumi.ResourceOptions(depends_on=[network]),
     )
-    in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
     database = Database(
         "database",
         DatabaseArgs(
@@ -96,23 +99,48 @@ def _on_aws(
             settings=database_settings,
         ),
     )
-    namespace = Namespace(
-        "namespace", NamespaceArgs(grace_seconds=stack.longest_grace_seconds), opts=in_cluster
+    nodes = Nodes(
+        "nodes",
+        NodesArgs(
+            cluster_name=cluster.name,
+            security_group_id=cluster.node_security_group_id,
+            subnet_ids=network.private_subnet_ids,
+            architecture=cluster_settings.architecture,
+            queues=stack.all_queues,
+            tags=tags,
+        ),
+        # The cluster's role must be allowed to set the tags.
+        opts=pulumi.ResourceOptions(provider=cluster.provider, depends_on=[cluster]),
     )
+    namespace = Namespace(
+        "namespace",
+        NamespaceArgs(grace_seconds=stack.longest_grace_seconds),
+        # While it has pods, there are nodes, which pull images from the cache.
+        opts=pulumi.ResourceOptions(
+            provider=cluster.provider, depends_on=[nodes, *_image_cache(stack)]
+        ),
+    )
+    ingress = stack.airflow.ingress
     logs = Logs(
         "logs",
         LogsArgs(
             cluster_name=cluster.name,
+            cluster_arn=cluster.arn,
             namespace=namespace.name,
             queues=stack.all_queues,
+            access_logs=ACCESS_LOGS if ingress is not None and ingress.access_logs else None,
             settings=stack.logs,
         ),
     )
-    nodes = WorkerNodes("worker-nodes", WorkerNodesArgs(queues=stack.all_queues), opts=in_cluster)
-    parts: list[pulumi.Resource] = [network, cluster, database, namespace, logs, nodes]
-    if stack.airflow.ingress is not None:
-        args = LoadBalancerArgs(settings=stack.airflow.ingress)
-        parts.append(LoadBalancer("load-balancer", args, opts=in_cluster))
+    parts: list[pulumi.Resource] = [network, cluster, database, nodes, namespace, logs]
+    if ingress is not None:
+        args = LoadBalancerArgs(
+            settings=ingress,
+            tags=tags,
+            access_log_bucket=logs.access_log_bucket if ingress.access_logs else None,
+        )
+        opts = pulumi.ResourceOptions(provider=cluster.provider, depends_on=[cluster])
+        parts.append(LoadBalancer("load-balancer", args, opts=opts))
     return Platform(
         provider=cluster.provider,
         kubeconfig=cluster.kubeconfig,
@@ -133,6 +161,14 @@ def _network(settings: NetworkSettings | ExistingNetworkSettings) -> Network | E
     if isinstance(settings, ExistingNetworkSettings):
         return ExistingNetwork("network", ExistingNetworkArgs(settings=settings))
     return Network("network", NetworkArgs(settings=settings))
+
+
+def _image_cache(stack: Settings) -> list[PullThroughCache]:
+    cache = stack.image_cache(pulumi.get_stack())
+    if cache is None:
+        return []
+    args = PullThroughCacheArgs(cache=cache, images=stack.server_images)
+    return [PullThroughCache("image-cache", args)]
 
 
 def _on_existing_cluster(

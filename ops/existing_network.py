@@ -17,6 +17,7 @@ from settings.limits import (
 )
 from settings.network import ExistingNetworkSettings
 from settings.types import ANYWHERE
+from settings.workers import WorkerSettings
 
 REQUIREMENTS = "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html"
 # https://docs.aws.amazon.com/eks/latest/userguide/tag-subnets-auto.html
@@ -198,7 +199,9 @@ def _addresses(
     why = f"{EKS_ADDRESSES} for EKS, {NODE_ADDRESSES} for a node and its pods"
     why += f", {balancer} for the load balancer" if balancer else ""
     yield from _too_few(PRIVATE, private, each, why)
-    workers = sum(map(_worker_addresses, settings.all_queues.values()))
+    queues = settings.all_queues.values()
+    disk_gb = sizing.node_disk_gb(queues)
+    workers = sum(_worker_addresses(queue, disk_gb) for queue in queues)
     needed = each * len(private) + workers
     free = sum(subnet["AvailableIpAddressCount"] for subnet in private)
     if free < needed:
@@ -212,9 +215,9 @@ def _addresses(
         yield from _too_few(PUBLIC, public, count, f"{count} for the load balancer")
 
 
-def _worker_addresses(queue: Any) -> int:
+def _worker_addresses(queue: WorkerSettings, disk_gb: int) -> int:
     blocks = math.ceil(queue.max / PODS_PER_ADDRESS_BLOCK)
-    return sizing.min_nodes(queue) + blocks * PODS_PER_ADDRESS_BLOCK
+    return sizing.min_nodes(queue, disk_gb) + blocks * PODS_PER_ADDRESS_BLOCK
 
 
 def _too_few(key: str, subnets: Collection[Described], needed: int, why: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, endpoint, maintenance, queue_ops, rds
+from ops import drift, eks, endpoint, maintenance, nodes, queue_ops, rds
 from ops.access import reachable
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
@@ -29,10 +29,9 @@ def preview(name: str) -> int:
     cluster = session.cluster()
     if cluster is not None and isinstance(session.settings.cluster, EksSettings):
         endpoint.check_answer(cluster, session.settings.cluster)
+    eks.check_name(session)
     rds.check(session)
-    status = session.stack.run("preview", "--diff")
-    if not status and not session.on_existing_cluster:
-        refuse_data_loss(session, session.stack.preview_json() or {})
+    status = session.stack.run("preview", "--diff") or check_data_loss(session)
     rds.show_waiting(session)
     return status
 
@@ -87,26 +86,43 @@ def _down(session: Session) -> int:
     return status
 
 
+def explain_nodes(session: Session) -> None:
+    """Print why nodes do not start, after an update that may have waited for them."""
+    cluster = None if session.on_existing_cluster else session.cluster()
+    reasons = list(nodes.not_ready(cluster)) if cluster is not None else []
+    if reasons:
+        print("\n".join(["\nNodes cannot start:", *(f"  {reason}" for reason in reasons)]))
+
+
 def apply(session: Session) -> int:
+    eks.check_name(session)
     rds.check(session)
-    if session.on_existing_cluster:
-        return update(session)  # a disposable stack: a preview would only slow `up` down
-    plan = session.stack.preview_json()
-    if plan is None:
-        return session.stack.run("preview")
-    refuse_data_loss(session, plan)
+    status, plan = _safe_plan(session)
+    if status:
+        return status
     if session.account is not None:
         import_existing(session.stack, session.account, plan)
     return update(session)
 
 
-def refuse_data_loss(session: Session, plan: Mapping[str, Any]) -> None:
-    """Raise `OperationError` if `up` would delete data."""
+def check_data_loss(session: Session) -> int:
+    """Exit code of a preview that fails. Raises `OperationError` if `up` would delete data."""
+    return _safe_plan(session)[0]
+
+
+def _safe_plan(session: Session) -> tuple[int, Mapping[str, Any]]:
+    """Exit code and JSON output of a preview; see `check_data_loss`."""
+    if session.on_existing_cluster:
+        return 0, {}  # a disposable stack: a second preview would only slow `up` down
+    plan = session.stack.preview_json()
+    if plan is None:
+        return session.stack.run("preview"), {}
     findings = replacement.lost(plan, session.settings.policies.exceptions)
     if findings:
         raise OperationError(
             "\n".join(["Nothing was changed. This update would lose data:", *findings])
         )
+    return 0, plan
 
 
 def update(session: Session) -> int:
@@ -121,6 +137,7 @@ def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:
+        explain_nodes(session)
         return status
     cluster = session.cluster()
     if cluster is None:

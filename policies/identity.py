@@ -5,7 +5,7 @@ from typing import Any
 
 from policies.rule import Finding, Rule
 from policies.storage import statements
-from policies.view import Resource, Stack, as_list, describe
+from policies.view import UNKNOWN, Resource, Stack, as_list, describe
 
 ROLE = "aws:iam/role:Role"
 POLICIES = (
@@ -22,6 +22,9 @@ ATTACHMENTS = (
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_job-functions.html
 ADMIN_POLICIES = ("AdministratorAccess", "PowerUserAccess", "IAMFullAccess")
 TAGS = ("project", "stack", "managed-by")
+NODE_CLASS = "kubernetes:eks.amazonaws.com/v1:NodeClass"
+INGRESS_CLASS_PARAMS = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
+STORAGE_CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 
 
 def _policies(stack: Stack) -> Iterator[tuple[Resource, Any]]:
@@ -80,9 +83,38 @@ def _flat(trusted: dict[str, Any]) -> list[Any]:
     return [principal for listed in trusted.values() for principal in as_list(listed)]
 
 
+def _tags_of_eks(stack: Stack) -> Iterator[tuple[Resource, str, Any]]:
+    """Tags of what EKS creates from Kubernetes objects: nodes, load balancers, volumes."""
+    for node_class in stack.all(NODE_CLASS):
+        yield node_class, "spec.tags", node_class.get("spec.tags") or {}
+    for parameters in stack.all(INGRESS_CLASS_PARAMS):
+        pairs = as_list(parameters.get("spec.tags"))
+        yield parameters, "spec.tags", {pair.get("key"): pair.get("value") for pair in pairs}
+    for storage in stack.all(STORAGE_CLASS):
+        if "ebs.csi" in str(storage.inputs.get("provisioner")):
+            given = storage.inputs.get("parameters") or {}
+            texts = [value for key, value in given.items() if key.startswith("tagSpecification_")]
+            yield (
+                storage,
+                "parameters.tagSpecification_*",
+                dict(str(text).split("=", maxsplit=1) for text in texts),
+            )
+
+
 def _default_tags(stack: Stack) -> Iterator[Finding]:
     if not any(resource.type.startswith("aws:") for resource in stack.resources):
         return
+    for resource, path, tags in _tags_of_eks(stack):
+        if tags is UNKNOWN:
+            continue
+        missing = sorted(key for key, value in stack.default_tags.items() if tags.get(key) != value)
+        if missing:
+            yield Finding(
+                resource=resource.name,
+                urn=resource.urn,
+                what=f"{path} lack {', '.join(missing)} of aws:defaultTags",
+                fix="Pass settings.tags.default_tags() to its component",
+            )
     wanted = {"stack": stack.name}
     for tag in TAGS:
         value = stack.default_tags.get(tag)

@@ -10,6 +10,15 @@ from policies import chart_values, pods
 from policies.rule import Finding, Rule
 from policies.view import Resource, Stack, describe
 
+# The settings of the digests, by container or chart value. The other pods of this program run the
+# image of Airflow.
+DIGESTS = {
+    "redis": "redis.digest",
+    "database": "database.digest",
+    "git-sync": "dags.git_sync_digest",
+    "images.gitSync": "dags.git_sync_digest",
+}
+
 
 class Image(NamedTuple):
     """The path of an image, and its reference: `repository:tag@digest`."""
@@ -17,6 +26,8 @@ class Image(NamedTuple):
     resource: Resource
     where: str
     reference: str
+    # How to set the digest.
+    setting: str
 
 
 def _in_values(values: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -38,14 +49,22 @@ def _airflow(values: dict[str, Any]) -> str:
 
 
 def _images(stack: Stack) -> Iterator[Image]:
+    of_airflow = [(release, _airflow(v)) for release, v in chart_values.of_airflow(stack)]
+    digests = {**DIGESTS, **{reference: "airflow.digest" for _, reference in of_airflow}}
     for pod in pods.pods(stack):
         for container in pods.containers(pod):
-            yield Image(pod.resource, f"{container.get('name')}: image", str(container["image"]))
-    for release, values in chart_values.of_airflow(stack):
-        yield Image(release, "Airflow image", _airflow(values))
+            name, reference = str(container.get("name")), str(container["image"])
+            setting = digests.get(reference) or digests.get(name)
+            yield Image(pod.resource, f"{name}: image", reference, _to_set(setting))
+    for release, reference in of_airflow:
+        yield Image(release, "Airflow image", reference, _to_set("airflow.digest"))
     for release in stack.all(chart_values.RELEASE):
         for path, reference in _in_values(chart_values.of(release.inputs), ""):
-            yield Image(release, path, reference)
+            yield Image(release, path, reference, _to_set(digests.get(path)))
+
+
+def _to_set(setting: str | None) -> str:
+    return f"set {setting}" if setting else "append @sha256:..."
 
 
 def _tags_are_pinned(stack: Stack) -> Iterator[Finding]:
@@ -64,12 +83,11 @@ def _tags_are_pinned(stack: Stack) -> Iterator[Finding]:
 def _digests_are_pinned(stack: Stack) -> Iterator[Finding]:
     for image in _images(stack):
         if "@sha256:" not in image.reference:
-            ours = "set airflow.digest" if image.where == "Airflow image" else "append @sha256:..."
             yield Finding(
                 resource=image.resource.name,
                 urn=image.resource.urn,
                 what=describe(image.where, image.reference),
-                fix=f"`docker buildx imagetools inspect` prints the digest: {ours}",
+                fix=f"`docker buildx imagetools inspect` prints the digest: {image.setting}",
             )
 
 

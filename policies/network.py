@@ -6,7 +6,7 @@ from typing import Any
 
 from policies import chart_values
 from policies.rule import Finding, Rule
-from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe
+from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe, differs
 
 ANYWHERE = {"0.0.0.0/0", "::/0"}
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
@@ -16,6 +16,7 @@ DEFAULT_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
 RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 EGRESS_RULE = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 OLD_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
+INGRESS_CLASS_PARAMS = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
 ANNOTATIONS = "ingress.apiServer.annotations"
 LOAD_BALANCER = "alb.ingress.kubernetes.io"
 ALLOWED_SOURCES = "Allow a security group or specific CIDR blocks instead"
@@ -105,7 +106,7 @@ def _ui_requires_tls(stack: Stack) -> Iterator[Finding]:
                 what=describe(f"{LOAD_BALANCER}/ssl-policy", policy),
                 fix="Use an ELBSecurityPolicy-TLS13 policy",
             )
-    for parameters in stack.all("kubernetes:eks.amazonaws.com/v1:IngressClassParams"):
+    for parameters in stack.all(INGRESS_CLASS_PARAMS):
         value = parameters.get("spec.certificateARNs")
         if not value:
             yield Finding(
@@ -114,6 +115,31 @@ def _ui_requires_tls(stack: Stack) -> Iterator[Finding]:
                 what=describe("spec.certificateARNs", value),
                 fix="Set airflow.ingress.certificate_arn",
             )
+
+
+def _attribute_is_true(stack: Stack, attribute: str, fix: str) -> Iterator[Finding]:
+    """Each load balancer has the attribute, with the value `true`."""
+    for parameters in stack.all(INGRESS_CLASS_PARAMS):
+        given = parameters.get("spec.loadBalancerAttributes")
+        values = {each.get("key"): each.get("value") for each in as_list(given)}
+        value = UNKNOWN if given is UNKNOWN else values.get(attribute)
+        if differs(value, "true"):
+            yield Finding(
+                resource=parameters.name,
+                urn=parameters.urn,
+                what=describe(f"spec.loadBalancerAttributes {attribute}", value),
+                fix=fix,
+            )
+
+
+def _invalid_headers_are_dropped(stack: Stack) -> Iterator[Finding]:
+    key = "routing.http.drop_invalid_header_fields.enabled"
+    yield from _attribute_is_true(stack, key, 'Set it to "true"')
+
+
+def _access_is_logged(stack: Stack) -> Iterator[Finding]:
+    fix = "Set airflow.ingress.access_logs to true"
+    yield from _attribute_is_true(stack, "access_logs.s3.enabled", fix)
 
 
 def _ui_access_is_restricted(stack: Stack) -> Iterator[Finding]:
@@ -161,6 +187,18 @@ RULES = (
         former_name="ui-speaks-tls",
         reason="Without TLS, UI sessions and passwords cross the network in plain text",
         check=_ui_requires_tls,
+    ),
+    Rule(
+        name="load-balancer-drops-invalid-headers",
+        reason="A header with an invalid name can smuggle a second request past the load balancer",
+        check=_invalid_headers_are_dropped,
+    ),
+    Rule(
+        name="load-balancer-access-logs",
+        reason="Without access logs, an attack on the UI cannot be traced to its source",
+        check=_access_is_logged,
+        level="production",
+        excusable=True,
     ),
     Rule(
         name="ui-access-restricted",

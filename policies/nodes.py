@@ -5,11 +5,13 @@ from typing import Any
 
 from policies import chart_values, pods
 from policies.rule import Finding, Rule
-from policies.view import Resource, Stack, as_list, at, describe, differs
+from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe, differs
 
 POOL = "kubernetes:karpenter.sh/v1:NodePool"
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 WORKERS = "workers.celery"
+GENERATION = "eks.amazonaws.com/instance-generation"
+OLD_GENERATION = 4
 # Tolerations in the values of the Airflow chart; the first applies to all of its pods.
 TOLERATIONS = (
     "tolerations",
@@ -54,6 +56,24 @@ def _is_spot(pool: Resource) -> bool:
         requirement.get("key") == "karpenter.sh/capacity-type" and "spot" in requirement["values"]
         for requirement in as_list(pool.get("spec.template.spec.requirements"))
     )
+
+
+def _generation_is_current(stack: Stack) -> Iterator[Finding]:
+    for pool in stack.all(POOL):
+        requirements = pool.get("spec.template.spec.requirements")
+        limited = any(
+            requirement.get("key") == GENERATION
+            and requirement.get("operator") == "Gt"
+            and int(requirement["values"][0]) >= OLD_GENERATION
+            for requirement in as_list(requirements)
+        )
+        if not limited and requirements is not UNKNOWN:
+            yield Finding(
+                resource=pool.name,
+                urn=pool.urn,
+                what=f"spec.template.spec.requirements do not limit {GENERATION}",
+                fix=f'Require {GENERATION} Gt "{OLD_GENERATION}"',
+            )
 
 
 def _excluding(taints: Any) -> list[dict[str, Any]]:
@@ -121,6 +141,12 @@ RULES = (
         former_name="metadata-needs-a-token",
         reason="With IMDSv1, a server-side request forgery in a task exposes the credentials of the node",
         check=_imdsv2_is_required,
+    ),
+    Rule(
+        name="node-generation-current",
+        reason="EKS offers machines of 2015, such as m4, which cost more for the same work",
+        check=_generation_is_current,
+        excusable=True,
     ),
     Rule(
         name="spot-only-for-workers",

@@ -1,6 +1,6 @@
 """The rule for previews: no unintended deletion or replacement of a stateful resource."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from policies.rule import Finding, Rule
@@ -16,6 +16,8 @@ STATEFUL = {
     "kubernetes:core/v1:PersistentVolumeClaim": "the data of the volume",
     "kubernetes:core/v1:Namespace": "all resources in it, including volumes",
 }
+# Properties that an earlier release set differently, and what keeps their value.
+KEEPS = {"computeConfig": "Set cluster.built_in_node_pools to true"}
 REPLACES = ("replace", "create-replacement", "delete-replaced")
 DELETES = ("delete",)
 
@@ -69,6 +71,10 @@ def _forcing(step: Mapping[str, Any]) -> set[str]:
     return forced | set(step.get("replaceReasons") or ())
 
 
+def _below(key: str) -> Callable[[str], bool]:
+    return lambda path: path.partition(".")[0] == key
+
+
 def _finding(urn: str, known: Mapping[str, Any]) -> Finding:
     name, loss = urn.rpartition("::")[2], STATEFUL[known["type"]]
     if known["op"] == "delete":
@@ -76,7 +82,8 @@ def _finding(urn: str, known: Mapping[str, Any]) -> Finding:
     else:
         properties = ", ".join(sorted(known["properties"])) or "its provider"
         what = f"would be replaced because of {properties}"
-        fix = "Revert the change"
+        kept = [fix for key, fix in KEEPS.items() if any(map(_below(key), known["properties"]))]
+        fix = ", ".join(kept) or "Revert the change"
     return Finding(
         resource=name,
         urn=urn,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from policies.cluster import clusters
 from policies.rule import Finding, Rule
 from policies.view import UNKNOWN, Resource, Stack, as_list, at, describe, differs
 
@@ -15,6 +16,7 @@ ENCRYPTION = (
 LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
 BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 KEY = "aws:kms/key:Key"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 BLOCKS = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
 
@@ -97,8 +99,36 @@ def _has_lifecycle(stack: Stack) -> Iterator[Finding]:
     yield from _each_bucket_has(stack, LIFECYCLE, _never_expires, fix)
 
 
+def _exported_logs(stack: Stack) -> Iterator[tuple[Resource, str, str]]:
+    """Writer, the input with its name, and name pattern of each log group that AWS writes to."""
+    for cluster in clusters(stack):
+        if as_list(cluster.inputs.get("enabledClusterLogTypes")):
+            yield cluster, "name", "/aws/eks/{}/cluster"
+    for instance in stack.all("aws:rds/instance:Instance"):
+        for log in as_list(instance.inputs.get("enabledCloudwatchLogsExports")):
+            yield instance, "identifier", f"/aws/rds/instance/{{}}/{log}"
+
+
+def _exported_logs_are_declared(stack: Stack) -> Iterator[Finding]:
+    declared = [group.inputs.get("name") for group in stack.all(LOG_GROUP)]
+    for writer, key, pattern in _exported_logs(stack):
+        name = writer.inputs.get(key)
+        if name is UNKNOWN or UNKNOWN in declared:
+            continue
+        group = pattern.format(name or f"<{key}>")
+        if group not in declared:
+            reason = "" if name else f", because {key} is not set"
+            yield Finding(
+                resource=writer.name,
+                urn=writer.urn,
+                what=f"the log group {group} is not declared{reason}",
+                fix="Declare an aws.cloudwatch.LogGroup of this name: AWS creates it without retention",
+            )
+
+
 def _log_groups_have_retention(stack: Stack) -> Iterator[Finding]:
-    for group in stack.all("aws:cloudwatch/logGroup:LogGroup"):
+    yield from _exported_logs_are_declared(stack)
+    for group in stack.all(LOG_GROUP):
         value = group.inputs.get("retentionInDays")
         if value is not UNKNOWN and not value:
             yield Finding(
@@ -175,7 +205,7 @@ RULES = (
     Rule(
         name="log-group-has-retention",
         former_name="log-group-forgets",
-        reason="By default, log events in CloudWatch Logs never expire",
+        reason="By default, log events in CloudWatch Logs never expire, also after their writer is deleted",
         check=_log_groups_have_retention,
         excusable=True,
     ),

@@ -11,6 +11,7 @@ from settings.types import (
     Architecture,
     BaseUrl,
     Cidr,
+    Digest,
     Image,
     Option,
     Replicas,
@@ -58,6 +59,10 @@ class IngressSettings(Section):
     allowed_cidrs: tuple[Cidr, ...] = Field(
         min_length=1, description="Networks that may reach the load balancer", strict=False
     )
+    access_logs: bool = Field(
+        default=True,
+        description="Write a line per request into the log bucket, for `logs.retention_days`",
+    )
 
 
 class AirflowSettings(Section):
@@ -73,10 +78,8 @@ class AirflowSettings(Section):
         pattern=r"^[a-z0-9][a-z0-9._/:-]*$",
         description="Image repository; the tag is the version",
     )
-    digest: str | None = Field(
-        default=None,
-        pattern=r"^sha256:[0-9a-f]{64}$",
-        description="Digest of the image; takes precedence over the tag",
+    digest: Digest | None = Field(
+        default=None, description="Digest of the image; takes precedence over the tag"
     )
     architectures: tuple[Architecture, ...] | None = Field(
         default=None,

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import versions
-from settings.types import ANYWHERE, Cidr, PrincipalArn, Section
+from settings.types import ANYWHERE, Architecture, Cidr, PrincipalArn, Section
 
 LogType = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
@@ -43,14 +43,21 @@ class EksSettings(Section):
         description="IAM roles and users with cluster admin access, beside the caller of `make up`",
         strict=False,
     )
-    # api, controllerManager and scheduler are off: they are for debugging the control plane, which
-    # AWS operates. CloudWatch charges from 0.50 USD per GB: https://aws.amazon.com/cloudwatch/pricing/
+    # api, controllerManager and scheduler are off by default: they are for debugging the control
+    # plane, which AWS operates. Price: https://aws.amazon.com/cloudwatch/pricing/ , selection:
     # https://docs.aws.amazon.com/eks/latest/best-practices/cost-opt-observability.html
     log_types: tuple[LogType, ...] = Field(
         default=("audit", "authenticator"),
         description="Control plane logs in CloudWatch, for `logs.retention_days`; CloudWatch charges "
-        "from 0.50 USD per GB",
+        "about 0.50 USD per GB",
         strict=False,
+    )
+    architecture: Architecture = Field(
+        default="amd64", description="Architecture of the nodes of all pods except workers"
+    )
+    built_in_node_pools: bool = Field(
+        default=False,
+        description="Keep the node pools of EKS: only for a cluster that an earlier release created",
     )
     protect: bool = Field(default=False, description="Refuse to delete the cluster")
 

@@ -13,6 +13,7 @@ from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
+from settings.images import ImageSettings, image_cache
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -35,7 +36,10 @@ class InvalidSection(Exception):  # noqa: N818, it is no error of the program
 
 @dataclass(frozen=True)
 class Sections:
-    """The valid sections of a stack file, by name. Reading any other raises `InvalidSection`."""
+    """The valid sections of a stack file, by name, and the Region of the stack as `region`.
+
+    Reading any other raises `InvalidSection`.
+    """
 
     valid: Mapping[str, Any]
 
@@ -78,8 +82,17 @@ class Sections:
         return self._read("airflow")
 
     @property
+    def images(self) -> ImageSettings:
+        return self._read("images")
+
+    @property
     def logs(self) -> LogSettings:
         return self._read("logs")
+
+    @property
+    def region(self) -> str | None:
+        """`aws:region` of the stack file."""
+        return self._read("region")
 
     @property
     def charts(self) -> ChartSettings:
@@ -140,14 +153,36 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
                 "needs cluster.kind: eks; node architecture cannot be chosen for an existing cluster: "
                 "remove this setting",
             )
+        if "disk_gb" in queue.model_fields_set:
+            yield (
+                f"{key_of(name)}.disk_gb",
+                "needs cluster.kind: eks; nodes of an existing cluster may not manage their disk: remove "
+                "this setting",
+            )
         if queue.iam_policy_arn:
             yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
     if stack.airflow.ingress:
         yield "airflow.ingress", "needs cluster.kind: eks: it configures the load balancer of EKS"
+    if stack.images.docker_hub_secret_arn:
+        yield (
+            "images.docker_hub_secret_arn",
+            "needs cluster.kind: eks: the nodes of an existing cluster have their own registry mirrors",
+        )
     if stack.logs.protect:
         yield (
             "logs.protect",
             "needs cluster.kind: eks; an existing cluster has no log bucket: task logs stay on the pods",
+        )
+
+
+def _image_cache_is_in_the_region(stack: Sections) -> Iterator[Mistake]:
+    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-rule.html
+    cache = image_cache(stack.images, "")
+    if cache is not None and stack.region not in (None, cache.region):
+        yield (
+            "images.docker_hub_secret_arn",
+            f"is in {cache.region}, but the stack is in {stack.region} (aws:region), and ECR reads only "
+            "secrets of its own Region; create the secret there",
         )
 
 
@@ -182,21 +217,16 @@ def _webhook_needs_ingress(stack: Sections) -> Iterator[Mistake]:
 def _image_supports_nodes(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind != "eks":
         return
-    airflow, queues = stack.airflow, stack.queues
+    airflow = stack.airflow
     built = airflow.image_architectures
-    # https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
-    if "amd64" not in built:
-        yield (
-            "airflow.architectures",
-            f"lacks amd64, got {list(built)}: all pods except workers run on EKS's general-purpose nodes, "
-            "which are amd64; build the image for amd64, too",
-        )
-    for name, queue in queues.items():
-        if queue.architecture not in built:
+    nodes = {"cluster": stack.cluster.architecture}
+    nodes |= {key_of(name): queue.architecture for name, queue in stack.queues.items()}
+    for key, architecture in nodes.items():
+        if architecture not in built:
             yield (
-                f"{key_of(name)}.architecture",
-                f"{queue.architecture} is not an architecture of the image {airflow.image}: use "
-                f"{' or '.join(built)}, or add {queue.architecture} to airflow.architectures if the image "
+                f"{key}.architecture",
+                f"{architecture} is not an architecture of the image {airflow.image}: use "
+                f"{' or '.join(built)}, or add {architecture} to airflow.architectures if the image "
                 "supports it",
             )
 
@@ -251,6 +281,27 @@ def _worker_fits_node(stack: Sections) -> Iterator[Mistake]:
                 f"{queue.memory_mb} plus sidecars requests {memory_mb} MiB, but the largest node has "
                 f"{limits.POD_MB} MiB for pods: no worker could be scheduled; lower it",
             )
+        disk = sizing.node_disk_gb([queue])
+        if disk > limits.MAX_NODE_DISK_GB:
+            yield (
+                f"{key_of(name)}.disk_gb",
+                f"{queue.disk_gb} plus images needs a node disk of {disk} GiB, but EKS allows "
+                f"{limits.MAX_NODE_DISK_GB} GiB; lower it",
+            )
+
+
+def _worker_disk_holds_dags(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind != "eks" or stack.dags.mode != "git-sync":
+        return
+    # The limit of the emptyDir: components/airflow/values.py.
+    needed = 4 * stack.dags.max_mb + limits.WORKER_DISK_MB
+    for name, queue in stack.queues.items():
+        if queue.disk_gb * 1024 < needed:
+            yield (
+                f"{key_of(name)}.disk_gb",
+                f"{queue.disk_gb} GiB is less than the {needed} MiB for four times dags.max_mb and log "
+                "files: the kubelet would evict the workers; raise it, or lower dags.max_mb",
+            )
 
 
 def _chart_directory_is_complete(stack: Sections) -> Iterator[Mistake]:
@@ -273,6 +324,7 @@ CHECKS = (
     _nat_survives_zone_failure,
     _load_balancer_has_subnets,
     _aws_settings_need_eks,
+    _image_cache_is_in_the_region,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
     _webhook_needs_ingress,
@@ -281,6 +333,7 @@ CHECKS = (
     _connections_fit_database,
     _existing_keda_needs_existing_cluster,
     _worker_fits_node,
+    _worker_disk_holds_dags,
     _chart_directory_is_complete,
 )
 

@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings.types import CaFile, GitUrl, PublicUrl, Section, SubPath
+from settings import versions
+from settings.images import pinned
+from settings.types import CaFile, Digest, GitUrl, PublicUrl, Section, SubPath, TaggedImage
 
 
 class NoAuth(Section):
@@ -76,6 +78,12 @@ class DagSettings(Section):
         description="Maximum size of a commit's files; a larger commit is not delivered to the pods",
     )
     storage_gb: int = Field(default=5, ge=1, le=1000, description="Volume of the repository copy")
+    git_sync_image: TaggedImage = Field(
+        default=versions.GIT_SYNC_IMAGE, description="Image of git-sync, with its tag"
+    )
+    git_sync_digest: Digest | None = Field(
+        default=None, description="Digest of the git-sync image; takes precedence over the tag"
+    )
     ca_file: CaFile | None = Field(
         default=None,
         description="PEM file with the CA certificates of a Git host with a private CA",
@@ -115,3 +123,7 @@ class DagSettings(Section):
     @property
     def ref(self) -> str:
         return self.commit or self.tag or self.branch or "main"
+
+    @property
+    def git_sync_reference(self) -> str:
+        return pinned(self.git_sync_image, self.git_sync_digest)

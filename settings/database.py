@@ -5,8 +5,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings import limits
-from settings.types import CaFile, InstanceClass, RdsIdentifier, Section
+from settings import limits, versions
+from settings.images import pinned
+from settings.types import (
+    CaFile,
+    Digest,
+    InstanceClass,
+    RdsIdentifier,
+    Section,
+    TaggedImage,
+)
 
 
 class RdsSettings(Section):
@@ -39,7 +47,8 @@ class RdsSettings(Section):
     )
     ca_file: CaFile | None = Field(
         default=None,
-        description="PEM file with the CA certificates of RDS, for Regions outside the `aws` partition",
+        description="PEM file with the root certificates of RDS, for a Region that "
+        "`components/aws/rds_ca.pem` lacks",
     )
 
     @model_validator(mode="after")
@@ -68,6 +77,16 @@ def database_identifier(settings: RdsSettings, stack_name: str) -> str:
 class ContainerDatabaseSettings(Section):
     kind: Literal["container"]
     storage_gb: int = Field(default=5, ge=1, le=1000, description="Volume of PostgreSQL")
+    image: TaggedImage = Field(
+        default=versions.POSTGRES_IMAGE, description="PostgreSQL image, with its tag"
+    )
+    digest: Digest | None = Field(
+        default=None, description="Digest of the image; takes precedence over the tag"
+    )
+
+    @property
+    def image_reference(self) -> str:
+        return pinned(self.image, self.digest)
 
     @property
     def max_connections(self) -> int:

@@ -38,6 +38,15 @@ NODE_PODS = 110
 # Kubernetes and the operating system reserve up to a tenth of a node.
 POD_CPU = 0.9 * NODE_CPU
 POD_MB = int(0.9 * NODE_GIB * 1024)
+# GiB of a node's disk: default, and largest.
+# https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html#auto-node-class-spec
+NODE_DISK_GB, MAX_NODE_DISK_GB = 80, 59_000
+# The kubelet evicts pods when a tenth is left, and counts images, which no pod requests.
+# https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/#hard-eviction-thresholds
+POD_DISK = 0.9
+IMAGES_GB = 10
+# Log files and temporary files of an idle worker.
+WORKER_DISK_MB = 512
 # Requests of the sidecars of a worker, git-sync and the log groomer: values/airflow.yaml.
 SIDECARS_CPU, SIDECARS_MB = 0.02, 96
 
@@ -53,7 +62,7 @@ CLOUDWATCH_RETENTION = (
 )
 
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
-RDS_IDENTIFIER = r"^(?!.*--)[a-z][a-z0-9-]{0,62}(?<!-)$"
+RDS_IDENTIFIER = r"^(?!.*--)[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 RDS_IDENTIFIER_LENGTH = 63
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html

@@ -21,7 +21,7 @@ def load() -> Settings:
     settings = parse(config.get_object("settings"), key, region)
     for where, what in _warnings(settings, region):
         pulumi.log.warn(f"Pulumi.{pulumi.get_stack()}.yaml: {key}.{where}: {what}")
-    return settings
+    return settings.with_cached_images(pulumi.get_stack())
 
 
 def _warnings(settings: Settings, region: str | None) -> Iterator[cross_checks.Mistake]:
@@ -46,7 +46,8 @@ def parse(given: Any, key: str, region: str | None = None) -> Settings:
         errors = invalid.errors()
         sections = dict(_valid_sections(given, {error["loc"][0] for error in errors}))
     lines = [_explain(given, error) for error in errors]
-    lines += [f"{where}: {what}" for where, what in cross_checks.mistakes(sections)]
+    checked = {**sections, "region": region}
+    lines += [f"{where}: {what}" for where, what in cross_checks.mistakes(checked)]
     found = [f"{key}.{line}" for line in lines]
     if without_root := rds_ca.mistake(sections.get("database"), region):
         found.append(f"aws:region: {without_root}")

@@ -2,7 +2,9 @@
 
 from pydantic import Field, model_validator
 
-from settings.types import Section
+from settings import versions
+from settings.images import pinned
+from settings.types import Digest, Section, TaggedImage
 
 
 class RedisSettings(Section):
@@ -11,6 +13,10 @@ class RedisSettings(Section):
     storage_gb: int = Field(default=2, ge=1, le=100, description="Volume of Redis")
     memory_mb: int = Field(
         default=256, ge=64, le=16384, description="Memory limit of the data (`maxmemory`)"
+    )
+    image: TaggedImage = Field(default=versions.REDIS_IMAGE, description="Image, with its tag")
+    digest: Digest | None = Field(
+        default=None, description="Digest of the image; takes precedence over the tag"
     )
     protect: bool = Field(default=False, description="Refuse to delete the Redis volume")
 
@@ -23,3 +29,7 @@ class RedisSettings(Section):
                 "holds the append-only file and its rewrite"
             )
         return self
+
+    @property
+    def image_reference(self) -> str:
+        return pinned(self.image, self.digest)

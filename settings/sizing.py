@@ -1,15 +1,18 @@
 """Task slots, database connections and nodes that a stack needs. Pure arithmetic."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from settings.airflow import AirflowSettings
 from settings.limits import (
+    IMAGES_GB,
     KEDA_CONNECTION_LIMIT,
     KEDA_CONNECTIONS,
     MAX_OVERFLOW,
+    NODE_DISK_GB,
     NODE_PODS,
     POD_CPU,
+    POD_DISK,
     POD_MB,
     POOL_SIZE,
     RESERVED_CONNECTIONS,
@@ -53,10 +56,24 @@ def worker_requests(queue: WorkerSettings) -> tuple[float, int]:
     return round(queue.cpu + SIDECARS_CPU, 2), queue.memory_mb + SIDECARS_MB
 
 
-def min_nodes(queue: WorkerSettings) -> int:
-    """Minimum number of nodes for all workers of a queue: nodes of the largest size."""
+def node_disk_gb(queues: Iterable[WorkerSettings]) -> int:
+    """Disk of every node: one worker of the queue with the largest disk fits beside the images."""
+    largest = max(queue.disk_gb for queue in queues)
+    return max(NODE_DISK_GB, math.ceil((largest + IMAGES_GB) / POD_DISK))
+
+
+def min_nodes(queue: WorkerSettings, disk_gb: int) -> int:
+    """Minimum number of nodes for all workers of a queue: nodes of the largest size.
+
+    `disk_gb` is the disk of a node.
+    """
     cpu, memory_mb = worker_requests(queue)
-    per_node = min(NODE_PODS, int(POD_CPU / cpu), int(POD_MB / memory_mb))
+    per_node = min(
+        NODE_PODS,
+        int(POD_CPU / cpu),
+        int(POD_MB / memory_mb),
+        int(POD_DISK * disk_gb / queue.disk_gb),
+    )
     return math.ceil(queue.max / per_node)
 
 

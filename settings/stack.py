@@ -8,6 +8,7 @@ from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
+from settings.images import ImageCache, ImageSettings, image_cache
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -48,6 +49,7 @@ class Settings(Section):
     keda: KedaSettings = KedaSettings()
     airflow: AirflowSettings = AirflowSettings()
     logs: LogSettings = LogSettings()
+    images: ImageSettings = ImageSettings()
     charts: ChartSettings = ChartSettings()
     rotation: RotationSettings = RotationSettings()
     policies: PolicySettings = PolicySettings()
@@ -67,3 +69,31 @@ class Settings(Section):
     @property
     def longest_grace_seconds(self) -> int:
         return max(queue.grace_seconds for queue in self.all_queues.values())
+
+    @property
+    def server_images(self) -> tuple[str, ...]:
+        """Images of the pods that this program declares."""
+        return self.airflow.image, self.redis.image, self.dags.git_sync_image
+
+    def image_cache(self, stack_name: str) -> ImageCache | None:
+        return image_cache(self.images, stack_name)
+
+    def with_cached_images(self, stack_name: str) -> "Settings":
+        """The same settings, with the names that the images of Docker Hub have in the cache."""
+        cache = self.image_cache(stack_name)
+        if cache is None:
+            return self
+        airflow = {
+            "image": cache.cached(self.airflow.image),
+            # They follow from the name of the image on Docker Hub.
+            "architectures": self.airflow.image_architectures,
+        }
+        dags = {"git_sync_image": cache.cached(self.dags.git_sync_image)}
+        redis = {"image": cache.cached(self.redis.image)}
+        return self.model_copy(
+            update={
+                "airflow": self.airflow.model_copy(update=airflow),
+                "dags": self.dags.model_copy(update=dags),
+                "redis": self.redis.model_copy(update=redis),
+            }
+        )

@@ -54,6 +54,12 @@ def _image(value: str) -> str:
     return value
 
 
+def _tagged_image(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9._-]*", value):
+        raise ValueError("should be an image with a tag, such as redis:7.2-bookworm")
+    return value
+
+
 def _sub_path(value: str) -> str:
     if value and {"", ".", ".."} & set(value.split("/")):
         raise ValueError("should be a folder in the repository, such as dags or team/dags")
@@ -170,6 +176,15 @@ BaseUrl = Annotated[
 ]
 AirflowVersion = Annotated[str, AfterValidator(_airflow_version)]
 Image = Annotated[str, AfterValidator(_image)]
+TaggedImage = Annotated[
+    str,
+    AfterValidator(_tagged_image),
+    Field(
+        title="image with a tag",
+        json_schema_extra={"pattern": r"^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9._-]*$"},
+    ),
+]
+Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 ChartSource = Annotated[str, AfterValidator(_chart_source), Field(title="URL or path")]
 Option = Annotated[
     Any, AfterValidator(_option), WithJsonSchema({"type": ["string", "number", "boolean"]})

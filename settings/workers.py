@@ -22,6 +22,11 @@ class WorkerSettings(Section):
         le=limits.NODE_GIB * 1024,
         description="Memory request and limit of a worker",
     )
+    disk_gb: int = Field(
+        default=10,
+        ge=1,
+        description="Disk request and limit of a worker, for data of its tasks, log files and DAGs (EKS)",
+    )
     spot: bool = Field(default=False, description="Prefer spot nodes, fall back to on-demand (EKS)")
     architecture: Architecture = Field(
         default="amd64", description="Architecture of the nodes (EKS)"

@@ -18,7 +18,6 @@ from components.support.named_secret import NamedSecret, annotations, named_secr
 from components.support.passwords import password
 from settings import Secrets
 from settings.dags import DagSettings, GithubAppAuth, NoAuth, SshAuth, TokenAuth
-from settings.versions import GIT_SYNC_IMAGE
 
 NAME = "dag-relay"
 LABELS = {"app.kubernetes.io/name": NAME}
@@ -142,7 +141,7 @@ def _git_sync(
 ) -> Sidecar:
     return Sidecar(
         name="git-sync",
-        image=GIT_SYNC_IMAGE,
+        image=args.dags.git_sync_reference,
         command=["/relay/fetch"],
         args=["/git-sync"],
         env=_env(_git_sync_flags(args)),

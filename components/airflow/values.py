@@ -11,13 +11,15 @@ import pulumi
 
 from components.airflow import dag_relay
 from components.airflow.secrets import AirflowSecrets
-from components.kubernetes import load_balancer, worker_nodes
+from components.aws import nodes
+from components.kubernetes import load_balancer
 from components.kubernetes.namespace import PODS_OF_AIRFLOW
 from components.support import chart_names
 from components.support.named_secret import annotations
 from settings import limits, sizing
 from settings.airflow import AirflowSettings, IngressSettings
 from settings.dags import DagSettings
+from settings.images import pinned
 from settings.workers import DEFAULT_QUEUE, WorkerSettings
 
 SCALE_UP = {
@@ -67,6 +69,7 @@ def chart_values(
     signing_checksums = annotations(*secrets.every_pod, secrets.jwt)
     values: dict[str, Any] = {
         **image(airflow),
+        "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
         "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
         "dags": {"gitSync": git_sync(dags)},
@@ -112,6 +115,12 @@ def image(airflow: AirflowSettings) -> dict[str, Any]:
     if airflow.digest is not None:
         values["defaultAirflowDigest"] = airflow.digest
     return values
+
+
+def git_sync_image(dags: DagSettings) -> dict[str, Any]:
+    """Values under `images.gitSync`. The chart has no value for the digest: it follows the tag."""
+    repository, _, tag = dags.git_sync_image.rpartition(":")
+    return {"repository": repository, "tag": pinned(tag, dags.git_sync_digest)}
 
 
 def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:
@@ -251,8 +260,10 @@ def worker_sets(
                 **(DO_NOT_DISRUPT if own_nodes else {}),
             },
             **worker_values(queue, workers),
-            **(_nodes(queue, name) if own_nodes else {}),
         }
+        if own_nodes:
+            values |= _nodes(queue, name)
+            values["resources"] = _with_disk(values["resources"], workers.disk_gb)
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
             concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
             values["env"] = [*values.get("env", []), concurrency]
@@ -266,8 +277,8 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
     if worker_set != SINGLE_QUEUE_SET:
         labels["worker-set"] = worker_set
     return {
-        "nodeSelector": {worker_nodes.LABEL: worker_nodes.node_label(queue)},
-        "tolerations": [worker_nodes.taint(queue)],
+        "nodeSelector": {nodes.LABEL: nodes.node_label(queue)},
+        "tolerations": [nodes.taint(queue)],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -277,6 +288,15 @@ def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _with_disk(resources: Any, disk_gb: int) -> dict[str, Any]:
+    """The limit of the container also bounds the pod's emptyDirs, such as its copy of the DAGs.
+
+    https://kubernetes.io/docs/concepts/storage/ephemeral-storage/
+    """
+    disk = {"ephemeral-storage": f"{disk_gb}Gi"}
+    return {kind: {**amounts, **disk} for kind, amounts in resources.items()}
 
 
 def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """EKS Auto Mode cluster: EKS manages nodes, volumes, load balancers and DNS."""
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,58 @@ ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPoli
 IAM = ":iam::"
 PRINCIPAL = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/.+"
 
+_OWN = {"aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
+# The managed policies of Auto Mode refuse tags other than those of EKS.
+# https://docs.aws.amazon.com/eks/latest/userguide/auto-cluster-iam-role.html#tag-prop
+TAG_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "Compute",
+            "Effect": "Allow",
+            "Action": ["ec2:CreateFleet", "ec2:RunInstances", "ec2:CreateLaunchTemplate"],
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": _OWN,
+                "StringLike": {
+                    "aws:RequestTag/eks:kubernetes-node-class-name": "*",
+                    "aws:RequestTag/eks:kubernetes-node-pool-name": "*",
+                },
+            },
+        },
+        {
+            "Sid": "Storage",
+            "Effect": "Allow",
+            "Action": ["ec2:CreateVolume", "ec2:CreateSnapshot"],
+            "Resource": ["arn:aws:ec2:*:*:volume/*", "arn:aws:ec2:*:*:snapshot/*"],
+            "Condition": {"StringEquals": _OWN},
+        },
+        {
+            "Sid": "Networking",
+            "Effect": "Allow",
+            "Action": ["ec2:CreateNetworkInterface"],
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": _OWN,
+                "StringLike": {"aws:RequestTag/eks:kubernetes-cni-node-name": "*"},
+            },
+        },
+        {
+            "Sid": "LoadBalancer",
+            "Effect": "Allow",
+            "Action": [
+                "elasticloadbalancing:CreateLoadBalancer",
+                "elasticloadbalancing:CreateTargetGroup",
+                "elasticloadbalancing:CreateListener",
+                "elasticloadbalancing:CreateRule",
+                "ec2:CreateSecurityGroup",
+            ],
+            "Resource": "*",
+            "Condition": {"StringEquals": _OWN},
+        },
+    ],
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterArgs:
@@ -25,6 +78,8 @@ class ClusterArgs:
     private_subnet_ids: Sequence[pulumi.Input[str]]
     name: str
     log_retention_days: int
+    # Of the volumes that EKS creates.
+    tags: Mapping[str, str]
     settings: EksSettings
 
 
@@ -32,6 +87,7 @@ class Cluster(pulumi.ComponentResource):
     """EKS cluster that only IAM roles with an access entry can administer."""
 
     name: pulumi.Output[str]
+    arn: pulumi.Output[str]
     node_security_group_id: pulumi.Output[str]
     kubeconfig: pulumi.Output[str]
     provider: k8s.Provider
@@ -68,8 +124,8 @@ class Cluster(pulumi.ComponentResource):
             # subnets by their tag.
             private_subnet_ids=args.private_subnet_ids,
             version=args.settings.version,
-            auto_mode=eks.AutoModeOptionsArgs(enabled=True),
-            # Auto Mode brings its own node role, DNS and kube-proxy.
+            auto_mode=_auto_mode(args.settings),
+            # Auto Mode brings its own DNS and kube-proxy.
             create_instance_role=False,
             coredns_addon_options=eks.CoreDnsAddonOptionsArgs(enabled=False),
             kube_proxy_addon_options=eks.KubeProxyAddonOptionsArgs(enabled=False),
@@ -90,6 +146,7 @@ class Cluster(pulumi.ComponentResource):
             ),
         )
         self.name = cluster.eks_cluster.name
+        self.arn = cluster.eks_cluster.arn
         # Auto Mode nodes use the security group that EKS creates, not the one of pulumi-eks.
         self.node_security_group_id = cluster.eks_cluster.vpc_config.cluster_security_group_id
         # Not a secret: it calls `aws eks get-token`, which needs AWS credentials.
@@ -108,11 +165,11 @@ class Cluster(pulumi.ComponentResource):
         )
         in_cluster = pulumi.ResourceOptions(parent=self, provider=self.provider)
 
-        # Source of the CPU metrics of the workers' HPA.
-        aws.eks.Addon(
-            f"{name}-metrics-server",
-            cluster_name=self.name,
-            addon_name="metrics-server",
+        may_tag = aws.iam.RolePolicy(
+            f"{name}-tags",
+            # The role that pulumi-eks creates for the cluster.
+            role=cluster.eks_cluster.role_arn.apply(lambda arn: arn.rpartition("/")[2]),
+            policy=json.dumps(TAG_POLICY),
             opts=child,
         )
         # Off by default: https://docs.aws.amazon.com/eks/latest/userguide/auto-net-pol.html
@@ -131,10 +188,13 @@ class Cluster(pulumi.ComponentResource):
                 annotations={"storageclass.kubernetes.io/is-default-class": "true"},
             ),
             provisioner="ebs.csi.eks.amazonaws.com",
-            parameters={"type": "gp3", "encrypted": "true"},
+            # Kubernetes cannot change them: other tags replace the class, which no volume notices.
+            parameters={"type": "gp3", "encrypted": "true", **_tag_specifications(args.tags)},
             volume_binding_mode="WaitForFirstConsumer",
             allow_volume_expansion=True,
-            opts=in_cluster,
+            opts=pulumi.ResourceOptions.merge(
+                in_cluster, pulumi.ResourceOptions(depends_on=[may_tag])
+            ),
         )
         self.register_outputs({"name": self.name})
 
@@ -215,7 +275,26 @@ def _caller(parent: pulumi.Resource) -> str:
     arn = aws.iam.get_session_context(arn=session, opts=opts).issuer_arn
     if not re.fullmatch(PRINCIPAL, arn):
         raise pulumi.RunError(
-            f"EKS gives access to IAM roles and users only, and the credentials of this shell are "
-            f"those of {arn}; log in with a role"
+            f"EKS gives access only to IAM roles and users. The credentials of this shell belong to "
+            f"{arn}; log in with an IAM role"
         )
     return arn
+
+
+def _auto_mode(settings: EksSettings) -> eks.AutoModeOptionsArgs:
+    """EKS accepts a node role only together with node pools of its own."""
+    if settings.built_in_node_pools:
+        return eks.AutoModeOptionsArgs(enabled=True)
+    return eks.AutoModeOptionsArgs(
+        enabled=True,
+        create_node_role=False,
+        compute_config=eks.ClusterComputeConfigArgs(node_pools=[]),
+    )
+
+
+def _tag_specifications(tags: Mapping[str, str]) -> dict[str, str]:
+    """https://github.com/kubernetes-sigs/aws-ebs-csi-driver/blob/master/docs/tagging.md"""
+    return {
+        f"tagSpecification_{number}": f"{key}={value}"
+        for number, (key, value) in enumerate(sorted(tags.items()), start=1)
+    }

@@ -128,7 +128,10 @@ class Database(pulumi.ComponentResource):
             final_snapshot_identifier=pulumi.Output.format("{}-final-{}", identifier, snapshot.hex)
             if args.settings.final_snapshot
             else None,
-            opts=pulumi.ResourceOptions(parent=self, protect=protect, depends_on=log_groups),
+            # A second instance cannot have the same name.
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=protect, depends_on=log_groups, delete_before_replace=True
+            ),
         )
         self.host = instance.address
         self.register_outputs({"host": self.host})

@@ -1,8 +1,9 @@
-"""Task logs on S3: the bucket, and least-privilege roles for the pods that use it."""
+"""Logs on S3: the bucket, and least-privilege permissions for the pods that write task logs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -17,25 +18,16 @@ WRITE = ["s3:GetObject", "s3:PutObject"]
 # By ServiceAccount of the chart, in addition to the workers': the API server displays task logs.
 ACTIONS = {chart_names.TRIGGERER: WRITE, chart_names.API_SERVER: READ}
 
-# https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
-POD_IDENTITY_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "pods.eks.amazonaws.com"},
-            "Action": ["sts:AssumeRole", "sts:TagSession"],
-        }
-    ],
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class LogsArgs:
     cluster_name: pulumi.Input[str]
+    cluster_arn: pulumi.Input[str]
     namespace: pulumi.Input[str]
     # Their workers write logs; `iam_policy_arn` grants them more.
     queues: Mapping[str, WorkerSettings]
+    # Folder for the access logs of load balancers in this account, if they write any.
+    access_logs: str | None = None
     settings: LogSettings
 
 
@@ -44,6 +36,8 @@ class Logs(pulumi.ComponentResource):
 
     bucket: pulumi.Output[str]
     region: pulumi.Output[str]
+    # The name of the bucket, once load balancers may write into it.
+    access_log_bucket: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: LogsArgs, opts: pulumi.ResourceOptions | None = None
@@ -88,17 +82,27 @@ class Logs(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        aws.s3.BucketPolicy(
+        statements = [bucket.arn.apply(_tls_only)]
+        if args.access_logs is not None:
+            account = aws.get_caller_identity_output(
+                opts=pulumi.InvokeOutputOptions(parent=self)
+            ).account_id
+            folder = pulumi.Output.concat(bucket.arn, "/", args.access_logs)
+            statements.append(pulumi.Output.all(folder, account).apply(_load_balancers_write))
+        policy = aws.s3.BucketPolicy(
             f"{name}-tls-only",
             bucket=self.bucket,
-            policy=bucket.arn.apply(_tls_only),
+            policy=pulumi.Output.all(*statements).apply(_policy),
             opts=child,
         )
+        self.access_log_bucket = policy.bucket
         workers = {service_account(name): queue for name, queue in args.queues.items()}
         for account, actions in {**dict.fromkeys(workers, WRITE), **ACTIONS}.items():
             role = aws.iam.Role(
                 f"{name}-{account}",
-                assume_role_policy=json.dumps(POD_IDENTITY_TRUST),
+                assume_role_policy=pulumi.Output.all(
+                    cluster=args.cluster_arn, namespace=args.namespace, account=account
+                ).apply(_pod_identity_trust),
                 opts=child,
             )
             aws.iam.RolePolicy(
@@ -126,20 +130,58 @@ class Logs(pulumi.ComponentResource):
         self.register_outputs({"bucket": self.bucket})
 
 
+def _pod_identity_trust(of: Mapping[str, str]) -> str:
+    """Only pods of one ServiceAccount of this cluster, whose ARN names the account.
+
+    EKS sends these tags with every AssumeRole. AWS documents no `aws:SourceArn` for Pod Identity:
+    https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+    """
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {
+                "aws:RequestTag/eks-cluster-arn": of["cluster"],
+                "aws:RequestTag/kubernetes-namespace": of["namespace"],
+                "aws:RequestTag/kubernetes-service-account": of["account"],
+            }
+        },
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 def _allow(bucket_arn: str, actions: list[str]) -> str:
     statements = [
         {"Effect": "Allow", "Action": actions, "Resource": f"{bucket_arn}/*"},
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket_arn},
     ]
+    return _policy(statements)
+
+
+def _policy(statements: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def _tls_only(bucket_arn: str) -> str:
-    statement = {
+def _tls_only(bucket_arn: str) -> dict[str, Any]:
+    return {
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
         "Resource": [bucket_arn, f"{bucket_arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def _load_balancers_write(where: Sequence[str]) -> dict[str, Any]:
+    """Access logs of load balancers in this account only: the path contains the account.
+
+    https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
+    """
+    folder, account = where
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"{folder}/AWSLogs/{account}/*",
+    }

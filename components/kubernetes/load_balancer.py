@@ -1,5 +1,6 @@
 """Load balancer of the UI, which EKS Auto Mode creates from an IngressClass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -9,11 +10,17 @@ from pulumi_kubernetes.meta import v1 as meta
 from settings.airflow import IngressSettings
 
 CLASS = "airflow"
+# Folder in the log bucket.
+ACCESS_LOGS = "load-balancer"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadBalancerArgs:
     settings: IngressSettings
+    # Of the load balancer, its target groups and security groups.
+    tags: Mapping[str, str]
+    # A bucket in which the load balancer may write; without it, there are no access logs.
+    access_log_bucket: pulumi.Input[str] | None = None
 
 
 class LoadBalancer(pulumi.ComponentResource):
@@ -34,6 +41,8 @@ class LoadBalancer(pulumi.ComponentResource):
             spec={
                 "scheme": args.settings.scheme,
                 "certificateARNs": [args.settings.certificate_arn],
+                "tags": [{"key": key, "value": value} for key, value in args.tags.items()],
+                "loadBalancerAttributes": _attributes(args.access_log_bucket),
             },
             opts=child,
         )
@@ -49,3 +58,17 @@ class LoadBalancer(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[parameters]),
         )
         self.register_outputs({})
+
+
+def _attributes(access_log_bucket: pulumi.Input[str] | None) -> list[dict[str, pulumi.Input[str]]]:
+    """https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html"""
+    attributes: dict[str, pulumi.Input[str]] = {
+        # A header with an invalid name can hide a second request from the load balancer.
+        "routing.http.drop_invalid_header_fields.enabled": "true",
+        # Not left out: the controller changes only attributes that it gets.
+        "access_logs.s3.enabled": "false" if access_log_bucket is None else "true",
+    }
+    if access_log_bucket is not None:
+        attributes["access_logs.s3.bucket"] = access_log_bucket
+        attributes["access_logs.s3.prefix"] = ACCESS_LOGS
+    return [{"key": key, "value": value} for key, value in attributes.items()]

@@ -13,7 +13,6 @@ from components.support import network_peers
 from components.support.named_secret import annotations, named_secret, secret_env
 from components.support.passwords import password
 from settings.database import ContainerDatabaseSettings
-from settings.versions import POSTGRES_IMAGE
 
 USER_ID = 999  # `postgres` in the image
 MEMORY_MB = 512
@@ -85,7 +84,7 @@ class DatabaseContainer(pulumi.ComponentResource):
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
-                image=POSTGRES_IMAGE,
+                image=args.settings.image_reference,
                 args=[
                     "-c",
                     f"max_connections={args.settings.max_connections}",

@@ -11,7 +11,6 @@ from components.support import network_peers
 from components.support.named_secret import annotations, named_secret, secret_env
 from components.support.passwords import password
 from settings.redis import RedisSettings
-from settings.versions import REDIS_IMAGE
 
 PORT = 6379
 USER_ID = 999  # `redis` in the image
@@ -75,7 +74,7 @@ class Redis(pulumi.ComponentResource):
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
-                image=REDIS_IMAGE,
+                image=args.settings.image_reference,
                 args=["redis-server", "/etc/redis/redis.conf"],
                 env=[secret_env("REDISCLI_AUTH", secret, "password")],
                 port=PORT,

@@ -56,6 +56,8 @@ CHILDREN: dict[str, dict[str, tuple[str, Callable[[str], Outputs]]]] = {
             "aws:eks/cluster:Cluster",
             lambda name: {
                 "name": name,
+                "arn": _arn("eks", f"cluster/{name}"),
+                "roleArn": f"arn:aws:iam::{ACCOUNT}:role/{name}-role",
                 "vpcConfig": {"clusterSecurityGroupId": f"{name}-cluster-security-group"},
             },
         )
@@ -72,7 +74,8 @@ LOOKUPS: dict[str, Outputs] = {
         "cidrBlockAssociations": [{"cidrBlock": "10.0.0.0/16", "state": "associated"}],
     },
     "aws:index/getCallerIdentity:getCallerIdentity": {
-        "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/session"
+        "accountId": ACCOUNT,
+        "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/session",
     },
     "aws:iam/getSessionContext:getSessionContext": {
         "issuerArn": f"arn:aws:iam::{ACCOUNT}:role/deployer"

@@ -31,8 +31,9 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "enabledClusterLogTypes",
         "deletionProtection",
     ),
-    "aws:cloudwatch/logGroup:LogGroup": ("name", "retentionInDays"),
     "aws:eks/accessEntry:AccessEntry": ("principalArn",),
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": ("ecrRepositoryPrefix",),
+    "aws:ecr/repository:Repository": ("name",),
     "aws:eks/addon:Addon": ("addonName",),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("serviceAccount", "roleArn"),
     "aws:rds/instance:Instance": (
@@ -67,7 +68,17 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     ),
     "kubernetes:helm.sh/v3:Release": ("chart", "version", "namespace"),
     "kubernetes:karpenter.sh/v1:NodePool": ("spec.template.spec.requirements",),
-    "kubernetes:eks.amazonaws.com/v1:IngressClassParams": ("spec.scheme",),
+    "kubernetes:eks.amazonaws.com/v1:NodeClass": (
+        "spec.ephemeralStorage.size",
+        "spec.networkPolicy",
+        "spec.tags",
+    ),
+    "kubernetes:eks.amazonaws.com/v1:IngressClassParams": (
+        "spec.scheme",
+        "spec.loadBalancerAttributes",
+        "spec.tags",
+    ),
+    "kubernetes:storage.k8s.io/v1:StorageClass": ("parameters",),
     "pulumi:providers:kubernetes": ("context",),
 }
 
@@ -115,6 +126,8 @@ class Queue:
     name: str
     settings: WorkerSettings
     own_nodes: bool
+    # Of each of its nodes.
+    node_disk_gb: int
 
     def __str__(self) -> str:
         queue = self.settings
@@ -129,9 +142,10 @@ class Queue:
             if self.own_nodes
             else "shared nodes of the cluster"
         )
+        disk = f", {queue.disk_gb} GiB disk" if self.own_nodes else ""
         return (
             f"{self.name}: {number}; each {queue.concurrency} slots, {queue.cpu:g} CPU, "
-            f"{queue.memory_mb} MiB; at most {self.slots} slots, {self.cpu:g} CPU, "
+            f"{queue.memory_mb} MiB{disk}; at most {self.slots} slots, {self.cpu:g} CPU, "
             f"{self.memory_mb / 1024:g} GiB, {self.connections} database connections; {nodes}; "
             f"grace period {queue.grace_seconds} s"
         )
@@ -144,8 +158,9 @@ class Queue:
     def nodes(self) -> str:
         """Node capacity for the maximum number of workers."""
         cpu, memory_mb = sizing.worker_requests(self.settings)
+        nodes = sizing.min_nodes(self.settings, self.node_disk_gb)
         return (
-            f"at least {sizing.min_nodes(self.settings)} for {self.settings.max * cpu:g} CPU and "
+            f"at least {nodes} for {self.settings.max * cpu:g} CPU and "
             f"{self.settings.max * memory_mb / 1024:g} GiB including sidecars"
         )
 
@@ -186,6 +201,7 @@ def make(
     if dags is None and settings.git_server is not None:
         dags = Path(settings.git_server.seed)
     own_nodes = settings.cluster.kind == "eks"
+    disk_gb = sizing.node_disk_gb(settings.all_queues.values())
     policies = policy_report.evaluate(stack, snapshot, settings.policies, today)
     differences = dag_queues.differences(dags, stack, settings.all_queues) if dags else ()
     return Report(
@@ -193,7 +209,7 @@ def make(
         snapshot=snapshot,
         chart_values=shown_values(airflow_values(snapshot)),
         queues=[
-            Queue(name=name, settings=queue, own_nodes=own_nodes)
+            Queue(name=name, settings=queue, own_nodes=own_nodes, node_disk_gb=disk_gb)
             for name, queue in settings.all_queues.items()
         ],
         limits=limits(settings),

@@ -242,6 +242,15 @@ FINDERS: dict[str, Finder] = {
     "aws:eks/addon:Addon": _addon,
     "aws:eks/accessEntry:AccessEntry": _access_entry,
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": _pod_identity,
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": _named(
+        "ecrRepositoryPrefix",
+        "ecr",
+        "describe-pull-through-cache-rules",
+        "--ecr-repository-prefixes",
+    ),
+    "aws:ecr/repository:Repository": _named(
+        "name", "ecr", "describe-repositories", "--repository-names"
+    ),
     "aws:iam/role:Role": _named("name", "iam", "get-role", "--role-name"),
     "aws:rds/subnetGroup:SubnetGroup": _named(
         "name", "rds", "describe-db-subnet-groups", "--db-subnet-group-name"

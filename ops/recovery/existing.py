@@ -21,8 +21,9 @@ State = Mapping[str, Any]
 
 def import_existing(stack: Stack, account: Aws, plan: State) -> None:
     """Import what `plan`, the output of `pulumi preview --json`, would create a second time."""
-    planned = {step["urn"]: step["newState"] for step in plan["steps"] if "newState" in step}
-    created = [step["urn"] for step in plan["steps"] if step["op"] == "create"]
+    steps = plan.get("steps", [])
+    planned = {step["urn"]: step["newState"] for step in steps if "newState" in step}
+    created = [step["urn"] for step in steps if step["op"] == "create"]
     found = {
         urn: id_
         for urn in created

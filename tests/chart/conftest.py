@@ -45,6 +45,7 @@ VARIANTS = {
     "own-image": (
         "staging",
         {
+            "dags": {"git_sync_digest": f"sha256:{'0b' * 32}"},
             "airflow": {
                 "image": "registry.example/airflow",
                 "digest": f"sha256:{'0a' * 32}",
@@ -53,6 +54,15 @@ VARIANTS = {
                     "core": {"max_active_runs_per_dag": 3},
                     "scheduler": {"task_queued_timeout": 2400},  # overrides values/
                 },
+            },
+        },
+    ),
+    "cached": (
+        "dev",
+        {
+            "images": {
+                "docker_hub_secret_arn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:"
+                "ecr-pullthroughcache/docker-hub-Ab1"
             }
         },
     ),

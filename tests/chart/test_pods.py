@@ -6,6 +6,7 @@ import pytest
 
 from components.aws import logs
 from components.kubernetes import load_balancer
+from settings.versions import GIT_SYNC_IMAGE
 
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
 
@@ -71,6 +72,7 @@ def test_every_container_has_resource_requests(any_stack):
     [
         ("local", "apache/airflow:3.2.2"),
         ("prod", "apache/airflow:3.2.2"),
+        ("cached", "111122223333.dkr.ecr.eu-west-1.amazonaws.com/airflow-dev/apache/airflow:3.2.2"),
         ("own-image", f"registry.example/airflow@sha256:{'0a' * 32}"),
     ],
 )
@@ -78,6 +80,14 @@ def test_all_pods_run_the_image_of_the_settings(render, name, image):
     images = {c["image"] for pod in render(name).airflow.pods for c in pod.containers}
 
     assert {i for i in images if not re.search("/(git-sync|statsd-exporter):v", i)} == {image}
+
+
+def test_git_sync_has_the_digest_of_the_settings(render):
+    images = {c["image"] for pod in render("own-image").airflow.pods for c in pod.containers}
+
+    assert {image for image in images if "git-sync" in image} == {
+        f"{GIT_SYNC_IMAGE}@sha256:{'0b' * 32}"
+    }
 
 
 def test_every_image_is_pinned(any_stack):

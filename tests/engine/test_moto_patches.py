@@ -65,11 +65,15 @@ class Account:
         )
         self.eks.create_cluster(**self.cluster())
         self.eks.create_access_entry(clusterName="one", principalArn=self.role)
+        self.secret = self.cloud.client("secretsmanager").create_secret(
+            Name="ecr-pullthroughcache/docker-hub", SecretString="{}"
+        )["ARN"]
+        self.new_cache_rule("taken")
         where = {"LocationConstraint": "eu-west-1"}
         self.s3.create_bucket(Bucket="logs-1", CreateBucketConfiguration=where)
 
     def __getattr__(self, service):
-        if service not in ("ec2", "iam", "rds", "eks", "s3"):
+        if service not in ("ec2", "ecr", "iam", "rds", "eks", "s3"):
             raise AttributeError(service)
         return self.cloud.client(service)
 
@@ -111,6 +115,16 @@ class Account:
             "deletionProtection": True,
             **changes,
         }
+
+    def new_cache_rule(self, prefix, **changes):
+        return self.ecr.create_pull_through_cache_rule(
+            **{
+                "ecrRepositoryPrefix": prefix,
+                "upstreamRegistryUrl": "registry-1.docker.io",
+                "credentialArn": self.secret,
+                **changes,
+            }
+        )
 
     def new_cluster(self, **changes):
         return self.eks.create_cluster(**self.cluster(name="two", **changes))
@@ -252,7 +266,25 @@ REFUSED = {
         ),
         "InvalidParameterException",
     ),
+    "node_pools_and_node_role_come_together": (
+        lambda a: a.new_cluster(computeConfig={"enabled": True, "nodeRoleArn": a.role}),
+        "InvalidParameterException",
+    ),
+    "updated_node_pools_and_node_role_come_together": (
+        lambda a: a.eks.update_cluster_config(
+            name="one", computeConfig={"enabled": True, "nodePools": ["general-purpose"]}
+        ),
+        "InvalidParameterException",
+    ),
     "policy_is_about_the_bucket": (another_bucket, "MalformedPolicy"),
+    "secret_exists": (
+        lambda a: a.new_cache_rule("free", credentialArn=f"{a.secret}0"),
+        "SecretNotFoundException",
+    ),
+    "prefix_is_free": (
+        lambda a: a.new_cache_rule("taken"),
+        "PullThroughCacheRuleAlreadyExistsException",
+    ),
 }
 
 

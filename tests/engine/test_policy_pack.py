@@ -100,6 +100,7 @@ def test_the_cluster_inside_the_component_is_checked(analyze):
             "type": "aws:eks/cluster:Cluster",
             "parent": component.urn,
             "inputs": {
+                "name": component.inputs["name"],
                 "version": component.inputs["version"],
                 "enabledClusterLogTypes": component.inputs["enabledClusterLogTypes"],
                 "encryptionConfig": {"provider": {"keyArn": "arn:aws:kms:::key/1"}},

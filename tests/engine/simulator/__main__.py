@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from tests.engine.simulator import control, identity, provider
+from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
@@ -28,7 +29,7 @@ BIN = Path(__file__).with_name("bin")
 class Simulator:
     """An AWS account in memory; its EKS is the cluster of a kubeconfig context."""
 
-    def __init__(self, folder: Path, context: str) -> None:
+    def __init__(self, folder: Path, context: str, zone_seed: int = 0) -> None:
         self.folder = folder
         kubectl = Kubectl(context=context)
         authority = Authority()
@@ -37,6 +38,7 @@ class Simulator:
         self.machine = Machine()
         self.cloud = Cloud(
             host=host,
+            zone_seed=zone_seed,
             on_cluster=lambda name: self.kubernetes.create(name),
             on_cluster_deleted=lambda name: self.kubernetes.delete(name),
             on_instance=lambda *instance: self.postgres.create(*instance),
@@ -45,8 +47,9 @@ class Simulator:
         )
         names: dict[str, str] = {}
         self.postgres = Postgres(self.cloud, kubectl, authority, names)
-        self.pods = Pods(self.cloud, kubectl, authority, host, names)
-        self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, self.machine)
+        auto_mode = AutoMode(self.cloud, kubectl)
+        self.pods = Pods(self.cloud, kubectl, authority, host, names, auto_mode.wanted)
+        self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, auto_mode, self.machine)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
@@ -132,13 +135,16 @@ def main() -> int:
     parser.add_argument(
         "--context", default="kind-airflow", help="kubeconfig context that serves as EKS"
     )
+    parser.add_argument(
+        "--zone-seed", type=int, default=0, help="accounts with other seeds have other zone letters"
+    )
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
     try:
-        simulator = Simulator(arguments.folder.resolve(), arguments.context)
+        simulator = Simulator(arguments.folder.resolve(), arguments.context, arguments.zone_seed)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1]
         print(f"context {arguments.context!r}: {reason}", file=sys.stderr)

@@ -13,12 +13,30 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import identity, inventory, moto_additions, moto_patches
+from tests.engine.simulator import (
+    identity,
+    inventory,
+    moto_additions,
+    moto_image_cache,
+    moto_patches,
+)
 from tests.engine.simulator.hooks import Hooks
 from tests.engine.simulator.identity import ACCOUNT
 from tests.engine.simulator.moto_patches import zones
 
-SERVICES = ("ec2", "eks", "iam", "kms", "logs", "rds", "s3", "sts", "resourcegroupstaggingapi")
+SERVICES = (
+    "ec2",
+    "ecr",
+    "eks",
+    "iam",
+    "kms",
+    "logs",
+    "rds",
+    "resourcegroupstaggingapi",
+    "s3",
+    "secretsmanager",
+    "sts",
+)
 
 
 class Cloud:
@@ -52,6 +70,7 @@ class Cloud:
         self.url = f"http://{bound}:{port}"
         self.client = cache(self._client)
         moto_additions.install(self._patches)
+        moto_image_cache.install(self._patches)
         moto_patches.install(self._patches)
         identity.install(self._patches)
         Hooks(**hooks).install(self._patches)

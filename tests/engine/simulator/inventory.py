@@ -10,7 +10,7 @@ Client = Callable[[str], Any]
 
 def of(client: Client) -> Iterator[str]:
     """One line per resource, without those that AWS creates by default."""
-    for service in (_network, _identity, _storage, _databases, _clusters, _logs):
+    for service in (_network, _identity, _storage, _databases, _clusters, _logs, _images):
         yield from service(client)
 
 
@@ -96,3 +96,11 @@ def _clusters(client: Client) -> Iterator[str]:
 def _logs(client: Client) -> Iterator[str]:
     for group in client("logs").describe_log_groups()["logGroups"]:
         yield f"logs group {group['logGroupName']}"
+
+
+def _images(client: Client) -> Iterator[str]:
+    ecr = client("ecr")
+    for rule in ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"]:
+        yield f"ecr pull through cache rule {rule['ecrRepositoryPrefix']}"
+    for repository in ecr.describe_repositories()["repositories"]:
+        yield f"ecr repository {repository['repositoryName']}"

@@ -321,7 +321,7 @@ def _routes(kind: Kind, create: Any, *, list_: Any = None, update: Any = None) -
 
 
 ROUTES: Routes = {
-    "/update-config": {"POST": Api.update_config},
+    "/update-config": {"POST": lambda api: api.update_config()},
     "/updates": {"POST": Api.update_version},
     "/updates/([^/]+)": {"GET": Api.describe_update},
     **_routes(ADDON, Api.create_addon),

@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from policies.view import at
 from tests.engine.simulator import refusals, schema
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
@@ -145,7 +146,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             before = state.get("tagsAll") or {}
             if before != {**self.default_tags, **(new.get("tags") or {})}:
                 changed.add("tagsAll")
-        replaces = changed & kind.replaces
+        fixed = {path.partition(".")[0] for path in kind.unchangeable if _rewritten(path, old, new)}
+        replaces = changed & (kind.replaces | fixed)
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME
             if changed
@@ -279,6 +281,12 @@ def _without(value: Any, names: set[str]) -> Any:
 
 def _same(old: Any, new: Any) -> bool:
     return old == new and not has_unknown(new)
+
+
+def _rewritten(path: str, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether a path had a value and has another one."""
+    before = at(old, path)
+    return bool(before) and before != at(new, path)
 
 
 def _diff_kind(key: str, old: dict[str, Any], new: dict[str, Any], replaces: bool) -> Any:

@@ -28,6 +28,7 @@ ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 INSTANCE = "aws:rds/instance:Instance"
 LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+CACHE_RULE = "aws:ecr/pullThroughCacheRule:PullThroughCacheRule"
 EVERY_TYPE = ""
 
 _DOCS = "https://docs.aws.amazon.com"
@@ -38,6 +39,7 @@ CLOUDWATCH_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096),
     *(1827, 2192, 2557, 2922, 3288, 3653),
 )
+_ECR = f"{_DOCS}/AmazonECR/latest"
 _TAGS = f"{_DOCS}/tag-editor/latest/userguide/best-practices-and-strats.html"
 
 
@@ -98,6 +100,16 @@ RULES = (
         error="InvalidParameterException: unsupported Kubernetes version {value}",
         source=KUBERNETES_SOURCE,
         example={"version": "1.99"},
+    ),
+    Rule(
+        name="cluster-name",
+        type=CLUSTER,
+        property="name",
+        setting="cluster.name",
+        refuses=_matches_not("[0-9A-Za-z][A-Za-z0-9_-]{0,99}"),
+        error="InvalidParameterException: cluster name {value} must match ^[0-9A-Za-z][A-Za-z0-9-_]*",
+        source=f"{_EKS}/API_CreateCluster.html",
+        example={"name": "airflow-team.prod"},
     ),
     Rule(
         name="public-access-cidr",
@@ -254,13 +266,53 @@ RULES = (
         name="log-group-retention",
         type=LOG_GROUP,
         property="retentionInDays",
-        setting="network.flow_log_days",
+        setting="logs.retention_days",
         # 0: the provider sets no retention.
         refuses=lambda value, _: value not in (0, *CLOUDWATCH_DAYS),
         error="InvalidParameterException: Value '{value}' at 'retentionInDays' failed to satisfy "
         "constraint",
         source=f"{_DOCS}/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html",
         example={"retentionInDays": 10},
+    ),
+    Rule(
+        name="cache-prefix",
+        type=CACHE_RULE,
+        property="ecrRepositoryPrefix",
+        setting="the name of the stack",
+        refuses=_matches_not(
+            r"(?=.{2,30}$)([a-z0-9]+([._-][a-z0-9]+)*/)*[a-z0-9]+([._-][a-z0-9]+)*"
+        ),
+        error="InvalidParameterException: Invalid parameter at 'ecrRepositoryPrefix' failed to satisfy "
+        "constraint: 2 to 30 characters of a repository name",
+        source=f"{_ECR}/APIReference/API_CreatePullThroughCacheRule.html",
+        example={"ecrRepositoryPrefix": "airflow-my_-stack"},
+    ),
+    Rule(
+        name="cache-secret",
+        type=CACHE_RULE,
+        property="credentialArn",
+        setting="images.docker_hub_secret_arn",
+        refuses=_matches_not(
+            r"arn:aws:secretsmanager:[a-zA-Z0-9-:]+:secret:ecr-pullthroughcache/[a-zA-Z0-9/_+=.@-]+"
+        ),
+        error="InvalidParameterException: Invalid parameter at 'credentialArn' failed to satisfy "
+        "constraint: the name of the secret begins with ecr-pullthroughcache/",
+        source=f"{_ECR}/APIReference/API_CreatePullThroughCacheRule.html",
+        example={
+            "credentialArn": "arn:aws:secretsmanager:eu-west-1:111122223333:secret:docker-hub"
+        },
+    ),
+    Rule(
+        name="cache-login",
+        type=CACHE_RULE,
+        property="upstreamRegistryUrl",
+        setting="images.docker_hub_secret_arn",
+        refuses=lambda url, inputs: (
+            url == "registry-1.docker.io" and inputs.get("credentialArn") is None
+        ),
+        error="InvalidParameterException: the upstream registry {value} requires credentialArn",
+        source=f"{_ECR}/userguide/pull-through-cache-creating-rule.html",
+        example={"upstreamRegistryUrl": "registry-1.docker.io"},
     ),
     Rule(
         name="tag-key-length",

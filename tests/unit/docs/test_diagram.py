@@ -61,13 +61,14 @@ def test_every_node_is_a_resource_or_a_pod_of_prod(diagram, prod):
 
 def test_every_component_of_prod_is_drawn(diagram, prod):
     components = {r.name for r in prod.resources.values() if r.type.startswith("airflow:")}
-    # Drawn as an arrow, as nodes with the workers, or as the pods of the release.
+    # Drawn as an arrow, as nodes with the workers, as the pods of the release, or as the VPC.
     elsewhere = {
         "airflow",
         "airflow-secrets",
         "airflow-keda-role",
         "cluster",
         "logs",
+        "network-flow-logs",
         "worker-nodes",
     }
     names = {name.removeprefix("airflow-") for name in components - elsewhere}

@@ -104,6 +104,27 @@ def test_a_new_network_is_not_looked_up(stack, account):
     assert account.calls == []
 
 
+def test_a_missing_vpc_is_the_only_problem(problems, account, monkeypatch):
+    monkeypatch.setattr(account, "exists", lambda *_: False)
+
+    assert problems() == [f"network.vpc_id: {VPC} does not exist in eu-west-1 in this account"]
+
+
+def test_each_subnet_must_exist_in_the_vpc(problems, account):
+    del account.subnets[PRIVATE[0]]
+    account.subnets[PUBLIC[1]] |= {"VpcId": "vpc-other", "AvailableIpAddressCount": 0}
+
+    assert problems("internet-facing") == [
+        f"network.private_subnet_ids: {PRIVATE[0]} does not exist in this Region and account; remove it",
+        f"network.public_subnet_ids: {PUBLIC[1]} belongs to vpc-other, not to network.vpc_id {VPC}; list a "
+        "subnet of that VPC",
+        "network.private_subnet_ids: all subnets are in zone eu-west-1b (euw1-az2), but EKS and RDS need "
+        "two zones; list a subnet of another zone",
+        "network.public_subnet_ids: all subnets are in zone eu-west-1a (euw1-az1), but an Application Load "
+        "Balancer needs two zones; list a subnet of another zone",
+    ], "a subnet of another VPC has no more problems"
+
+
 @pytest.mark.parametrize("attribute", ["enableDnsSupport", "enableDnsHostnames"])
 def test_the_dns_attributes_of_the_vpc_must_be_on(problems, account, attribute):
     account.dns[attribute] = False

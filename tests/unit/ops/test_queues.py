@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from ops import lifecycle
+from ops import rds
 from tests.unit.ops.fake_platform import DRAINED, ETL, KUBECTL, UNDRAINED, task
 
 FOR_ETL = f"wait deployment/{ETL} --namespace airflow --for=jsonpath={{.spec.replicas}}=0"
@@ -186,7 +186,7 @@ def test_ctrl_c_during_a_preview_leaves_the_file_unchanged(platform, operate, mo
         assert platform.file.read_bytes() != before, "the number is set before the preview"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(lifecycle, "check_data_loss", interrupted)
+    monkeypatch.setattr(rds, "check", interrupted)
 
     assert operate("scale", "--queue", "etl", "--max=10")[0] == 130
     assert platform.file.read_bytes() == before

@@ -11,6 +11,7 @@ from ops.recovery.aws import Aws
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
+from ops.stack_files import ROOT
 
 KEY = "Pulumi.prod.yaml:\n  airflow-platform:settings.database"
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)  # a Wednesday
@@ -163,6 +164,15 @@ def test_a_class_that_waits_is_reported_with_its_date(session):
         "                      (no connections for one to two minutes with multi_az, for several "
         "without)",
     ]
+
+
+def test_the_report_is_the_one_of_the_documentation(session):
+    found = instance(LARGER, "pending-reboot")
+
+    text = rds.waiting(session(found, instance_class="db.m7g.xlarge"), NOW)
+
+    page = ROOT / "docs" / "operations.md"
+    assert text.strip() in page.read_text(), "copy it into docs/operations.md"
 
 
 def test_a_parameter_alone_waits_for_a_reboot(session):

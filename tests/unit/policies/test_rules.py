@@ -8,6 +8,7 @@ from policies import confidential, rules
 from tests.unit.policies.resources import (
     CLUSTER_COMPONENT,
     KMS_KEY,
+    LOG_GROUP,
     resource,
     stack_of,
 )
@@ -120,10 +121,12 @@ def test_a_warning_is_not_a_breach_and_can_be_excused():
         "eks",
         version="1.34",
         encryptionConfigKeyArn="arn",
+        name="eks",
         enabledClusterLogTypes=["audit"],
         endpointPublicAccess=False,
     )
-    stack = stack_of(cluster, today=date(2026, 11, 24))
+    logs = resource(LOG_GROUP, name="/aws/eks/eks/cluster", retentionInDays=30)
+    stack = stack_of(cluster, logs, today=date(2026, 11, 24))
 
     report = evaluate(stack)
     (warning,) = report.warnings

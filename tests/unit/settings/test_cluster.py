@@ -1,5 +1,6 @@
 import pytest
 
+from settings.cluster import EksSettings, cluster_name
 from tests.unit.settings.stacks import EKS
 
 NO_NETWORKS = (
@@ -25,3 +26,51 @@ NO_NETWORKS = (
 )
 def test_a_public_endpoint_lists_its_networks(mistakes, endpoint, lines):
     assert mistakes({**EKS, "cluster": {"kind": "eks", **endpoint}}) == lines
+
+
+@pytest.mark.parametrize(
+    ("name", "stack", "expected"),
+    [
+        (None, "prod", "airflow-prod"),
+        (None, "team_a.prod", "airflow-team_a-prod"),
+        ("cluster-eks-1a2b3c4", "prod", "cluster-eks-1a2b3c4"),
+    ],
+)
+def test_the_name_of_a_cluster_follows_from_its_stack(name, stack, expected):
+    settings = EksSettings(kind="eks", private_endpoint=True, name=name)
+
+    assert cluster_name(settings, stack) == expected
+
+
+ACCESS = {"kind": "eks", "private_endpoint": True}
+
+
+@pytest.mark.parametrize(
+    ("arn", "accepted"),
+    [
+        ("arn:aws:iam::111122223333:role/platform-admins", True),
+        ("arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_A_1", True),
+        ("arn:aws-us-gov:iam::111122223333:user/anna", True),
+        ("arn:aws:sts::111122223333:assumed-role/platform-admins/anna", False),
+        ("arn:aws:iam::111122223333:group/admins", False),
+        ("arn:aws:iam::111122223333:root", False),
+    ],
+)
+def test_administrators_are_iam_roles_and_users(mistakes, arn, accepted):
+    found = mistakes({**EKS, "cluster": {**ACCESS, "admin_role_arns": [arn]}})
+
+    assert (found == []) is accepted, found
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "has.period"},
+        {"name": ""},
+        {"name": "a" * 101},
+        {"log_types": ["kubelet"]},
+        {"private_access_cidrs": ["10.0.0.1/8"]},
+    ],
+)
+def test_values_that_eks_refuses_are_refused(mistakes, settings):
+    assert len(mistakes({**EKS, "cluster": {**ACCESS, **settings}})) == 1

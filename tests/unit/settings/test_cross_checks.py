@@ -7,6 +7,7 @@ from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
+from settings.images import ImageSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -16,6 +17,8 @@ from settings.workers import WorkerSettings
 
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:ecr-pullthroughcache/docker-hub"
+CACHE = ImageSettings(docker_hub_secret_arn=SECRET)
 EKS = EksSettings(kind="eks", private_endpoint=True, private_access_cidrs=CIDRS)
 EXISTING = ExistingClusterSettings(kind="existing", context="kind-airflow")
 RDS = RdsSettings(kind="rds")
@@ -37,6 +40,8 @@ ON_AWS = {
     "workers": WorkerSettings(),
     "queues": {},
     "airflow": AirflowSettings(),
+    "images": ImageSettings(),
+    "region": "eu-west-1",
     "logs": LogSettings(),
     "keda": KedaSettings(),
     "charts": ChartSettings(),
@@ -56,6 +61,10 @@ WEBHOOK = DagSettings(repo=HTTPS.repo, webhook=True)
 PROTECTED = RdsSettings(kind="rds", protect=True)
 EXISTING_KEDA = KedaSettings(existing=True)
 ARM = WorkerSettings(architecture="arm64")
+EKS_ON_ARM = EksSettings(kind="eks", private_endpoint=True, architecture="arm64")
+BIG_DAGS = DagSettings(repo=HTTPS.repo, max_mb=129)
+BIG_DAGS_LESS = DagSettings(repo=HTTPS.repo, max_mb=128)
+BIG_BUNDLE = DagSettings(repo=HTTPS.repo, max_mb=129, mode="bundle")
 BOTH = ("amd64", "arm64")
 NEEDS_EKS = "needs cluster.kind: eks"
 
@@ -125,11 +134,13 @@ BROKEN = {
     "_aws_settings_need_eks": [
         (ON_EXISTING, {"airflow": AirflowSettings(ingress=INGRESS)}, "airflow.ingress", NEEDS_EKS),
         (ON_EXISTING, {"logs": LogSettings(protect=True)}, "logs.protect", NEEDS_EKS),
+        (ON_EXISTING, {"images": CACHE}, "images.docker_hub_secret_arn", NEEDS_EKS),
         *(
             (ON_EXISTING, {section: given}, f"{key}.{setting}", NEEDS_EKS)
             for setting, value in (
                 ("spot", True),
                 ("architecture", "amd64"),
+                ("disk_gb", 10),
                 ("iam_policy_arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"),
             )
             for section, key, given in (
@@ -137,6 +148,14 @@ BROKEN = {
                 ("queues", "queues.etl", {"etl": WorkerSettings(**{setting: value})}),
             )
         ),
+    ],
+    "_image_cache_is_in_the_region": [
+        (
+            ON_AWS,
+            {"images": CACHE, "region": "eu-west-2"},
+            "images.docker_hub_secret_arn",
+            "is in eu-west-1, but the stack is in eu-west-2 (aws:region)",
+        )
     ],
     "_image_supports_nodes": [
         (
@@ -154,8 +173,8 @@ BROKEN = {
         (
             ON_AWS,
             {"workers": ARM, "airflow": AirflowSettings(architectures=("arm64",))},
-            "airflow.architectures",
-            "lacks amd64, got ['arm64']: all pods except workers",
+            "cluster.architecture",
+            "amd64 is not an architecture of the image apache/airflow: use arm64, or add amd64",
         ),
     ],
     "_git_protocol_needs_git_server": [
@@ -234,6 +253,26 @@ BROKEN = {
             "queues.etl.memory_mb",
             "1415482 plus sidecars requests 1415578 MiB, but the largest node has 1415577 MiB for pods",
         ),
+        (
+            ON_AWS,
+            {"queues": {"etl": WorkerSettings(disk_gb=53091)}},
+            "queues.etl.disk_gb",
+            "53091 plus images needs a node disk of 59002 GiB, but EKS allows 59000 GiB; lower it",
+        ),
+    ],
+    "_worker_disk_holds_dags": [
+        (
+            ON_AWS,
+            {"workers": WorkerSettings(disk_gb=1), "dags": BIG_DAGS},
+            "workers.disk_gb",
+            "1 GiB is less than the 1028 MiB for four times dags.max_mb and log files",
+        ),
+        (
+            ON_AWS,
+            {"queues": {"etl": WorkerSettings(disk_gb=1)}, "dags": BIG_DAGS},
+            "queues.etl.disk_gb",
+            "the kubelet would evict the workers; raise it, or lower dags.max_mb",
+        ),
     ],
 }
 CASES = [case for cases in BROKEN.values() for case in cases]
@@ -256,6 +295,8 @@ SOUND = [
     (ON_AWS, {"network": existing_network(), "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_AWS, {"network": existing_network(PUBLIC), "airflow": PUBLIC_UI}),
     (ON_AWS, {"network": existing_network(), "database": PROTECTED}),
+    (ON_AWS, {"images": CACHE}),
+    (ON_AWS, {"images": CACHE, "region": None}),
     (ON_AWS, {"dags": GIT, "git_server": GIT_SERVER}),
     (ON_AWS, {"dags": WEBHOOK, "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_EXISTING, {"dags": WEBHOOK}),
@@ -267,6 +308,19 @@ SOUND = [
     (ON_EXISTING, {"workers": workers(41, 2)}),
     (ON_EXISTING, {"keda": EXISTING_KEDA}),
     (ON_AWS, {"workers": WorkerSettings(cpu=172.78, memory_mb=1415481)}),
+    (ON_AWS, {"workers": WorkerSettings(disk_gb=53090)}),
+    (ON_AWS, {"workers": WorkerSettings(disk_gb=1), "dags": BIG_DAGS_LESS}),
+    (ON_AWS, {"workers": WorkerSettings(disk_gb=1), "dags": BIG_BUNDLE}),
+    (ON_EXISTING, {"dags": DagSettings(repo=HTTPS.repo, max_mb=10240, storage_gb=40)}),
+    (ON_AWS, {"cluster": EKS_ON_ARM}),
+    (
+        ON_AWS,
+        {
+            "cluster": EKS_ON_ARM,
+            "workers": ARM,
+            "airflow": AirflowSettings(architectures=("arm64",)),
+        },
+    ),
     (ON_EXISTING, {"workers": WorkerSettings(cpu=192, memory_mb=1572864)}),
 ]
 

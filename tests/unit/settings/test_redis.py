@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.settings.stacks import EKS
+from tests.unit.settings.stacks import EKS, changed
 
 
 @pytest.mark.parametrize(("storage_gb", "memory_mb"), [(3, 1024), (1, 341)])
@@ -14,4 +14,11 @@ def test_a_smaller_volume_is_refused(mistakes):
     assert mistakes({**EKS, "redis": {"storage_gb": 3, "memory_mb": 1025}}) == [
         "redis: storage_gb 3 must be at least three times memory_mb 1025: it holds the append-only "
         "file and its rewrite"
+    ]
+
+
+@pytest.mark.parametrize("image", ["redis", "host:5000/redis", "redis:", "Redis:7"])
+def test_an_image_without_a_tag_is_refused(mistakes, image):
+    assert mistakes(changed(EKS, "redis.image", image)) == [
+        "redis.image: should be an image with a tag, such as redis:7.2-bookworm, got " + repr(image)
     ]

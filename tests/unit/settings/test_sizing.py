@@ -77,17 +77,38 @@ def test_the_connection_limit_of_keda_is_per_queue():
     ("workers", "nodes"),
     [
         ({"max": 1}, 1),
-        ({"max": 20, "cpu": 2, "memory_mb": 6144}, 1),
+        ({"max": 20, "cpu": 2, "memory_mb": 6144, "disk_gb": 3}, 1),
         # 192 CPU and 1536 GiB, a tenth of them reserved: 10 workers of 16.02 CPU
-        ({"max": 10, "cpu": 16}, 1),
-        ({"max": 11, "cpu": 16}, 2),
+        ({"max": 10, "cpu": 16, "disk_gb": 1}, 1),
+        ({"max": 11, "cpu": 16, "disk_gb": 1}, 2),
         # 5 workers of 256 GiB and their sidecars
         ({"max": 5, "memory_mb": 262144}, 1),
         ({"max": 6, "memory_mb": 262144}, 2),
-        # at most 110 pods per node
-        ({"max": 110, "cpu": 0.1}, 1),
-        ({"max": 111, "cpu": 0.1}, 2),
+        # nine tenths of 80 GiB of disk
+        ({"max": 7}, 1),
+        ({"max": 8}, 2),
     ],
 )
 def test_the_minimum_of_nodes_is_for_the_largest_size(workers, nodes):
-    assert sizing.min_nodes(WorkerSettings(**workers)) == nodes
+    assert sizing.min_nodes(WorkerSettings(**workers), disk_gb=80) == nodes
+
+
+@pytest.mark.parametrize(("number", "nodes"), [(110, 1), (111, 2)])
+def test_a_node_has_at_most_110_pods(number, nodes):
+    small = WorkerSettings(max=number, cpu=0.1, disk_gb=1)
+
+    assert sizing.min_nodes(small, disk_gb=200) == nodes
+
+
+@pytest.mark.parametrize(
+    ("disks", "node"),
+    [
+        ([10], 80),
+        # nine tenths are for pods, 10 GiB of them for images
+        ([62], 80),
+        ([63], 82),
+        ([10, 500, 20], 567),
+    ],
+)
+def test_the_disk_of_nodes_follows_the_largest_queue(disks, node):
+    assert sizing.node_disk_gb([WorkerSettings(disk_gb=each) for each in disks]) == node

@@ -76,7 +76,7 @@ def test_production_needs_neither_one_zone_nor_spot(
 
     assert len(found.all("aws:ec2/subnet:Subnet")) == 2 * zones
     assert len(found.all("aws:ec2/natGateway:NatGateway")) == gateways
-    requirements = at(find(found, "NodePool").inputs, "spec.template.spec.requirements")
+    requirements = at(find(found, "NodePool nodes-pool").inputs, "spec.template.spec.requirements")
     values = {requirement["key"]: requirement["values"] for requirement in requirements}
     assert values["karpenter.sh/capacity-type"] == capacity_types
 

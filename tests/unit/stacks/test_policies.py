@@ -1,6 +1,7 @@
 """The rules on the committed stacks, and the setting `policies.exceptions`."""
 
 import json
+import re
 import time
 from copy import deepcopy
 from dataclasses import replace
@@ -19,10 +20,15 @@ from tests.unit.stacks.committed import STACKS, find
 REMOVED = object()
 POD = "spec.template.spec"
 CONTAINER = f"{POD}.containers.0"
-POOL = "NodePool worker-nodes-pool"
+POOL = "NodePool nodes-pool"
 WORKERS_TOLERATION = {"key": "airflow-platform/nodes", "value": "workers"}
 ANY_TOLERATION = {"key": "airflow-platform/nodes", "operator": "Exists"}
-SPOT = {"requirements": [{"key": "karpenter.sh/capacity-type", "values": ["spot"]}]}
+GENERATION = {
+    "key": "eks.amazonaws.com/instance-generation",
+    "operator": "Gt",
+    "values": ["4"],
+}
+SPOT = {"requirements": [{"key": "karpenter.sh/capacity-type", "values": ["spot"]}, GENERATION]}
 S3_ON_ALL = json.dumps({"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
 ANY_PRINCIPAL = json.dumps({"Statement": [{"Effect": "Allow", "Principal": "*"}]})
 CIDRS_ONLY = {"alb.ingress.kubernetes.io/inbound-cidrs": "10.0.0.0/8"}
@@ -65,12 +71,23 @@ CHANGES = {
     "kms-key-rotation-enabled": [("Key", "enableKeyRotation", False)],
     "no-public-ingress": [("SecurityGroupIngressRule", "cidrIpv4", "0.0.0.0/0")],
     "no-inline-security-group-rules": [("SecurityGroup", "ingress", [{"self": True}])],
+    "security-group-rules-have-descriptions": [
+        ("SecurityGroupIngressRule", "description", REMOVED),
+        ("SecurityGroup", "description", REMOVED),
+    ],
+    "vpc-flow-logs-enabled": [("FlowLog", "vpcId", "vpc-of-another-stack")],
     "iam-least-privilege": [("RolePolicy logs-airflow-worker", "policy", S3_ON_ALL)],
     "iam-trust-no-wildcard": [("Role logs-airflow-worker", "assumeRolePolicy", ANY_PRINCIPAL)],
     "cluster-encrypts-secrets": [("Cluster cluster-eks", "encryptionConfigKeyArn", REMOVED)],
     "cluster-audit-log-enabled": [("Cluster cluster-eks", "enabledClusterLogTypes", ["api"])],
     "cluster-endpoint-access-restricted": [("Cluster cluster-eks", "endpointPublicAccess", True)],
     "kubernetes-version-supported": [("Cluster cluster-eks", "version", "1.31")],
+    "node-generation-current": [(POOL, f"{POD}.requirements", [])],
+    "default-tags-required": [
+        ("NodeClass", "spec.tags", REMOVED),
+        ("IngressClassParams", "spec.tags", []),
+        ("StorageClass", "parameters.tagSpecification_1", "managed-by=hand"),
+    ],
     "spot-only-for-workers": [
         (POOL, POD, SPOT),
         ("StatefulSet redis-server", f"{POD}.tolerations", [ANY_TOLERATION]),
@@ -99,6 +116,12 @@ CHANGES = {
     "ui-requires-tls": [
         ("Release airflow-release", "values.ingress.apiServer.annotations", CIDRS_ONLY),
         ("IngressClassParams", "spec.certificateARNs", []),
+    ],
+    "load-balancer-drops-invalid-headers": [
+        ("IngressClassParams", "spec.loadBalancerAttributes.0.value", "false")
+    ],
+    "load-balancer-access-logs": [
+        ("IngressClassParams", "spec.loadBalancerAttributes.1.value", "false")
     ],
     None: [("StatefulSet redis-server", f"{CONTAINER}.image", "redis@sha256:0")],
 }
@@ -150,6 +173,20 @@ def test_committed_stacks_break_no_rule(policy_report, name):
 
 def test_the_production_stack_is_excused_from_digests_only(policy_report):
     assert rules_of(policy_report("prod").excused) == {"image-digest-pinned"}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_the_digest_of_every_image_has_a_setting(policy_report, stack, name):
+    lines = policy_report(name, PolicySettings(level="production")).broken
+    lines = [line for line in lines if line.startswith("image-digest-pinned")]
+
+    assert lines
+    settings = stack(name)[1]
+    for line in lines:
+        named = re.search(r"prints the digest: set (\w+)\.(\w+)\.$", line)
+        assert named, f"name the setting in DIGESTS of policies/images.py: {line}"
+        section, key = named.groups()
+        assert key in type(getattr(settings, section)).model_fields
 
 
 @pytest.mark.parametrize("name", STACKS)

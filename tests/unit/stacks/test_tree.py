@@ -53,6 +53,7 @@ def test_the_types_of_components_never_change(snapshot):
         "airflow:aws:FlowLogs",
         "airflow:aws:Logs",
         "airflow:aws:Network",
+        "airflow:aws:Nodes",
         "airflow:k8s:Airflow",
         "airflow:k8s:AirflowSecrets",
         "airflow:k8s:DagRelay",
@@ -66,7 +67,6 @@ def test_the_types_of_components_never_change(snapshot):
         "airflow:k8s:Redis",
         "airflow:k8s:StatefulServer",
         "airflow:k8s:TaskKeeper",
-        "airflow:k8s:WorkerNodes",
     }, "the type is part of every URN: another type replaces all resources of the component"
 
 
@@ -128,7 +128,8 @@ def test_resources_of_a_namespace_wait_for_it(snapshot, name):
         ("prod", "SecurityGroupIngressRule"),
         ("prod", "StatefulSet redis-server"),
         ("prod", "Release keda-release"),
-        ("prod", "NodePool"),
+        ("prod", "NodePool nodes-pool"),
+        ("prod", "NodePool nodes-platform"),
         ("prod", "StorageClass"),
         ("prod", "IngressClass"),
         ("prod", "PodIdentityAssociation logs-airflow-worker"),

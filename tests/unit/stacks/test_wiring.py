@@ -1,5 +1,6 @@
 """Components of a stack that depend on each other: database, Redis, KEDA, queues, webhook."""
 
+import pulumi
 import pytest
 
 from ops.plan import fake_cloud
@@ -170,7 +171,7 @@ def test_a_new_queue_changes_no_other_queue(snapshot, program):
 
     assert {new[urn].name for urn in new.keys() - old.keys()} == {
         "logs-airflow-worker-etl",
-        "worker-nodes-pool-etl",
+        "nodes-pool-etl",
     }
     assert old.keys() < new.keys()
     changed = {urn.rpartition("::")[2] for urn in old if old[urn].inputs != new[urn].inputs}
@@ -185,7 +186,7 @@ def test_an_iam_policy_of_a_queue_is_attached_to_its_workers(program):
     policy = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
     found = program("dev", queues={"etl": {"iam_policy_arn": policy}})
 
-    attached = find(found, "RolePolicyAttachment")
+    attached = find(found, "RolePolicyAttachment logs-airflow-worker-etl-tasks")
     assert attached.inputs == {"role": "logs-airflow-worker-etl", "policyArn": policy}
     waits = found.waits_for(find(found, "Release airflow-release").urn)
     assert attached.urn in waits, "its first tasks would lack their permissions"
@@ -221,3 +222,78 @@ def test_no_input_is_made_of_an_unknown_output(snapshot, name):
         for path in without_value(resource.inputs)
     }
     assert sorted(found) == [], "add the output that it comes from to ops/plan/fake_cloud.py"
+
+
+def test_the_load_balancer_logs_into_the_bucket_of_the_stack(snapshot):
+    found = snapshot("prod")
+
+    policy = find(found, "BucketPolicy")
+    parameters = find(found, "IngressClassParams")
+    given = parameters.inputs["spec"]["loadBalancerAttributes"]
+    bucket = {each["key"]: each["value"] for each in given}["access_logs.s3.bucket"]
+    assert bucket == policy.inputs["bucket"] == "logs-bucket"
+    assert "logdelivery.elasticloadbalancing" in policy.inputs["policy"]
+    assert policy.urn in parameters.depends_on, (
+        "AWS refuses access logs in a bucket without the permission"
+    )
+
+
+def test_without_access_logs_no_load_balancer_may_write(program):
+    ingress = {
+        "host": "airflow.example.com",
+        "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/1",
+        "allowed_cidrs": ["10.0.0.0/8"],
+        "access_logs": False,
+    }
+
+    for found in (program("prod", airflow={"ingress": ingress}), program("dev")):
+        assert "logdelivery" not in find(found, "BucketPolicy").inputs["policy"]
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:ecr-pullthroughcache/docker-hub-Ab1"
+ECR = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/airflow-dev"
+
+
+def images_of(value):
+    """Images of containers in the inputs of a resource."""
+    if isinstance(value, dict):
+        if isinstance(value.get("image"), str):
+            yield value["image"]
+        value = list(value.values())
+    if isinstance(value, list):
+        for inner in value:
+            yield from images_of(inner)
+
+
+def test_every_docker_hub_image_comes_from_the_cache(program):
+    found = program("dev", images={"docker_hub_secret_arn": SECRET})
+
+    pods = {image for r in found.resources.values() for image in images_of(r.inputs)}
+    values = airflow_values(found)
+    assert pods == {
+        f"{ECR}/apache/airflow:3.2.2",
+        f"{ECR}/library/redis:7.2-bookworm",
+        "registry.k8s.io/git-sync/git-sync:v4.4.2",
+    }
+    assert values["defaultAirflowRepository"] == f"{ECR}/apache/airflow"
+    assert values["images"]["gitSync"]["repository"] == "registry.k8s.io/git-sync/git-sync"
+
+
+def test_pods_start_after_the_cache_and_stop_before_it(program):
+    found = program("dev", images={"docker_hub_secret_arn": SECRET})
+
+    namespace = find(found, "Namespace namespace")
+    cache = {r.urn for r in found.resources.values() if r.type.startswith("aws:ecr/")}
+    assert len(cache) == 3
+    assert cache <= namespace.depends_on
+
+
+def test_the_cache_must_be_in_the_region_of_the_stack(program):
+    elsewhere = SECRET.replace("eu-west-1", "eu-west-2")
+
+    with pytest.raises(pulumi.RunError) as refused:
+        program("dev", images={"docker_hub_secret_arn": elsewhere})
+    assert (
+        "images.docker_hub_secret_arn: is in eu-west-2, but the stack is in eu-west-1 (aws:region), "
+        "and ECR reads only secrets of its own Region; create the secret there"
+    ) in str(refused.value)

@@ -9,7 +9,9 @@ LOGS = "/aws/eks/airflow-dev/cluster"
 
 
 @pytest.fixture(scope="module")
-def deployed(dev):
+def deployed(dev, account):
+    """A stack whose log group has outlived a former stack of this name."""
+    account.client("logs").create_log_group(logGroupName=LOGS)
     dev.up()
     return dev
 
@@ -55,7 +57,7 @@ def test_a_second_up_changes_nothing(deployed):
     deployed.pulumi("preview", "--expect-no-changes")
 
 
-def test_the_logs_of_the_cluster_expire(deployed, account):
+def test_a_remaining_log_group_is_imported(deployed, account):
     (group,) = account.client("logs").describe_log_groups(logGroupNamePrefix=LOGS)["logGroups"]
 
     assert group["retentionInDays"] == 30

@@ -19,12 +19,13 @@ UNPROTECTED = {
     "redis": {"protect": False},
     "logs": {"protect": False},
 }
-SAFE = {"same", "update", "read"}
+SAFE = {"same", "update", "read", "create"}
+CLUSTER = "aws:eks/cluster:Cluster"
 # A Job is immutable and runs once: it is replaced when the text of its script changes.
 RUNS_AGAIN = "airflow-keda-role-job"
 # Resources that hold data or credentials: only their texts may change.
 DATA = {
-    "aws:eks/cluster:Cluster",
+    CLUSTER,
     "aws:kms/key:Key",
     "aws:rds/instance:Instance",
     "aws:rds/parameterGroup:ParameterGroup",
@@ -35,6 +36,11 @@ DATA = {
     "random:index/randomPassword:RandomPassword",
 }
 TEXTS = {"description", "tags", "tagsAll"}
+# Changed in place. Those of RDS are read by a later update or deletion only.
+IN_PLACE = {
+    CLUSTER: {"enabledClusterLogTypes", "vpcConfig"},
+    "aws:rds/instance:Instance": {"applyImmediately", "finalSnapshotIdentifier"},
+}
 
 
 def _check_out_release(folder):
@@ -56,6 +62,7 @@ def stacks(deploy, small_charts, account, cluster, dags, tmp_path_factory):
     _use_the_stack_file_of(release, current)
     try:
         release.pulumi("up", "--yes", "--skip-preview")
+        _keep_the_names_of(release, current)
         yield release, current
     finally:
         _stop_pods(cluster)
@@ -87,6 +94,15 @@ def _use_the_stack_file_of(release, current):
     new.write_text(old.read_text())
 
 
+def _keep_the_names_of(release, current):
+    """`make up` prints these settings: a new name would replace or rename the resource."""
+    resources = {resource["type"]: resource for resource in release.resources().values()}
+    instance = resources["aws:rds/instance:Instance"]["outputs"]["identifier"]
+    current.change(
+        cluster={"name": resources[CLUSTER]["outputs"]["name"]}, database={"identifier": instance}
+    )
+
+
 @pytest.fixture(scope="module")
 def steps(stacks):
     """The steps of an upgrade."""
@@ -97,11 +113,16 @@ def test_an_upgrade_replaces_and_deletes_no_resource(steps):
     unsafe = [
         f"{step['op']} {step['urn']}"
         for step in steps
-        if step["op"] not in SAFE and not step["urn"].endswith(f"::{RUNS_AGAIN}")
+        if not _is_safe(step) and not step["urn"].endswith(f"::{RUNS_AGAIN}")
     ]
 
     assert len(steps) > 100
     assert unsafe == [], "a renamed resource needs aliases=[pulumi.Alias(...)]"
+
+
+def _is_safe(step):
+    """A new resource of these types means that the deployed one is deleted."""
+    return step["op"] in SAFE and not (step["op"] == "create" and _type(step["urn"]) in DATA)
 
 
 def test_an_upgrade_changes_only_texts_of_data_resources(steps):
@@ -109,11 +130,17 @@ def test_an_upgrade_changes_only_texts_of_data_resources(steps):
     changed = {
         step["urn"]: properties
         for step in data
-        if step["op"] != "same" and (properties := set(step.get("detailedDiff") or "?") - TEXTS)
+        if step["op"] != "same" and (properties := _changed(step))
     }
 
     assert {_type(step["urn"]) for step in data} == DATA
     assert changed == {}
+
+
+def _changed(step):
+    # A path such as `vpcConfig.subnetIds[0]`.
+    changed = {path.partition(".")[0] for path in step.get("detailedDiff") or "?"}
+    return changed - TEXTS - IN_PLACE.get(_type(step["urn"]), set())
 
 
 def _type(urn):
@@ -124,3 +151,29 @@ def _type(urn):
 @pytest.mark.faults
 def test_a_refresh_of_a_new_stack_shows_no_drift(stacks):
     stacks[0].pulumi("refresh", "--preview-only", "--expect-no-changes")
+
+
+def test_an_upgrade_keeps_the_entries_and_the_logs(stacks, account):
+    """EKS made an entry for the creator, and AWS the log groups: a second create is refused."""
+    _, current = stacks
+    name = current.settings()["cluster"]["name"]
+    eks, logs = account.client("eks"), account.client("logs")
+
+    def entries():
+        found = eks.list_access_entries(clusterName=name)["accessEntries"]
+        return {
+            eks.describe_access_entry(clusterName=name, principalArn=arn)["accessEntry"][
+                "accessEntryArn"
+            ]
+            for arn in found
+        }
+
+    before = entries()
+    assert not any("retentionInDays" in g for g in logs.describe_log_groups()["logGroups"])
+    current.up()
+
+    assert entries() >= before, "an entry was replaced: its principal lost access"
+    groups = logs.describe_log_groups()["logGroups"]
+    assert {group["logGroupName"] for group in groups} >= {f"/aws/eks/{name}/cluster"}
+    assert {group.get("retentionInDays") for group in groups} == {365}
+    current.pulumi("preview", "--expect-no-changes")

@@ -1,8 +1,8 @@
 """The backend of EKS: an existing Kubernetes cluster, with the parts that Auto Mode adds.
 
 Auto Mode starts nodes, creates EBS volumes and gives AWS credentials to pods. Here one node
-replaces all nodes, volumes are directories on it, and an admission webhook (`pods.py`) does the
-rest.
+replaces all nodes (`auto_mode.py`), volumes are directories on it, and an admission webhook
+(`pods.py`) does the rest.
 """
 
 import copy
@@ -14,6 +14,7 @@ from moto.eks.models import eks_backends
 
 from tests.engine.simulator import identity
 from tests.engine.simulator.backends import endpoint
+from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.pods import Pods
@@ -33,10 +34,13 @@ SCALED_OBJECTS = "scaledobjects.keda.sh"
 
 
 class Kubernetes:
-    def __init__(self, cloud: Cloud, kubectl: Kubectl, pods: Pods, machine: Machine) -> None:
+    def __init__(
+        self, cloud: Cloud, kubectl: Kubectl, pods: Pods, auto_mode: AutoMode, machine: Machine
+    ) -> None:
         self.cloud = cloud
         self.kubectl = kubectl
         self.pods = pods
+        self.auto_mode = auto_mode
         self.machine = machine
         self.endpoints: dict[str, Endpoint] = {}
 
@@ -46,6 +50,7 @@ class Kubernetes:
         self.kubectl.run("apply", "--server-side", "--filename", str(CRDS))
         self.kubectl.apply(self._provisioner())
         self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
+        self.auto_mode.start(name)
         where = self.kubectl.configuration()
         server = urlsplit(where["server"])
         target = (str(server.hostname), server.port or endpoint.PORT)
@@ -69,6 +74,7 @@ class Kubernetes:
         self.kubectl.delete("storageclass", "gp3")
         self.kubectl.delete("ingressclass", "airflow")
         self.kubectl.delete("configmap", "amazon-vpc-cni", "--namespace", "kube-system")
+        self.auto_mode.remove()
         self.kubectl.delete("--filename", str(CRDS))
         provisioner = self._provisioner()["metadata"]
         self.kubectl.delete(

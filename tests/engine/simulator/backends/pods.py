@@ -2,14 +2,17 @@
 
 - Pod Identity: pods whose ServiceAccount has an association get the credentials of its role, other
   pods get none. https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
-- Auto Mode: a pod that matches the labels and taints of a NodePool is schedulable. One node
-  replaces all nodes, so requests are scaled down.
+- Auto Mode: a pod waits for a node of the NodePool whose labels and taints it matches; without one
+  it stays pending. One node replaces all nodes, so requests are scaled down.
 - The VPC: host names of AWS resolve to the simulator.
+- ECR: an image of the pull-through cache is pulled from its upstream registry. An image that ECR does
+  not have is refused at once; on AWS, its pod stays in `ImagePullBackOff`.
 """
 
 import base64
 import copy
 import json
+import re
 import ssl
 import tempfile
 from collections.abc import Mapping
@@ -17,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.engine.simulator import control
+from tests.engine.simulator.backends.auto_mode import NODE_POOL, node_label
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
@@ -25,12 +29,16 @@ from tests.engine.simulator.cloud import Cloud
 CPU_SHARE = 0.05
 MEMORY_SHARE = 0.25
 BUILT_IN = ("kubernetes.io/", "node.kubernetes.io/")
+PODS = {"Service": "pods.eks.amazonaws.com"}
+# No node has its label: the pod stays pending.
+NO_POOL = "none"
 
 
 class Pods:
     """Serves the webhook over TLS at `url`, on `host`.
 
-    `names` are IP addresses by host name: the DNS of the VPC.
+    `names` are IP addresses by host name: the DNS of the VPC. The NodePools of the pods are added
+    to `wanted_pools`.
     """
 
     def __init__(
@@ -40,10 +48,12 @@ class Pods:
         authority: Authority,
         host: str,
         names: Mapping[str, str],
+        wanted_pools: set[str],
     ) -> None:
         self.cloud = cloud
         self.kubectl = kubectl
         self.names = names
+        self.wanted_pools = wanted_pools
         self.server = control.serve({("POST", "/"): self._review}, host, _tls(authority, host))
         self.url = f"https://{host}:{self.server.server_port}/"
         self.authority = base64.b64encode(authority.pem.encode()).decode()
@@ -78,13 +88,17 @@ class Pods:
             present = {variable["name"] for variable in container.get("env", [])}
             added = [{"name": k, "value": v} for k, v in variables.items() if k not in present]
             container.setdefault("env", []).extend(added)
+            container["image"] = self._upstream(container["image"])
             _shrink(container)
-        if self._matches_a_node_pool(spec):
-            spec["nodeSelector"] = {
-                key: value
-                for key, value in spec["nodeSelector"].items()
-                if key.startswith(BUILT_IN)
-            }
+        pool = self._node_pool(spec)
+        if pool != NO_POOL:
+            self.wanted_pools.add(pool)
+        of_the_node = {
+            key: value
+            for key, value in spec.get("nodeSelector", {}).items()
+            if key.startswith(BUILT_IN)
+        }
+        spec["nodeSelector"] = {**of_the_node, node_label(pool): "true"}
         return changed
 
     def _variables(self, namespace: str, account: str) -> dict[str, str]:
@@ -99,6 +113,7 @@ class Pods:
         role = self._role(namespace, account)
         if role is None:
             return common
+        self._check_trust(role, namespace, account)
         session = self.cloud.client("sts").assume_role(RoleArn=role, RoleSessionName=account)
         credentials = session["Credentials"]
         return common | {
@@ -106,6 +121,44 @@ class Pods:
             "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
             "AWS_SESSION_TOKEN": credentials["SessionToken"],
         }
+
+    def _check_trust(self, role: str, namespace: str, account: str) -> None:
+        """Raise unless the trust policy of a role admits the pod, by the tags that EKS sends.
+
+        https://docs.aws.amazon.com/eks/latest/userguide/pod-id-abac.html#pod-id-abac-tags
+        """
+        (cluster,) = self.cloud.client("eks").list_clusters()["clusters"]
+        arn = self.cloud.client("eks").describe_cluster(name=cluster)["cluster"]["arn"]
+        sent = {
+            "aws:RequestTag/eks-cluster-arn": arn,
+            "aws:RequestTag/eks-cluster-name": cluster,
+            "aws:RequestTag/kubernetes-namespace": namespace,
+            "aws:RequestTag/kubernetes-service-account": account,
+        }
+        found = self.cloud.client("iam").get_role(RoleName=role.rpartition("/")[2])["Role"]
+        for statement in found["AssumeRolePolicyDocument"]["Statement"]:
+            equal = statement.get("Condition", {}).get("StringEquals", {})
+            if statement["Principal"] == PODS and equal.items() <= sent.items():
+                return
+        raise PermissionError(f"{role} does not trust pods of {namespace}/{account} of {arn}")
+
+    def _upstream(self, image: str) -> str:
+        """The name at which this cluster can pull an image."""
+        host, _, path = image.partition("/")
+        if not re.fullmatch(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com", host):
+            return image
+        ecr = self.cloud.client("ecr")
+        registry = f"{self.cloud.account}.dkr.ecr.{self.cloud.region}.amazonaws.com"
+        repository = re.split("[:@]", path)[0]
+        existing = {r["repositoryName"] for r in ecr.describe_repositories()["repositories"]}
+        # The role of a node may not create repositories: AmazonEC2ContainerRegistryPullOnly.
+        if host != registry or repository not in existing:
+            raise LookupError(f"failed to pull {image}: repository {repository} does not exist")
+        for rule in ecr.describe_pull_through_cache_rules()["pullThroughCacheRules"]:
+            prefix = f"{rule['ecrRepositoryPrefix']}/"
+            if path.startswith(prefix):
+                return path.removeprefix(prefix).removeprefix("library/")
+        raise LookupError(f"failed to pull {image}: not found, and no cache rule has its prefix")
 
     def _role(self, namespace: str, account: str) -> str | None:
         eks = self.cloud.client("eks")
@@ -119,13 +172,14 @@ class Pods:
                 )["association"]["roleArn"]
         return None
 
-    def _matches_a_node_pool(self, spec: dict[str, Any]) -> bool:
-        wanted = spec.get("nodeSelector", {})
-        return any(
-            wanted.items() <= _labels(pool).items() and _tolerates(spec, pool)
-            for pool in self.kubectl.get("nodepools.karpenter.sh")["items"]
-            if wanted
-        )
+    def _node_pool(self, spec: dict[str, Any]) -> str:
+        """The NodePool whose nodes take a pod."""
+        selector = spec.get("nodeSelector", {}).items()
+        wanted = {key: value for key, value in selector if not key.startswith(BUILT_IN)}
+        for pool in self.kubectl.get(NODE_POOL)["items"]:
+            if wanted.items() <= _labels(pool).items() and _tolerates(spec, pool):
+                return pool["metadata"]["name"]
+        return NO_POOL
 
 
 def _labels(pool: dict[str, Any]) -> dict[str, str]:
@@ -146,7 +200,11 @@ def _tolerates(spec: dict[str, Any], pool: dict[str, Any]) -> bool:
 
 
 def _shrink(container: dict[str, Any]) -> None:
-    requests = container.get("resources", {}).get("requests", {})
+    resources = container.get("resources", {})
+    requests = resources.get("requests", {})
+    # The kubelet of the one node may not manage its disk.
+    for amounts in (requests, resources.get("limits", {})):
+        amounts.pop("ephemeral-storage", None)
     if "cpu" in requests:
         requests["cpu"] = f"{max(1, int(_milli(requests['cpu']) * CPU_SHARE))}m"
     if "memory" in requests:

@@ -2,10 +2,17 @@
 
 from contextlib import ExitStack
 
-from tests.engine.simulator.moto_patches import clusters, databases, log_groups, network, storage
+from tests.engine.simulator.moto_patches import (
+    clusters,
+    databases,
+    images,
+    log_groups,
+    network,
+    storage,
+)
 from tests.engine.simulator.moto_patches.guard import apply
 
-GUARDS = (*network.GUARDS, *databases.GUARDS, *clusters.GUARDS, *storage.GUARDS)
+GUARDS = (*network.GUARDS, *databases.GUARDS, *clusters.GUARDS, *storage.GUARDS, *images.GUARDS)
 
 
 def install(patches: ExitStack) -> None:
@@ -15,3 +22,4 @@ def install(patches: ExitStack) -> None:
     databases.defer_changes(patches)
     storage.read_condition(patches)
     log_groups.written_by_databases(patches)
+    network.name_flow_logs(patches)

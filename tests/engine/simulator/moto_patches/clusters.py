@@ -1,13 +1,15 @@
-"""EKS: subnets, security groups, role and key of a cluster must exist."""
+"""EKS: subnets, security groups, role and key of a cluster must exist; its node pools have a role."""
 
 from typing import Any
 
 from moto.ec2.models import ec2_backends
 from moto.eks.exceptions import EKSError, InvalidParameterException
 from moto.eks.models import EKSBackend
+from moto.eks.responses import EKSResponse
 from moto.iam.models import iam_backends
 from moto.kms.models import kms_backends
 
+from tests.engine.simulator import moto_additions
 from tests.engine.simulator.moto_patches.guard import guards
 from tests.engine.simulator.moto_patches.zones import REFUSED_BY_EKS
 
@@ -77,16 +79,59 @@ def key_exists(backend: EKSBackend, given: Arguments) -> None:
             raise _refuse(f"Invalid key ARN: {arn}")
 
 
-GUARDS = guards(
-    EKSBackend,
-    "https://docs.aws.amazon.com/eks/latest/APIReference/",
-    (
-        "create_cluster",
-        "CreateCluster",
-        subnets_are_in_two_zones,
-        zones_support_eks,
-        security_groups_exist,
-        role_exists,
-        key_exists,
+def _compute_mistake(config: dict[str, Any] | None) -> str | None:
+    """Published only in issues: terraform-aws-modules/terraform-aws-eks#3238 and #3366."""
+    role, pools = (config or {}).get("nodeRoleArn"), (config or {}).get("nodePools")
+    if role and not pools:
+        return "When Compute Config nodeRoleArn is not null or empty, nodePool value(s) must be provided."
+    if pools and not role:
+        return (
+            "When Compute Config nodeRoleArn is null or empty, nodePool list cannot be populated."
+        )
+    return None
+
+
+def node_pools_and_node_role_come_together(response: EKSResponse, given: Arguments) -> None:
+    mistake = _compute_mistake(response._get_param("computeConfig"))
+    if mistake:
+        raise _refuse(mistake)
+
+
+def updated_node_pools_and_node_role_come_together(
+    api: moto_additions.Api, given: Arguments
+) -> None:
+    mistake = _compute_mistake(api.given.get("computeConfig"))
+    if mistake:
+        raise moto_additions.invalid(mistake)
+
+
+_API = "https://docs.aws.amazon.com/eks/latest/APIReference/"
+GUARDS = (
+    *guards(
+        EKSBackend,
+        _API,
+        (
+            "create_cluster",
+            "CreateCluster",
+            subnets_are_in_two_zones,
+            zones_support_eks,
+            security_groups_exist,
+            role_exists,
+            key_exists,
+        ),
+    ),
+    *guards(
+        EKSResponse,
+        _API,
+        ("create_cluster", "CreateCluster", node_pools_and_node_role_come_together),
+    ),
+    *guards(
+        moto_additions.Api,
+        _API,
+        (
+            "update_config",
+            "UpdateClusterConfig",
+            updated_node_pools_and_node_role_come_together,
+        ),
     ),
 )

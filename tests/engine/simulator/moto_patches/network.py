@@ -1,10 +1,13 @@
 """EC2: references must exist, and resources in use cannot be deleted."""
 
+from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import unquote
 
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
+from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
 from moto.eks.models import eks_backends
 from moto.iam.models import iam_backends
 from moto.rds.models import rds_backends
@@ -137,6 +140,14 @@ def flow_log_role_is_assumable(backend: EC2Backend, given: Arguments) -> None:
     trust = {role.arn: unquote(role.assume_role_policy_document) for role in iam.roles.values()}
     if "vpc-flow-logs.amazonaws.com" not in trust.get(given["deliver_logs_permission_arn"], ""):
         raise EC2ClientError("InvalidParameter", "Unable to assume given IAM role")
+
+
+def name_flow_logs(patches: ExitStack) -> None:
+    """Filter flow logs in tags by AWS's name of the type.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeTags.html
+    """
+    patches.enter_context(patch.dict(EC2_PREFIX_TO_RESOURCE, {"fl": "vpc-flow-log"}))
 
 
 GUARDS = guards(

@@ -128,6 +128,8 @@ def _update_cluster(cloud: Cloud, id_: str, old: Values, new: Values) -> Values:
     before, after = _vpc(old.get("vpcConfig") or {}), _vpc(new.get("vpcConfig") or {})
     if before != after:
         eks.update_cluster_config(name=id_, resourcesVpcConfig=after)
+    if old.get("computeConfig") != new.get("computeConfig"):
+        eks.update_cluster_config(name=id_, computeConfig=new["computeConfig"])
     if old.get("enabledClusterLogTypes") != new.get("enabledClusterLogTypes"):
         logging = _logging(new.get("enabledClusterLogTypes") or [])
         eks.update_cluster_config(name=id_, logging=logging)
@@ -238,6 +240,9 @@ RESOURCES = {
         update=_update_cluster,
         delete=lambda cloud, id_, _: cloud.client("eks").delete_cluster(name=id_),
         replaces=frozenset({"name", "roleArn", "encryptionConfig", "bootstrapSelfManagedAddons"}),
+        # "This value cannot be changed": the official provider replaces the cluster.
+        # https://docs.aws.amazon.com/eks/latest/APIReference/API_ComputeConfigRequest.html
+        unchangeable=frozenset({"computeConfig.nodeRoleArn"}),
         autoname="name",
     ),
     "aws:eks/addon:Addon": _part(

@@ -28,6 +28,8 @@ class Resource:
     update: Callable[[Cloud, str, Values, Values], Values] | None = None
     delete: Callable[[Cloud, str, Values], Any]
     replaces: frozenset[str] = frozenset()
+    # Paths inside of inputs: once set, another value replaces the resource.
+    unchangeable: frozenset[str] = frozenset()
     autoname: str | None = None
     lagging: frozenset[str] = frozenset()
     secrets: frozenset[str] = frozenset()

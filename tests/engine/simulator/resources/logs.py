@@ -68,6 +68,5 @@ RESOURCES = {
         delete=lambda cloud, id_, _: cloud.client("logs").delete_log_group(logGroupName=id_),
         replaces=frozenset({"name", "namePrefix", "logGroupClass"}),
         autoname="name",
-        imported=lambda id_: {"name": id_},
     ),
 }

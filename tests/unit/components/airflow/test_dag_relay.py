@@ -10,6 +10,7 @@ from components.in_pod import dag_relay_webhook
 from ops.stack_files import ROOT
 from settings import Secrets
 from settings.dags import DagSettings
+from settings.versions import GIT_SYNC_IMAGE
 from tests.unit.components import pods
 from tests.unit.components.pods import SERVER, container, mounted, template
 from tests.unit.conftest import secret_data
@@ -19,6 +20,7 @@ POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 SERVICE = "kubernetes:core/v1:Service"
 REPO = "https://github.com/example/dags.git"
 TOKEN = {"repo": REPO, "auth": {"kind": "token", "username": "bot"}}
+DIGEST = f"sha256:{'a' * 64}"
 HOST_KEY = "github.com ssh-ed25519 AAAAC3Nza"
 SSH = {
     "repo": "git@github.com:example/dags.git",
@@ -66,8 +68,14 @@ def test_git_sync_polls_at_the_configured_interval(relay):
     assert snapshot.one(SERVER).inputs["spec"]["replicas"] == 1
     env = environment(snapshot)
     assert (env["GITSYNC_REPO"], env["GITSYNC_PERIOD"]) == (REPO, "7s")
-    assert container(snapshot, "git-sync")["image"].startswith(
-        "registry.k8s.io/git-sync/git-sync:v4"
+
+
+def test_the_relay_runs_the_git_sync_of_the_settings(relay):
+    given = {"git_sync_image": "registry.example/git-sync:v4.5.0", "git_sync_digest": DIGEST}
+
+    assert container(relay(), "git-sync")["image"] == GIT_SYNC_IMAGE
+    assert container(relay(**given), "git-sync")["image"] == (
+        f"registry.example/git-sync:v4.5.0@{DIGEST}"
     )
 
 

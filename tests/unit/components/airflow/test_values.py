@@ -5,6 +5,7 @@ from components.airflow.values import (
     airflow_config,
     dag_bundles,
     git_sync,
+    git_sync_image,
     ingress,
     scaling,
     worker_sets,
@@ -64,6 +65,17 @@ def test_worker_resources_follow_the_settings(cpu, request_):
         "requests": {"cpu": request_, "memory": "2048Mi"},
         "limits": {"memory": "2048Mi"},
     }, "no CPU limit; memory request equals limit"
+
+
+def test_workers_on_own_nodes_have_a_disk_limit():
+    (on_eks,) = worker_sets({"default": WorkerSettings(disk_gb=20)}, own_nodes=True)
+    (elsewhere,) = worker_sets({"default": WorkerSettings(disk_gb=20)})
+
+    for amounts in ("requests", "limits"):
+        assert on_eks["resources"][amounts]["ephemeral-storage"] == "20Gi"
+        assert "ephemeral-storage" not in elsewhere["resources"][amounts], (
+            "a node that does not manage its disk takes no such pod"
+        )
 
 
 TWO = {"default": WorkerSettings(), "etl": WorkerSettings(max=2, concurrency=3)}
@@ -182,3 +194,15 @@ def test_the_ui_is_limited_to_all_allowed_cidrs():
 
     cidrs = annotations["alb.ingress.kubernetes.io/inbound-cidrs"]
     assert cidrs == "10.0.0.0/8,192.0.2.0/24"
+
+
+def test_git_sync_of_the_pods_has_the_digest_of_the_settings():
+    digest = f"sha256:{'a' * 64}"
+    dags = DagSettings(
+        repo=REPO, git_sync_image="host:5000/git-sync:v4.5.0", git_sync_digest=digest
+    )
+
+    assert git_sync_image(dags) == {
+        "repository": "host:5000/git-sync",
+        "tag": f"v4.5.0@{digest}",
+    }, "the chart joins them with a colon and has no value for the digest"

@@ -107,6 +107,10 @@ def test_the_instance_has_the_name_of_the_stack(database):
     assert database(identifier="kept-1").one(INSTANCE).inputs["identifier"] == "kept-1"
 
 
+def test_a_replacement_of_the_instance_frees_its_name_first(database):
+    assert database().one(INSTANCE).delete_before_replace is True
+
+
 @pytest.mark.parametrize("identifier", ["airflow-test", "kept-1"])
 def test_each_exported_log_has_a_group_with_retention(database, identifier):
     snapshot = database(identifier=identifier)

@@ -12,17 +12,20 @@ BUCKET = "aws:s3/bucket:Bucket"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 ARN = "arn:aws:s3:::logs-bucket"
+CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/k8s"
 
 
 @pytest.fixture
 def logs(deploy):
-    return lambda queues={}, **settings: deploy(
+    return lambda queues={}, access_logs=None, **settings: deploy(
         lambda: Logs(
             "logs",
             LogsArgs(
                 cluster_name="k8s",
+                cluster_arn=CLUSTER_ARN,
                 namespace="airflow",
                 queues={"default": WorkerSettings(), **queues},
+                access_logs=access_logs,
                 settings=LogSettings(**settings),
             ),
         )
@@ -60,6 +63,29 @@ def test_the_bucket_requires_tls(logs):
     ]
 
 
+def test_load_balancers_of_the_account_write_in_their_folder(logs):
+    snapshot = logs(access_logs="load-balancer")
+
+    policy = snapshot.one("aws:s3/bucketPolicy:BucketPolicy").inputs["policy"]
+    only_tls, granted = statements(policy)
+    assert only_tls["Effect"] == "Deny"
+    assert granted == {
+        "Effect": "Allow",
+        "Principal": {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+        "Action": "s3:PutObject",
+        "Resource": f"{ARN}/load-balancer/AWSLogs/111122223333/*",
+    }
+
+
+def test_access_logs_expire_with_the_task_logs(logs):
+    snapshot = logs(access_logs="load-balancer", retention_days=9)
+
+    (rule,) = snapshot.one(
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+    ).inputs["rules"]
+    assert (rule["filter"], rule["expiration"]) == ({"prefix": ""}, {"days": 9})
+
+
 @pytest.mark.parametrize(
     ("account", "actions"),
     [
@@ -84,7 +110,7 @@ def test_each_role_is_limited_to_its_actions_on_the_bucket(logs, account, action
     }
 
 
-def test_only_eks_pods_may_assume_the_roles(logs):
+def test_only_pods_of_its_service_account_may_assume_a_role(logs):
     roles = logs().all("aws:iam/role:Role")
 
     assert len(roles) == 3
@@ -94,6 +120,15 @@ def test_only_eks_pods_may_assume_the_roles(logs):
                 "Effect": "Allow",
                 "Principal": {"Service": "pods.eks.amazonaws.com"},
                 "Action": ["sts:AssumeRole", "sts:TagSession"],
+                "Condition": {
+                    "StringEquals": {
+                        "aws:RequestTag/eks-cluster-arn": CLUSTER_ARN,
+                        "aws:RequestTag/kubernetes-namespace": "airflow",
+                        "aws:RequestTag/kubernetes-service-account": role.name.removeprefix(
+                            "logs-"
+                        ),
+                    }
+                },
             }
         ]
 

@@ -20,9 +20,19 @@ def settings(**more):
 
 @pytest.fixture
 def load_balancer(deploy):
-    return lambda **more: deploy(
-        lambda: LoadBalancer("lb", LoadBalancerArgs(settings=settings(**more)))
+    return lambda bucket=None, **more: deploy(
+        lambda: LoadBalancer(
+            "lb",
+            LoadBalancerArgs(
+                settings=settings(**more), tags={"stack": "mine"}, access_log_bucket=bucket
+            ),
+        )
     )
+
+
+def attributes(snapshot):
+    spec = snapshot.one(PARAMETERS).inputs["spec"]
+    return {each["key"]: each["value"] for each in spec["loadBalancerAttributes"]}
 
 
 def test_the_scheme_follows_the_settings(load_balancer):
@@ -33,6 +43,12 @@ def test_the_scheme_follows_the_settings(load_balancer):
 
 def test_the_configured_certificate_is_used(load_balancer):
     assert load_balancer().one(PARAMETERS).inputs["spec"]["certificateARNs"] == [CERTIFICATE]
+
+
+def test_the_load_balancer_carries_the_tags_of_the_stack(load_balancer):
+    spec = load_balancer().one(PARAMETERS).inputs["spec"]
+
+    assert spec["tags"] == [{"key": "stack", "value": "mine"}]
 
 
 def test_the_ingress_of_airflow_uses_the_class(load_balancer):
@@ -56,3 +72,29 @@ def test_the_class_depends_on_its_parameters(load_balancer):
     snapshot = load_balancer()
 
     assert snapshot.one(PARAMETERS).urn in snapshot.one(CLASS).depends_on
+
+
+@pytest.mark.parametrize("bucket", [None, "logs-bucket"])
+def test_headers_with_invalid_names_are_dropped(load_balancer, bucket):
+    found = attributes(load_balancer(bucket))
+
+    assert found["routing.http.drop_invalid_header_fields.enabled"] == "true"
+
+
+def test_access_logs_go_to_a_folder_of_the_bucket(load_balancer):
+    found = attributes(load_balancer("logs-bucket"))
+
+    assert {key: value for key, value in found.items() if key.startswith("access_logs")} == {
+        "access_logs.s3.enabled": "true",
+        "access_logs.s3.bucket": "logs-bucket",
+        "access_logs.s3.prefix": "load-balancer",
+    }
+
+
+def test_access_logs_are_switched_off_without_a_bucket(load_balancer):
+    found = attributes(load_balancer())
+
+    assert found["access_logs.s3.enabled"] == "false", (
+        "an attribute that is left out keeps the value that the load balancer has"
+    )
+    assert "access_logs.s3.bucket" not in found

@@ -116,3 +116,10 @@ def test_a_configured_password_is_set_on_the_server(deploy):
     assert snapshot.exports["password"].value == "configured"
     assert snapshot.exports["host"] == "redis"
     assert not snapshot.all("random:index/randomPassword:RandomPassword")
+
+
+def test_redis_runs_the_image_and_the_digest_of_the_settings(redis):
+    digest = f"sha256:{'a' * 64}"
+
+    image = container(redis(image="registry.example/redis:7.4", digest=digest))["image"]
+    assert image == f"registry.example/redis:7.4@{digest}"

@@ -21,9 +21,9 @@ def test_each_queue_has_a_line_and_counts_in_the_limits(plan, with_queues):
     queues = lines[lines.index("Queues") + 1 :][:3]
     assert [line.split(":")[0] for line in queues] == ["  default", "  etl", "  slow"]
     assert queues[1] == (
-        "  etl: 0 to 6 workers, scaled on tasks; each 2 slots, 1 CPU, 8192 MiB; at most 12 slots, "
-        "6 CPU, 48 GiB, 18 database connections; dedicated nodes, spot or on-demand, amd64, at least 1 "
-        "for 6.12 CPU and 48.5625 GiB including sidecars; grace period 600 s"
+        "  etl: 0 to 6 workers, scaled on tasks; each 2 slots, 1 CPU, 8192 MiB, 10 GiB disk; at "
+        "most 12 slots, 6 CPU, 48 GiB, 18 database connections; dedicated nodes, spot or on-demand, "
+        "amd64, at least 1 for 6.12 CPU and 48.5625 GiB including sidecars; grace period 600 s"
     )
     assert "slow: 2 workers; each 8 slots" in queues[2]
     assert "dedicated nodes, on-demand, arm64" in queues[2]

@@ -155,6 +155,13 @@ TABLE = {
 }
 POD = {"clusterName": "c", "namespace": "n", "serviceAccount": "s"}
 ARN = "arn:aws:kms:eu-west-1:1:key/k-1"
+LOG_ARN = "arn:aws:logs:eu-west-1:1:log-group:/g"
+LOG_GROUPS = {
+    "logGroups": [
+        {"logGroupName": "/g/other", "arn": f"{LOG_ARN}/other:*"},
+        {"logGroupName": "/g", "arn": f"{LOG_ARN}:*"},
+    ]
+}
 # By type: inputs, answers of the AWS CLI, the ID, and the answer for a missing resource.
 FOUND = {
     "aws:ec2/route:Route": (
@@ -211,6 +218,15 @@ FOUND = {
         "c:p",
         NOTHING,
     ),
+    "aws:cloudwatch/logGroup:LogGroup": (
+        {"name": "/g"},
+        {
+            "logs describe-log-groups --log-group-name-prefix /g": LOG_GROUPS,
+            f"logs list-tags-for-resource --resource-arn {LOG_ARN} ": {"tags": TAGS},
+        },
+        "/g",
+        {"logGroups": LOG_GROUPS["logGroups"][:1]},
+    ),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": (
         POD,
         {
@@ -221,15 +237,21 @@ FOUND = {
         "a-1",
         {"associations": []},
     ),
-    "aws:cloudwatch/logGroup:LogGroup": (
-        {"name": "g"},
+    "aws:ecr/pullThroughCacheRule:PullThroughCacheRule": (
+        {"ecrRepositoryPrefix": "p"},
         {
-            "logs describe-log-groups --log-group-name-prefix g": {
-                "logGroups": [{"logGroupName": "g-2"}, {"logGroupName": "g"}]
+            "ecr describe-pull-through-cache-rules --ecr-repository-prefixes p": {
+                "pullThroughCacheRules": [{}]
             }
         },
-        "g",
-        {"logGroups": [{"logGroupName": "g-2"}]},
+        "p",
+        "echo 'An error occurred (PullThroughCacheRuleNotFoundException): none' >&2; exit 254",
+    ),
+    "aws:ecr/repository:Repository": (
+        {"name": "p/redis"},
+        {"ecr describe-repositories --repository-names p/redis": {"repositories": [{}]}},
+        "p/redis",
+        "echo 'An error occurred (RepositoryNotFoundException): none' >&2; exit 254",
     ),
     "aws:iam/role:Role": (
         {"name": "r"},
@@ -291,6 +313,18 @@ def test_a_missing_resource_is_not_identified(aws, kind):
     assert account.identify({"type": kind, "inputs": inputs}) is None
 
 
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [({}, "/g"), ({"stack": "dev", "of": "us"}, "/g"), ({"stack": "prod"}, None)],
+    ids=["made by AWS", "of this stack", "of another stack"],
+)
+def test_a_log_group_of_another_stack_is_not_identified(aws, tags, found):
+    group = {"type": "aws:cloudwatch/logGroup:LogGroup", "inputs": {"name": "/g"}}
+    answers = {"logs describe-log-groups": LOG_GROUPS, "logs list-tags": {"tags": tags}}
+
+    assert aws(answers).identify(group) == found
+
+
 def test_a_denied_lookup_is_an_error(aws):
     account = aws({"eks describe-cluster": DENIED})
 
@@ -311,7 +345,11 @@ def test_every_resource_found_by_tags_has_a_name(stack, kind):
 # Their creation is idempotent: they only set properties of another resource.
 REPEATABLE = {
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup",
+    # It has no error for an existing association:
+    # https://docs.aws.amazon.com/eks/latest/APIReference/API_AssociateAccessPolicy.html
+    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
     "aws:iam/rolePolicy:RolePolicy",
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",

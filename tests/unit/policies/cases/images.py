@@ -31,11 +31,28 @@ BREACHES = {
             ('main: image is "redis:7.2"', server()),
             ('image.keda is "k:1"', keda(repository="k", tag="1")),
         ],
+        **{
+            f"{INSPECT}: set {setting}": [
+                (f'{name}: image is "i:1"', server(container(image="i:1", name=name)))
+            ]
+            for name, setting in (("redis", "redis.digest"), ("database", "database.digest"))
+        },
+        f"{INSPECT}: set dags.git_sync_digest": [
+            ('git-sync: image is "i:1"', server(container(image="i:1", name="git-sync"))),
+            (
+                'images.gitSync is "i:1"',
+                airflow(
+                    defaultAirflowRepository="a/b",
+                    defaultAirflowDigest=DIGEST,
+                    images={"gitSync": {"repository": "i", "tag": "1"}},
+                ),
+            ),
+        ],
         f"{INSPECT}: set airflow.digest": [
             (
                 'Airflow image is "a/b:3"',
                 airflow(defaultAirflowRepository="a/b", defaultAirflowTag="3"),
-            )
+            ),
         ],
     },
 }

@@ -9,6 +9,8 @@ LEGACY_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
 SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
 DEFAULT_GROUP = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
 INGRESS_CLASS_PARAMS = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
+DROP = "routing.http.drop_invalid_header_fields.enabled"
+LOGGED = "access_logs.s3.enabled"
 ALB = "alb.ingress.kubernetes.io"
 HTTP = '[{"HTTPS": 443}, {"HTTP": 80}]'
 TLS12 = "ELBSecurityPolicy-2016-08"
@@ -27,6 +29,13 @@ def ui(**annotations):
     }
     given = {f"{ALB}/{key}": value for key, value in complete.items() if value is not None}
     return airflow(ingress={"apiServer": {"enabled": True, "annotations": given}})
+
+
+def attributes(given):
+    """IngressClassParams with load balancer attributes."""
+    if isinstance(given, dict):
+        given = [{"key": key, "value": value} for key, value in given.items()]
+    return resource(INGRESS_CLASS_PARAMS, spec={"loadBalancerAttributes": given})
 
 
 def legacy_rule(type, **ranges):
@@ -96,6 +105,18 @@ BREACHES = {
             )
         ],
     },
+    "load-balancer-drops-invalid-headers": {
+        'Set it to "true"': [
+            (f"spec.loadBalancerAttributes {DROP} is not set", attributes(None)),
+            (f'spec.loadBalancerAttributes {DROP} is "false"', attributes({DROP: "false"})),
+        ],
+    },
+    "load-balancer-access-logs": {
+        "Set airflow.ingress.access_logs to true": [
+            (f"spec.loadBalancerAttributes {LOGGED} is not set", attributes({DROP: "true"})),
+            (f'spec.loadBalancerAttributes {LOGGED} is "false"', attributes({LOGGED: "false"})),
+        ],
+    },
     "ui-access-restricted": {
         "Restrict airflow.ingress.allowed_cidrs to the networks of the users": [
             (f'{ALB}/inbound-cidrs is "{INTERNET}"', ui(inbound_cidrs=INTERNET)),
@@ -131,6 +152,16 @@ COMPLIANT = {
     "ui-requires-tls": {
         "HTTPS": (ui(), resource(INGRESS_CLASS_PARAMS, spec={"certificateARNs": ["arn"]})),
         "no ingress": airflow(ingress={"apiServer": {"enabled": False}}),
+    },
+    "load-balancer-drops-invalid-headers": {
+        "dropped": attributes({LOGGED: "true", DROP: "true"}),
+        "unknown": attributes(UNKNOWN),
+        "value unknown": attributes({DROP: UNKNOWN}),
+    },
+    "load-balancer-access-logs": {
+        "logged": attributes({DROP: "true", LOGGED: "true"}),
+        "unknown": attributes(UNKNOWN),
+        "value unknown": attributes({LOGGED: UNKNOWN}),
     },
     "ui-access-restricted": {"listed networks": ui()},
 }

@@ -1,3 +1,4 @@
+from policies.view import UNKNOWN
 from tests.unit.policies.resources import LAUNCH_TEMPLATE, airflow, resource, server
 
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
@@ -20,18 +21,23 @@ CHART_PARTS = (
     "createUserJob",
     "databaseCleanup",
 )
+UNLIMITED = "spec.template.spec.requirements do not limit eks.amazonaws.com/instance-generation"
 NO_TAINT = "the spot nodes have no NoSchedule or NoExecute taint"
 TOLERATE = "tolerations tolerate the taint nodes of"
 
 
-def node_pool(*capacity, taints=()):
-    requirement = {
-        "key": "karpenter.sh/capacity-type",
-        "operator": "In",
-        "values": list(capacity) or ["on-demand"],
-    }
-    template = {"spec": {"requirements": [requirement], "taints": list(taints)}}
+def requirement(key, operator, *values):
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+def node_pool(*capacity, taints=(), more=()):
+    kinds = requirement("karpenter.sh/capacity-type", "In", *(capacity or ["on-demand"]))
+    template = {"spec": {"requirements": [kinds, *more], "taints": list(taints)}}
     return resource(NODE_POOL, "pool", spec={"template": template})
+
+
+def generation(operator, value):
+    return node_pool(more=[requirement("eks.amazonaws.com/instance-generation", operator, value)])
 
 
 def node_group(**inputs):
@@ -57,6 +63,13 @@ BREACHES = {
         "Use a launch template with metadataOptions.httpTokens: required": [
             ("launchTemplate is not set", node_group())
         ],
+    },
+    "node-generation-current": {
+        'Require eks.amazonaws.com/instance-generation Gt "4"': [
+            (UNLIMITED, node_pool()),
+            (UNLIMITED, generation("Gt", "3")),
+            (UNLIMITED, generation("Lt", "4")),
+        ]
     },
     "spot-only-for-workers": {
         "Add a NoSchedule taint, and a matching toleration to workers.celery": [
@@ -87,6 +100,13 @@ COMPLIANT = {
     "imdsv2-required": {
         "required": resource(LAUNCH_TEMPLATE, metadataOptions={"httpTokens": "required"}),
         "launch template": node_group(launchTemplate={"id": "lt-1"}),
+    },
+    "node-generation-current": {
+        "above 4": generation("Gt", "4"),
+        "above 6": generation("Gt", "6"),
+        "unknown": resource(
+            NODE_POOL, "pool", spec={"template": {"spec": {"requirements": UNKNOWN}}}
+        ),
     },
     "spot-only-for-workers": {
         "Celery workers": (

@@ -1,8 +1,11 @@
 from policies.view import UNKNOWN
 from tests.unit.policies.resources import (
     BUCKET,
+    CLUSTER,
+    DATABASE,
     KMS_KEY,
     LAUNCH_TEMPLATE,
+    LOG_GROUP,
     iam_policy,
     resource,
 )
@@ -13,7 +16,6 @@ ENCRYPTION = (
 )
 LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
 BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
-LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 STORAGE_CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 VOLUME = "aws:ebs/volume:Volume"
 FILE_SYSTEM = "aws:efs/fileSystem:FileSystem"
@@ -47,6 +49,18 @@ def lifecycle(status="Enabled", **rule):
 
 def storage_class(provisioner="ebs.csi.eks.amazonaws.com", **parameters):
     return resource(STORAGE_CLASS, provisioner=provisioner, parameters=parameters)
+
+
+def group(name):
+    return resource(LOG_GROUP, name, name=name, retentionInDays=30)
+
+
+def cluster(**inputs):
+    return resource(CLUSTER, enabledClusterLogTypes=["audit"], **inputs)
+
+
+def instance(*logs, **inputs):
+    return resource(DATABASE, enabledCloudwatchLogsExports=list(logs), **inputs)
 
 
 def template(*devices):
@@ -94,6 +108,29 @@ BREACHES = {
             ("retentionInDays is not set", resource(LOG_GROUP)),
             ("retentionInDays is 0", resource(LOG_GROUP, retentionInDays=0)),
         ],
+        "Declare an aws.cloudwatch.LogGroup of this name: AWS creates it without retention": [
+            ("the log group /aws/eks/one/cluster is not declared", cluster(name="one")),
+            (
+                "the log group /aws/eks/one/cluster is not declared",
+                cluster(name="one"),
+                group("/aws/eks/two/cluster"),
+            ),
+            (
+                "the log group /aws/eks/<name>/cluster is not declared, because name is not set",
+                cluster(),
+                group("/aws/eks/one/cluster"),
+            ),
+            (
+                "the log group /aws/rds/instance/one/upgrade is not declared",
+                instance("postgresql", "upgrade", identifier="one"),
+                group("/aws/rds/instance/one/postgresql"),
+            ),
+            (
+                "the log group /aws/rds/instance/<identifier>/postgresql is not declared, because "
+                "identifier is not set",
+                instance("postgresql"),
+            ),
+        ],
     },
     "volumes-are-encrypted": {
         "Set it to true": [
@@ -129,6 +166,15 @@ COMPLIANT = {
     "log-group-has-retention": {
         "days": resource(LOG_GROUP, retentionInDays=30),
         "unknown": resource(LOG_GROUP, retentionInDays=UNKNOWN),
+        "cluster": (cluster(name="one"), group("/aws/eks/one/cluster")),
+        "cluster without logs": resource(CLUSTER, enabledClusterLogTypes=[]),
+        "unknown cluster": cluster(name=UNKNOWN),
+        "unknown group": (cluster(name="one"), group(UNKNOWN)),
+        "instance": (
+            instance("postgresql", identifier="one"),
+            group("/aws/rds/instance/one/postgresql"),
+        ),
+        "instance without logs": instance(identifier="one"),
     },
     "volumes-are-encrypted": {
         "storage class": storage_class(encrypted="true"),
