@@ -16,6 +16,7 @@ from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import STATE
 from settings.cluster import EksSettings
+from settings.network import ExistingNetworkSettings
 
 # After a change, resolvers return the former address of the endpoint for a while.
 ANSWER_SECONDS = 300
@@ -24,7 +25,7 @@ ENTRY_SECONDS = 120
 POLL_SECONDS = 5
 # Access entries of the cluster, also those that the state does not contain yet.
 ENTRIES = tuple(
-    f"**airflow:aws:Cluster$**{type_}::*"
+    f"**airflow:aws:Cluster$**{type_}::**"
     for type_ in (
         "aws:eks/accessEntry:AccessEntry",
         "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
@@ -138,8 +139,9 @@ def _check_first_up(session: Session, account: Aws, settings: EksSettings) -> No
         return
     name = session.stack.name
     missing = "the cluster and its VPC do not exist yet"
-    vpc = getattr(session.settings.network, "vpc_id", None)
-    if vpc is not None:
+    network = session.settings.network
+    if isinstance(network, ExistingNetworkSettings):
+        vpc = network.vpc_id
         answer = account.call("ec2", "describe-vpcs", "--vpc-ids", vpc)
         blocks = [each["CidrBlock"] for each in answer["Vpcs"][0]["CidrBlockAssociationSet"]]
         address = _source_address(blocks[0])

@@ -218,7 +218,7 @@ def no_answer(stack: str, settings: EksSettings, reason: str) -> str:
 
 
 def _describe(account: Aws, name: str) -> dict[str, Any] | None:
-    """The cluster in AWS; None if it does not exist."""
+    """The cluster in AWS; None if it does not exist, or has no endpoint that could answer."""
     where = ("--name", name)
     answer = account.call_or_none("eks", "describe-cluster", *where)
     # Until then EKS answers with the former endpoint, and refuses updates.
@@ -226,7 +226,8 @@ def _describe(account: Aws, name: str) -> dict[str, Any] | None:
         print(f"cluster {name} is {answer['cluster']['status']}: waiting for AWS")
         account.wait("eks", "cluster-active", *where)
         answer = account.call_or_none("eks", "describe-cluster", *where)
-    return answer["cluster"] if answer else None
+    # A cluster that is being deleted, or that EKS could not create, never answers.
+    return answer["cluster"] if answer and answer["cluster"]["status"] == "ACTIVE" else None
 
 
 def _clusters(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -112,6 +112,10 @@ class Account:
         """Move the machine that runs Pulumi and kubectl: see `Machine`."""
         self._request("machine", {"public": public, "private": private})
 
+    def log_in(self, role: str) -> None:
+        """Make the credentials of the machine those of another person."""
+        self._request("login", role)
+
     def _request(self, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.environment['SIMULATED_AWS_URL']}/{path}"

@@ -7,8 +7,10 @@ from unittest.mock import Mock
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.engine.simulator import identity
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine, admits
+from tests.engine.simulator.backends.kubernetes import is_administrator
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
@@ -175,6 +177,38 @@ def test_a_private_endpoint_answers_what_its_group_admits(cluster):
     assert cluster.admits(private=INSIDE)
     assert not cluster.admits(public=OUTSIDE)
     assert not cluster.admits(private="10.8.0.1")
+
+
+def test_only_callers_with_an_access_entry_are_administrators(cluster):
+    eks, policy = (
+        cluster.cloud.client("eks"),
+        "aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+    )
+    entry = {"clusterName": "c", "principalArn": identity.COLLEAGUE}
+    assert not is_administrator(cluster.cloud, "c", identity.COLLEAGUE)
+
+    eks.create_access_entry(**entry)
+    assert not is_administrator(cluster.cloud, "c", identity.COLLEAGUE), "an entry without policy"
+    eks.associate_access_policy(
+        **entry, policyArn=f"arn:aws:eks::{policy}", accessScope={"type": "cluster"}
+    )
+    assert is_administrator(cluster.cloud, "c", identity.COLLEAGUE)
+    assert not is_administrator(cluster.cloud, "c", identity.CALLER)
+    assert not is_administrator(cluster.cloud, "other", identity.COLLEAGUE)
+
+
+def test_the_session_of_another_person_is_that_of_another_role(cluster):
+    sts = cluster.cloud.client("sts")
+    own = sts.get_caller_identity()["Arn"]
+
+    identity.log_in(identity.COLLEAGUE_ROLE)
+    try:
+        other = sts.get_caller_identity()["Arn"]
+        assert identity.caller() == identity.COLLEAGUE
+        assert identity.issuer(cluster.cloud.client("iam"), other) == identity.COLLEAGUE
+    finally:
+        identity.log_in(identity.ROLE)
+    assert identity.issuer(cluster.cloud.client("iam"), own) == identity.CALLER
 
 
 def test_an_endpoint_update_without_a_change_is_refused(cluster):

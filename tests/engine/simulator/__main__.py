@@ -55,7 +55,8 @@ class Simulator:
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
         self.control = control.serve(
             {
-                ("GET", "/token"): lambda _: {"token": self.kubernetes.token()},
+                ("POST", "/token"): lambda cluster: {"token": self.kubernetes.token(cluster)},
+                ("POST", "/login"): identity.log_in,
                 ("GET", "/inventory"): lambda _: self.cloud.inventory(),
                 ("GET", "/faults"): lambda _: self.faults.report(),
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),

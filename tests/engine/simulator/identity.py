@@ -15,8 +15,27 @@ ACCOUNT = "123456789012"  # the account of moto
 ACCESS_KEY = "ASIASIMULATED0000000"  # moto reads keys of this form
 ROLE = "AWSReservedSSO_Deployer_0123456789abcdef"
 PATH = "/aws-reserved/sso.amazonaws.com/eu-west-1/"
+# Another person, with a permission set of their own.
+COLLEAGUE_ROLE = "AWSReservedSSO_Operator_0123456789abcdef"
+ROLES = (ROLE, COLLEAGUE_ROLE)
 CALLER = f"arn:aws:iam::{ACCOUNT}:role{PATH}{ROLE}"
-SESSION = f"arn:aws:sts::{ACCOUNT}:assumed-role/{ROLE}/deployer@example.com"
+COLLEAGUE = f"arn:aws:iam::{ACCOUNT}:role{PATH}{COLLEAGUE_ROLE}"
+
+
+class _Session:
+    """The role of the simulated credentials."""
+
+    role = ROLE
+
+
+def log_in(role: str) -> None:
+    """Make the simulated credentials those of another person."""
+    _Session.role = role
+
+
+def caller() -> str:
+    """The ARN of the role, with its path."""
+    return f"arn:aws:iam::{ACCOUNT}:role{PATH}{_Session.role}"
 
 
 def install(patches: ExitStack) -> None:
@@ -25,18 +44,20 @@ def install(patches: ExitStack) -> None:
 
     def identity(backend: STSBackend, access_key_id: str, region: str) -> tuple[str, str, str]:
         if access_key_id == ACCESS_KEY:
-            return "AROASIMULATED:deployer@example.com", SESSION, ACCOUNT
+            session = f"assumed-role/{_Session.role}/person@example.com"
+            return "AROASIMULATED:person@example.com", f"arn:aws:sts::{ACCOUNT}:{session}", ACCOUNT
         return original(backend, access_key_id, region)
 
     patches.enter_context(patch.object(STSBackend, "get_caller_identity", identity))
 
 
 def create(iam: Any) -> None:
-    """The role of the caller, which exists in the account before the stack."""
+    """The roles of persons, which exist in the account before the stack."""
     principal = {"Federated": f"arn:aws:iam::{ACCOUNT}:saml-provider/sso"}
     statement = {"Effect": "Allow", "Action": "sts:AssumeRoleWithSAML", "Principal": principal}
     trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    iam.create_role(RoleName=ROLE, Path=PATH, AssumeRolePolicyDocument=trust)
+    for role in ROLES:
+        iam.create_role(RoleName=role, Path=PATH, AssumeRolePolicyDocument=trust)
 
 
 def issuer(iam: Any, arn: str) -> str:

@@ -50,7 +50,7 @@ def _network(client: Client) -> Iterator[str]:
 def _identity(client: Client) -> Iterator[str]:
     iam, kms = client("iam"), client("kms")
     for role in iam.list_roles()["Roles"]:
-        if role["RoleName"] != identity.ROLE:
+        if role["RoleName"] not in identity.ROLES:
             yield f"iam role {role['RoleName']}"
     for profile in iam.list_instance_profiles()["InstanceProfiles"]:
         yield f"iam instance profile {profile['InstanceProfileName']}"

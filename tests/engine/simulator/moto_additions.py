@@ -388,7 +388,7 @@ def _create_cluster(response: EKSResponse) -> Any:
         "clusterSecurityGroupId": group.id,
         "vpcId": vpc,
     }
-    entry_of_the_creator(cluster, identity.CALLER)
+    entry_of_the_creator(cluster, identity.caller())
     entry_of_the_nodes(cluster)
     log_groups.written_by_cluster(cluster, response.eks_backend)
     return answer

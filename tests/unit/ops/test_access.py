@@ -14,6 +14,7 @@ from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
 from settings.cluster import EksSettings
+from settings.network import ExistingNetworkSettings
 
 URN = "urn:pulumi:prod::p::airflow:aws:Cluster$eks:index:Cluster$aws:eks/cluster:Cluster::eks"
 CALLER = "203.0.113.7"
@@ -275,6 +276,15 @@ def test_an_update_of_a_killed_command_is_waited_for(session, platform):
     assert platform.updates == [()], "EKS answers with the former endpoint until the update ends"
 
 
+@pytest.mark.parametrize("status", ["DELETING", "FAILED"])
+def test_a_cluster_without_endpoint_can_be_deleted(session, platform, status):
+    platform.config = platform.recorded = PRIVATE
+    platform.status, platform.answers = status, lambda _: TIMEOUT
+
+    with reachable(session(), None):
+        assert (platform.updates, platform.runs) == ([], [])
+
+
 def test_a_private_endpoint_without_an_answer_names_both_ways(session, platform):
     platform.config = platform.recorded = PRIVATE
     platform.answers = lambda _: TIMEOUT
@@ -319,7 +329,7 @@ def test_a_caller_without_access_entry_gets_one(session, platform):
         (run,) = platform.runs
     assert run.startswith("up --yes --skip-preview --suppress-outputs --target ")
     for type_ in ("accessEntry:AccessEntry", "accessPolicyAssociation:AccessPolicyAssociation"):
-        assert f"--target **airflow:aws:Cluster$**aws:eks/{type_}::*" in run
+        assert f"--target **airflow:aws:Cluster$**aws:eks/{type_}::**" in run
 
 
 def test_a_caller_who_stays_unknown_is_told(session, platform):
@@ -346,7 +356,7 @@ def test_an_existing_vpc_admits_its_own_addresses(
     monkeypatch, session, platform, address, accepted
 ):
     opened = session(private_access_cidrs=("10.8.0.0/16",))
-    network = type("Existing", (), {"vpc_id": "vpc-1"})()
+    network = ExistingNetworkSettings.model_construct(vpc_id="vpc-1")
     platform.vpc = ("10.7.0.0/16",)
     monkeypatch.setattr(access, "_source_address", lambda block: address)
     opened = Session(

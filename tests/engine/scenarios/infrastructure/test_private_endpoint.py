@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.engine.scenarios.infrastructure.conftest import FROM
+from tests.engine.simulator import identity
 from tests.engine.simulator.backends.endpoint import Machine
 from tests.harness.waiting import wait_for
 
@@ -16,7 +17,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 CLUSTER = "aws:eks/cluster:Cluster"
 CONNECTED = {"private_access_cidrs": ["10.8.0.0/16"]}
-SECONDS = 30
+# 30 on an idle machine.
+SECONDS = 60
 
 
 @pytest.fixture
@@ -120,3 +122,20 @@ def test_a_private_access_network_needs_no_public_endpoint(outside, account):
 
     account.move(private="10.9.0.9")
     _refused(outside, account)
+
+
+def test_another_person_gets_an_access_entry(outside, account):
+    outside.up(FROM)
+    account.log_in(identity.COLLEAGUE_ROLE)
+    try:
+        output = outside.up(FROM)
+    finally:
+        account.log_in(identity.ROLE)
+
+    assert "does not know the AWS identity of this shell: adding its access entry" in output
+    assert "Airflow is healthy." in output
+    eks = account.client("eks")
+    (name,) = eks.list_clusters()["clusters"]
+    entries = eks.list_access_entries(clusterName=name)["accessEntries"]
+    assert identity.COLLEAGUE in entries
+    assert identity.CALLER not in entries, "only listed roles and the last caller"

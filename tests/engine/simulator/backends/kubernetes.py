@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from moto.eks.models import eks_backends
+
+from tests.engine.simulator import identity
 from tests.engine.simulator.backends import endpoint
 from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.moto_additions import entries_of
 
 NAMESPACE = "simulated-aws"
 ADMIN = "eks-admin"
@@ -95,8 +99,13 @@ class Kubernetes:
         self.delete("")
         self.kubectl.delete("namespace", NAMESPACE)
 
-    def token(self) -> str:
-        """A token of an administrator, as `aws eks get-token` prints it."""
+    def token(self, cluster: str) -> str:
+        """A token of an administrator, as `aws eks get-token` prints it.
+
+        The API server answers 401 to the token of a caller without access entry.
+        """
+        if not is_administrator(self.cloud, cluster, identity.caller()):
+            return "no-access-entry"
         words = ["--namespace", NAMESPACE, "create", "token", ADMIN]
         return self.kubectl.run(*words).strip()
 
@@ -115,6 +124,13 @@ class Kubernetes:
             "metadata": {"name": PROVISIONER, "namespace": local["metadata"]["namespace"]},
             "spec": spec,
         }
+
+
+def is_administrator(cloud: Cloud, name: str, principal: str) -> bool:
+    """Whether a principal has an access entry with a policy in the cluster."""
+    cluster = eks_backends[cloud.account][cloud.region].clusters.get(name)
+    entry = entries_of(cluster).get(principal) if cluster else None
+    return bool(entry and entry["policies"])
 
 
 def _command(deployment: dict[str, Any]) -> list[str]:
