@@ -5,6 +5,7 @@ every name and value against AWS's resource schemas.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -302,7 +303,7 @@ def _is_translated(type: str) -> bool:
 
 def _logical_id(name: str, type: str) -> str:
     """Letters and digits, such as `NetworkVpcVpc`."""
-    words = f"{name}-{type.rpartition(':')[2]}".replace("_", "-").split("-")
+    words = re.split(r"[^A-Za-z0-9]+", f"{name}-{type.rpartition(':')[2]}")
     return "".join(word[:1].upper() + word[1:] for word in words)
 
 

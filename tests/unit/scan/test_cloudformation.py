@@ -47,6 +47,12 @@ def test_references_name_the_resource_of_the_right_type(resources):
     assert rule["SourceSecurityGroupId"] == group
 
 
+@every_aws_stack
+def test_logical_ids_have_only_letters_and_digits(resources, name):
+    assert [logical for logical in resources(name) if not logical.isalnum()] == []
+    assert cloudformation._logical_id("a_b:role/c", "aws:t:T") == "ABRoleCT"
+
+
 def test_a_bucket_has_the_configurations_that_pulumi_declares(resources):
     bucket = resources("prod")["LogsBucketBucket"]
 
