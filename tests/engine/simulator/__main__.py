@@ -35,6 +35,7 @@ class Simulator:
         self.faults = Faults()
         self.cloud = Cloud(
             host=host,
+            objects=lambda kind: self.kubernetes.objects(kind),
             on_cluster=lambda name: self.kubernetes.create(name),
             on_cluster_deleted=lambda name: self.kubernetes.delete(name),
             on_instance=lambda *instance: self.postgres.create(*instance),
@@ -56,6 +57,7 @@ class Simulator:
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
                 ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
+                ("POST", "/late-logs"): lambda _: self.cloud.late_logs.enable(),
             }
         )
         (folder / CA).write_text(authority.pem)

@@ -13,11 +13,23 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import inventory, moto_additions, moto_patches
+from tests.engine.simulator import auto_mode, inventory, moto_additions, moto_patches
+from tests.engine.simulator.auto_mode import AutoMode, LateLogs, Objects
 from tests.engine.simulator.hooks import Hooks
 from tests.engine.simulator.moto_additions import ACCOUNT
 
-SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
+SERVICES = (
+    "ec2",
+    "eks",
+    "elbv2",
+    "iam",
+    "kms",
+    "logs",
+    "rds",
+    "s3",
+    "sts",
+    "resourcegroupstaggingapi",
+)
 
 
 class Cloud:
@@ -25,7 +37,13 @@ class Cloud:
 
     account = ACCOUNT
 
-    def __init__(self, host: str = "127.0.0.1", region: str = "eu-west-1", **hooks: Any) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        region: str = "eu-west-1",
+        objects: Objects = lambda kind: [],
+        **hooks: Any,
+    ) -> None:
         self.region = region
         self._patches = ExitStack()
         # Werkzeug logs every request.
@@ -45,7 +63,10 @@ class Cloud:
         self.client = cache(self._client)
         moto_additions.install(self._patches)
         moto_patches.install(self._patches)
+        self.auto_mode = AutoMode(ACCOUNT, region, objects)
+        self.late_logs = LateLogs(ACCOUNT, region)
         Hooks(**hooks).install(self._patches)
+        auto_mode.install(self.auto_mode, self.late_logs, self._patches)
 
     def _client(self, service: str) -> Any:
         return boto3.client(
@@ -73,6 +94,7 @@ class Cloud:
 
     def inventory(self) -> list[str]:
         """Every resource in the account except those that AWS creates by default, one per line."""
+        self.auto_mode.sync()
         return sorted(inventory.of(self.client))
 
     def stop(self) -> None:
