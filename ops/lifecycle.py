@@ -1,6 +1,6 @@
 """Commands that create, update, repair and delete a stack."""
 
-from ops import drift, maintenance, queue_ops
+from ops import drift, maintenance, queue_ops, teardown
 from ops.next_steps import next_steps
 from ops.recovery.recover import recover
 from ops.session import Session, checked_settings, open_or_create, open_session
@@ -47,16 +47,7 @@ def down(name: str) -> int:
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to delete")
         return 0
-    recover(session)
-    status = session.stack.run("destroy", "--yes", "--skip-preview", "--exclude-protected")
-    remaining = session.stack.remaining()
-    if remaining:
-        print("\nNot deleted: protected resources and their dependencies:")
-        print("\n".join(f"  {resource}" for resource in remaining))
-        print("To delete them, set `protect` to false, run `make up`, then `make down`.")
-    elif not status:
-        print("\nAll resources were deleted.")
-    return status
+    return teardown.down(session)
 
 
 def apply(session: Session) -> int:

@@ -12,12 +12,12 @@ from ops.shell import OperationError
 from ops.stack import Stack
 
 
-def recover(session: Session) -> None:
+def recover(session: Session, *, with_cluster: bool = True) -> None:
     """Remove a stale lock, interrupted Helm revisions and pending operations."""
     stack = session.stack
     if locks.release_stale_lock(stack):
         print("removed the stale lock of an interrupted command")
-    cluster = session.cluster()
+    cluster = session.cluster() if with_cluster else None
     creating = interrupted_creates(stack)
     releases = {"airflow": NAMESPACE}
     if session.settings.installs_keda:  # otherwise KEDA belongs to another installation

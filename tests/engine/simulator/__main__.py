@@ -92,6 +92,7 @@ class Simulator:
 
     def _recover(self) -> None:
         self.cloud.down = False
+        self.cloud.late_logs.enabled = False
         self.faults.clear()
 
     def stop(self) -> None:

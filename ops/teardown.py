@@ -1,0 +1,351 @@
+"""Deletes a stack on AWS in stages, so that nothing outlives what could have deleted it.
+
+EKS Auto Mode ends its nodes with the cluster, but then leaves the cluster's security group behind,
+and the VPC cannot be deleted: https://github.com/aws/aws-k8s-tester/pull/541. Volumes and load
+balancers are deleted by controllers of the cluster, which must outlive them. Each stage is
+repeatable: an interrupted `make down` continues with the stage that is not complete.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ops import remaining
+from ops.kubernetes import Kubernetes
+from ops.recovery import leftovers, locks
+from ops.recovery.aws import Aws
+from ops.recovery.leftovers import Leftover, Names
+from ops.recovery.recover import recover
+from ops.session import Session
+from ops.shell import OperationError, output
+from ops.stack import STATE, Deletion, Stack
+
+Resource = dict[str, Any]
+
+CLUSTER = "aws:eks/cluster:Cluster"
+ADDON = "aws:eks/addon:Addon"
+INSTANCE = "aws:rds/instance:Instance"
+LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
+VPC = "aws:ec2/vpc:Vpc"
+KUBERNETES = "kubernetes:"
+# Deleted after the pods that run on their nodes.
+NODE_KINDS = ("NodePool", "NodeClass")
+STORAGE_CLASS = "gp3"
+# On top of the longest grace period: Karpenter drains and ends the instances, EBS detaches volumes.
+NODE_MARGIN_SECONDS = 900
+POLL_SECONDS = 5
+PROGRESS_SECONDS = 60
+# The API server may be restarting, or the network may be slow.
+ATTEMPTS = 3
+# https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
+NO_BUILT_IN_POOLS = [
+    "--compute-config",
+    json.dumps({"enabled": True, "nodePools": []}),
+    "--kubernetes-network-config",
+    json.dumps({"elasticLoadBalancing": {"enabled": True}}),
+    "--storage-config",
+    json.dumps({"blockStorage": {"enabled": True}}),
+]
+UPDATE_SECONDS = 900
+
+
+def down(session: Session) -> int:
+    """Delete the stack except protected resources, and report what is left."""
+    stack, account = session.stack, session.account
+    if account is None:
+        recover(session)
+        return finish(session, stack.destroy("--exclude-protected"))
+    names = remember(stack)
+    cluster = existing_cluster(stack, account)
+    if cluster is None:
+        forget_objects(stack)
+    recover(session, with_cluster=cluster is not None)
+    if cluster is not None and not is_kept(stack, CLUSTER):
+        deletion = delete_cluster(session, account, cluster)
+        if deletion.status:
+            return finish(session, deletion)
+    # A security group of a deleted cluster blocks the VPC, for which Pulumi would wait in vain.
+    leftovers.delete(account, unlisted(stack, account, names))
+    print("\nDeleting the rest of the stack")
+    deletion = stack.destroy("--exclude-protected", "--continue-on-error")
+    found = unlisted(stack, account, names)
+    refused = leftovers.delete(account, found)
+    if deletion.status and len(refused) < len(found):
+        deletion = stack.destroy("--exclude-protected", "--continue-on-error")
+    return finish(session, deletion, refused)
+
+
+def finish(
+    session: Session, deletion: Deletion, refused: Mapping[Leftover, str] | None = None
+) -> int:
+    """Report what is left in the state and in AWS."""
+    resources = session.stack.resources()
+    lines = remaining.report(resources, deletion.errors)
+    lines += _in_the_way(session.account, resources, deletion)
+    if refused:
+        lines.append("  kept by AWS, not in the state:")
+        lines += [f"    {leftover}: {reason}" for leftover, reason in refused.items()]
+    if lines:
+        print("\n".join(["", "Not deleted:", *lines]))
+    elif not deletion.status:
+        print("\nAll resources were deleted.")
+    if any(resource.get("protect") for resource in resources):
+        print(remaining.HOW_TO_UNPROTECT)
+    elif lines:
+        print("Next steps: docs/runbooks/delete-a-stack.md")
+    return deletion.status or bool(refused)
+
+
+def _in_the_way(
+    account: Aws | None, resources: Sequence[Resource], deletion: Deletion
+) -> list[str]:
+    """What is in a VPC that AWS refused to delete."""
+    vpcs = [r["id"] for r in resources if r["type"] == VPC and r["urn"] in deletion.errors]
+    if account is None or not vpcs:
+        return []
+    return [f"  in {vpc}:\n    {thing}" for vpc in vpcs for thing in leftovers.in_vpc(account, vpc)]
+
+
+def delete_cluster(session: Session, account: Aws, name: str) -> Deletion:
+    """Delete everything in the cluster, wait for its nodes and volumes, then delete the cluster."""
+    stack = session.stack
+    print("\nDeleting Airflow, KEDA and all other objects in the cluster, then the node pools")
+    for is_part in (is_workload, is_node_kind):
+        targets = [r["urn"] for r in stack.resources() if is_part(r)]
+        if targets:
+            deletion = stack.destroy(*target(targets))
+            if deletion.status:
+                return deletion
+    end_built_in_pools(account, name)
+    cluster = session.cluster()
+    if cluster is not None:
+        seconds = session.settings.longest_grace_seconds + NODE_MARGIN_SECONDS
+        wait_for_nodes(cluster, stack.name, seconds)
+    print(f"\nDeleting the EKS cluster {name}")
+    return stack.destroy(*target([r["urn"] for r in stack.resources() if r["type"] == CLUSTER]))
+
+
+def is_workload(resource: Resource) -> bool:
+    """Objects in the cluster and add-ons: a PodDisruptionBudget of an add-on can hold a node."""
+    of_kubernetes = resource["type"].startswith(KUBERNETES) and not is_node_kind(resource)
+    return of_kubernetes or resource["type"] == ADDON
+
+
+def is_node_kind(resource: Resource) -> bool:
+    package, _, kind = resource["type"].split(":")
+    return package == "kubernetes" and kind in NODE_KINDS
+
+
+def target(urns: Sequence[str]) -> list[str]:
+    # `--exclude-protected` is not allowed here: the caller selects nothing that is protected.
+    return [*(word for urn in urns for word in ("--target", urn)), "--target-dependents"]
+
+
+def is_kept(stack: Stack, kind: str) -> bool:
+    """Whether a resource of the kind is protected or needed by a protected resource."""
+    resources = stack.resources()
+    protected = remaining.kept(resources)
+    return any(r["type"] == kind and r["urn"] in protected for r in resources)
+
+
+def existing_cluster(stack: Stack, account: Aws) -> str | None:
+    """Name of the EKS cluster of the state, if it exists in AWS and is not being deleted."""
+    for resource in stack.resources():
+        if resource["type"] == CLUSTER:
+            found = account.call_or_none("eks", "describe-cluster", "--name", resource["id"])
+            if found is None:
+                return None
+            if found["cluster"]["status"] != "DELETING":
+                return resource["id"]
+            print(f"EKS is deleting the cluster {resource['id']}: waiting for its end")
+            account.wait("eks", "cluster-deleted", "--name", resource["id"])
+    return None
+
+
+def forget_objects(stack: Stack) -> None:
+    """Remove the objects of a cluster that no longer exists from the state.
+
+    Pulumi would try to delete them. Its `PULUMI_K8S_DELETE_UNREACHABLE` does not apply to Helm
+    releases: https://github.com/pulumi/pulumi-kubernetes/issues/2675
+    """
+    exported = stack.export()
+    deployment = exported["deployment"]
+    resources = deployment.get("resources", [])
+    gone = {r["urn"] for r in resources if r["type"].startswith(KUBERNETES)}
+    if not gone:
+        return
+    print(f"the EKS cluster no longer exists: forgetting its {len(gone)} objects")
+    locks.release_stale_lock(stack)
+    deployment["resources"] = [_without(r, gone) for r in resources if r["urn"] not in gone]
+    deployment["pending_operations"] = [
+        operation
+        for operation in deployment.get("pending_operations", [])
+        if operation["resource"]["urn"] not in gone
+        and not operation["resource"]["type"].startswith(KUBERNETES)
+    ]
+    stack.output("stack", "import", "--stack", stack.name, stdin=json.dumps(exported))
+
+
+def _without(resource: Resource, gone: set[str]) -> Resource:
+    """The resource without its dependencies on resources that are gone."""
+    changed = dict(resource)
+    if "dependencies" in resource:
+        changed["dependencies"] = [u for u in resource["dependencies"] if u not in gone]
+    if "propertyDependencies" in resource:
+        changed["propertyDependencies"] = {
+            key: [u for u in urns or [] if u not in gone]
+            for key, urns in resource["propertyDependencies"].items()
+        }
+    return changed
+
+
+def end_built_in_pools(account: Aws, cluster: str) -> None:
+    """Remove the node pools of EKS, which an earlier release of this program had."""
+    found = account.call("eks", "describe-cluster", "--name", cluster)["cluster"]
+    pools = (found.get("computeConfig") or {}).get("nodePools") or []
+    if not pools:
+        return
+    print(f"\nRemoving the built-in node pools of EKS: {', '.join(pools)}")
+    where = ["--name", cluster]
+    update = account.call("eks", "update-cluster-config", *where, *NO_BUILT_IN_POOLS)["update"]
+    deadline = time.monotonic() + UPDATE_SECONDS
+    while update["status"] == "InProgress" and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        answer = account.call("eks", "describe-update", *where, "--update-id", update["id"])
+        update = answer["update"]
+    if update["status"] != "Successful":
+        errors = [error.get("errorMessage", "") for error in update.get("errors", [])]
+        raise OperationError(
+            f"EKS has not removed the built-in node pools of {cluster}: {update['status']} "
+            f"{' '.join(errors)}".rstrip()
+        )
+    account.wait("eks", "cluster-active", *where)
+
+
+def wait_for_nodes(cluster: Kubernetes, stack: str, seconds: float) -> None:
+    """Wait until the cluster has no node of Auto Mode and no volume. Raises `OperationError`."""
+    started = last = time.monotonic()
+    shown: list[str] = []
+    failures = 0
+    left: list[Resource] = []
+    while time.monotonic() < started + seconds:
+        try:
+            left, failures = nodes_and_volumes(cluster), 0
+        except OperationError as error:
+            failures += 1
+            if failures >= ATTEMPTS and not shown:
+                # An access entry is deleted before its cluster: a repeated command cannot log in.
+                print(f"cannot list the nodes of the cluster, which end with it: {error}")
+                return
+        else:
+            if not left:
+                return
+        titles = [_title(item) for item in left]
+        if titles != shown or time.monotonic() > last + PROGRESS_SECONDS:
+            waited = round(time.monotonic() - started)
+            print(f"waiting for {_count(left)} to be deleted ({waited} of at most {seconds:g} s)")
+            shown, last = titles, time.monotonic()
+        time.sleep(POLL_SECONDS)
+    raise OperationError(
+        "\n".join(
+            [
+                f"nodes and volumes are left after {seconds:g} s. The cluster was not deleted: without "
+                "it, they would stay in the account.",
+                *(f"  {_title(item)}{_detail(cluster, item)}" for item in left),
+                "Delete what holds them (docs/runbooks/delete-a-stack.md), then run "
+                f"`make down STACK={stack}` again",
+            ]
+        )
+    )
+
+
+def nodes_and_volumes(cluster: Kubernetes) -> list[Resource]:
+    """NodeClaims, their nodes, and PersistentVolumes on EBS."""
+    found: list[Resource] = []
+    for words in (
+        ["nodeclaims.karpenter.sh"],
+        ["nodes", "--selector", "karpenter.sh/nodepool"],
+        ["persistentvolumes"],
+    ):
+        text = output(cluster.command("get", *words, "--output", "json"), seconds=30)
+        found += json.loads(text)["items"]
+    return [item for item in found if item["kind"] != "PersistentVolume" or _is_ours(item)]
+
+
+def _is_ours(volume: Resource) -> bool:
+    return volume["spec"].get("storageClassName") == STORAGE_CLASS
+
+
+def _title(item: Resource) -> str:
+    return f"{item['kind']} {item['metadata']['name']}"
+
+
+def _count(left: Sequence[Resource]) -> str:
+    kinds = [item["kind"] for item in left]
+    return ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+
+
+def _detail(cluster: Kubernetes, item: Resource) -> str:
+    """Why the object still exists, as far as Kubernetes tells."""
+    metadata, spec, status = item["metadata"], item.get("spec", {}), item.get("status", {})
+    facts: list[str] = []
+    if "deletionTimestamp" not in metadata:
+        facts.append("not being deleted")
+    if finalizers := metadata.get("finalizers"):
+        facts.append(f"finalizers {', '.join(finalizers)}")
+    if item["kind"] == "PersistentVolume":
+        claim = spec.get("claimRef", {})
+        facts.append(f"{status.get('phase')}, claim {claim.get('namespace')}/{claim.get('name')}")
+        if spec.get("persistentVolumeReclaimPolicy") == "Retain":
+            facts.append("reclaim policy Retain")
+    node = metadata["name"] if item["kind"] == "Node" else status.get("nodeName")
+    if node and (pods := _pods(cluster, node)):
+        facts.append(f"pods {', '.join(pods)}")
+    return f": {'; '.join(facts)}" if facts else ""
+
+
+def _pods(cluster: Kubernetes, node: str) -> list[str]:
+    """Pods on a node that a drain evicts."""
+    where = ["--all-namespaces", "--field-selector", f"spec.nodeName={node}", "--output", "json"]
+    found = json.loads(output(cluster.command("get", "pods", *where), seconds=30))["items"]
+    return [
+        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        for pod in found
+        if all(o["kind"] != "DaemonSet" for o in pod["metadata"].get("ownerReferences", []))
+    ]
+
+
+def remember(stack: Stack) -> Names:
+    """Names in AWS of the state, and those that earlier commands found in it.
+
+    The state loses a name with its resource, but AWS may write logs under it later.
+    """
+    resources = stack.resources()
+    instances = {_identifier(r) for r in resources if r["type"] == INSTANCE}
+    log_groups = {r.get("inputs", {}).get("name") for r in resources if r["type"] == LOG_GROUP}
+    found = Names(
+        clusters=frozenset(r["id"] for r in resources if r["type"] == CLUSTER),
+        instances=frozenset(name for name in instances if name),
+        log_groups=frozenset(name for name in log_groups if name),
+    )
+    path = STATE / f"{stack.name}.names.json"
+    if path.exists():
+        found |= Names(
+            **{key: frozenset(names) for key, names in json.loads(path.read_text()).items()}
+        )
+    STATE.mkdir(mode=0o700, exist_ok=True)
+    path.write_text(json.dumps({key: sorted(names) for key, names in vars(found).items()}))
+    return found
+
+
+def _identifier(instance: Resource) -> str | None:
+    both = {**instance.get("inputs", {}), **instance.get("outputs", {})}
+    return both.get("identifier")
+
+
+def unlisted(stack: Stack, account: Aws, names: Names) -> list[Leftover]:
+    """Leftovers of AWS, without log groups that Pulumi deletes."""
+    listed = {r.get("inputs", {}).get("name") for r in stack.resources() if r["type"] == LOG_GROUP}
+    found = leftovers.find(account, names)
+    return [one for one in found if one.kind != "log group" or one.name not in listed]
