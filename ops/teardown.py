@@ -60,7 +60,10 @@ def down(session: Session) -> int:
     cluster = existing_cluster(stack, account)
     if cluster is None:
         forget_objects(stack)
-    recover(session, with_cluster=cluster is not None)
+    uses_cluster = cluster is not None and has_objects(stack)
+    if uses_cluster:
+        check_answers(session)
+    recover(session, with_cluster=uses_cluster)
     if cluster is not None and not is_kept(stack, CLUSTER):
         deletion = delete_cluster(session, account, cluster)
         if deletion.status:
@@ -163,6 +166,28 @@ def existing_cluster(stack: Stack, account: Aws) -> str | None:
     return None
 
 
+def has_objects(stack: Stack) -> bool:
+    """Whether Pulumi has created objects in the cluster, or was creating one."""
+    state = stack.state()
+    pending = [operation["resource"] for operation in state.get("pending_operations", [])]
+    return any(r["type"].startswith(KUBERNETES) for r in [*state.get("resources", []), *pending])
+
+
+def check_answers(session: Session) -> None:
+    """Raise `OperationError` unless the Kubernetes API server responds."""
+    cluster = session.cluster()
+    if cluster is None:
+        return
+    try:
+        cluster.check_reachable()
+    except OperationError as error:
+        raise OperationError(
+            f"{error}\nNothing was deleted: the objects in the cluster are deleted first. Connect to a "
+            "network that the endpoint of the cluster admits, then run the command again "
+            "(docs/runbooks/delete-a-stack.md)"
+        ) from None
+
+
 def forget_objects(stack: Stack) -> None:
     """Remove the objects of a cluster that no longer exists from the state.
 
@@ -225,34 +250,33 @@ def end_built_in_pools(account: Aws, cluster: str) -> None:
 
 def wait_for_nodes(cluster: Kubernetes, stack: str, seconds: float) -> None:
     """Wait until the cluster has no node of Auto Mode and no volume. Raises `OperationError`."""
-    started = last = time.monotonic()
-    shown: list[str] = []
+    started = shown = time.monotonic()
+    left: list[Resource] | None = None
     failures = 0
-    left: list[Resource] = []
-    while time.monotonic() < started + seconds:
+    while (now := time.monotonic()) < started + seconds:
         try:
-            left, failures = nodes_and_volumes(cluster), 0
+            found = nodes_and_volumes(cluster)
         except OperationError as error:
             failures += 1
-            if failures >= ATTEMPTS and not shown:
+            if left is None and failures == ATTEMPTS:
                 # An access entry is deleted before its cluster: a repeated command cannot log in.
                 print(f"cannot list the nodes of the cluster, which end with it: {error}")
                 return
         else:
-            if not left:
+            if not found:
                 return
-        titles = [_title(item) for item in left]
-        if titles != shown or time.monotonic() > last + PROGRESS_SECONDS:
-            waited = round(time.monotonic() - started)
-            print(f"waiting for {_count(left)} to be deleted ({waited} of at most {seconds:g} s)")
-            shown, last = titles, time.monotonic()
+            if _titles(found) != _titles(left or []) or now > shown + PROGRESS_SECONDS:
+                limit = f"{round(now - started)} of at most {seconds:g} s"
+                print(f"waiting for {_count(found)} to be deleted ({limit})")
+                shown = now
+            left = found
         time.sleep(POLL_SECONDS)
     raise OperationError(
         "\n".join(
             [
                 f"nodes and volumes are left after {seconds:g} s. The cluster was not deleted: without "
                 "it, they would stay in the account.",
-                *(f"  {_title(item)}{_detail(cluster, item)}" for item in left),
+                *(f"  {_title(item)}{_detail(cluster, item)}" for item in left or []),
                 "Delete what holds them (docs/runbooks/delete-a-stack.md), then run "
                 f"`make down STACK={stack}` again",
             ]
@@ -279,6 +303,10 @@ def _is_ours(volume: Resource) -> bool:
 
 def _title(item: Resource) -> str:
     return f"{item['kind']} {item['metadata']['name']}"
+
+
+def _titles(items: Sequence[Resource]) -> list[str]:
+    return [_title(item) for item in items]
 
 
 def _count(left: Sequence[Resource]) -> str:

@@ -115,7 +115,7 @@ def test_everything_of_a_deleted_cluster_is_found_and_deleted(aws, capsys):
     assert "deleted the EBS volume vol-1, which AWS had kept" in capsys.readouterr().out
 
 
-def test_nothing_of_an_existing_cluster_or_instance_is_a_leftover(aws):
+def test_nothing_of_existing_resources_is_a_leftover(aws):
     existing = {
         "eks describe-cluster": prints({"cluster": {}}),
         "rds describe-db-instances": prints({"DBInstances": [{}]}),
