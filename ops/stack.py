@@ -45,7 +45,9 @@ class Stack:
                 return process.wait()
             except KeyboardInterrupt:
                 # The terminal sends SIGINT to Pulumi, too, which finishes its current operations.
-                print("interrupted: waiting for Pulumi to shut down; `make up` continues from here")
+                print(
+                    "interrupted: waiting for Pulumi to shut down; re-run the command to continue"
+                )
 
     def destroy(self, *words: str) -> Deletion:
         """Run `pulumi destroy` on all resources, or on those that the words select."""

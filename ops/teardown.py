@@ -59,6 +59,7 @@ def down(session: Session) -> int:
     names = remember(stack)
     cluster = existing_cluster(stack, account)
     if cluster is None:
+        check_nothing_is_lost(stack)
         forget_objects(stack)
     uses_cluster = cluster is not None and has_objects(stack)
     if uses_cluster:
@@ -164,6 +165,30 @@ def existing_cluster(stack: Stack, account: Aws) -> str | None:
             print(f"EKS is deleting the cluster {resource['id']}: waiting for its end")
             account.wait("eks", "cluster-deleted", "--name", resource["id"])
     return None
+
+
+def check_nothing_is_lost(stack: Stack) -> None:
+    """Raise `OperationError` if the cluster is gone and protected: its volumes may still exist."""
+    resources = stack.resources()
+    protected = remaining.kept(resources)
+    if not any(r["type"] == CLUSTER and r["urn"] in protected for r in resources):
+        return
+    inside = [r["urn"] for r in resources if r.get("protect") and _is_in_cluster(r)]
+    commands = [f"  pulumi state unprotect '{urn}' --stack {stack.name} --yes" for urn in inside]
+    raise OperationError(
+        "\n".join(
+            [
+                "the EKS cluster of the state no longer exists, but it or an object in it is protected. "
+                "Nothing was deleted. Save the data of its EBS volumes first; to give the protection up:",
+                *commands,
+                f"  make down STACK={stack.name}",
+            ]
+        )
+    )
+
+
+def _is_in_cluster(resource: Resource) -> bool:
+    return resource["type"].startswith((KUBERNETES, "eks:")) or resource["type"] == CLUSTER
 
 
 def has_objects(stack: Stack) -> bool:

@@ -12,12 +12,16 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from components.kubernetes.namespace import NAME as NAMESPACE
 from ops.recovery.aws import Aws
 from ops.shell import OperationError
 
 # Tags of the security group of EKS, and of everything that Auto Mode creates.
 GROUP_TAG = "aws:eks:cluster-name"
 CLUSTER_TAG = "eks:eks-cluster-name"
+# https://github.com/kubernetes-sigs/aws-ebs-csi-driver/blob/master/docs/tagging.md
+NAMESPACE_TAG = "kubernetes.io/created-for/pvc/namespace"
+NOT_OURS = "not of this stack: delete it if its data is not needed"
 # A deleted load balancer keeps its network interfaces, and so its group, for some minutes.
 RELEASE_SECONDS = 300
 POLL_SECONDS = 10
@@ -45,7 +49,7 @@ class Names:
 
 @dataclass(frozen=True, kw_only=True)
 class Leftover:
-    """`delete` are the words of the AWS CLI command that deletes it."""
+    """`delete` are the words of the AWS CLI command; empty for data of another program."""
 
     kind: str
     name: str
@@ -131,6 +135,12 @@ def _of_cluster(aws: Aws, cluster: str) -> Iterator[Leftover]:
         yield Leftover(kind="network interface", name=id_, delete=words)
     for volume in aws.call("ec2", "describe-volumes", "--filters", *tagged)["Volumes"]:
         id_ = volume["VolumeId"]
+        tags = {tag["Key"]: tag["Value"] for tag in volume.get("Tags", [])}
+        namespace = tags.get(NAMESPACE_TAG)
+        if namespace is not None and namespace != NAMESPACE:
+            title = f"{id_} of namespace {namespace!r}"
+            yield Leftover(kind="EBS volume", name=title, delete=())
+            continue
         words = ("ec2", "delete-volume", "--volume-id", id_)
         yield Leftover(kind="EBS volume", name=id_, delete=words)
     ids: set[str] = set()
@@ -185,6 +195,8 @@ def _revoke_references(aws: Aws, group: str) -> None:
 
 def _delete(aws: Aws, leftover: Leftover) -> str | None:
     """None after the deletion, otherwise the reason of AWS."""
+    if not leftover.delete:
+        return NOT_OURS
     deadline = time.monotonic() + RELEASE_SECONDS
     while True:
         try:

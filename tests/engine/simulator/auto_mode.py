@@ -53,7 +53,9 @@ class AutoMode:
 
     def _volumes(self, cluster: Cluster) -> None:
         wanted = {
-            volume["metadata"]["name"]
+            volume["metadata"]["name"]: volume["spec"]
+            .get("claimRef", {})
+            .get("namespace", "airflow")
             for volume in self.objects("persistentvolumes")
             if volume["spec"].get("storageClassName") == STORAGE_CLASS
         }
@@ -62,11 +64,12 @@ class AutoMode:
             for volume in self.ec2.volumes.values()
             if (tags := _tags(volume)).get(CLUSTER_TAG) == cluster.name
         }
-        for name in wanted - present.keys():
+        for name in wanted.keys() - present.keys():
             zone = self._subnet(cluster).availability_zone
             volume = self.ec2.create_volume(size=8, zone_name=zone, volume_type="gp3")
-            volume.add_tags({CLUSTER_TAG: cluster.name, OBJECT_TAG: name})
-        for name in present.keys() - wanted:
+            of = {"kubernetes.io/created-for/pvc/namespace": wanted[name]}
+            volume.add_tags({CLUSTER_TAG: cluster.name, OBJECT_TAG: name, **of})
+        for name in present.keys() - wanted.keys():
             self.ec2.delete_volume(present[name].id)
 
     def _load_balancers(self, cluster: Cluster) -> None:

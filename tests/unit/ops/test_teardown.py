@@ -401,6 +401,19 @@ def test_a_protected_bucket_does_not_keep_the_cluster(platform):
     assert platform.left() == ["bucket"]
 
 
+@pytest.mark.parametrize("name", ["airflow_dev", "namespace"])
+def test_a_protected_cluster_that_is_gone_keeps_everything(platform, name):
+    (platform.folder / "cluster").unlink()
+    platform.state(resources(**{name: {"protect": True}}))
+
+    with pytest.raises(OperationError, match="Save the data of its EBS volumes") as error:
+        platform.down()
+    unprotect = f"pulumi state unprotect '{urn(name.replace('_', '-'))}' --stack dev --yes"
+    assert unprotect in str(error.value)
+    assert platform.destroyed() == []
+    assert "release" in platform.left()
+
+
 def test_objects_of_a_cluster_that_is_gone_are_forgotten(platform, capsys):
     (platform.folder / "cluster").unlink()
     pending = [

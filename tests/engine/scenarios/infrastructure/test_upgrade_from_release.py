@@ -1,4 +1,7 @@
-"""The stack prod of the last release is upgraded in place: no resource is replaced or deleted."""
+"""The stack prod of the last release is upgraded in place, and deleted by this program.
+
+An upgrade replaces and deletes no resource.
+"""
 
 import json
 import subprocess
@@ -58,18 +61,21 @@ def stacks(deploy, small_charts, account, cluster, dags, tmp_path_factory):
         release.pulumi("up", "--yes", "--skip-preview")
         yield release, current
     finally:
-        _stop_pods(cluster)
-        release.pulumi("destroy", "--yes", "--skip-preview")
+        if current.state().get("resources"):
+            _down(current, cluster)
     assert account.inventory() == []
 
 
-def _stop_pods(cluster):
-    """Stop all pods without their grace period of 30 seconds."""
+def _down(stack, cluster):
+    """Delete the stack; its pods stop without their grace period of 30 seconds."""
     for words in (
         ["scale", "deployments", "--all", "--replicas=0"],
         ["delete", "pods", "--all", "--force", "--grace-period=0"],
     ):
         cluster.kubectl("-n", "airflow", *words, check=False)
+    status, output = stack.make("down")
+    assert status == 0, output
+    return output
 
 
 def _use_the_stack_file_of(release, current):
@@ -124,3 +130,13 @@ def _type(urn):
 @pytest.mark.faults
 def test_a_refresh_of_a_new_stack_shows_no_drift(stacks):
     stacks[0].pulumi("refresh", "--preview-only", "--expect-no-changes")
+
+
+@pytest.mark.slow
+def test_down_deletes_everything_of_the_release(stacks, account, cluster):
+    """Its nodes of the built-in node pools would leave the security group of EKS behind."""
+    output = _down(stacks[1], cluster)
+
+    assert "Removing the built-in node pools of EKS: " in output
+    assert "All resources were deleted." in output
+    assert account.inventory() == []

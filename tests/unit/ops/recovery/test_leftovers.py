@@ -18,6 +18,9 @@ OTHER = "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/other/1"
 TAGS = [{"Key": "eks:eks-cluster-name", "Value": "airflow-dev"}]
 
 
+OURS = [{"Key": "kubernetes.io/created-for/pvc/namespace", "Value": "airflow"}]
+
+
 def prints(value):
     return f"printf '%s' '{json.dumps(value)}'"
 
@@ -45,7 +48,7 @@ FULL = {
     "ec2 describe-network-interfaces": prints(
         {"NetworkInterfaces": [{"NetworkInterfaceId": "eni-1"}]}
     ),
-    "ec2 describe-volumes": prints({"Volumes": [{"VolumeId": "vol-1"}]}),
+    "ec2 describe-volumes": prints({"Volumes": [{"VolumeId": "vol-1", "Tags": OURS}]}),
     "ec2 describe-security-groups --filters Name=tag:aws:eks": prints(
         {"SecurityGroups": [{"GroupId": "sg-2"}]}
     ),
@@ -113,6 +116,19 @@ def test_everything_of_a_deleted_cluster_is_found_and_deleted(aws, capsys):
         "logs delete-log-group --log-group-name /aws/rds/instance/airflow-dev/postgresql",
     ]
     assert "deleted the EBS volume vol-1, which AWS had kept" in capsys.readouterr().out
+
+
+def test_a_volume_of_another_namespace_is_only_reported(aws):
+    tags = [{"Key": "kubernetes.io/created-for/pvc/namespace", "Value": "reports"}]
+    account = aws(
+        {"ec2 describe-volumes": prints({"Volumes": [{"VolumeId": "vol-1", "Tags": tags}]})}
+    )
+
+    found = leftovers.find(account, NAMES)
+    ((volume, reason),) = leftovers.delete(account, found).items()
+    assert str(volume) == "EBS volume vol-1 of namespace 'reports'"
+    assert reason == "not of this stack: delete it if its data is not needed"
+    assert deletions(aws.calls()) == []
 
 
 def test_nothing_of_existing_resources_is_a_leftover(aws):
