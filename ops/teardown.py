@@ -8,7 +8,8 @@ repeatable: an interrupted `make down` continues with the stage that is not comp
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ops import remaining
@@ -70,26 +71,43 @@ def down(session: Session) -> int:
         if deletion.status:
             return finish(session, deletion)
     # A security group of a deleted cluster blocks the VPC, for which Pulumi would wait in vain.
-    leftovers.delete(account, unlisted(stack, account, names))
+    sweep(stack, account, names)
     print("\nDeleting the rest of the stack")
     deletion = stack.destroy("--exclude-protected", "--continue-on-error")
-    found = unlisted(stack, account, names)
-    refused = leftovers.delete(account, found)
-    if deletion.status and len(refused) < len(found):
+    swept = sweep(stack, account, names)
+    if deletion.status and swept.deleted:
         deletion = stack.destroy("--exclude-protected", "--continue-on-error")
-    return finish(session, deletion, refused)
+    return finish(session, deletion, swept.kept)
 
 
-def finish(
-    session: Session, deletion: Deletion, refused: Mapping[Leftover, str] | None = None
-) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """Whether leftovers of AWS were deleted, and lines about those that were not."""
+
+    deleted: bool
+    kept: Sequence[str]
+
+
+def sweep(stack: Stack, account: Aws, names: Names) -> Swept:
+    """Delete what AWS kept of deleted clusters and databases."""
+    try:
+        found = unlisted(stack, account, names)
+        refused = leftovers.delete(account, found)
+    except OperationError as error:
+        # The command still deletes the rest of the stack.
+        return Swept(deleted=False, kept=[f"not known: {error}"])
+    kept = [f"{leftover}: {reason}" for leftover, reason in refused.items()]
+    return Swept(deleted=len(refused) < len(found), kept=kept)
+
+
+def finish(session: Session, deletion: Deletion, kept: Sequence[str] = ()) -> int:
     """Report what is left in the state and in AWS."""
     resources = session.stack.resources()
     lines = remaining.report(resources, deletion.errors)
     lines += _in_the_way(session.account, resources, deletion)
-    if refused:
+    if kept:
         lines.append("  kept by AWS, not in the state:")
-        lines += [f"    {leftover}: {reason}" for leftover, reason in refused.items()]
+        lines += [f"    {line}" for line in kept]
     if lines:
         print("\n".join(["", "Not deleted:", *lines]))
     elif not deletion.status:
@@ -98,7 +116,7 @@ def finish(
         print(remaining.HOW_TO_UNPROTECT)
     elif lines:
         print("Next steps: docs/runbooks/delete-a-stack.md")
-    return deletion.status or bool(refused)
+    return deletion.status or int(bool(kept))
 
 
 def _in_the_way(

@@ -13,8 +13,8 @@ from moto.backends import get_backend
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.engine.simulator import auto_mode, inventory, moto_additions, moto_patches
-from tests.engine.simulator.auto_mode import AutoMode, LateLogs, Objects
+from tests.engine.simulator import auto_mode_resources, inventory, moto_additions, moto_patches
+from tests.engine.simulator.auto_mode_resources import AutoMode, LateLogs, Objects
 from tests.engine.simulator.hooks import Hooks
 from tests.engine.simulator.moto_additions import ACCOUNT
 
@@ -66,7 +66,7 @@ class Cloud:
         self.auto_mode = AutoMode(ACCOUNT, region, objects)
         self.late_logs = LateLogs(ACCOUNT, region)
         Hooks(**hooks).install(self._patches)
-        auto_mode.install(self.auto_mode, self.late_logs, self._patches)
+        auto_mode_resources.install(self.auto_mode, self.late_logs, self._patches)
 
     def _client(self, service: str) -> Any:
         return boto3.client(

@@ -1,5 +1,7 @@
 """What Auto Mode makes in the account, and what a deleted cluster leaves there."""
 
+import itertools
+
 import pytest
 
 from tests.engine.simulator.cloud import Cloud
@@ -58,6 +60,7 @@ class Eks:
 
 
 OBJECTS = {}
+NUMBERS = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +70,8 @@ def cloud():
 
 
 @pytest.fixture
-def eks(cloud, request):
-    yield Eks(cloud, OBJECTS, f"cluster-{abs(hash(request.node.name))}")
+def eks(cloud):
+    yield Eks(cloud, OBJECTS, f"cluster-{next(NUMBERS)}")
     OBJECTS.clear()
     cloud.late_logs.enabled = False
     for name in cloud.client("eks").list_clusters()["clusters"]:
