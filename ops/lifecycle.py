@@ -47,6 +47,8 @@ def down(name: str) -> int:
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to delete")
         return 0
+    # The endpoint of a cluster that is being deleted does not answer.
+    teardown.await_deletion(session)
     return teardown.down(session)
 
 

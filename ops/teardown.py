@@ -171,18 +171,25 @@ def is_kept(stack: Stack, kind: str) -> bool:
     return any(r["type"] == kind and r["urn"] in protected for r in resources)
 
 
+def await_deletion(session: Session) -> None:
+    """Wait for the end of a deletion of the cluster that an interrupted command has requested."""
+    name, account = _cluster_name(session.stack), session.account
+    if name is None or account is None:
+        return
+    found = account.call_or_none("eks", "describe-cluster", "--name", name)
+    if found is not None and found["cluster"]["status"] == "DELETING":
+        print(f"EKS is deleting the cluster {name}: waiting for its end")
+        account.wait("eks", "cluster-deleted", "--name", name)
+
+
 def existing_cluster(stack: Stack, account: Aws) -> str | None:
-    """Name of the EKS cluster of the state, if it exists in AWS and is not being deleted."""
-    for resource in stack.resources():
-        if resource["type"] == CLUSTER:
-            found = account.call_or_none("eks", "describe-cluster", "--name", resource["id"])
-            if found is None:
-                return None
-            if found["cluster"]["status"] != "DELETING":
-                return resource["id"]
-            print(f"EKS is deleting the cluster {resource['id']}: waiting for its end")
-            account.wait("eks", "cluster-deleted", "--name", resource["id"])
-    return None
+    """Name of the EKS cluster of the state, if it exists in AWS."""
+    name = _cluster_name(stack)
+    return name if name is not None and leftovers.cluster_exists(account, name) else None
+
+
+def _cluster_name(stack: Stack) -> str | None:
+    return next((r["id"] for r in stack.resources() if r["type"] == CLUSTER), None)
 
 
 def check_nothing_is_lost(stack: Stack) -> None:

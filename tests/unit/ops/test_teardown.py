@@ -466,9 +466,18 @@ def test_a_cluster_that_is_gone_is_not_asked(platform):
 def test_a_cluster_that_is_being_deleted_is_awaited(platform, capsys):
     platform.cluster("DELETING")
 
-    assert platform.down() == 0
+    teardown.await_deletion(platform.session)
     assert "EKS is deleting the cluster airflow-dev: waiting for its end" in capsys.readouterr().out
-    assert platform.destroyed() == [[]]
+    assert not (platform.folder / "cluster").exists()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_other_cluster_is_awaited(platform, exists):
+    if not exists:
+        (platform.folder / "cluster").unlink()
+
+    teardown.await_deletion(platform.session)
+    assert platform.calls("aws eks wait") == []
 
 
 def test_a_stack_on_an_existing_cluster_is_deleted_in_one_step(platform):
