@@ -49,6 +49,8 @@ NO_BUILT_IN_POOLS = [
     json.dumps({"blockStorage": {"enabled": True}}),
 ]
 UPDATE_SECONDS = 900
+# Nothing to delete.
+NOTHING = Deletion(status=0, errors={})
 
 
 def down(session: Session) -> int:
@@ -66,18 +68,24 @@ def down(session: Session) -> int:
     if uses_cluster:
         check_answers(session)
     recover(session, with_cluster=uses_cluster)
-    if cluster is not None and not is_kept(stack, CLUSTER):
+    if not is_kept(stack, CLUSTER):
         deletion = delete_cluster(session, account, cluster)
         if deletion.status:
             return finish(session, deletion)
     # A security group of a deleted cluster blocks the VPC, for which Pulumi would wait in vain.
     sweep(stack, account, names)
-    print("\nDeleting the rest of the stack")
-    deletion = stack.destroy("--exclude-protected", "--continue-on-error")
+    deletion = delete_the_rest(stack)
     swept = sweep(stack, account, names)
     if deletion.status and swept.deleted:
-        deletion = stack.destroy("--exclude-protected", "--continue-on-error")
+        deletion = delete_the_rest(stack)
     return finish(session, deletion, swept.kept)
+
+
+def delete_the_rest(stack: Stack) -> Deletion:
+    if not stack.resources():
+        return NOTHING
+    print("\nDeleting the rest of the stack")
+    return stack.destroy("--exclude-protected", "--continue-on-error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +137,25 @@ def _in_the_way(
     return [f"  in {vpc}:\n    {thing}" for vpc in vpcs for thing in leftovers.in_vpc(account, vpc)]
 
 
-def delete_cluster(session: Session, account: Aws, name: str) -> Deletion:
-    """Delete everything in the cluster, wait for its nodes and volumes, then delete the cluster."""
+def delete_cluster(session: Session, account: Aws, name: str | None) -> Deletion:
+    """Empty the cluster if it exists, then delete it with what depends on it.
+
+    Also one that is gone: a rule that names its security group keeps AWS from deleting the group.
+    """
+    if name is not None:
+        deletion = empty_cluster(session, account, name)
+        if deletion.status:
+            return deletion
+    stack = session.stack
+    targets = [r["urn"] for r in stack.resources() if r["type"] == CLUSTER]
+    if not targets:
+        return NOTHING
+    print(f"\nDeleting the EKS cluster {_cluster_name(stack)}")
+    return stack.destroy(*target(targets))
+
+
+def empty_cluster(session: Session, account: Aws, name: str) -> Deletion:
+    """Delete everything in the cluster, and wait for its nodes and volumes."""
     stack = session.stack
     print("\nDeleting Airflow, KEDA and all other objects in the cluster, then the node pools")
     for is_part in (is_workload, is_node_kind):
@@ -144,8 +169,7 @@ def delete_cluster(session: Session, account: Aws, name: str) -> Deletion:
     if cluster is not None:
         seconds = session.settings.longest_grace_seconds + NODE_MARGIN_SECONDS
         wait_for_nodes(cluster, stack.name, seconds)
-    print(f"\nDeleting the EKS cluster {name}")
-    return stack.destroy(*target([r["urn"] for r in stack.resources() if r["type"] == CLUSTER]))
+    return NOTHING
 
 
 def is_workload(resource: Resource) -> bool:

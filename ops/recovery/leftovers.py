@@ -89,8 +89,9 @@ def delete(aws: Aws, leftovers: Sequence[Leftover]) -> dict[Leftover, str]:
     for group in (each for each in leftovers if each.kind == "security group"):
         _revoke_references(aws, group.name)
     refused: dict[Leftover, str] = {}
+    deadline = time.monotonic() + RELEASE_SECONDS
     for leftover in leftovers:
-        reason = _delete(aws, leftover)
+        reason = _delete(aws, leftover, deadline)
         if reason is None:
             print(f"deleted the {leftover}, which AWS had kept")
         else:
@@ -193,11 +194,11 @@ def _revoke_references(aws: Aws, group: str) -> None:
         aws.call("ec2", "revoke-security-group-ingress", *words)
 
 
-def _delete(aws: Aws, leftover: Leftover) -> str | None:
+def _delete(aws: Aws, leftover: Leftover, deadline: float) -> str | None:
     """None after the deletion, otherwise the reason of AWS."""
     if not leftover.delete:
         return NOT_OURS
-    deadline = time.monotonic() + RELEASE_SECONDS
+    waiting = False
     while True:
         try:
             aws.call_or_none(*leftover.delete)
@@ -205,6 +206,9 @@ def _delete(aws: Aws, leftover: Leftover) -> str | None:
             reason = str(error).splitlines()[-1].strip()
             if not any(word in reason for word in IN_USE) or time.monotonic() > deadline:
                 return reason
+            if not waiting:
+                print(f"waiting until AWS releases the {leftover}: {reason}")
+            waiting = True
             time.sleep(POLL_SECONDS)
         else:
             return None

@@ -377,10 +377,12 @@ def test_names_outlive_the_state(platform):
     (platform.folder / "cluster").unlink()
     platform.down()
     assert platform.left() == []
+    before = platform.destroyed()
 
     name = "/aws/eks/airflow-dev/cluster"
     platform.answer("log_groups", {"logGroups": [{"logGroupName": name}]})
     assert platform.down() == 0
+    assert platform.destroyed() == before, "the state is empty"
     assert platform.calls(f"aws logs delete-log-group --log-group-name {name}")
 
 
@@ -460,7 +462,7 @@ def test_a_cluster_that_is_gone_is_not_asked(platform):
 
     assert platform.down() == 0
     assert platform.calls("kubectl") == []
-    assert platform.destroyed() == [[]]
+    assert platform.destroyed() == [["airflow-dev"], []], "its dependents are deleted with it"
 
 
 def test_a_cluster_that_is_being_deleted_is_awaited(platform, capsys):
