@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, eks, endpoint, maintenance, nodes, queue_ops, rds
+from ops import drift, eks, endpoint, maintenance, nodes, queue_ops, rds, teardown
 from ops.access import reachable
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
@@ -68,22 +68,11 @@ def down(name: str, caller: str | None = None) -> int:
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to delete")
         return 0
+    # The endpoint of a cluster that is being deleted does not answer.
+    teardown.await_deletion(session)
     unlock(session.stack)
     with reachable(session, caller) as session:
-        recover(session)
-        return _down(session)
-
-
-def _down(session: Session) -> int:
-    status = session.stack.run("destroy", "--yes", "--skip-preview", "--exclude-protected")
-    remaining = session.stack.remaining()
-    if remaining:
-        print("\nNot deleted: protected resources and their dependencies:")
-        print("\n".join(f"  {resource}" for resource in remaining))
-        print("To delete them, set `protect` to false, run `make up`, then `make down`.")
-    elif not status:
-        print("\nAll resources were deleted.")
-    return status
+        return teardown.down(session)
 
 
 def explain_nodes(session: Session) -> None:

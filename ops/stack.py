@@ -4,7 +4,8 @@ import json
 import os
 import secrets
 import subprocess
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ from ops.stack_files import ROOT, project, stack_path
 STATE = ROOT / ".state"
 STATE_SECONDS = 60
 PREVIEW_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deletion:
+    """Exit code of `pulumi destroy`, and the errors of providers by URN."""
+
+    status: int
+    errors: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +45,19 @@ class Stack:
                 return process.wait()
             except KeyboardInterrupt:
                 # The terminal sends SIGINT to Pulumi, too, which finishes its current operations.
-                print("interrupted: waiting for Pulumi to shut down; `make up` continues from here")
+                print(
+                    "interrupted: waiting for Pulumi to shut down; re-run the command to continue"
+                )
+
+    def destroy(self, *words: str) -> Deletion:
+        """Run `pulumi destroy` on all resources, or on those that the words select."""
+        # Events contain inputs of resources: a private folder.
+        with tempfile.TemporaryDirectory() as folder:
+            events = Path(folder, "events")
+            log = ["--event-log", str(events)]
+            status = self.run("destroy", "--yes", "--skip-preview", *log, *words)
+            lines = events.read_text().splitlines() if events.exists() else []
+        return Deletion(status=status, errors=_errors([json.loads(line) for line in lines]))
 
     def preview_json(self) -> dict[str, Any] | None:
         """Output of `pulumi preview --json`; None if the preview fails."""
@@ -90,15 +111,13 @@ class Stack:
     def state(self) -> dict[str, Any]:
         return self.export()["deployment"]
 
-    def remaining(self) -> list[str]:
-        """Type and name of every provider resource in the state."""
-        resources = self.state().get("resources", [])
-        real = [r for r in resources if r.get("custom") and not r["type"].startswith("pulumi:")]
-        return sorted(f"{r['type']} {r['urn'].rpartition('::')[2]}" for r in real)
+    def resources(self) -> list[dict[str, Any]]:
+        """Every resource in the state, with components and providers."""
+        return self.state().get("resources", [])
 
     def kubeconfig(self) -> str | None:
         """Kubeconfig of the EKS cluster, from the state: `up` sets stack outputs at its end."""
-        for resource in self.state().get("resources", []):
+        for resource in self.resources():
             if resource["type"] == "eks:index:Cluster":
                 return resource.get("outputs", {}).get("kubeconfigJson")
         return None
@@ -110,7 +129,8 @@ class Stack:
 
 def open_stack(name: str, *, in_checkout: bool) -> Stack:
     """Open a stack. With `in_checkout`, its default backend is `.state/` in this checkout."""
-    env = dict(os.environ, PULUMI_SKIP_UPDATE_CHECK="1")
+    # `--event-log`, which Pulumi's Automation API uses, is a debug option.
+    env = dict(os.environ, PULUMI_SKIP_UPDATE_CHECK="1", PULUMI_DEBUG_COMMANDS="true")
     file = stack_path(name)
     if in_checkout and "PULUMI_BACKEND_URL" not in env:
         STATE.mkdir(mode=0o700, exist_ok=True)
@@ -119,6 +139,21 @@ def open_stack(name: str, *, in_checkout: bool) -> Stack:
             env["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase())
         file = _with_salt(name)
     return Stack(name=name, file=file, env=env)
+
+
+def _errors(events: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The last error of each resource. Errors without a URN only repeat that the command failed."""
+    found = (event.get("diagnosticEvent", {}) for event in events)
+    return {
+        d["urn"]: cause(d["message"]) for d in found if d.get("severity") == "error" and "urn" in d
+    }
+
+
+def cause(message: str) -> str:
+    """The last line of an error, without the introduction of Pulumi and of the AWS SDK."""
+    lines = [line.strip(" \t*") for line in message.splitlines()]
+    last = next((line for line in reversed(lines) if line), "no message")
+    return last.rpartition("api error ")[2]
 
 
 def _passphrase() -> Path:

@@ -18,10 +18,10 @@ def unlock(stack: Stack) -> None:
         print("removed the stale lock of an interrupted command")
 
 
-def recover(session: Session) -> None:
+def recover(session: Session, *, with_cluster: bool = True) -> None:
     """Remove interrupted Helm revisions and pending operations."""
     stack = session.stack
-    cluster = session.cluster()
+    cluster = session.cluster() if with_cluster else None
     creating = interrupted_creates(stack)
     releases = {"airflow": NAMESPACE}
     if session.settings.installs_keda:  # otherwise KEDA belongs to another installation

@@ -105,6 +105,10 @@ class Account:
     def go_down(self) -> None:
         self._request("down", {})
 
+    def late_logs(self) -> None:
+        """Let deleted clusters write their last log events late."""
+        self._request("late-logs", {})
+
     def clear_faults(self) -> None:
         self._request("faults/clear", {})
 

@@ -39,6 +39,22 @@ class Account:
         ec2.attach_internet_gateway(InternetGatewayId=self.gateway, VpcId=self.vpc)
         self.endpoint_vpc = ec2.create_vpc(CidrBlock="10.2.0.0/16")["Vpc"]["VpcId"]
         ec2.create_vpc_endpoint(VpcId=self.endpoint_vpc, ServiceName="com.amazonaws.eu-west-1.s3")
+        self.gateway_vpc, self.peered_vpc = (
+            ec2.create_vpc(CidrBlock=block)["Vpc"]["VpcId"]
+            for block in ("10.3.0.0/16", "10.4.0.0/16")
+        )
+        other = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+        ec2.attach_internet_gateway(InternetGatewayId=other, VpcId=self.gateway_vpc)
+        ec2.create_vpc_peering_connection(VpcId=self.vpc, PeerVpcId=self.peered_vpc)
+        self.node_subnet, self.balancer_subnet = (
+            self._subnet(3, ZONES[0]),
+            self._subnet(4, ZONES[1]),
+        )
+        self.node_group, self.balancer_group = self._group("nodes"), self._group("balancers")
+        ec2.create_network_interface(SubnetId=self.node_subnet, Groups=[self.node_group])
+        self.elbv2.create_load_balancer(
+            Name="one", Subnets=[self.balancer_subnet], SecurityGroups=[self.balancer_group]
+        )
         self.address, self.spare_address = (
             ec2.allocate_address(Domain="vpc")["AllocationId"] for _ in range(2)
         )
@@ -73,7 +89,7 @@ class Account:
         self.s3.create_bucket(Bucket="logs-1", CreateBucketConfiguration=where)
 
     def __getattr__(self, service):
-        if service not in ("ec2", "ecr", "iam", "rds", "eks", "s3"):
+        if service not in ("ec2", "ecr", "elbv2", "iam", "rds", "eks", "s3"):
             raise AttributeError(service)
         return self.cloud.client(service)
 
@@ -169,6 +185,14 @@ REFUSED = {
     "vpc_has_no_groups": (lambda a: a.ec2.delete_vpc(VpcId=a.other_vpc), "DependencyViolation"),
     "vpc_has_no_endpoints": (
         lambda a: a.ec2.delete_vpc(VpcId=a.endpoint_vpc),
+        "DependencyViolation",
+    ),
+    "vpc_has_no_gateway": (
+        lambda a: a.ec2.delete_vpc(VpcId=a.gateway_vpc),
+        "DependencyViolation",
+    ),
+    "vpc_has_no_peering": (
+        lambda a: a.ec2.delete_vpc(VpcId=a.peered_vpc),
         "DependencyViolation",
     ),
     "gateway_has_no_addresses": (
@@ -288,6 +312,31 @@ REFUSED = {
 }
 
 
+# Other uses that the checks above refuse.
+REFUSED_BY_USE = {
+    "the subnet of a node": (
+        lambda a: a.ec2.delete_subnet(SubnetId=a.node_subnet),
+        "DependencyViolation",
+    ),
+    "the subnet of a load balancer": (
+        lambda a: a.ec2.delete_subnet(SubnetId=a.balancer_subnet),
+        "DependencyViolation",
+    ),
+    "the security group of a node": (
+        lambda a: a.ec2.delete_security_group(GroupId=a.node_group),
+        "DependencyViolation",
+    ),
+    "the security group of a load balancer": (
+        lambda a: a.ec2.delete_security_group(GroupId=a.balancer_group),
+        "DependencyViolation",
+    ),
+    "a VPC with subnets": (
+        lambda a: a.ec2.delete_vpc(VpcId=a.vpc),
+        "DependencyViolation",
+    ),
+}
+
+
 # What `moto_additions` refuses and a setting can trigger.
 REFUSED_BY_EKS = {
     "two minor versions at once": (
@@ -305,9 +354,9 @@ REFUSED_BY_EKS = {
 }
 
 
-@pytest.mark.parametrize("check", REFUSED | REFUSED_BY_EKS)
+@pytest.mark.parametrize("check", REFUSED | REFUSED_BY_USE | REFUSED_BY_EKS)
 def test_the_account_refuses_what_aws_refuses(account, check):
-    call, code = (REFUSED | REFUSED_BY_EKS)[check]
+    call, code = (REFUSED | REFUSED_BY_USE | REFUSED_BY_EKS)[check]
     before = account.cloud.inventory()
 
     with pytest.raises(ClientError) as refusal:

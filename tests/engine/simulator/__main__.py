@@ -39,6 +39,7 @@ class Simulator:
         self.cloud = Cloud(
             host=host,
             zone_seed=zone_seed,
+            objects=lambda kind: self.kubernetes.objects(kind),
             on_cluster=lambda name: self.kubernetes.create(name),
             on_cluster_deleted=lambda name: self.kubernetes.delete(name),
             on_instance=lambda *instance: self.postgres.create(*instance),
@@ -64,6 +65,7 @@ class Simulator:
                 ("POST", "/down"): lambda _: self._go_down(),
                 ("POST", "/machine"): lambda where: vars(self.machine).update(where),
                 ("POST", "/zones"): self.cloud.set_zones,
+                ("POST", "/late-logs"): lambda _: self.cloud.late_logs.enable(),
             }
         )
         (folder / CA).write_text(authority.pem)
@@ -98,6 +100,7 @@ class Simulator:
 
     def _recover(self) -> None:
         self.cloud.down = False
+        self.cloud.late_logs.enabled = False
         self.faults.clear()
 
     def stop(self) -> None:

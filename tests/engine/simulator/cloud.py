@@ -14,12 +14,14 @@ from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
 from tests.engine.simulator import (
+    auto_mode_resources,
     identity,
     inventory,
     moto_additions,
     moto_image_cache,
     moto_patches,
 )
+from tests.engine.simulator.auto_mode_resources import AutoMode, LateLogs, Objects
 from tests.engine.simulator.hooks import Hooks
 from tests.engine.simulator.identity import ACCOUNT
 from tests.engine.simulator.moto_patches import zones
@@ -28,6 +30,7 @@ SERVICES = (
     "ec2",
     "ecr",
     "eks",
+    "elbv2",
     "iam",
     "kms",
     "logs",
@@ -49,6 +52,7 @@ class Cloud:
         host: str = "127.0.0.1",
         region: str = "eu-west-1",
         zone_seed: int = 0,
+        objects: Objects = lambda kind: [],
         **hooks: Any,
     ) -> None:
         self.region = region
@@ -73,8 +77,11 @@ class Cloud:
         moto_image_cache.install(self._patches)
         moto_patches.install(self._patches)
         identity.install(self._patches)
+        self.auto_mode = AutoMode(ACCOUNT, region, objects)
+        self.late_logs = LateLogs(ACCOUNT, region)
         Hooks(**hooks).install(self._patches)
         identity.create(self.client("iam"))
+        auto_mode_resources.install(self.auto_mode, self.late_logs, self._patches)
 
     def _client(self, service: str) -> Any:
         return boto3.client(
@@ -106,6 +113,7 @@ class Cloud:
 
     def inventory(self) -> list[str]:
         """Every resource in the account except those that AWS creates by default, one per line."""
+        self.auto_mode.sync()
         return sorted(inventory.of(self.client))
 
     def stop(self) -> None:

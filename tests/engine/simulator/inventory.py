@@ -10,7 +10,16 @@ Client = Callable[[str], Any]
 
 def of(client: Client) -> Iterator[str]:
     """One line per resource, without those that AWS creates by default."""
-    for service in (_network, _identity, _storage, _databases, _clusters, _logs, _images):
+    for service in (
+        _network,
+        _balancers,
+        _identity,
+        _storage,
+        _logs,
+        _databases,
+        _clusters,
+        _images,
+    ):
         yield from service(client)
 
 
@@ -45,6 +54,22 @@ def _network(client: Client) -> Iterator[str]:
     for endpoint in ec2.describe_vpc_endpoints()["VpcEndpoints"]:
         if endpoint["State"].lower() != "deleted":
             yield f"ec2 endpoint {endpoint['VpcEndpointId']}"
+    for interface in ec2.describe_network_interfaces()["NetworkInterfaces"]:
+        # Those of NAT gateways have no tags; moto keeps them after the gateway.
+        if interface.get("TagSet"):
+            yield f"ec2 network interface {interface['NetworkInterfaceId']}"
+    for volume in ec2.describe_volumes()["Volumes"]:
+        yield f"ec2 volume {volume['VolumeId']}"
+
+
+def _balancers(client: Client) -> Iterator[str]:
+    for balancer in client("elbv2").describe_load_balancers()["LoadBalancers"]:
+        yield f"elbv2 load balancer {balancer['LoadBalancerName']}"
+
+
+def _logs(client: Client) -> Iterator[str]:
+    for group in client("logs").describe_log_groups()["logGroups"]:
+        yield f"logs group {group['logGroupName']}"
 
 
 def _identity(client: Client) -> Iterator[str]:
@@ -91,11 +116,6 @@ def _clusters(client: Client) -> Iterator[str]:
         found = eks.list_pod_identity_associations(clusterName=cluster)["associations"]
         for association in found:
             yield f"eks pod identity {cluster}/{association['associationId']}"
-
-
-def _logs(client: Client) -> Iterator[str]:
-    for group in client("logs").describe_log_groups()["logGroups"]:
-        yield f"logs group {group['logGroupName']}"
 
 
 def _images(client: Client) -> Iterator[str]:

@@ -9,12 +9,13 @@ import json
 import re
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.parse import unquote, urlsplit
 
 import moto.eks.urls
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 from moto.eks.exceptions import InvalidRequestException
 from moto.eks.models import Cluster, EKSBackend, eks_backends
@@ -404,9 +405,15 @@ def _delete_cluster(response: EKSResponse) -> Any:
     answer = _DELETE(response)
     if cluster is not None:
         log_groups.written_by_cluster(cluster, response.eks_backend)
+    # EKS leaves the group behind if it ends nodes of Auto Mode together with the cluster:
+    # https://github.com/aws/aws-k8s-tester/pull/541
+    if cluster is not None and not getattr(cluster, "ended_nodes", False):
         ec2 = ec2_backends[response.current_account][response.region]
         group = cluster.resources_vpc_config["clusterSecurityGroupId"]
-        ec2.delete_security_group(group_id=group)
+        # A group that another group's rule names stays, too:
+        # https://docs.aws.amazon.com/eks/latest/userguide/auto-disable.html
+        with suppress(EC2ClientError):
+            ec2.delete_security_group(group_id=group)
     return answer
 
 

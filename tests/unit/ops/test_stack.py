@@ -112,18 +112,50 @@ def test_a_stack_exists_under_its_full_name(checkout, tools, names, exists):
     assert open_stack("local", in_checkout=False).exists() is exists
 
 
-def test_remaining_resources_are_those_of_providers(checkout, tools):
-    urn = "urn:pulumi:local::airflow-platform::x::"
-    resources = [
-        {"type": "pulumi:providers:kubernetes", "urn": f"{urn}provider", "custom": True},
-        {"type": "airflow:k8s:Redis", "urn": f"{urn}redis"},
-        {"type": "kubernetes:core/v1:Secret", "urn": f"{urn}b", "custom": True},
-        {"type": "kubernetes:core/v1:Secret", "urn": f"{urn}a", "custom": True},
-    ]
-    tools("pulumi", f"echo '{json.dumps({'deployment': {'resources': resources}})}'")
+EVENTS = [
+    {"diagnosticEvent": {"message": "update failed", "severity": "error"}},
+    {"diagnosticEvent": {"urn": "a", "message": "slow", "severity": "warning"}},
+    {
+        "diagnosticEvent": {
+            "urn": "a",
+            "severity": "error",
+            "message": "deleting urn:a: 1 error occurred:\n\t* deleting EC2 VPC (vpc-1): operation "
+            "error EC2: DeleteVpc, https response error StatusCode: 400, RequestID: 1, "
+            "api error DependencyViolation: The vpc 'vpc-1' has dependencies.\n\n",
+        }
+    },
+    {"summaryEvent": {}},
+]
 
-    remaining = open_stack("local", in_checkout=False).remaining()
-    assert remaining == ["kubernetes:core/v1:Secret a", "kubernetes:core/v1:Secret b"]
+
+def test_a_destroy_returns_the_error_of_each_resource(checkout, tools):
+    lines = "\n".join(map(json.dumps, EVENTS))
+    (checkout / "given").write_text(lines)
+    # The option is followed by the file.
+    copy = 'while [ "$1" != --event-log ]; do shift; done; cat given > "$2"; exit 255'
+    tools("pulumi", copy)
+
+    deletion = open_stack("local", in_checkout=False).destroy("--exclude-protected")
+    assert deletion.status == 255
+    assert deletion.errors == {"a": "DependencyViolation: The vpc 'vpc-1' has dependencies."}
+    (call,) = tools.calls()
+    assert call.startswith("pulumi destroy --stack local")
+    assert "--yes --skip-preview" in call
+
+
+def test_a_destroy_that_does_not_start_has_no_errors(checkout, tools):
+    tools("pulumi", "exit 1")
+
+    deletion = open_stack("local", in_checkout=False).destroy()
+    assert (deletion.status, deletion.errors) == (1, {})
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [("a\n  b: c\n\n", "b: c"), ("Throttling", "Throttling"), ("", "no message")],
+)
+def test_the_cause_is_the_last_line_of_an_error(message, cause):
+    assert stack_module.cause(message) == cause
 
 
 @pytest.mark.parametrize(

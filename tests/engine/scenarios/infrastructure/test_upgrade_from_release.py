@@ -1,4 +1,7 @@
-"""The stack prod of the last release is upgraded in place: no resource is replaced or deleted."""
+"""The stack prod of the last release is upgraded in place, and deleted by this program.
+
+An upgrade replaces and deletes no resource.
+"""
 
 import json
 import subprocess
@@ -69,18 +72,21 @@ def stacks(deploy, small_charts, account, cluster, dags, tmp_path_factory):
         _keep_the_names_of(release, current)
         yield release, current
     finally:
-        _stop_pods(cluster)
-        release.pulumi("destroy", "--yes", "--skip-preview")
+        if current.state().get("resources"):
+            _down(current, cluster)
     assert account.inventory() == []
 
 
-def _stop_pods(cluster):
-    """Stop all pods without their grace period of 30 seconds."""
+def _down(stack, cluster):
+    """Delete the stack; its pods stop without their grace period of 30 seconds."""
     for words in (
         ["scale", "deployments", "--all", "--replicas=0"],
         ["delete", "pods", "--all", "--force", "--grace-period=0"],
     ):
         cluster.kubectl("-n", "airflow", *words, check=False)
+    status, output = stack.make("down")
+    assert status == 0, output
+    return output
 
 
 def _use_the_stack_file_of(release, current):
@@ -201,3 +207,13 @@ def test_an_upgrade_ends_with_nodes_of_the_stack(stacks, cluster):
 
     pools = {pool["metadata"]["name"] for pool in cluster.get("nodepools")}
     assert pools == {"airflow-platform", "airflow-workers", "general-purpose", "system"}
+
+
+@pytest.mark.slow
+def test_down_deletes_everything_of_the_release(stacks, account, cluster):
+    """Its nodes of the built-in node pools would leave the security group of EKS behind."""
+    output = _down(stacks[1], cluster)
+
+    assert "Removing the built-in node pools of EKS: " in output
+    assert "All resources were deleted." in output
+    assert account.inventory() == []

@@ -31,6 +31,8 @@ WEBHOOK = "simulated-eks-pods"
 STACK_NAMESPACES = ("airflow", "keda")
 OF_KEDA = "app.kubernetes.io/part-of=keda-operator"
 SCALED_OBJECTS = "scaledobjects.keda.sh"
+NODE_CLAIMS = "nodeclaims.karpenter.sh"
+STORAGE_CLASS = "gp3"
 
 
 class Kubernetes:
@@ -71,7 +73,9 @@ class Kubernetes:
         self.kubectl.delete("namespace", *STACK_NAMESPACES)
         kinds = "customresourcedefinition,clusterrole,clusterrolebinding"
         self.kubectl.delete(kinds, "--selector", OF_KEDA)
-        self.kubectl.delete("storageclass", "gp3")
+        self._release(NODE_CLAIMS)
+        self.kubectl.delete("persistentvolumes", *self._volumes(), "--wait=false")
+        self.kubectl.delete("storageclass", STORAGE_CLASS)
         self.kubectl.delete("ingressclass", "airflow")
         self.kubectl.delete("configmap", "amazon-vpc-cni", "--namespace", "kube-system")
         self.auto_mode.remove()
@@ -82,15 +86,29 @@ class Kubernetes:
         )
         self.kubectl.delete("clusterrolebinding", f"{NAMESPACE}:{ADMIN}")
 
+    def objects(self, kind: str) -> list[dict[str, Any]]:
+        """The objects of a kind in all namespaces."""
+        return self.kubectl.get(kind, "--all-namespaces")["items"]
+
+    def _volumes(self) -> list[str]:
+        found = self.objects("persistentvolumes")
+        ours = [v for v in found if v["spec"].get("storageClassName") == STORAGE_CLASS]
+        return [volume["metadata"]["name"] for volume in ours] or ["none"]
+
     def _empty(self, namespace: str) -> None:
         """Delete pods without their grace period, and ScaledObjects without KEDA's finalizer."""
         where = ["--namespace", namespace]
-        crds = self.kubectl.get("customresourcedefinitions")["items"]
-        if any(crd["metadata"]["name"] == SCALED_OBJECTS for crd in crds):
-            for scaled in self.kubectl.get(SCALED_OBJECTS, *where)["items"]:
-                free = ["--type=merge", "--patch", '{"metadata": {"finalizers": null}}']
-                self.kubectl.run("patch", SCALED_OBJECTS, scaled["metadata"]["name"], *where, *free)
+        self._release(SCALED_OBJECTS, *where)
         self.kubectl.delete("pods", "--all", "--force", "--grace-period=0", *where)
+
+    def _release(self, kind: str, *where: str) -> None:
+        """Remove the finalizers of the objects of a custom kind: their controller may be gone."""
+        crds = self.kubectl.get("customresourcedefinitions")["items"]
+        if not any(crd["metadata"]["name"] == kind for crd in crds):
+            return
+        for found in self.kubectl.get(kind, *where)["items"]:
+            free = ["--type=merge", "--patch", '{"metadata": {"finalizers": null}}']
+            self.kubectl.run("patch", kind, found["metadata"]["name"], *where, *free)
 
     def remove(self) -> None:
         """Delete all objects, also the orphaned ones of an earlier simulator."""

@@ -9,6 +9,7 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE
 from moto.eks.models import eks_backends
+from moto.elbv2.models import elbv2_backends
 from moto.iam.models import iam_backends
 from moto.rds.models import rds_backends
 
@@ -35,6 +36,29 @@ def vpc_has_no_groups(backend: EC2Backend, given: Arguments) -> None:
             raise _in_use(f"vpc '{vpc}'", group.id)
 
 
+def _interfaces(backend: EC2Backend) -> list[Any]:
+    """Network interfaces. Moto keeps those of deleted NAT gateways."""
+    gone = {nat._eni.id for nat in backend.nat_gateways.values() if nat.state == "deleted"}
+    return [interface for id_, interface in backend.enis.items() if id_ not in gone]
+
+
+def _balancers(backend: EC2Backend) -> list[Any]:
+    return list(elbv2_backends[backend.account_id][backend.region_name].load_balancers.values())
+
+
+def vpc_has_no_gateway(backend: EC2Backend, given: Arguments) -> None:
+    for gateway in backend.internet_gateways.values():
+        if gateway.vpc is not None and gateway.vpc.id == given["vpc_id"]:
+            raise _in_use(f"vpc '{given['vpc_id']}'", gateway.id)
+
+
+def vpc_has_no_peering(backend: EC2Backend, given: Arguments) -> None:
+    for peering in backend.vpc_pcxs.values():
+        ended = peering._status.code in ("deleted", "rejected", "failed", "expired")
+        if given["vpc_id"] in (peering.vpc.id, peering.peer_vpc.id) and not ended:
+            raise _in_use(f"vpc '{given['vpc_id']}'", peering.id)
+
+
 def vpc_has_no_endpoints(backend: EC2Backend, given: Arguments) -> None:
     for endpoint in backend.vpc_end_points.values():
         if endpoint.vpc_id == given["vpc_id"] and endpoint.state != "deleted":
@@ -57,6 +81,12 @@ def subnet_is_free(backend: EC2Backend, given: Arguments) -> None:
         for instance in rds.databases.values()
         if instance.db_subnet_group
         and subnet in {one.id for one in instance.db_subnet_group._subnets}
+    ]
+    users += [one.id for one in _interfaces(backend) if one.subnet.id == subnet]
+    users += [
+        balancer.name
+        for balancer in _balancers(backend)
+        if subnet in {one.id for one in balancer.subnets}
     ]
     eks = eks_backends[backend.account_id][backend.region_name]
     users += [
@@ -132,6 +162,12 @@ def group_is_not_attached(backend: EC2Backend, given: Arguments) -> None:
     for instance in rds.databases.values():
         if id_ in instance.vpc_security_group_ids:
             raise _in_use(f"resource {id_}", instance.db_instance_identifier)
+    for interface in _interfaces(backend):
+        if id_ in {group.id for group in interface.group_set}:
+            raise _in_use(f"resource {id_}", interface.id)
+    for balancer in _balancers(backend):
+        if id_ in balancer.security_groups:
+            raise _in_use(f"resource {id_}", balancer.name)
 
 
 def flow_log_role_is_assumable(backend: EC2Backend, given: Arguments) -> None:
@@ -153,7 +189,14 @@ def name_flow_logs(patches: ExitStack) -> None:
 GUARDS = guards(
     EC2Backend,
     "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/",
-    ("delete_vpc", "DeleteVpc", vpc_has_no_groups, vpc_has_no_endpoints),
+    (
+        "delete_vpc",
+        "DeleteVpc",
+        vpc_has_no_groups,
+        vpc_has_no_endpoints,
+        vpc_has_no_gateway,
+        vpc_has_no_peering,
+    ),
     ("detach_internet_gateway", "DetachInternetGateway", gateway_has_no_addresses),
     ("create_flow_logs", "CreateFlowLogs", flow_log_role_is_assumable),
     ("delete_subnet", "DeleteSubnet", subnet_is_free),
