@@ -388,7 +388,7 @@ def test_pod_identity_reads_the_trust_policy(world, condition, trusted):
             "object": {
                 "spec": {
                     "serviceAccountName": "airflow-worker",
-                    "containers": [{"name": "worker"}],
+                    "containers": [{"name": "worker", "image": "apache/airflow:3.2.2"}],
                 }
             },
         }

@@ -46,7 +46,11 @@ class Eks:
             name=self.name,
             roleArn=self.role,
             resourcesVpcConfig={"subnetIds": [s["SubnetId"] for s in self.subnets]},
-            computeConfig={"enabled": True, "nodePools": list(node_pools)},
+            computeConfig={
+                "enabled": True,
+                "nodePools": list(node_pools),
+                **({"nodeRoleArn": self.role} if node_pools else {}),
+            },
             logging=LOGGED,
         )
 
@@ -164,8 +168,8 @@ def test_a_load_balancer_stays_without_its_cluster(eks):
 def test_late_events_create_the_deleted_log_group_again(eks):
     logs = eks.cloud.client("logs")
     eks.cloud.late_logs.enable()
-    eks.create()
     logs.create_log_group(logGroupName=eks.log_group)
+    eks.create()
     eks.delete()
 
     logs.delete_log_group(logGroupName=eks.log_group)

@@ -31,7 +31,7 @@ class Account:
         self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         self.subnets = [self._subnet(number, zone) for number, zone in enumerate(ZONES)]
         self.same_zone = self._subnet(2, ZONES[0])
-        self.in_refused_zone = self._subnet(3, "eu-west-1d")
+        self.in_refused_zone = self._subnet(5, "eu-west-1d")
         self.other_vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
         elsewhere = {"VpcId": self.other_vpc, "GroupName": "other", "Description": "other"}
         self.other_group = ec2.create_security_group(**elsewhere)["GroupId"]
