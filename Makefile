@@ -24,7 +24,9 @@ airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as 
 # Each command of ops/verbs.py is a target.
 $(VERBS): .venv/lock
 	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
-		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") $(ARGS)
+		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") \
+		$(if $(BUCKET),--bucket "$(BUCKET)") $(if $(KEY_ALIAS),--key-alias "$(KEY_ALIAS)") \
+		$(if $(YES),--yes ) $(ARGS)
 
 policy-pack: policies/.venv/lock ## Create the environment of `pulumi preview --policy-pack policies`
 

@@ -17,7 +17,17 @@ from tests.engine.simulator import inventory, moto_additions, moto_patches
 from tests.engine.simulator.hooks import Hooks
 from tests.engine.simulator.moto_additions import ACCOUNT
 
-SERVICES = ("ec2", "eks", "iam", "kms", "rds", "s3", "sts", "resourcegroupstaggingapi")
+SERVICES = (
+    "ec2",
+    "eks",
+    "iam",
+    "kms",
+    "rds",
+    "s3",
+    "sts",
+    "resourcegroupstaggingapi",
+    "service-quotas",
+)
 
 
 class Cloud:
@@ -87,6 +97,7 @@ class Cloud:
 
 
 def _reset_moto() -> None:
+    moto_patches.quotas.changed.clear()
     for service in SERVICES:
         backend: BackendDict[Any] = get_backend(service)
         backend.reset()

@@ -46,7 +46,9 @@ def _network(client: Client) -> Iterator[str]:
 def _identity(client: Client) -> Iterator[str]:
     iam, kms = client("iam"), client("kms")
     for role in iam.list_roles()["Roles"]:
-        yield f"iam role {role['RoleName']}"
+        # A service-linked role belongs to the account, not to a stack.
+        if not role["Path"].startswith("/aws-service-role/"):
+            yield f"iam role {role['RoleName']}"
     for profile in iam.list_instance_profiles()["InstanceProfiles"]:
         yield f"iam instance profile {profile['InstanceProfileName']}"
     for policy in iam.list_policies(Scope="Local")["Policies"]:

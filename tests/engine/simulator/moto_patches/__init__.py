@@ -2,10 +2,24 @@
 
 from contextlib import ExitStack
 
-from tests.engine.simulator.moto_patches import clusters, databases, network, storage
+from tests.engine.simulator.moto_patches import (
+    clusters,
+    databases,
+    identity,
+    network,
+    quotas,
+    storage,
+)
 from tests.engine.simulator.moto_patches.guard import apply
 
-GUARDS = (*network.GUARDS, *databases.GUARDS, *clusters.GUARDS, *storage.GUARDS)
+GUARDS = (
+    *network.GUARDS,
+    *databases.GUARDS,
+    *clusters.GUARDS,
+    *storage.GUARDS,
+    *identity.GUARDS,
+    *quotas.GUARDS,
+)
 
 
 def install(patches: ExitStack) -> None:
@@ -13,3 +27,5 @@ def install(patches: ExitStack) -> None:
     for guard in GUARDS:
         apply(guard, patches)
     storage.read_condition(patches)
+    identity.linked_role_names(patches)
+    quotas.serve(patches)
