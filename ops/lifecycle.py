@@ -1,6 +1,6 @@
 """Commands that create, update, repair and delete a stack."""
 
-from ops import drift, maintenance, queue_ops
+from ops import drift, maintenance, preconditions, queue_ops
 from ops.next_steps import next_steps
 from ops.recovery.recover import recover
 from ops.session import Session, checked_settings, open_or_create, open_session
@@ -10,14 +10,18 @@ from policies import replacement
 
 def up(name: str) -> int:
     """Create or update the stack, then wait until Airflow is healthy."""
-    session = open_or_create(name, checked_settings(name))
+    settings = checked_settings(name)
+    preconditions.check(name, settings)
+    session = open_or_create(name, settings)
     recover(session)
     return apply(session)
 
 
 def preview(name: str) -> int:
     """Show what `up` would change."""
-    session = open_or_create(name, checked_settings(name))
+    settings = checked_settings(name)
+    preconditions.show(name, settings)
+    session = open_or_create(name, settings)
     return session.stack.run("preview", "--diff") or check_data_loss(session)
 
 

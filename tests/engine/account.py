@@ -15,6 +15,7 @@ import boto3
 import yaml
 
 from tests.engine.simulator.__main__ import CA, ENVIRONMENT
+from tests.engine.simulator.moto_patches.identity import SPOT
 from tests.harness.checkout import ROOT, SETTINGS, Checkout
 
 START_SECONDS = 120
@@ -66,9 +67,12 @@ class Account:
                 environment = json.loads((folder / ENVIRONMENT).read_text())
                 if official:
                     del environment["PULUMI_DEBUG_PROVIDERS"]
-                yield cls(
+                account = cls(
                     folder=folder, environment=environment, process=process, official=official
                 )
+                # What `make bootstrap` creates once for each account, and `make up` requires.
+                account.client("iam").create_service_linked_role(AWSServiceName=SPOT)
+                yield account
             finally:
                 process.terminate()
                 process.wait(timeout=START_SECONDS * 3)
@@ -99,6 +103,10 @@ class Account:
 
     def go_down(self) -> None:
         self._request("down", {})
+
+    def set_quotas(self, **quotas: float) -> None:
+        """Quotas of Service Quotas by code, until the next call: `L_0263D0A3=4`."""
+        self._request("quotas", {code.replace("_", "-"): value for code, value in quotas.items()})
 
     def clear_faults(self) -> None:
         self._request("faults/clear", {})

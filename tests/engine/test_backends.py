@@ -49,3 +49,32 @@ def test_pods_resolve_only_existing_databases(backends):
     databases.delete("first")
     second, _ = databases.create("second", "airflow", "password", "airflow")
     assert _host_aliases(pods) == {second: "10.96.0.2"}
+
+
+POOL = {
+    "spec": {
+        "template": {
+            "metadata": {"labels": {"nodes": "workers"}},
+            "spec": {
+                "requirements": [
+                    {
+                        "key": "karpenter.sh/capacity-type",
+                        "operator": "In",
+                        "values": ["spot", "on-demand"],
+                    }
+                ]
+            },
+        }
+    }
+}
+
+
+def test_a_spot_pool_starts_no_node_without_the_role(backends):
+    _, pods = backends
+    pods.kubectl.get.side_effect = lambda *_: {"items": [POOL]}
+    worker = {"spec": {"containers": [], "nodeSelector": {"nodes": "workers"}}}
+
+    assert pods.mutate(worker, "airflow")["spec"]["nodeSelector"] == {"nodes": "workers"}
+
+    pods.cloud.client("iam").create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+    assert pods.mutate(worker, "airflow")["spec"]["nodeSelector"] == {}

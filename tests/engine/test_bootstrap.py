@@ -1,15 +1,13 @@
 """`make bootstrap` on a new account: with the AWS CLI, without Pulumi and without a cluster."""
 
 import json
-import os
-import sys
 
 import boto3
 import pytest
 
 from ops import bootstrap, stack_files
 from ops.shell import OperationError
-from tests.engine.simulator.__main__ import BIN
+from tests.engine.aws_cli import in_process
 from tests.engine.simulator.cloud import Cloud
 
 BUCKET = "my-pulumi-state"
@@ -18,14 +16,9 @@ STEPS = 9
 
 @pytest.fixture
 def cloud(monkeypatch):
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     with Cloud() as cloud:
-        monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
-        monkeypatch.setenv("SIMULATED_AWS_PYTHON", sys.executable)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "simulated")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "simulated")
-        monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-        monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+        in_process(monkeypatch, cloud)
         yield cloud
 
 
@@ -140,9 +133,7 @@ def test_an_interrupted_bootstrap_ends_like_a_whole_one(cloud, monkeypatch):
 
 def test_a_policy_of_others_stays(cloud):
     s3 = cloud.client("s3")
-    s3.create_bucket(
-        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     foreign = {
         "Sid": "Theirs",
         "Effect": "Allow",

@@ -18,6 +18,7 @@ from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
+from tests.engine.simulator.moto_patches import quotas
 
 ENVIRONMENT = "environment.json"
 CA = "rds-ca.pem"
@@ -56,6 +57,7 @@ class Simulator:
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
                 ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
+                ("POST", "/quotas"): _set_quotas,
             }
         )
         (folder / CA).write_text(authority.pem)
@@ -103,6 +105,11 @@ class Simulator:
         rds = self.cloud.client("rds")
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
         self.postgres.change(identifier, instance["MasterUsername"], password)
+
+
+def _set_quotas(values: dict[str, float]) -> None:
+    quotas.changed.clear()
+    quotas.changed.update(values)
 
 
 def _reachable_address(kubectl: Kubectl) -> str:

@@ -20,6 +20,7 @@ from tests.engine.simulator import control
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.moto_patches.identity import SPOT_ROLE
 
 # The pods of prod request 26 GiB and 13 cores; they use a tenth of that.
 CPU_SHARE = 0.05
@@ -124,12 +125,29 @@ class Pods:
         return any(
             wanted.items() <= _labels(pool).items() and _tolerates(spec, pool)
             for pool in self.kubectl.get("nodepools.karpenter.sh")["items"]
-            if wanted
+            if wanted and (self._has_spot_role() or not _prefers_spot(pool))
+        )
+
+    def _has_spot_role(self) -> bool:
+        """Without the role EC2 refuses the launch, and the pod stays Pending.
+
+        AuthFailure.ServiceLinkedRoleCreationNotPermitted:
+        https://karpenter.sh/docs/troubleshooting/#missing-service-linked-role
+        """
+        return any(
+            r["RoleName"] == SPOT_ROLE for r in self.cloud.client("iam").list_roles()["Roles"]
         )
 
 
 def _labels(pool: dict[str, Any]) -> dict[str, str]:
     return pool["spec"]["template"].get("metadata", {}).get("labels", {})
+
+
+def _prefers_spot(pool: dict[str, Any]) -> bool:
+    return any(
+        rule["key"] == "karpenter.sh/capacity-type" and "spot" in rule.get("values", [])
+        for rule in pool["spec"]["template"]["spec"]["requirements"]
+    )
 
 
 def _tolerates(spec: dict[str, Any], pool: dict[str, Any]) -> bool:

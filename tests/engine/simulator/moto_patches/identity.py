@@ -15,10 +15,7 @@ SPOT, SPOT_ROLE = "spot.amazonaws.com", "AWSServiceRoleForEC2Spot"
 
 
 class InvalidInput(IAMException):
-    code = 400
-
-    def __init__(self, message: str) -> None:
-        super().__init__("InvalidInput", message)
+    code = "InvalidInput"
 
 
 def linked_role_is_new(backend: IAMBackend, given: dict[str, Any]) -> None:

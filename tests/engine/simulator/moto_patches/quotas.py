@@ -1,11 +1,13 @@
-"""Service Quotas, and the quotas that the account enforces."""
+"""What an account may have in a Region: quotas, and classes of RDS."""
 
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
+from moto.core.responses import PaginatedResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
+from moto.rds.responses import RDSResponse
 from moto.servicequotas.exceptions import NoSuchResource
 from moto.servicequotas.models import ServiceQuotasBackend
 
@@ -21,6 +23,8 @@ DEFAULTS = {
     ON_DEMAND_VCPUS: ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 256),
     SPOT_VCPUS: ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", 256),
 }
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.DBInstanceClass.RegionSupportAurora.html
+FAMILIES = {"t3", "t4g", "m5", "m6g", "m6i", "m7g", "m7i", "r5", "r6g", "r6i", "r7g", "r7i"}
 # Changes of the defaults; empty in a new account.
 changed: dict[str, float] = {}
 
@@ -37,7 +41,7 @@ def addresses_within_quota(backend: EC2Backend, given: dict[str, Any]) -> None:
 
 
 def serve(patches: ExitStack) -> None:
-    """Moto knows the quotas of VPC only."""
+    """Moto knows the quotas of VPC and the classes of Aurora only."""
     original = ServiceQuotasBackend.get_service_quota
 
     def get(backend: ServiceQuotasBackend, service_code: str, quota_code: str) -> dict[str, Any]:
@@ -54,6 +58,15 @@ def serve(patches: ExitStack) -> None:
         }
 
     patches.enter_context(patch.object(ServiceQuotasBackend, "get_service_quota", get))
+    classes = "describe_orderable_db_instance_options"
+    patches.enter_context(patch.object(RDSResponse, classes, _orderable))
+
+
+def _orderable(response: RDSResponse) -> PaginatedResult:
+    wanted, engine = response.params["DBInstanceClass"], response.params["Engine"]
+    offered = wanted.split(".")[1] in FAMILIES
+    rows = [{"Engine": engine, "DBInstanceClass": wanted}] if offered else []
+    return PaginatedResult({"OrderableDBInstanceOptions": rows})
 
 
 GUARDS = (Guard(EC2Backend, "allocate_address", addresses_within_quota, _ADDRESSES),)
