@@ -103,5 +103,9 @@ def update(session: Session) -> int:
     for line in queue_ops.reconcile(cluster, settings, stack.name):
         print(line)
     cluster.wait_healthy()
-    print(next_steps(cluster, settings))
+    address = None
+    if settings.airflow.ingress is not None:
+        print("waiting for the name of the load balancer")
+        address = cluster.load_balancer()
+    print(next_steps(cluster, settings, address))
     return 0

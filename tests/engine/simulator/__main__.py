@@ -14,6 +14,7 @@ from tests.engine.simulator import control, provider
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import Kubernetes
+from tests.engine.simulator.backends.load_balancers import LoadBalancers
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
@@ -36,8 +37,8 @@ class Simulator:
         self.faults = Faults()
         self.cloud = Cloud(
             host=host,
-            on_cluster=lambda name: self.kubernetes.create(name),
-            on_cluster_deleted=lambda name: self.kubernetes.delete(name),
+            on_cluster=lambda name: self._create_cluster(name),
+            on_cluster_deleted=lambda name: self._delete_cluster(name),
             on_instance=lambda *instance: self.postgres.create(*instance),
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
@@ -46,6 +47,7 @@ class Simulator:
         self.postgres = Postgres(self.cloud, kubectl, authority, names)
         self.pods = Pods(self.cloud, kubectl, authority, host, names)
         self.kubernetes = Kubernetes(kubectl, self.pods)
+        self.load_balancers = LoadBalancers(self.cloud, kubectl)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
@@ -86,6 +88,14 @@ class Simulator:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def _create_cluster(self, name: str) -> tuple[str, str]:
+        self.load_balancers.start()
+        return self.kubernetes.create(name)
+
+    def _delete_cluster(self, name: str) -> None:
+        self.load_balancers.stop()
+        self.kubernetes.delete(name)
+
     def _go_down(self) -> None:
         self.cloud.down = True
         self.faults.clear()
@@ -96,6 +106,7 @@ class Simulator:
 
     def stop(self) -> None:
         self.server.stop(grace=1)
+        self.load_balancers.stop()
         self.control.shutdown()
         self.kubernetes.remove()
         self.pods.stop()

@@ -20,6 +20,7 @@ from tests.engine.simulator.moto_additions import ACCOUNT
 SERVICES = (
     "ec2",
     "eks",
+    "elbv2",
     "iam",
     "kms",
     "rds",
