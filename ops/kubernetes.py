@@ -106,11 +106,11 @@ class Kubernetes:
             for component, health in json.loads(done.stdout).items()
         }
 
-    def load_balancer(self) -> str | None:
+    def load_balancer(self, seconds: float = LOAD_BALANCER_SECONDS) -> str | None:
         """Host name of the load balancer of the UI; None if AWS has not created it in time."""
         field = "jsonpath={.status.loadBalancer.ingress[0].hostname}"
         words = ["get", "ingress", INGRESS, "--namespace", NAMESPACE, "--output", field]
-        deadline = time.monotonic() + LOAD_BALANCER_SECONDS
+        deadline = time.monotonic() + seconds
         while True:
             done = attempt(self.command(*words), seconds=30)
             if done.stdout or time.monotonic() > deadline:

@@ -70,6 +70,11 @@ VERBS = (
         function="ops.lifecycle:repair",
     ),
     Verb(
+        name="doctor",
+        help="Test on a deployed STACK what AWS leaves undocumented; print a table for a report",
+        function="ops.doctor.command:doctor",
+    ),
+    Verb(
         name="queues",
         help="Show workers, running and queued tasks of each queue (ARGS=--json)",
         function="ops.queues:queues",

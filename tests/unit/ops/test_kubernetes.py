@@ -235,8 +235,7 @@ def test_the_load_balancer_is_waited_for(tools, no_sleep, tmp_path):
     assert len(tools.calls()) == 2
 
 
-def test_a_load_balancer_is_waited_for_a_bounded_time(tools, no_sleep, monkeypatch):
-    monkeypatch.setattr(kubernetes, "LOAD_BALANCER_SECONDS", 0)
+def test_a_load_balancer_is_waited_for_a_bounded_time(tools, no_sleep):
     tools("kubectl", "exit 1")
 
-    assert KIND.load_balancer() is None
+    assert KIND.load_balancer(seconds=0) is None
