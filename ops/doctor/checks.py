@@ -302,13 +302,13 @@ CHECKS = (
         observe=_first_moments,
     ),
     Check(
-        item="`actions.*` annotations of the Ingress",
+        item="actions.* annotations of the Ingress",
         documented="not in the list of what Auto Mode lacks",
         source=f"{EKS_GUIDE}/auto-configure-alb.html",
         observe=_webhook,
     ),
     Check(
-        item="`expireAfter` of a NodePool",
+        item="expireAfter of a NodePool",
         documented=f"{EXPIRE_AFTER} if the pool does not set it",
         source=f"{EKS_GUIDE}/create-node-pool.html",
         observe=_expire_after,

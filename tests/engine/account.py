@@ -129,9 +129,19 @@ class AwsStack:
 
     @classmethod
     def copy(
-        cls, name: str, folder: Path, account: Account, charts: Path, **sections: Any
+        cls,
+        name: str,
+        folder: Path,
+        account: Account,
+        charts: Path,
+        *,
+        initialized: bool = True,
+        **sections: Any,
     ) -> "AwsStack":
-        """The committed stack, with the CA of the simulated RDS and local charts."""
+        """The committed stack, with the CA of the simulated RDS and local charts.
+
+        `initialized`: with a backend in its checkout, in which the stack exists.
+        """
         checkout = Checkout.copy(folder, charts)
         checkout.change(
             name,
@@ -144,10 +154,12 @@ class AwsStack:
         stack = cls(
             name=name, checkout=checkout, account=account, environment=dict(account.environment)
         )
-        stack.backend.mkdir()
-        stack.environment["PULUMI_BACKEND_URL"] = f"file://{stack.backend}"
         if account.official:
             stack.configure(OFFICIAL)
+        if not initialized:
+            return stack
+        stack.backend.mkdir()
+        stack.environment["PULUMI_BACKEND_URL"] = f"file://{stack.backend}"
         stack.pulumi("stack", "init", "--non-interactive")
         return stack
 
@@ -174,8 +186,8 @@ class AwsStack:
         """The output of all its commands."""
         return self.checkout.folder / "commands.log"
 
-    def make(self, target: str) -> tuple[int, str]:
-        status, output = self.checkout.make(target, self.name, **self.environment)
+    def make(self, target: str, *variables: str) -> tuple[int, str]:
+        status, output = self.checkout.make(target, self.name, *variables, **self.environment)
         self.record(output)
         return status, output
 
