@@ -42,6 +42,7 @@ class Platform:
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     load_balancer_cidr: str | None = None
+    cluster_name: pulumi.Output[str] | None = None
     # Each queue's workers have dedicated nodes.
     own_nodes: bool = False
 
@@ -116,6 +117,7 @@ def _on_aws(
         log_bucket=logs.bucket,
         log_region=logs.region,
         load_balancer_cidr=network_settings.cidr,
+        cluster_name=cluster.name,
         own_nodes=True,
     )
 

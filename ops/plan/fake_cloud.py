@@ -63,4 +63,8 @@ LOOKUPS: dict[str, Outputs] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": {
         "names": [f"{REGION}{letter}" for letter in "abc"],
     },
+    "aws:lb/getLbs:getLbs": {"arns": [_arn("elasticloadbalancing", "loadbalancer/app/k8s/1")]},
+    "aws:lb/getLoadBalancer:getLoadBalancer": {
+        "dnsName": f"internal-k8s-airflow-airflowi-1.{REGION}.elb.amazonaws.com"
+    },
 }

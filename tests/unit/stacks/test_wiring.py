@@ -176,3 +176,10 @@ def test_no_input_is_made_of_an_unknown_output(snapshot, name):
         for path in without_value(resource.inputs)
     }
     assert sorted(found) == [], "add the output that it comes from to ops/plan/fake_cloud.py"
+
+
+@pytest.mark.parametrize(("name", "exported"), [("prod", True), ("dev", False), ("local", False)])
+def test_a_stack_with_an_ingress_exports_its_load_balancer(stack, name, exported):
+    found = stack(name)[0].exports.get("loadBalancer", "")
+
+    assert found.startswith("internal-k8s-") is exported
