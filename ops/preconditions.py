@@ -166,7 +166,7 @@ def elastic_ips_suffice(wanted: Wanted) -> Iterator[Finding]:
 
 def _nat_gateways(settings: Settings) -> int:
     network = settings.network
-    if not isinstance(network, NetworkSettings) or not hasattr(network, "nat"):
+    if not isinstance(network, NetworkSettings):
         return 0  # an existing VPC brings its own
     return network.az_count if network.nat == "per_az" else 1
 
