@@ -158,9 +158,11 @@ def _bucket(aws: Aws, name: str, account: str) -> Iterator[Step]:
     )
     policy = json.loads(get("get-bucket-policy").get("Policy", "{}"))
     merged = with_tls_only(policy, name)
-    kept = len(_statements(policy))
+    others = 0 if merged == policy else len(_statements(policy))
     yield step(
-        "TLS-only policy" + (f", besides {kept} statement(s) that stay," if kept else ""),
+        f"TLS-only policy, beside {others} statement(s) that stay,"
+        if others
+        else "TLS-only policy",
         merged == policy,
         put("put-bucket-policy", "--policy", json.dumps(merged)),
     )
