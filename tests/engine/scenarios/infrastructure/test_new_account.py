@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from tests.engine.scenarios.infrastructure.conftest import unprotect
+from tests.engine.simulator.moto_additions import ACCOUNT
 
 BUCKET = "my-pulumi-state"
 ROLE = "AWSServiceRoleForEC2Spot"
@@ -73,6 +74,15 @@ def test_prod_is_deployed_from_nothing_and_deleted(new_account, deploy, small_ch
     output = stack.up()
     assert re.search(rf"^  DNS        airflow\.example\.com  CNAME  {INTERNAL}$", output, re.M)
     assert "warning: " not in output
+
+    status, output = stack.make("doctor")
+    assert status == 0, output
+    table = output.partition("| item |")[2]
+    for kind in ("Deployment", "StatefulSet", "Job"):
+        row = next(line for line in table.splitlines() if f"pods of a {kind} |" in line)
+        assert row.endswith("| enforced: the closed port is closed | as documented |")
+    for private in (ACCOUNT, "amazonaws.com", "airflow.example.com"):
+        assert private not in table, "the table is for a public report"
 
     unprotect(stack)
     stack.up()
