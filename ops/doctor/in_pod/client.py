@@ -29,9 +29,14 @@ def watch(kind: str, address: str) -> None:
     print("result:", json.dumps(answer), flush=True)
 
 
-announcements = socket.create_server(("", 9000))
-while True:
-    connection, _ = announcements.accept()
-    with connection:
-        kind, address = connection.makefile().readline().split()
-    threading.Thread(target=watch, args=(kind, address)).start()
+def main() -> None:
+    announcements = socket.create_server(("", 9000))
+    while True:
+        connection, _ = announcements.accept()
+        with connection:
+            kind, address = connection.makefile().readline().split()
+        threading.Thread(target=watch, args=(kind, address)).start()
+
+
+if __name__ == "__main__":
+    main()

@@ -4,14 +4,24 @@ import os
 import socket
 import time
 
-server = socket.create_server(("", 8080))
-announcement = f"{os.environ['KIND']} {os.environ['POD_IP']}\n".encode()
-while True:
-    try:
-        with socket.create_connection((os.environ["CLIENT"], 9000), 2) as client:
-            client.sendall(announcement)
-        break
-    except OSError:
-        time.sleep(0.2)
-while True:
-    server.accept()[0].close()
+
+def announce() -> None:
+    while True:
+        try:
+            with socket.create_connection((os.environ["CLIENT"], 9000), 2) as client:
+                client.sendall(f"{os.environ['KIND']} {os.environ['POD_IP']}\n".encode())
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+
+
+def main() -> None:
+    server = socket.create_server(("", 8080))
+    announce()
+    while True:
+        server.accept()[0].close()
+
+
+if __name__ == "__main__":
+    main()
