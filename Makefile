@@ -26,7 +26,8 @@ airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as 
 $(VERBS): .venv/lock
 	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
 		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") \
-		$(if $(FROM),--from "$(FROM)") $(ARGS)
+		$(if $(FROM),--from "$(FROM)") $(if $(BUCKET),--bucket "$(BUCKET)") \
+		$(if $(KEY_ALIAS),--key-alias "$(KEY_ALIAS)") $(if $(YES),--yes) $(ARGS)
 
 policy-pack: policies/.venv/lock ## Create the environment of `pulumi preview --policy-pack policies`
 

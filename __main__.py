@@ -8,6 +8,7 @@ import settings
 from components import platforms
 from components.airflow.dag_relay import DagRelay, DagRelayArgs
 from components.airflow.release import Airflow, AirflowArgs
+from components.kubernetes import load_balancer
 from components.kubernetes.git_server import GitServer, GitServerArgs
 from components.kubernetes.keda import Keda, KedaArgs
 from components.kubernetes.redis import Redis, RedisArgs
@@ -82,5 +83,8 @@ airflow = Airflow(
 )
 
 pulumi.export("airflowUrl", airflow.url)
+if stack.airflow.ingress is not None and platform.cluster_name is not None:
+    address = load_balancer.host_name(platform.cluster_name, airflow.released)
+    pulumi.export("loadBalancer", address)
 pulumi.export("dagsRepository", stack.dags.repo)
 pulumi.export("kubeconfig", platform.kubeconfig)

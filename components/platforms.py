@@ -45,6 +45,7 @@ class Platform:
     log_region: pulumi.Output[str] | None = None
     # Address ranges of the load balancer.
     load_balancer_cidrs: Sequence[str] = ()
+    cluster_name: pulumi.Output[str] | None = None
     # Each queue's workers have dedicated nodes.
     own_nodes: bool = False
 
@@ -153,6 +154,7 @@ def _on_aws(
         log_bucket=logs.bucket,
         log_region=logs.region,
         load_balancer_cidrs=network.cidrs,
+        cluster_name=cluster.name,
         own_nodes=True,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.kubernetes.namespace import NAME as NAMESPACE
 from components.kubernetes.namespace import STACK_LABEL
-from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER
+from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER, INGRESS
 from ops.shell import OperationError, attempt, output
 
 ANSWER_SECONDS = 10
@@ -17,6 +17,8 @@ HEALTH_SECONDS = 300
 POLL_SECONDS = 3
 NO_RESPONSE = "the API server does not respond"
 DELETE_SECONDS = 900
+# AWS creates a load balancer in two to three minutes, most of them before Airflow is healthy.
+LOAD_BALANCER_SECONDS = 240
 # Runs in the API server's pod: NetworkPolicies deny access from other pods.
 GET_HEALTH = (
     "import urllib.request as u; "
@@ -111,6 +113,17 @@ class Kubernetes:
             component: health["status"] or "missing"
             for component, health in json.loads(done.stdout).items()
         }
+
+    def load_balancer(self, seconds: float = LOAD_BALANCER_SECONDS) -> str | None:
+        """Host name of the load balancer of the UI; None if AWS has not created it in time."""
+        field = "jsonpath={.status.loadBalancer.ingress[0].hostname}"
+        words = ["get", "ingress", INGRESS, "--namespace", NAMESPACE, "--output", field]
+        deadline = time.monotonic() + seconds
+        while True:
+            done = attempt(self.command(*words), seconds=30)
+            if done.stdout or time.monotonic() > deadline:
+                return done.stdout or None
+            time.sleep(POLL_SECONDS)
 
     def unfinished_jobs(self) -> dict[str, str]:
         """Incomplete Jobs of the release, such as the Job that creates the user `admin`."""

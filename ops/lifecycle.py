@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, eks, endpoint, maintenance, nodes, queue_ops, rds, teardown
+from ops import drift, eks, endpoint, maintenance, nodes, preconditions, queue_ops, rds, teardown
 from ops.access import reachable
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
@@ -16,7 +16,9 @@ from settings.cluster import EksSettings
 
 def up(name: str, caller: str | None = None) -> int:
     """Create or update the stack, then wait until Airflow is healthy."""
-    session = open_or_create(name, checked_settings(name))
+    settings = checked_settings(name)
+    preconditions.check(name, settings)
+    session = open_or_create(name, settings)
     unlock(session.stack)
     with reachable(session, caller, creates=True) as session:
         recover(session)
@@ -25,7 +27,9 @@ def up(name: str, caller: str | None = None) -> int:
 
 def preview(name: str) -> int:
     """Show what `up` would change."""
-    session = open_or_create(name, checked_settings(name))
+    settings = checked_settings(name)
+    preconditions.show(name, settings)
+    session = open_or_create(name, settings)
     cluster = session.cluster()
     if cluster is not None and isinstance(session.settings.cluster, EksSettings):
         endpoint.check_answer(cluster, session.settings.cluster)
@@ -143,5 +147,9 @@ def _update(session: Session) -> int:
     for line in queue_ops.reconcile(cluster, settings, stack.name):
         print(line)
     cluster.wait_healthy()
-    print(next_steps(cluster, settings))
+    address = None
+    if settings.airflow.ingress is not None:
+        print("waiting for the name of the load balancer")
+        address = cluster.load_balancer()
+    print(next_steps(cluster, settings, address))
     return 0

@@ -1,12 +1,13 @@
-"""How to reach Airflow after `make up`: UI, password, DAGs and webhook."""
+"""How to reach Airflow after `make up`: UI, DNS record, password, DAGs and webhook."""
 
 from components.airflow import dag_relay
-from components.support.chart_names import ADMIN_SECRET, API_SERVER
+from components.support.chart_names import ADMIN_SECRET, API_SERVER, INGRESS
 from ops.kubernetes import NAMESPACE, Kubernetes
 from settings import Settings
 
 
-def next_steps(cluster: Kubernetes, settings: Settings) -> str:
+def next_steps(cluster: Kubernetes, settings: Settings, load_balancer: str | None = None) -> str:
+    """`load_balancer` is the host name of the load balancer of the UI, once AWS has created it."""
     kubectl = " ".join(cluster.command("--namespace", NAMESPACE))
     ingress = settings.airflow.ingress
     lines = ["", "Airflow is healthy."]
@@ -14,7 +15,10 @@ def next_steps(cluster: Kubernetes, settings: Settings) -> str:
         lines += [f"  UI         {kubectl} port-forward svc/{API_SERVER} 8080"]
         lines += ["             then http://localhost:8080"]
     else:
-        lines += [f"  UI         {settings.airflow.url}"]
+        lines += [
+            f"  UI         {settings.airflow.url}",
+            *_dns(kubectl, ingress.host, load_balancer),
+        ]
     lines += [
         "  user       admin",
         f"  password   {_read_secret(kubectl, ADMIN_SECRET, 'password')}",
@@ -35,6 +39,19 @@ def next_steps(cluster: Kubernetes, settings: Settings) -> str:
         lines += [f"  webhook    https://{ingress.host}{path}"]
     lines += [f"  its secret {_read_secret(kubectl, webhook, 'secret')}"]
     return "\n".join(lines)
+
+
+def _dns(kubectl: str, host: str, load_balancer: str | None) -> list[str]:
+    """The record to make: this program manages no DNS zone."""
+    if load_balancer is None:
+        return [
+            "  DNS        AWS is still creating the load balancer; why, and its name later:",
+            f"             {kubectl} describe ingress {INGRESS}",
+        ]
+    return [
+        f"  DNS        {host}  CNAME  {load_balancer}",
+        "             or, in Route 53, an alias record to it",
+    ]
 
 
 def _read_secret(kubectl: str, name: str, key: str) -> str:

@@ -39,7 +39,6 @@ AWS = Tool(
     purpose="get EKS tokens for Pulumi and kubectl",
     version_arguments=["--version"],
     oldest=(2, 7),
-    install="install it: https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
 )
 
 

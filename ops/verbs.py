@@ -33,6 +33,16 @@ class Verb:
 
 VERBS = (
     Verb(
+        name="bootstrap",
+        help="Prepare the AWS account of STACK: BUCKET=my-pulumi-state, KMS key, spot role (YES=1)",
+        function="ops.bootstrap:bootstrap",
+        options={
+            "--bucket": {"help": "S3 bucket for the state; default: that of PULUMI_BACKEND_URL"},
+            "--key-alias": {"help": "alias of the KMS key for secrets; default: alias/pulumi"},
+            "--yes": {"action": "store_true", "help": "do not ask"},
+        },
+    ),
+    Verb(
         name="plan",
         help="Show what STACK declares, offline (ARGS=--json)",
         function="ops.plan.command:plan",
@@ -66,6 +76,11 @@ VERBS = (
         help="Show the drift of STACK, and revert it",
         function="ops.lifecycle:repair",
         options={"--from": FROM},
+    ),
+    Verb(
+        name="doctor",
+        help="Test on a deployed STACK what AWS leaves undocumented; print a table for a report",
+        function="ops.doctor.command:doctor",
     ),
     Verb(
         name="queues",

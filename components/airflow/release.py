@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -56,6 +57,8 @@ class Airflow(pulumi.ComponentResource):
     """Installs the `airflow` Helm release and waits until all its pods are ready."""
 
     url: str
+    # Known once the release is deployed.
+    released: pulumi.Output[Any]
 
     def __init__(
         self, name: str, args: AirflowArgs, opts: pulumi.ResourceOptions | None = None
@@ -90,7 +93,7 @@ class Airflow(pulumi.ComponentResource):
                     opts=child,
                 )
             )
-        k8s.helm.v3.Release(
+        release = k8s.helm.v3.Release(
             f"{name}-release",
             **chart_reference(AIRFLOW_CHART, args.charts.source),
             name="airflow",
@@ -142,4 +145,5 @@ class Airflow(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, depends_on=prerequisites),
             )
         self.url = args.airflow.url
+        self.released = release.status
         self.register_outputs({"url": self.url})

@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.kubernetes.namespace import NAME as NAMESPACE
+from components.support.chart_names import INGRESS
 from settings.airflow import IngressSettings
 
 CLASS = "airflow"
@@ -72,3 +76,37 @@ def _attributes(access_log_bucket: pulumi.Input[str] | None) -> list[dict[str, p
         attributes["access_logs.s3.bucket"] = access_log_bucket
         attributes["access_logs.s3.prefix"] = ACCESS_LOGS
     return [{"key": key, "value": value} for key, value in attributes.items()]
+
+
+def host_name(
+    cluster_name: pulumi.Output[str], after: pulumi.Output[Any]
+) -> pulumi.Output[str | None]:
+    """Host name of the load balancer in AWS; `after` is an output of what creates the Ingress.
+
+    None if AWS has not created it yet, or if it cannot be read: an export must not fail an update.
+    """
+
+    async def find(values: list[Any]) -> str | None:
+        # Tags that Auto Mode sets:
+        # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonEKSLoadBalancingPolicy.html
+        tags = {
+            "eks:eks-cluster-name": values[0],
+            "ingress.eks.amazonaws.com/stack": f"{NAMESPACE}/{INGRESS}",
+            "ingress.eks.amazonaws.com/resource": "LoadBalancer",
+        }
+        try:
+            found = await _look_up("aws:lb/getLbs:getLbs", tags=tags)
+            for arn in found["arns"]:
+                balancer = await _look_up("aws:lb/getLoadBalancer:getLoadBalancer", arn=arn)
+                return balancer["dnsName"]
+        except Exception as error:  # the provider's error has no class of its own
+            pulumi.log.debug(f"the load balancer cannot be read: {error}")
+        return None
+
+    return pulumi.Output.all(cluster_name, after).apply(find)
+
+
+async def _look_up(token: str, **arguments: Any) -> dict[str, Any]:
+    # The version selects the default provider, which the resources of the stack use.
+    options = pulumi.InvokeOptions(version=version("pulumi-aws"))
+    return await pulumi.runtime.invoke_async(token, arguments, options)

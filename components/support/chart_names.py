@@ -3,6 +3,8 @@
 API_SERVER = "airflow-api-server"
 # Container in the pods of API_SERVER.
 API_SERVER_CONTAINER = "api-server"
+# Ingress of the API server.
+INGRESS = "airflow-ingress"
 SCHEDULER = "airflow-scheduler"
 TRIGGERER = "airflow-triggerer"
 # Workers of the default queue, and prefix of every other queue's.

@@ -80,4 +80,8 @@ LOOKUPS: dict[str, Outputs] = {
     "aws:iam/getSessionContext:getSessionContext": {
         "issuerArn": f"arn:aws:iam::{ACCOUNT}:role/deployer"
     },
+    "aws:lb/getLbs:getLbs": {"arns": [_arn("elasticloadbalancing", "loadbalancer/app/k8s/1")]},
+    "aws:lb/getLoadBalancer:getLoadBalancer": {
+        "dnsName": f"internal-k8s-airflow-airflowi-1.{REGION}.elb.amazonaws.com"
+    },
 }

@@ -16,6 +16,7 @@ import yaml
 
 from tests.engine.simulator.__main__ import CA, ENVIRONMENT
 from tests.engine.simulator.backends.endpoint import Machine
+from tests.engine.simulator.moto_patches.identity import SPOT
 from tests.harness.checkout import ROOT, SETTINGS, Checkout
 
 START_SECONDS = 120
@@ -67,9 +68,12 @@ class Account:
                 environment = json.loads((folder / ENVIRONMENT).read_text())
                 if official:
                     del environment["PULUMI_DEBUG_PROVIDERS"]
-                yield cls(
+                account = cls(
                     folder=folder, environment=environment, process=process, official=official
                 )
+                # What `make bootstrap` creates once for each account, and `make up` requires.
+                account.client("iam").create_service_linked_role(AWSServiceName=SPOT)
+                yield account
             finally:
                 process.terminate()
                 process.wait(timeout=START_SECONDS * 3)
@@ -109,6 +113,10 @@ class Account:
         """Let deleted clusters write their last log events late."""
         self._request("late-logs", {})
 
+    def set_quotas(self, **quotas: float) -> None:
+        """Quotas of Service Quotas by code, until the next call: `L_0263D0A3=4`."""
+        self._request("quotas", {code.replace("_", "-"): value for code, value in quotas.items()})
+
     def clear_faults(self) -> None:
         self._request("faults/clear", {})
 
@@ -140,9 +148,19 @@ class AwsStack:
 
     @classmethod
     def copy(
-        cls, name: str, folder: Path, account: Account, charts: Path, **sections: Any
+        cls,
+        name: str,
+        folder: Path,
+        account: Account,
+        charts: Path,
+        *,
+        initialized: bool = True,
+        **sections: Any,
     ) -> "AwsStack":
-        """The committed stack, with the CA of the simulated RDS and local charts."""
+        """The committed stack, with the CA of the simulated RDS and local charts.
+
+        `initialized`: with a backend in its checkout, in which the stack exists.
+        """
         checkout = Checkout.copy(folder, charts)
         checkout.change(
             name,
@@ -155,10 +173,12 @@ class AwsStack:
         stack = cls(
             name=name, checkout=checkout, account=account, environment=dict(account.environment)
         )
-        stack.backend.mkdir()
-        stack.environment["PULUMI_BACKEND_URL"] = f"file://{stack.backend}"
         if account.official:
             stack.configure(OFFICIAL)
+        if not initialized:
+            return stack
+        stack.backend.mkdir()
+        stack.environment["PULUMI_BACKEND_URL"] = f"file://{stack.backend}"
         stack.pulumi("stack", "init", "--non-interactive")
         return stack
 

@@ -292,6 +292,22 @@ def test_an_instance_that_cannot_join_is_no_node(world, break_it, reason):
     assert world.kubectl.labels() == {}, "its pods stay pending"
 
 
+def test_a_spot_pool_starts_no_node_without_the_role(world):
+    (pool,) = world.kubectl.objects["NodePool"].values()
+    spot = {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot", "on-demand"]}
+    pool["spec"]["template"]["spec"]["requirements"] = [spot]
+    world.auto_mode.wanted.add("own")
+    world.reconcile()
+    refused = "LaunchFailed: AuthFailure.ServiceLinkedRoleCreationNotPermitted"
+    assert world.kubectl.ready("NodeClaim")["own"] == ("False", refused)
+    assert world.kubectl.labels() == {}, "its pods stay pending"
+
+    world.cloud.client("iam").create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+    del world.kubectl.objects["NodeClaim"]["own"]
+    world.reconcile()
+    assert world.kubectl.labels() == {node_label("own"): "true"}
+
+
 def test_built_in_pools_follow_the_cluster_configuration(world):
     world.cloud.client("eks").update_cluster_config(
         name="k8s",

@@ -1,6 +1,7 @@
 """The backends of EKS and RDS, with a fake kubectl."""
 
 import itertools
+import json
 import socket
 from unittest.mock import Mock
 
@@ -11,9 +12,11 @@ from tests.engine.simulator import identity
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine, admits
 from tests.engine.simulator.backends.kubernetes import is_administrator
+from tests.engine.simulator.backends.load_balancers import LoadBalancers
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.resources import LOOKUPS
 
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
@@ -239,3 +242,47 @@ def test_a_refused_connection_gets_no_answer():
                 connection.sendall(b"welcome")
             assert caller.recv(7) == b"welcome"
         endpoint.close()
+
+
+def ingress(name="airflow-ingress", cls="airflow", **status):
+    return {"metadata": {"name": name}, "spec": {"ingressClassName": cls}, "status": status}
+
+
+@pytest.fixture
+def load_balancers(backends):
+    """The host names given to Ingresses, by Ingress."""
+    _, pods = backends
+
+    def sync(*ingresses):
+        kubectl = Mock()
+        kubectl.get.return_value = {"items": list(ingresses)}
+        LoadBalancers(pods.cloud, kubectl).sync()
+        patches = [call.args for call in kubectl.run.call_args_list]
+        return {
+            words[2]: json.loads(words[-1])["status"]["loadBalancer"]["ingress"][0]["hostname"]
+            for words in patches
+        }
+
+    sync.cloud = pods.cloud
+    return sync
+
+
+def test_an_ingress_gets_the_name_of_its_load_balancer(load_balancers):
+    cloud = load_balancers.cloud
+    subnets = [s["SubnetId"] for s in cloud.client("ec2").describe_subnets()["Subnets"][:2]]
+    tags = [
+        {"Key": "simulated/object", "Value": "airflow/airflow-ingress"},
+        {"Key": "ingress.eks.amazonaws.com/stack", "Value": "airflow/airflow-ingress"},
+    ]
+    (created,) = cloud.client("elbv2").create_load_balancer(Name="one", Subnets=subnets, Tags=tags)[
+        "LoadBalancers"
+    ]
+
+    known = ingress("known", loadBalancer={"ingress": [{"hostname": "a"}]})
+    found = load_balancers(ingress(), known, ingress("other", "nginx"))
+    assert found == {"airflow-ingress": created["DNSName"]}
+    wanted = {"tags": {"ingress.eks.amazonaws.com/stack": "airflow/airflow-ingress"}}
+    (arn,) = LOOKUPS["aws:lb/getLbs:getLbs"](cloud, wanted)["arns"]
+    found = LOOKUPS["aws:lb/getLoadBalancer:getLoadBalancer"](cloud, {"arn": arn})
+    assert found["dnsName"] == created["DNSName"]
+    assert LOOKUPS["aws:lb/getLbs:getLbs"](cloud, {"tags": {"a": "b"}})["arns"] == []

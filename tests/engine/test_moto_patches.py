@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -66,6 +67,8 @@ class Account:
         pair = {"UserIdGroupPairs": [{"GroupId": self.clients}]}
         permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, **pair}
         ec2.authorize_security_group_ingress(GroupId=self.group, IpPermissions=[permission])
+        iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
+        moto_patches.quotas.changed[moto_patches.quotas.ELASTIC_IPS] = 2
         self.role = iam.create_role(RoleName="one", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
         self.key = self.cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
         self.rds.create_db_subnet_group(
@@ -178,6 +181,21 @@ def another_bucket(a):
     resource = "arn:aws:s3:::another/*"
     text = policy(Effect="Deny", Principal="*", Action="s3:*", Resource=resource)
     a.s3.put_bucket_policy(Bucket="logs-1", Policy=text)
+
+
+def head_bucket_of_another(a):
+    session = a.cloud.client("sts").assume_role(
+        RoleArn="arn:aws:iam::999999999999:role/other", RoleSessionName="other"
+    )["Credentials"]
+    other = boto3.client(
+        "s3",
+        endpoint_url=a.cloud.url,
+        region_name="eu-west-1",
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+    other.head_bucket(Bucket="logs-1")
 
 
 # By the name of the check: a call that AWS refuses, and AWS's error code.
@@ -308,6 +326,15 @@ REFUSED = {
     "prefix_is_free": (
         lambda a: a.new_cache_rule("taken"),
         "PullThroughCacheRuleAlreadyExistsException",
+    ),
+    "bucket_is_of_the_account": (head_bucket_of_another, "403"),
+    "linked_role_is_new": (
+        lambda a: a.iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com"),
+        "InvalidInput",
+    ),
+    "addresses_within_quota": (
+        lambda a: a.ec2.allocate_address(Domain="vpc"),
+        "AddressLimitExceeded",
     ),
 }
 

@@ -16,10 +16,12 @@ from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import Kubernetes
+from tests.engine.simulator.backends.load_balancers import LoadBalancers
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
+from tests.engine.simulator.moto_patches import quotas
 
 ENVIRONMENT = "environment.json"
 CA = "rds-ca.pem"
@@ -40,8 +42,8 @@ class Simulator:
             host=host,
             zone_seed=zone_seed,
             objects=lambda kind: self.kubernetes.objects(kind),
-            on_cluster=lambda name: self.kubernetes.create(name),
-            on_cluster_deleted=lambda name: self.kubernetes.delete(name),
+            on_cluster=lambda name: self._create_cluster(name),
+            on_cluster_deleted=lambda name: self._delete_cluster(name),
             on_instance=lambda *instance: self.postgres.create(*instance),
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
@@ -51,6 +53,7 @@ class Simulator:
         auto_mode = AutoMode(self.cloud, kubectl)
         self.pods = Pods(self.cloud, kubectl, authority, host, names, auto_mode.wanted)
         self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, auto_mode, self.machine)
+        self.load_balancers = LoadBalancers(self.cloud, kubectl)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
@@ -66,6 +69,7 @@ class Simulator:
                 ("POST", "/machine"): lambda where: vars(self.machine).update(where),
                 ("POST", "/zones"): self.cloud.set_zones,
                 ("POST", "/late-logs"): lambda _: self.cloud.late_logs.enable(),
+                ("POST", "/quotas"): _set_quotas,
             }
         )
         (folder / CA).write_text(authority.pem)
@@ -94,6 +98,14 @@ class Simulator:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
+    def _create_cluster(self, name: str) -> tuple[str, str]:
+        self.load_balancers.start()
+        return self.kubernetes.create(name)
+
+    def _delete_cluster(self, name: str) -> None:
+        self.load_balancers.stop()
+        self.kubernetes.delete(name)
+
     def _go_down(self) -> None:
         self.cloud.down = True
         self.faults.clear()
@@ -105,6 +117,7 @@ class Simulator:
 
     def stop(self) -> None:
         self.server.stop(grace=1)
+        self.load_balancers.stop()
         self.control.shutdown()
         self.kubernetes.remove()
         self.pods.stop()
@@ -114,6 +127,11 @@ class Simulator:
         rds = self.cloud.client("rds")
         (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
         self.postgres.change(identifier, instance["MasterUsername"], password)
+
+
+def _set_quotas(values: dict[str, float]) -> None:
+    quotas.changed.clear()
+    quotas.changed.update(values)
 
 
 def _reachable_address(kubectl: Kubectl) -> str:

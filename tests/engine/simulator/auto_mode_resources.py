@@ -91,7 +91,12 @@ class AutoMode:
                 self.ec2.delete_security_group(group_id=group.id)
 
     def _create_load_balancer(self, cluster: Cluster, name: str) -> None:
-        tags = {CLUSTER_TAG: cluster.name, OBJECT_TAG: name}
+        # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonEKSLoadBalancingPolicy.html
+        tags = {
+            CLUSTER_TAG: cluster.name,
+            OBJECT_TAG: name,
+            "ingress.eks.amazonaws.com/stack": name,
+        }
         short = f"k8s-{name.replace('/', '-')[:18]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
         group = self.ec2.create_security_group(
             name=short,
@@ -103,8 +108,19 @@ class AutoMode:
             name=short,
             security_groups=[group.id],
             subnet_ids=[self._subnet(cluster).id],
-            tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            scheme=self._scheme(),
+            tags=[
+                {"Key": key, "Value": value}
+                for key, value in {
+                    **tags,
+                    "ingress.eks.amazonaws.com/resource": "LoadBalancer",
+                }.items()
+            ],
         )
+
+    def _scheme(self) -> str:
+        parameters = self.objects("ingressclassparams.eks.amazonaws.com")
+        return next((p["spec"]["scheme"] for p in parameters if "scheme" in p["spec"]), "internal")
 
     def _nodes(self, cluster: Cluster) -> None:
         # The simulated Kubernetes has no nodes of the built-in pools, but AWS does.

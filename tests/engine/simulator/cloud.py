@@ -38,6 +38,7 @@ SERVICES = (
     "resourcegroupstaggingapi",
     "s3",
     "secretsmanager",
+    "service-quotas",
     "sts",
 )
 
@@ -128,6 +129,7 @@ class Cloud:
 
 
 def _reset_moto() -> None:
+    moto_patches.quotas.changed.clear()
     for service in SERVICES:
         backend: BackendDict[Any] = get_backend(service)
         backend.reset()

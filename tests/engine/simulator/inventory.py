@@ -75,7 +75,9 @@ def _logs(client: Client) -> Iterator[str]:
 def _identity(client: Client) -> Iterator[str]:
     iam, kms = client("iam"), client("kms")
     for role in iam.list_roles()["Roles"]:
-        if role["RoleName"] not in identity.ROLES:
+        # A service-linked role belongs to the account, not to a stack.
+        linked = role["Path"].startswith("/aws-service-role/")
+        if role["RoleName"] not in identity.ROLES and not linked:
             yield f"iam role {role['RoleName']}"
     for profile in iam.list_instance_profiles()["InstanceProfiles"]:
         yield f"iam instance profile {profile['InstanceProfileName']}"

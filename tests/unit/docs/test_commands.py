@@ -24,6 +24,8 @@ RUN = {
     "make up": "tests/cluster",
     "make down": "tests/cluster",
     "make queues": "tests/cluster",
+    "make doctor": "tests/cluster",
+    "make bootstrap": "tests/engine",
     "make scale": "tests/cluster",
     "make drain": "tests/cluster",
     "make undrain": "tests/cluster",
@@ -34,7 +36,7 @@ RUN = {
 }
 NOT_RUN = {
     "aws": "needs an AWS account",
-    "pulumi stack init": "needs an AWS account",
+    "pulumi stack init": "tests/engine/scenarios/infrastructure/test_new_account.py runs it",
     "make plan": "the expected plans in tests/unit/plans run the same function",
     "make image": "needs a registry",
     "make simulate": "runs until Ctrl-C; `make engine` uses the same account",

@@ -226,3 +226,16 @@ def test_a_timeout_names_the_unhealthy_component(cluster_with, monkeypatch, stat
     with pytest.raises(OperationError, match=f"after 300 s: {reason}") as error:
         KIND.wait_healthy()
     assert str(error.value).endswith("kubectl --context kind-a get pods --namespace airflow")
+
+
+def test_the_load_balancer_is_waited_for(tools, no_sleep, tmp_path):
+    tools("kubectl", f"[ -e {tmp_path}/asked ] && printf lb.example; touch {tmp_path}/asked")
+
+    assert KIND.load_balancer() == "lb.example"
+    assert len(tools.calls()) == 2
+
+
+def test_a_load_balancer_is_waited_for_a_bounded_time(tools, no_sleep):
+    tools("kubectl", "exit 1")
+
+    assert KIND.load_balancer(seconds=0) is None

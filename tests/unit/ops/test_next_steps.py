@@ -27,3 +27,24 @@ def test_next_steps_have_url_and_secret_of_the_webhook(stack, name, expected):
     for words in [*expected, secret]:
         assert words in text
     assert "webhook" not in next_steps(CLUSTER, plain)
+
+
+LOAD_BALANCER = "internal-k8s-airflow-airflowi-0123456789-1.eu-west-1.elb.amazonaws.com"
+
+
+def test_next_steps_name_the_dns_record_to_make(stack):
+    text = next_steps(CLUSTER, stack("prod")[1], LOAD_BALANCER)
+
+    assert f"airflow.example.com  CNAME  {LOAD_BALANCER}\n" in text
+    assert "alias record" in text
+
+
+def test_a_load_balancer_without_a_name_yet_is_named(stack):
+    text = next_steps(CLUSTER, stack("prod")[1])
+
+    assert "CNAME" not in text
+    assert "kubectl --kubeconfig k --namespace airflow describe ingress airflow-ingress" in text
+
+
+def test_without_an_ingress_there_is_no_dns_record(stack):
+    assert "DNS" not in next_steps(CLUSTER, stack("dev")[1])

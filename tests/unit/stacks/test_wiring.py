@@ -348,3 +348,10 @@ def test_the_architecture_of_the_cluster_reaches_its_nodes(program):
     assert {"key": "kubernetes.io/arch", "operator": "In", "values": ["arm64"]} in spec["template"][
         "spec"
     ]["requirements"]
+
+
+@pytest.mark.parametrize(("name", "exported"), [("prod", True), ("dev", False), ("local", False)])
+def test_a_stack_with_an_ingress_exports_its_load_balancer(stack, name, exported):
+    found = stack(name)[0].exports.get("loadBalancer", "")
+
+    assert found.startswith("internal-k8s-") is exported

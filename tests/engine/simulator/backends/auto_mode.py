@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.moto_patches.identity import SPOT_ROLE
 
 PERIOD_SECONDS = 2
 # Ending an instance takes a minute or two on AWS.
@@ -159,13 +160,22 @@ class AutoMode:
     def _launch(self, cluster: dict[str, Any], pool: dict[str, Any], spec: dict[str, Any]) -> None:
         """Create the NodeClaim; pods start only if the node joins the cluster."""
         name = pool["metadata"]["name"]
-        reason = self._no_join(cluster["name"], spec)
+        reason = self._no_launch(pool) or self._no_join(cluster["name"], spec)
         self.kubectl.apply(_claim(pool))
         self._report(NODE_CLAIM, _claim(pool), reason)
         if reason is None:
             (node, *_) = self.kubectl.get("nodes")["items"]
             label = f"{node_label(name)}=true"
             self.kubectl.run("label", "node", node["metadata"]["name"], label, "--overwrite")
+
+    def _no_launch(self, pool: dict[str, Any]) -> str | None:
+        """https://karpenter.sh/docs/troubleshooting/#missing-service-linked-role"""
+        wanted = pool["spec"]["template"]["spec"]["requirements"]
+        spot = any("spot" in each.get("values", []) for each in wanted)
+        roles = self.cloud.client("iam").list_roles()["Roles"]
+        if spot and SPOT_ROLE not in {role["RoleName"] for role in roles}:
+            return "LaunchFailed: AuthFailure.ServiceLinkedRoleCreationNotPermitted"
+        return None
 
     def _no_join(self, cluster: str, spec: dict[str, Any]) -> str | None:
         """Why an instance of a NodeClass does not become a node."""

@@ -186,6 +186,13 @@ def _labels(pool: dict[str, Any]) -> dict[str, str]:
     return pool["spec"]["template"].get("metadata", {}).get("labels", {})
 
 
+def _prefers_spot(pool: dict[str, Any]) -> bool:
+    return any(
+        rule["key"] == "karpenter.sh/capacity-type" and "spot" in rule.get("values", [])
+        for rule in pool["spec"]["template"]["spec"]["requirements"]
+    )
+
+
 def _tolerates(spec: dict[str, Any], pool: dict[str, Any]) -> bool:
     tolerated = spec.get("tolerations", [])
     return all(

@@ -5,14 +5,24 @@ from contextlib import ExitStack
 from tests.engine.simulator.moto_patches import (
     clusters,
     databases,
+    identity,
     images,
     log_groups,
     network,
+    quotas,
     storage,
 )
 from tests.engine.simulator.moto_patches.guard import apply
 
-GUARDS = (*network.GUARDS, *databases.GUARDS, *clusters.GUARDS, *storage.GUARDS, *images.GUARDS)
+GUARDS = (
+    *network.GUARDS,
+    *databases.GUARDS,
+    *clusters.GUARDS,
+    *storage.GUARDS,
+    *images.GUARDS,
+    *identity.GUARDS,
+    *quotas.GUARDS,
+)
 
 
 def install(patches: ExitStack) -> None:
@@ -23,3 +33,5 @@ def install(patches: ExitStack) -> None:
     storage.read_condition(patches)
     log_groups.written_by_databases(patches)
     network.name_flow_logs(patches)
+    identity.linked_role_names(patches)
+    quotas.serve(patches)

@@ -1,4 +1,4 @@
-"""S3: a bucket policy must be valid and name its bucket; its TLS condition is evaluated."""
+"""S3: a bucket has one owner; its policy must name it, and its TLS condition is evaluated."""
 
 import copy
 import json
@@ -7,11 +7,12 @@ from typing import Any
 from unittest.mock import patch
 
 from moto.s3.exceptions import S3ClientError
-from moto.s3.models import FakeBucket, S3Backend
+from moto.s3.models import FakeBucket, S3Backend, s3_backends
 
 from tests.engine.simulator.moto_patches.guard import Guard
 
 _POLICY = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketPolicy.html"
+_HEAD = "https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadBucket.html"
 
 
 class MalformedPolicy(S3ClientError):
@@ -19,6 +20,19 @@ class MalformedPolicy(S3ClientError):
 
     def __init__(self, message: str) -> None:
         super().__init__("MalformedPolicy", message)
+
+
+class OfAnotherAccount(S3ClientError):
+    code = 403
+
+    def __init__(self) -> None:
+        super().__init__("AccessDenied", "Access Denied")
+
+
+def bucket_is_of_the_account(backend: S3Backend, given: dict[str, Any]) -> None:
+    name = given["bucket_name"]
+    if name not in backend.buckets and name in s3_backends.bucket_accounts:
+        raise OfAnotherAccount
 
 
 def policy_is_about_the_bucket(backend: S3Backend, given: dict[str, Any]) -> None:
@@ -55,4 +69,7 @@ def read_condition(patches: ExitStack) -> None:
     patches.enter_context(patch.object(FakeBucket, "get_permission", permission))
 
 
-GUARDS = (Guard(S3Backend, "put_bucket_policy", policy_is_about_the_bucket, _POLICY),)
+GUARDS = (
+    Guard(S3Backend, "put_bucket_policy", policy_is_about_the_bucket, _POLICY),
+    Guard(S3Backend, "head_bucket", bucket_is_of_the_account, _HEAD),
+)

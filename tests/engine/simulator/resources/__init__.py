@@ -93,10 +93,28 @@ def _session(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"id": arn, "arn": arn, "issuerArn": role, "issuerName": role.rpartition("/")[2]}
 
 
+def _load_balancers(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Those with all given tags; none is no error."""
+    elb = cloud.client("elbv2")
+    arns = [row["LoadBalancerArn"] for row in elb.describe_load_balancers()["LoadBalancers"]]
+    rows = elb.describe_tags(ResourceArns=arns)["TagDescriptions"] if arns else []
+    wanted = (arguments.get("tags") or {}).items()
+    tags = {row["ResourceArn"]: {t["Key"]: t["Value"] for t in row["Tags"]} for row in rows}
+    return {"id": cloud.region, "arns": [arn for arn in arns if wanted <= tags[arn].items()]}
+
+
+def _load_balancer(cloud: Cloud, arguments: dict[str, Any]) -> dict[str, Any]:
+    elb = cloud.client("elbv2")
+    (found,) = elb.describe_load_balancers(LoadBalancerArns=[arguments["arn"]])["LoadBalancers"]
+    return {"id": arguments["arn"], "arn": arguments["arn"], "dnsName": found["DNSName"]}
+
+
 LOOKUPS: dict[str, Callable[[Cloud, dict[str, Any]], dict[str, Any]]] = {
     "aws:index/getAvailabilityZones:getAvailabilityZones": _zones,
     "aws:ec2/getVpc:getVpc": _vpc,
     "aws:index/getPartition:getPartition": _partition,
     "aws:index/getCallerIdentity:getCallerIdentity": _identity,
     "aws:iam/getSessionContext:getSessionContext": _session,
+    "aws:lb/getLbs:getLbs": _load_balancers,
+    "aws:lb/getLoadBalancer:getLoadBalancer": _load_balancer,
 }

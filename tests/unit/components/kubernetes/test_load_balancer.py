@@ -1,7 +1,10 @@
+import pulumi
 import pytest
 
 from components.airflow.values import ingress
+from components.kubernetes import load_balancer as load_balancer_module
 from components.kubernetes.load_balancer import LoadBalancer, LoadBalancerArgs
+from ops.plan import fake_cloud
 from settings.airflow import IngressSettings
 
 PARAMETERS = "kubernetes:eks.amazonaws.com/v1:IngressClassParams"
@@ -98,3 +101,45 @@ def test_access_logs_are_switched_off_without_a_bucket(load_balancer):
         "an attribute that is left out keeps the value that the load balancer has"
     )
     assert "access_logs.s3.bucket" not in found
+
+
+def host_name(deploy):
+    def program():
+        name, released = pulumi.Output.from_input("cluster"), pulumi.Output.from_input({})
+        pulumi.export("found", load_balancer_module.host_name(name, released))
+
+    return deploy(program).exports.get("found")
+
+
+def test_the_name_is_that_of_the_load_balancer_in_aws(deploy):
+    expected = fake_cloud.LOOKUPS["aws:lb/getLoadBalancer:getLoadBalancer"]["dnsName"]
+
+    assert host_name(deploy) == expected
+
+
+def test_a_load_balancer_is_selected_by_the_tags_of_auto_mode(deploy, monkeypatch):
+    asked = []
+
+    async def look_up(token, **arguments):
+        asked.append(arguments)
+        return {"arns": []}
+
+    monkeypatch.setattr(load_balancer_module, "_look_up", look_up)
+
+    assert host_name(deploy) is None, "AWS has not created it yet"
+    (arguments,) = asked
+    assert arguments["tags"] == {
+        "eks:eks-cluster-name": "cluster",
+        "ingress.eks.amazonaws.com/stack": "airflow/airflow-ingress",
+        "ingress.eks.amazonaws.com/resource": "LoadBalancer",
+    }
+
+
+def test_a_denied_lookup_does_not_fail_the_update(deploy, monkeypatch):
+    async def denied(token, **arguments):
+        # As Pulumi reports an error of the provider.
+        raise Exception(f"invoke of {token} failed: AccessDenied")
+
+    monkeypatch.setattr(load_balancer_module, "_look_up", denied)
+
+    assert host_name(deploy) is None
