@@ -134,7 +134,11 @@ def _in_the_way(
     vpcs = [r["id"] for r in resources if r["type"] == VPC and r["urn"] in deletion.errors]
     if account is None or not vpcs:
         return []
-    return [f"  in {vpc}:\n    {thing}" for vpc in vpcs for thing in leftovers.in_vpc(account, vpc)]
+    return [
+        line
+        for vpc in vpcs
+        for line in (f"  in {vpc}:", *(f"    {thing}" for thing in leftovers.in_vpc(account, vpc)))
+    ]
 
 
 def delete_cluster(session: Session, account: Aws, name: str | None) -> Deletion:

@@ -339,7 +339,8 @@ def test_a_group_of_the_cluster_is_deleted_before_the_network(platform, capsys):
 
 
 def test_a_refused_leftover_is_reported(platform, capsys):
-    platform.answer("groups", {"SecurityGroups": [{"GroupId": "sg-1", "GroupName": "other"}]})
+    groups = [{"GroupId": f"sg-{n}", "GroupName": "other"} for n in (1, 2)]
+    platform.answer("groups", {"SecurityGroups": groups})
     (platform.folder / "refuse").write_text("An error occurred (UnauthorizedOperation): no")
     (platform.folder / "cluster").unlink()
     platform.answer("refused.json", {urn("vpc"): "api error DependencyViolation: in use"})
@@ -347,7 +348,7 @@ def test_a_refused_leftover_is_reported(platform, capsys):
     assert platform.down() == 255
     output = capsys.readouterr().out
     assert "    aws:ec2/vpc:Vpc vpc: DependencyViolation: in use" in output
-    assert "  in vpc:\n    security group sg-1 (other)" in output
+    assert "  in vpc:\n    security group sg-1 (other)\n    security group sg-2 (other)\n" in output
     assert "  kept by AWS, not in the state:\n    security group sg-1: " in output
     assert "UnauthorizedOperation" in output
 
