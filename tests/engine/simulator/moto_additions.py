@@ -22,9 +22,8 @@ from moto.eks.models import Cluster, EKSBackend, eks_backends
 from moto.eks.responses import EKSResponse
 from moto.iam.models import iam_backends
 
-from tests.engine.simulator import identity
+from tests.engine.simulator import identity, log_groups
 from tests.engine.simulator.identity import ACCOUNT
-from tests.engine.simulator.moto_patches import log_groups
 
 Answer = tuple[int, dict[str, str], str]
 Values = dict[str, Any]

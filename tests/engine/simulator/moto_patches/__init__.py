@@ -2,12 +2,12 @@
 
 from contextlib import ExitStack
 
+from tests.engine.simulator import log_groups
 from tests.engine.simulator.moto_patches import (
     clusters,
     databases,
     identity,
     images,
-    log_groups,
     network,
     quotas,
     storage,
