@@ -105,8 +105,8 @@ def _restore(found: Endpoint, settings: EksSettings) -> bool:
     """
     before, after = found.admitted, endpoint.wanted_networks(settings)
     if before != after:
-        networks = [", ".join(each) or "no public network" for each in (before, after)]
-        print("the Kubernetes API endpoint is open to {}: opening it to {}".format(*networks))
+        how = f"opening it to {', '.join(after)}" if after else "closing it"
+        print(f"the Kubernetes API endpoint is open to {', '.join(before) or 'no network'}: {how}")
     found.admit(*after)
     return not set(after) <= set(before)
 
@@ -116,6 +116,8 @@ def _check(session: Session, found: Endpoint, settings: EksSettings, *, seconds:
     cluster = session.cluster() or session.cluster_of(found.kubeconfig())
     reason = _wait(cluster, seconds)
     if reason is not None and endpoint.is_unauthorized(reason):
+        if found.recorded is None:
+            return  # the whole update adds the entry, after the cluster is in the state
         print("the cluster does not know the AWS identity of this shell: adding its access entry")
         targets = [word for entry in ENTRIES for word in ("--target", entry)]
         if session.stack.run("up", "--yes", "--skip-preview", "--suppress-outputs", *targets):
