@@ -340,6 +340,20 @@ def test_a_cluster_that_the_state_lacks_has_no_entries_yet(session, platform):
         assert platform.runs == [], "an entry needs the cluster in the state"
 
 
+def test_a_caller_without_access_entry_does_not_wait(session, platform):
+    platform.config = platform.recorded = PRIVATE
+    asked = []
+
+    def answer(fake):
+        asked.append(len(fake.runs))
+        return None if len(fake.runs) == 2 else UNAUTHORIZED
+
+    platform.answers = answer
+    with reachable(session(), CALLER):
+        pass
+    assert asked == [1, 2], "one question after the refresh, one after the entries"
+
+
 def test_a_caller_who_stays_unknown_is_told(session, platform):
     platform.config = platform.recorded = PRIVATE
     platform.answers = lambda _: UNAUTHORIZED
