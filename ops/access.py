@@ -4,7 +4,7 @@ import ipaddress
 import socket
 import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -105,8 +105,8 @@ def _restore(found: Endpoint, settings: EksSettings) -> bool:
     """
     before, after = found.admitted, endpoint.wanted_networks(settings)
     if before != after:
-        networks = [", ".join(each) or "no public network" for each in (before, after)]
-        print("the Kubernetes API endpoint is open to {}: opening it to {}".format(*networks))
+        how = f"opening it to {', '.join(after)}" if after else "closing it"
+        print(f"the Kubernetes API endpoint is open to {', '.join(before) or 'no network'}: {how}")
     found.admit(*after)
     return not set(after) <= set(before)
 
@@ -114,8 +114,10 @@ def _restore(found: Endpoint, settings: EksSettings) -> bool:
 def _check(session: Session, found: Endpoint, settings: EksSettings, *, seconds: float) -> None:
     """Wait for the answer of the endpoint. The caller gets its access entry if it lacks one."""
     cluster = session.cluster() or session.cluster_of(found.kubeconfig())
-    reason = _wait(cluster, seconds)
+    reason = _wait(cluster, seconds, until=endpoint.is_unauthorized)
     if reason is not None and endpoint.is_unauthorized(reason):
+        if found.recorded is None:
+            return  # the whole update adds the entry, after the cluster is in the state
         print("the cluster does not know the AWS identity of this shell: adding its access entry")
         targets = [word for entry in ENTRIES for word in ("--target", entry)]
         if session.stack.run("up", "--yes", "--skip-preview", "--suppress-outputs", *targets):
@@ -125,12 +127,16 @@ def _check(session: Session, found: Endpoint, settings: EksSettings, *, seconds:
         raise OperationError(endpoint.no_answer(session.stack.name, settings, reason))
 
 
-def _wait(cluster: Kubernetes, seconds: float) -> str | None:
-    """Why the cluster does not answer; None as soon as it does."""
+def _wait(
+    cluster: Kubernetes, seconds: float, until: Callable[[str], bool] = lambda _: False
+) -> str | None:
+    """Why the cluster does not answer; None as soon as it does, or a reason that ends the wait."""
     deadline = time.monotonic() + seconds
-    while (reason := cluster.no_answer()) is not None and time.monotonic() < deadline:
+    while (reason := cluster.no_answer()) is not None:
+        if until(reason) or time.monotonic() > deadline:
+            return reason
         time.sleep(POLL_SECONDS)
-    return reason
+    return None
 
 
 def _check_first_up(session: Session, account: Aws, settings: EksSettings) -> None:

@@ -245,7 +245,7 @@ def test_the_command_after_a_killed_one_closes_the_endpoint(session, platform, c
 
     assert platform.updates == [()]
     assert "the endpoint is open to 203.0.113.7/32" not in message
-    assert "is open to 203.0.113.7/32: opening it to no public network" in capsys.readouterr().out
+    assert "is open to 203.0.113.7/32: closing it" in capsys.readouterr().out
 
 
 def test_a_closed_endpoint_that_the_state_calls_open_is_recorded(session, platform):
@@ -330,6 +330,28 @@ def test_a_caller_without_access_entry_gets_one(session, platform):
     assert run.startswith("up --yes --skip-preview --suppress-outputs --target ")
     for type_ in ("accessEntry:AccessEntry", "accessPolicyAssociation:AccessPolicyAssociation"):
         assert f"--target **airflow:aws:Cluster$**aws:eks/{type_}::**" in run
+
+
+def test_a_cluster_that_the_state_lacks_has_no_entries_yet(session, platform):
+    platform.config, platform.pending = PRIVATE, PRIVATE
+    platform.answers = lambda _: UNAUTHORIZED
+
+    with reachable(session(), None, creates=True):
+        assert platform.runs == [], "an entry needs the cluster in the state"
+
+
+def test_a_caller_without_access_entry_does_not_wait(session, platform):
+    platform.config = platform.recorded = PRIVATE
+    asked = []
+
+    def answer(fake):
+        asked.append(len(fake.runs))
+        return None if len(fake.runs) == 2 else UNAUTHORIZED
+
+    platform.answers = answer
+    with reachable(session(), CALLER):
+        pass
+    assert asked == [1, 2], "one question after the refresh, one after the entries"
 
 
 def test_a_caller_who_stays_unknown_is_told(session, platform):
