@@ -152,8 +152,6 @@ class Account:
 @pytest.fixture(scope="module")
 def account():
     with Cloud() as cloud:
-        # Letter d is a zone that EKS refuses.
-        cloud.set_zones(["euw1-az1", "euw1-az2", "euw1-az3", "use1-az3"])
         yield Account(cloud)
 
 
