@@ -357,12 +357,13 @@ def _tag_stored(patches: ExitStack) -> None:
         else:
             found.update(tags)
 
-    def untagged(backend: EKSBackend, resource_arn: str, tag_keys: list[str]) -> None:
+    # Moto passes a single key as text.
+    def untagged(backend: EKSBackend, resource_arn: str, tag_keys: list[str] | str) -> None:
         found = tags_of(backend, resource_arn)
         if found is None:
             untag(backend, resource_arn, tag_keys)
         else:
-            for key in tag_keys:
+            for key in [tag_keys] if isinstance(tag_keys, str) else tag_keys:
                 found.pop(key, None)
 
     patches.enter_context(patch.object(EKSBackend, "tag_resource", tagged))
