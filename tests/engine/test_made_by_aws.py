@@ -122,3 +122,13 @@ def test_log_groups_are_in_the_inventory(account):
     account.cloud.client("logs").create_log_group(logGroupName="/left")
 
     assert "logs group /left" in account.cloud.inventory()
+
+
+def test_an_entry_made_by_eks_can_be_tagged(cluster, account):
+    cluster()
+    where = {"clusterName": "cluster-0", "principalArn": identity.CALLER}
+    arn = account.eks.describe_access_entry(**where)["accessEntry"]["accessEntryArn"]
+
+    account.eks.tag_resource(resourceArn=arn, tags={"stack": "dev", "old": "1"})
+    account.eks.untag_resource(resourceArn=arn, tagKeys=["old"])
+    assert account.eks.describe_access_entry(**where)["accessEntry"]["tags"] == {"stack": "dev"}

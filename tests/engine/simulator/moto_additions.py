@@ -350,6 +350,39 @@ def install(patches: ExitStack) -> None:
     patches.enter_context(patch.dict(moto.eks.urls.url_paths, paths))
     patches.enter_context(patch.object(EKSResponse, "create_cluster", _create_cluster))
     patches.enter_context(patch.object(EKSResponse, "delete_cluster", _delete_cluster))
+    _tag_stored(patches)
+
+
+def _tag_stored(patches: ExitStack) -> None:
+    """Change the tags of add-ons, access entries and associations, which moto does not know."""
+    tag, untag = EKSBackend.tag_resource, EKSBackend.untag_resource
+
+    def tags_of(backend: EKSBackend, arn: str) -> dict[str, str] | None:
+        for cluster in backend.clusters.values():
+            for objects in cluster.__dict__.get("stored", {}).values():
+                for found in objects.values():
+                    if arn in found.values():
+                        return found["tags"]
+        return None
+
+    def tagged(backend: EKSBackend, resource_arn: str, tags: dict[str, str]) -> None:
+        found = tags_of(backend, resource_arn)
+        if found is None:
+            tag(backend, resource_arn, tags)
+        else:
+            found.update(tags)
+
+    # Moto passes a single key as text.
+    def untagged(backend: EKSBackend, resource_arn: str, tag_keys: list[str] | str) -> None:
+        found = tags_of(backend, resource_arn)
+        if found is None:
+            untag(backend, resource_arn, tag_keys)
+        else:
+            for key in [tag_keys] if isinstance(tag_keys, str) else tag_keys:
+                found.pop(key, None)
+
+    patches.enter_context(patch.object(EKSBackend, "tag_resource", tagged))
+    patches.enter_context(patch.object(EKSBackend, "untag_resource", untagged))
 
 
 # Fields of a cluster that moto does not store, with AWS's defaults.

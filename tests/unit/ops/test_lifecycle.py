@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -69,6 +70,17 @@ def test_a_failing_preview_is_repeated_as_text(tools, session):
     first, second = [call for call in tools.calls() if "export" not in call]
     assert "preview --json --stack dev" in first
     assert second.startswith("pulumi preview --stack dev"), "its output is for the user"
+
+
+def test_what_exists_is_imported_before_the_update(tools, session, monkeypatch):
+    tools("pulumi", f"{NO_RESOURCES}\necho '{{\"steps\": []}}'")
+    order = []
+    monkeypatch.setattr(lifecycle, "import_existing", lambda *given: order.append(given))
+    monkeypatch.setattr(lifecycle, "update", lambda opened: order.append("update") or 0)
+    opened = replace(session("dev"), account="account")
+
+    assert lifecycle.apply(opened) == 0
+    assert order == [(opened.stack, "account", {"steps": []}), "update"]
 
 
 def test_a_stack_on_an_existing_cluster_skips_the_preview(tools, session):
