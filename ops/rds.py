@@ -154,7 +154,11 @@ def _needed(settings: Settings) -> int:
 
 def _pending(instance: Instance) -> dict[str, Any]:
     values: dict[str, Any] = instance.get("PendingModifiedValues") or {}
-    return {key: value for key, value in values.items() if key not in NEVER_WAIT}
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in NEVER_WAIT and value != instance.get(key)
+    }
 
 
 def _parameters_wait(instance: Instance) -> bool:

@@ -94,6 +94,12 @@ def test_an_immediate_change_also_applies_what_waits(database):
     assert (database.now["DBInstanceClass"], database.pending) == ("db.m7g.large", {})
 
 
+def test_the_present_class_is_no_change(database):
+    database.modify(DBInstanceClass="db.t4g.medium")
+
+    assert database.pending == {}
+
+
 def test_a_change_back_removes_it_from_what_waits(database):
     database.modify(DBInstanceClass="db.m7g.large")
     database.modify(immediately=True, DBInstanceClass="db.t4g.medium")

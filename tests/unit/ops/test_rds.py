@@ -220,8 +220,16 @@ def test_after_a_reboot_the_new_parameter_is_in_effect(session):
         instance({"MasterUserPassword": "****"}),
         instance({"PendingCloudwatchLogsExports": {"LogTypesToEnable": ["upgrade"]}}),
         instance(parameters="applying"),
+        instance({"DBInstanceClass": "db.m7g.large"}),
     ],
-    ids=["no instance", "nothing", "a new password", "log exports", "parameters being applied"],
+    ids=[
+        "no instance",
+        "nothing",
+        "a new password",
+        "log exports",
+        "parameters being applied",
+        "the present class",
+    ],
 )
 def test_nothing_is_reported_if_nothing_waits(session, capsys, found):
     rds.show_waiting(session(found))

@@ -133,6 +133,7 @@ def defer_changes(patches: ExitStack) -> None:
         (instance,) = backend.describe_db_instances(identifier)
         waiting: Arguments = dict(getattr(instance, "pending_modified_values", {}))
         waiting |= {k: v for k, v in given.items() if k in DEFERRED and v is not None}
+        waiting = {k: v for k, v in waiting.items() if v != getattr(instance, k, None)}
         now = {k: v for k, v in given.items() if k not in DEFERRED}
         if given.get("apply_immediately"):
             now, waiting = {**now, **waiting}, {}
