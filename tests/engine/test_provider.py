@@ -128,3 +128,22 @@ def test_an_unknown_value_is_a_difference(engine, vpc):
     answer = engine.diff(VPC, id_, state, inputs, {**inputs, "cidrBlock": UNKNOWN})
 
     assert list(answer.diffs) == ["cidrBlock"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "replaced"),
+    [
+        ({"nodeRoleArn": "arn:one"}, {}, ["computeConfig"]),
+        ({"nodeRoleArn": "arn:one"}, {"nodeRoleArn": "arn:two"}, ["computeConfig"]),
+        ({}, {"nodeRoleArn": "arn:one"}, []),
+        ({"nodePools": ["system"]}, {"nodePools": []}, []),
+    ],
+)
+def test_a_cluster_keeps_its_node_role(engine, old, new, replaced):
+    """As in the official provider: only a role that exists cannot change."""
+    given = [{"name": "k8s", "computeConfig": {"enabled": True, **config}} for config in (old, new)]
+
+    answer = engine.diff("aws:eks/cluster:Cluster", "k8s", given[0], *given)
+
+    assert "computeConfig" in answer.diffs
+    assert list(answer.replaces) == replaced
