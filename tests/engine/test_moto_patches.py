@@ -31,7 +31,7 @@ class Account:
         ec2, iam = self.ec2, self.iam
         self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         # Letter d is a zone that EKS refuses.
-        cloud.set_zones(["euw1-az1", "euw1-az2", "euw1-az3", "use1-az3"])
+        self.cloud.set_zones(["euw1-az1", "euw1-az2", "euw1-az3", "use1-az3"])
         self.subnets = [self._subnet(number, zone) for number, zone in enumerate(ZONES)]
         self.same_zone = self._subnet(2, ZONES[0])
         self.in_refused_zone = self._subnet(5, "eu-west-1d")

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
@@ -77,10 +78,12 @@ def test_what_exists_is_imported_before_the_update(tools, session, monkeypatch):
     order = []
     monkeypatch.setattr(lifecycle, "import_existing", lambda *given: order.append(given))
     monkeypatch.setattr(lifecycle, "update", lambda opened: order.append("update") or 0)
-    opened = replace(session("dev"), account="account")
+    account = Mock()
+    account.call_or_none.return_value = None
+    opened = replace(session("dev"), account=account)
 
     assert lifecycle.apply(opened) == 0
-    assert order == [(opened.stack, "account", {"steps": []}), "update"]
+    assert order == [(opened.stack, account, {"steps": []}), "update"]
 
 
 def test_a_stack_on_an_existing_cluster_skips_the_preview(tools, session):

@@ -97,6 +97,7 @@ def test_preview_reports_the_database_too(session, monkeypatch, capsys, named):
     opened = session(instance(LARGER, "pending-reboot"), named=named)
     monkeypatch.setattr(lifecycle, "checked_settings", lambda name: opened.settings)
     monkeypatch.setattr(lifecycle, "open_or_create", lambda name, settings: opened)
+    monkeypatch.setattr(lifecycle.preconditions, "show", lambda name, settings: None)
 
     if named == "airflow-prod":
         assert lifecycle.preview("prod") == 5

@@ -104,6 +104,6 @@ def test_the_networks_of_the_stacks_do_not_overlap(snapshot):
 def test_exports_name_the_ui_and_the_dag_repository(snapshot, name, url, repository):
     exports = dict(snapshot(name).exports)
 
-    assert ("kubeconfig" in exports) is (name == "prod")
-    exports.pop("kubeconfig", None)
+    for only_on_aws in ("kubeconfig", "loadBalancer"):
+        assert bool(exports.pop(only_on_aws, None)) is (name == "prod")
     assert exports == {"airflowUrl": url, "dagsRepository": repository}

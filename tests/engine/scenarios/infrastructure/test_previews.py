@@ -11,6 +11,8 @@ EXPECTED_WARNINGS = (
     "resource plugin kubernetes is expected to have version",
     "Attaching debug",
     "You are currently using",
+    # docs/adr/0010-kubernetes-1.35.md
+    "KEDA 2.17 was tested",
 )
 
 
