@@ -21,6 +21,8 @@ from ops.recovery.recover import recover
 from ops.session import Session
 from ops.shell import OperationError, output
 from ops.stack import STATE, Deletion, Stack
+from settings.cluster import EksSettings, cluster_name
+from settings.database import RdsSettings, database_identifier
 
 Resource = dict[str, Any]
 
@@ -59,14 +61,12 @@ def down(session: Session) -> int:
     if account is None:
         recover(session)
         return finish(session, stack.destroy("--exclude-protected"))
-    names = remember(stack)
+    names = remember(session)
     cluster = existing_cluster(stack, account)
     if cluster is None:
         check_nothing_is_lost(stack)
         forget_objects(stack)
     uses_cluster = cluster is not None and has_objects(stack)
-    if uses_cluster:
-        check_answers(session)
     recover(session, with_cluster=uses_cluster)
     if not is_kept(stack, CLUSTER):
         deletion = delete_cluster(session, account, cluster)
@@ -251,21 +251,6 @@ def has_objects(stack: Stack) -> bool:
     return any(r["type"].startswith(KUBERNETES) for r in [*state.get("resources", []), *pending])
 
 
-def check_answers(session: Session) -> None:
-    """Raise `OperationError` unless the Kubernetes API server responds."""
-    cluster = session.cluster()
-    if cluster is None:
-        return
-    try:
-        cluster.check_reachable()
-    except OperationError as error:
-        raise OperationError(
-            f"{error}\nNothing was deleted: the objects in the cluster are deleted first. Connect to a "
-            "network that the endpoint of the cluster admits, then run the command again "
-            "(docs/runbooks/delete-a-stack.md)"
-        ) from None
-
-
 def forget_objects(stack: Stack) -> None:
     """Remove the objects of a cluster that no longer exists from the state.
 
@@ -421,11 +406,12 @@ def _pods(cluster: Kubernetes, node: str) -> list[str]:
     ]
 
 
-def remember(stack: Stack) -> Names:
-    """Names in AWS of the state, and those that earlier commands found in it.
+def remember(session: Session) -> Names:
+    """Names in AWS of the settings and the state, and those that earlier commands found in it.
 
     The state loses a name with its resource, but AWS may write logs under it later.
     """
+    stack, settings = session.stack, session.settings
     resources = stack.resources()
     instances = {_identifier(r) for r in resources if r["type"] == INSTANCE}
     log_groups = {r.get("inputs", {}).get("name") for r in resources if r["type"] == LOG_GROUP}
@@ -434,6 +420,10 @@ def remember(stack: Stack) -> Names:
         instances=frozenset(name for name in instances if name),
         log_groups=frozenset(name for name in log_groups if name),
     )
+    if isinstance(settings.cluster, EksSettings):
+        found |= Names(clusters=frozenset({cluster_name(settings.cluster, stack.name)}))
+    if isinstance(settings.database, RdsSettings):
+        found |= Names(instances=frozenset({database_identifier(settings.database, stack.name)}))
     path = STATE / f"{stack.name}.names.json"
     if path.exists():
         found |= Names(

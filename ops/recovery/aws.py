@@ -138,8 +138,10 @@ def _kms_key(aws: Aws, inputs: Inputs) -> str | None:
 
 
 def _cluster(aws: Aws, inputs: Inputs) -> str | None:
+    """By name, unless another stack has a cluster of this name."""
     name = inputs["name"]
-    if not aws.exists("eks", "describe-cluster", "--name", name):
+    answer = aws.call_or_none("eks", "describe-cluster", "--name", name)
+    if answer is None or not aws.tags.items() <= answer["cluster"].get("tags", {}).items():
         return None
     aws.wait("eks", "cluster-active", "--name", name)
     return name

@@ -39,7 +39,8 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Authority:
-    name: str = "Simulated AWS Root CA"
+    # Like the name of RDS: the program looks for the Region.
+    name: str = "Simulated RDS eu-west-1 Root CA"
     key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )

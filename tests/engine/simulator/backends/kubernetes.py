@@ -73,7 +73,6 @@ class Kubernetes:
         self.kubectl.delete("namespace", *STACK_NAMESPACES)
         kinds = "customresourcedefinition,clusterrole,clusterrolebinding"
         self.kubectl.delete(kinds, "--selector", OF_KEDA)
-        self._release(NODE_CLAIMS)
         self.kubectl.delete("persistentvolumes", *self._volumes(), "--wait=false")
         self.kubectl.delete("storageclass", STORAGE_CLASS)
         self.kubectl.delete("ingressclass", "airflow")

@@ -196,7 +196,10 @@ FOUND = {
     ),
     "aws:eks/cluster:Cluster": (
         {"name": "c"},
-        {"eks describe-cluster --name c": {"cluster": {}}, "eks wait cluster-active --name c": ":"},
+        {
+            "eks describe-cluster --name c": {"cluster": {"tags": TAGS}},
+            "eks wait cluster-active --name c": ":",
+        },
         "c",
         NOTHING,
     ),
