@@ -68,5 +68,6 @@ RESOURCES = {
         delete=lambda cloud, id_, _: cloud.client("logs").delete_log_group(logGroupName=id_),
         replaces=frozenset({"name", "namePrefix", "logGroupClass"}),
         autoname="name",
+        imported=lambda id_: {"name": id_},
     ),
 }
