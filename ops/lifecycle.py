@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ops import drift, eks, endpoint, maintenance, nodes, preconditions, queue_ops, rds, teardown
+from ops import (
+    drift,
+    eks,
+    endpoint,
+    maintenance,
+    nodes,
+    preconditions,
+    queue_ops,
+    rds,
+    stack_files,
+    teardown,
+)
 from ops.access import reachable
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
@@ -68,7 +79,7 @@ def _repair(session: Session) -> int:
 
 def down(name: str, caller: str | None = None) -> int:
     """Delete the stack, except protected resources."""
-    session = open_session(name, checked_settings(name))
+    session = open_session(name, stack_files.read_settings(name))
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to delete")
         return 0
