@@ -2,10 +2,11 @@
 
 import re
 import shlex
+from dataclasses import replace
 
 import pytest
 
-from tests.engine.scenarios.infrastructure.conftest import unprotect
+from tests.engine.scenarios.infrastructure.conftest import FROM, unprotect
 from tests.engine.simulator.moto_additions import ACCOUNT
 
 BUCKET = "my-pulumi-state"
@@ -46,7 +47,8 @@ def run_printed_commands(stack, output):
 
 @pytest.mark.slow
 def test_prod_is_deployed_from_nothing_and_deleted(new_account, deploy, small_charts, dags):
-    stack = deploy("prod", small_charts, initialized=False, dags=dags)
+    # Its endpoint is private, and the machine outside of the VPC.
+    stack = replace(deploy("prod", small_charts, initialized=False, dags=dags), variables=(FROM,))
     stack.environment["PULUMI_BACKEND_URL"] = f"s3://{BUCKET}"
 
     status, output = stack.make("up")
@@ -73,9 +75,13 @@ def test_prod_is_deployed_from_nothing_and_deleted(new_account, deploy, small_ch
 
     output = stack.up()
     assert re.search(rf"^  DNS        airflow\.example\.com  CNAME  {INTERNAL}$", output, re.M)
-    assert "warning: " not in output
+    assert "the Kubernetes API endpoint is private again" in output
+    assert not re.search(r"^(note|warning): ", output, re.M)
 
+    # The VPN of the team, whose network is in cluster.private_access_cidrs.
+    new_account.move(private="10.8.0.9")
     status, output = stack.make("doctor")
+    new_account.move()
     assert status == 0, output
     table = output.partition("| item |")[2]
     for kind in ("Deployment", "StatefulSet", "Job"):
