@@ -4,6 +4,8 @@ import pytest
 
 from tests.engine.simulator import identity
 
+pytestmark = pytest.mark.slow
+
 CLUSTER = "airflow-dev"
 LOGS = "/aws/eks/airflow-dev/cluster"
 
