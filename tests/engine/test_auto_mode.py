@@ -1,6 +1,7 @@
 """Auto Mode's controller, with a fake kubectl: which NodeClass is ready, and which node joins."""
 
 import json
+from unittest.mock import patch
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.engine.simulator.backends.auto_mode import AutoMode, node_label
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.moto_patches import quotas
 
 KINDS = {
     "nodeclasses.eks.amazonaws.com": "NodeClass",
@@ -159,7 +161,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def cloud():
-    with Cloud() as opened:
+    with Cloud() as opened, patch.dict(quotas.changed, {quotas.ELASTIC_IPS: 100}):
         yield opened
 
 

@@ -30,7 +30,7 @@ def cluster(account):
                 name=name,
                 accessConfig={"authenticationMode": mode, **access},
                 deletionProtection=False,
-                **({"computeConfig": compute | {"nodeRoleArn": account.role}} if compute else {}),
+                **({"computeConfig": _with_role(compute, account.role)} if compute else {}),
                 logging={"clusterLogging": [{"types": list(logs), "enabled": True}]},
             )
         )
@@ -44,6 +44,11 @@ def cluster(account):
     yield make
     for name in created:
         account.eks.delete_cluster(name=name)
+
+
+def _with_role(compute, role):
+    """EKS accepts a node role only with its own node pools."""
+    return compute | ({"nodeRoleArn": role} if compute["nodePools"] else {})
 
 
 def groups(account):

@@ -104,11 +104,12 @@ class AutoMode:
             vpc_id=self._subnet(cluster).vpc_id,
             tags={**tags, "ingress.eks.amazonaws.com/resource": "ManagedLBSecurityGroup"},
         )
-        self.elb.create_load_balancer(
+        scheme = self._scheme()
+        created = self.elb.create_load_balancer(
             name=short,
             security_groups=[group.id],
             subnet_ids=[self._subnet(cluster).id],
-            scheme=self._scheme(),
+            scheme=scheme,
             tags=[
                 {"Key": key, "Value": value}
                 for key, value in {
@@ -117,6 +118,9 @@ class AutoMode:
                 }.items()
             ],
         )
+        # https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html
+        if scheme == "internal":
+            created.dns_name = f"internal-{created.dns_name}"
 
     def _scheme(self) -> str:
         parameters = self.objects("ingressclassparams.eks.amazonaws.com")
