@@ -185,6 +185,7 @@ def test_a_refresh_of_a_new_stack_shows_no_drift(stacks):
     stacks[0].pulumi("refresh", "--preview-only", "--expect-no-changes")
 
 
+@pytest.mark.slow
 def test_an_upgrade_keeps_the_entries_and_the_logs(stacks, account):
     """EKS made an entry for the creator, and AWS the log groups: a second create is refused."""
     _, current = stacks
@@ -211,6 +212,7 @@ def test_an_upgrade_keeps_the_entries_and_the_logs(stacks, account):
     current.pulumi("preview", "--expect-no-changes")
 
 
+@pytest.mark.slow
 def test_an_upgrade_ends_with_nodes_of_the_stack(stacks, cluster):
     stacks[1].pulumi("up", "--yes", "--skip-preview")
 
