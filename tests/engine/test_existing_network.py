@@ -16,6 +16,9 @@ from settings.network import ExistingNetworkSettings
 from tests.engine.simulator.__main__ import BIN
 from tests.engine.simulator.cloud import Cloud
 
+# Each test opens an account of its own, which takes seconds.
+pytestmark = pytest.mark.slow
+
 INTERNAL, INTERNET = "kubernetes.io/role/internal-elb", "kubernetes.io/role/elb"
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"

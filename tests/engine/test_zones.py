@@ -9,6 +9,9 @@ from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.moto_patches import zones
 from tests.engine.simulator.resources import LOOKUPS
 
+# Each test opens an account of its own, which takes seconds.
+pytestmark = pytest.mark.slow
+
 ZONES = "aws:index/getAvailabilityZones:getAvailabilityZones"
 VPC = "aws:ec2/getVpc:getVpc"
 
