@@ -14,6 +14,8 @@ from policies import replacement
 from tests.engine.account import OFFICIAL
 from tests.harness.checkout import ROOT, Checkout
 
+pytestmark = pytest.mark.slow
+
 # The last commit before files, components and texts of the program were renamed.
 RELEASE = "cfc90cb209786e12d6e4cf3a56b13ed4cf8c4fa4"
 # Without protection the test can delete its stack again. With the private endpoint of its stack
@@ -185,7 +187,6 @@ def test_a_refresh_of_a_new_stack_shows_no_drift(stacks):
     stacks[0].pulumi("refresh", "--preview-only", "--expect-no-changes")
 
 
-@pytest.mark.slow
 def test_an_upgrade_keeps_the_entries_and_the_logs(stacks, account):
     """EKS made an entry for the creator, and AWS the log groups: a second create is refused."""
     _, current = stacks
@@ -212,7 +213,6 @@ def test_an_upgrade_keeps_the_entries_and_the_logs(stacks, account):
     current.pulumi("preview", "--expect-no-changes")
 
 
-@pytest.mark.slow
 def test_an_upgrade_ends_with_nodes_of_the_stack(stacks, cluster):
     stacks[1].pulumi("up", "--yes", "--skip-preview")
 
@@ -220,7 +220,6 @@ def test_an_upgrade_ends_with_nodes_of_the_stack(stacks, cluster):
     assert pools == {"airflow-platform", "airflow-workers", "general-purpose", "system"}
 
 
-@pytest.mark.slow
 def test_down_deletes_everything_of_the_release(stacks, account, cluster):
     """Its nodes of the built-in node pools would leave the security group of EKS behind."""
     output = _down(stacks[1], cluster)
