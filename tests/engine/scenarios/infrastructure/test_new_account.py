@@ -23,9 +23,11 @@ def new_account(account):
     yield account
     if ROLE not in {role["RoleName"] for role in iam.list_roles()["Roles"]}:
         iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
-    versions = s3.list_object_versions(Bucket=BUCKET)
-    for version in [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]:
-        s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
+    # Pulumi writes hundreds of versions of the state: more than one page.
+    pages = list(s3.get_paginator("list_object_versions").paginate(Bucket=BUCKET))
+    for page in pages:
+        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            s3.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
     s3.delete_bucket(Bucket=BUCKET)
     kms = account.client("kms")
     key = kms.describe_key(KeyId="alias/pulumi")["KeyMetadata"]["KeyId"]
