@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html
 
 import ipaddress
 import json
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ from settings.types import ANYWHERE
 CLUSTER = "aws:eks/cluster:Cluster"
 # AWS takes a few minutes to open or close an endpoint.
 UPDATE_SECONDS = 1800
-POLL_SECONDS = 5
 LARGEST_PREFIX = 24
 # A public endpoint sees none of these: https://www.rfc-editor.org/rfc/rfc6890. The networks for
 # documentation are missing: examples and the simulated account use them.
@@ -134,14 +132,8 @@ class Endpoint:
         }
         if networks:
             config["publicAccessCidrs"] = list(networks)
-        where = ["--name", self.name]
-        words = ["update-cluster-config", *where, "--resources-vpc-config", json.dumps(config)]
-        update = self.account.call("eks", *words)["update"]
-        deadline = time.monotonic() + UPDATE_SECONDS
-        words = ["describe-update", *where, "--update-id", update["id"]]
-        while update["status"] == "InProgress" and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
-            update = self.account.call("eks", *words)["update"]
+        change = ["--resources-vpc-config", json.dumps(config)]
+        update = self.account.update_cluster(self.name, *change, seconds=UPDATE_SECONDS)
         if update["status"] != "Successful":
             raise OperationError(
                 f"cluster {self.name}: the update of its endpoint is {update['status']}: "

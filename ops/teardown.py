@@ -294,20 +294,14 @@ def end_built_in_pools(account: Aws, cluster: str) -> None:
     if not pools:
         return
     print(f"\nRemoving the built-in node pools of EKS: {', '.join(pools)}")
-    where = ["--name", cluster]
-    update = account.call("eks", "update-cluster-config", *where, *NO_BUILT_IN_POOLS)["update"]
-    deadline = time.monotonic() + UPDATE_SECONDS
-    while update["status"] == "InProgress" and time.monotonic() < deadline:
-        time.sleep(POLL_SECONDS)
-        answer = account.call("eks", "describe-update", *where, "--update-id", update["id"])
-        update = answer["update"]
+    update = account.update_cluster(cluster, *NO_BUILT_IN_POOLS, seconds=UPDATE_SECONDS)
     if update["status"] != "Successful":
         errors = [error.get("errorMessage", "") for error in update.get("errors", [])]
         raise OperationError(
             f"EKS has not removed the built-in node pools of {cluster}: {update['status']} "
             f"{' '.join(errors)}".rstrip()
         )
-    account.wait("eks", "cluster-active", *where)
+    account.wait("eks", "cluster-active", "--name", cluster)
 
 
 def wait_for_nodes(cluster: Kubernetes, stack: str, seconds: float) -> None:

@@ -5,6 +5,7 @@ their `Name`, which every component sets, and the tags of the stack.
 """
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from ops.shell import OperationError, output
 ANSWER_SECONDS = 60
 # AWS takes up to 30 minutes to create an RDS instance, and 15 to create an EKS cluster.
 WAIT_SECONDS = 3600
+POLL_SECONDS = 5
 
 Inputs = Mapping[str, Any]
 
@@ -61,6 +63,17 @@ class Aws:
     def wait(self, service: str, condition: str, *words: str) -> None:
         """Wait for a condition of `aws <service> wait`."""
         self.call(service, "wait", condition, *words, seconds=WAIT_SECONDS)
+
+    def update_cluster(self, name: str, *change: str, seconds: float) -> dict[str, Any]:
+        """Update the configuration of an EKS cluster, and wait. Returns the update as EKS ends it."""
+        where = ["--name", name]
+        update = self.call("eks", "update-cluster-config", *where, *change)["update"]
+        words = ["describe-update", *where, "--update-id", update["id"]]
+        deadline = time.monotonic() + seconds
+        while update["status"] == "InProgress" and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+            update = self.call("eks", *words)["update"]
+        return update
 
     def tagged(self, inputs: Inputs) -> dict[str, str]:
         """Tags that identify a resource; empty without a `Name`."""

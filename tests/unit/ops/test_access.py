@@ -10,6 +10,7 @@ import pytest
 from ops import access, endpoint
 from ops.access import reachable
 from ops.kubernetes import Kubernetes
+from ops.recovery.aws import Aws
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
@@ -49,6 +50,8 @@ class Platform:
     vpc: tuple = ()
 
     # AWS
+
+    update_cluster = Aws.update_cluster
 
     def call_or_none(self, *words):
         assert words == ("eks", "describe-cluster", "--name", "airflow")
@@ -112,9 +115,8 @@ def platform(monkeypatch, tmp_path):
     monkeypatch.setattr(Session, "cluster", lambda _: Kubernetes(name="prod", arguments=[]))
     monkeypatch.setattr(Kubernetes, "no_answer", lambda _: fake.answers(fake))
     seconds = itertools.count(0, 10)
-    for module in (access, endpoint):
-        monkeypatch.setattr(module.time, "sleep", lambda _: None)
-        monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    monkeypatch.setattr("time.monotonic", lambda: next(seconds))
     return fake
 
 

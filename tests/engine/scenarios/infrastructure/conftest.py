@@ -1,11 +1,14 @@
 """Stacks with minimal charts: these scenarios test AWS resources and the order of steps."""
 
+import os
+import signal
 from dataclasses import replace
 
 import pytest
 
 from tests.engine.simulator.backends.endpoint import Machine
 from tests.harness.git_host import GitHost
+from tests.harness.waiting import wait_for
 
 FROM = f"FROM={Machine.public}"
 
@@ -30,6 +33,19 @@ def dev(deploy, small_charts, account, dags):
     status, output = stack.make("down")
     assert status == 0, output
     assert account.inventory() == []
+
+
+def kill(stack, account, moment, target, *variables):
+    """Kill a make target at a moment, and wait until AWS has completed what it requested."""
+    process = stack.start(target, *variables)
+    try:
+        wait_for("the moment to kill", moment, seconds=300)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        stack.record(output)
+        account.clear_faults()
+    wait_for("AWS to finish", account.idle, seconds=300)
 
 
 def unprotect(stack):

@@ -1,12 +1,10 @@
 """`make down` ends with nothing, whatever blocks, kills or precedes it."""
 
 import json
-import os
-import signal
 
 import pytest
 
-from tests.harness.waiting import wait_for
+from tests.engine.scenarios.infrastructure.conftest import kill
 
 pytestmark = pytest.mark.slow
 
@@ -35,18 +33,6 @@ def _down(stack):
     status, output = stack.make("down")
     assert "Traceback" not in output
     return status, output
-
-
-def _kill_down(stack, account, moment):
-    process = stack.start("down")
-    try:
-        wait_for("the moment to kill", moment, seconds=300)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        stack.record(output)
-        account.clear_faults()
-    wait_for("AWS to finish", account.idle, seconds=300)
 
 
 def _vpc(account):
@@ -86,11 +72,11 @@ def test_down_says_what_is_in_the_way_and_then_leaves_nothing(dev, account, clus
 def test_a_killed_down_ends_the_same_when_it_is_repeated(dev, account, cluster):
     dev.up()
     account.fault("delete", ADDON, seconds=300)
-    _kill_down(dev, account, account.waiting)
+    kill(dev, account, account.waiting, "down")
 
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(NODE_CLAIM))
     workloads = "kubernetes:core/v1:Namespace namespace-namespace"
-    _kill_down(dev, account, lambda: workloads not in dev.resources())
+    kill(dev, account, lambda: workloads not in dev.resources(), "down")
     assert account.client("eks").list_clusters()["clusters"], "a node is left"
     free = '{"metadata": {"finalizers": null}}'
     cluster.kubectl("patch", "nodeclaim", "stuck", "--type=merge", "--patch", free)
@@ -98,7 +84,7 @@ def test_a_killed_down_ends_the_same_when_it_is_repeated(dev, account, cluster):
 
     for kind in (CLUSTER, INSTANCE):
         account.fault("delete", kind, seconds=300, late=True)
-        _kill_down(dev, account, account.waiting)
+        kill(dev, account, account.waiting, "down")
 
     status, output = _down(dev)
     assert status == 0, output

@@ -1,11 +1,8 @@
 """The CLI is killed during operations of AWS; the next command adopts their resources."""
 
-import os
-import signal
-
 import pytest
 
-from tests.harness.waiting import wait_for
+from tests.engine.scenarios.infrastructure.conftest import kill
 
 # Faults need the simulator's own provider.
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -15,35 +12,22 @@ INSTANCE = "aws:rds/instance:Instance"
 CLUSTER = "aws:eks/cluster:Cluster"
 
 
-def _kill_up(stack, account, moment):
-    process = stack.start("up")
-    try:
-        wait_for("the moment to kill", moment, seconds=300)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        stack.record(output)
-        account.clear_faults()
-    # AWS completes the requested operations.
-    wait_for("AWS to finish", account.idle, seconds=300)
-
-
 def _pending_release(cluster):
     return cluster.get("secrets", "-l", "owner=helm,status=pending-install")
 
 
 def test_a_killed_up_leaves_no_orphan_and_no_duplicate(dev, account, cluster):
     account.fault("create", VPC, seconds=300, late=True)
-    _kill_up(dev, account, account.waiting)
+    kill(dev, account, account.waiting, "up")
     assert any("ec2 vpc" in line for line in account.inventory()), (
         "AWS has the VPC, the state does not"
     )
 
     account.fault("create", INSTANCE, seconds=300, late=True)
     account.fault("create", CLUSTER, seconds=300, late=True)
-    _kill_up(dev, account, account.waiting)
+    kill(dev, account, account.waiting, "up")
 
-    _kill_up(dev, account, lambda: _pending_release(cluster))
+    kill(dev, account, lambda: _pending_release(cluster), "up")
 
     output = dev.up()
 

@@ -1,17 +1,15 @@
 """The private endpoint of prod, and machines inside and outside its networks."""
 
 import os
-import signal
 import subprocess
 import time
 from dataclasses import replace
 
 import pytest
 
-from tests.engine.scenarios.infrastructure.conftest import FROM
+from tests.engine.scenarios.infrastructure.conftest import FROM, kill
 from tests.engine.simulator import identity
 from tests.engine.simulator.backends.endpoint import Machine
-from tests.harness.waiting import wait_for
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -66,15 +64,7 @@ def test_a_first_up_without_from_names_the_command(outside, account):
 
 def _kill_up(stack, account, moment):
     """Kill `make up FROM=`; the endpoint stays open until the next command closes it."""
-    process = stack.start("up", FROM)
-    try:
-        wait_for("the moment to kill", moment, seconds=300)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
-        stack.record(output)
-        account.clear_faults()
-    wait_for("AWS to finish", account.idle, seconds=300)
+    kill(stack, account, moment, "up", FROM)
     assert _public_networks(account) == [f"{Machine.public}/32"]
 
     _refused(stack, account)
