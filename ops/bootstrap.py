@@ -19,6 +19,7 @@ from ops import shell, stack_files
 from ops.recovery.aws import Aws
 from ops.session import aws_account
 from ops.shell import OperationError
+from settings.arns import partition
 
 KEY_ALIAS = "alias/pulumi"
 # Found again by this tag if the command was interrupted before the key got its alias.
@@ -157,7 +158,7 @@ def _bucket(aws: Aws, name: str, account: str) -> Iterator[Step]:
         put("put-bucket-encryption", *encryption),
     )
     policy = json.loads(get("get-bucket-policy").get("Policy", "{}"))
-    merged = with_tls_only(policy, name)
+    merged = with_tls_only(policy, f"arn:{partition(aws.region)}:s3:::{name}")
     others = 0 if merged == policy else len(_statements(policy))
     yield step(
         f"TLS-only policy, beside {others} statement(s) that stay,"
@@ -211,18 +212,17 @@ def _statements(policy: dict[str, Any]) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else [found]
 
 
-def with_tls_only(policy: dict[str, Any], bucket: str) -> dict[str, Any]:
+def with_tls_only(policy: dict[str, Any], bucket_arn: str) -> dict[str, Any]:
     """The policy with the statement that denies plain HTTP; its other statements stay.
 
     Raises `OperationError` if another statement has the ID of ours.
     """
-    arn = f"arn:aws:s3:::{bucket}"
     wanted = {
         "Sid": TLS_ONLY,
         "Effect": "Deny",
         "Principal": "*",
         "Action": "s3:*",
-        "Resource": [arn, f"{arn}/*"],
+        "Resource": [bucket_arn, f"{bucket_arn}/*"],
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     statements = _statements(policy)
@@ -230,7 +230,7 @@ def with_tls_only(policy: dict[str, Any], bucket: str) -> dict[str, Any]:
         return policy
     if any(statement.get("Sid") == TLS_ONLY for statement in statements):
         raise OperationError(
-            f"nothing was changed: the policy of bucket {bucket!r} has another statement {TLS_ONLY}. "
+            f"nothing was changed: the policy of bucket {bucket_arn!r} has another statement {TLS_ONLY}. "
             f"Rename it, or replace it by: {json.dumps(wanted)}"
         )
     return {"Version": "2012-10-17", **policy, "Statement": [*statements, wanted]}

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import versions
+from settings.arns import CertificateArn
 from settings.types import (
     AirflowVersion,
     Architecture,
@@ -49,10 +50,7 @@ class ReplicaSettings(Section):
 
 class IngressSettings(Section):
     host: str = Field(pattern=r"^[a-z0-9.-]+\.[a-z]+$", description="Host name of the UI")
-    certificate_arn: str = Field(
-        pattern=r"^arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/.+$",
-        description="ACM certificate of the host name",
-    )
+    certificate_arn: CertificateArn = Field(description="ACM certificate of the host name")
     scheme: Literal["internal", "internet-facing"] = Field(
         default="internal", description="Load balancer inside the VPC, or public"
     )

@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import versions
-from settings.types import ANYWHERE, Architecture, Cidr, PrincipalArn, Section
+from settings.arns import PrincipalArn
+from settings.types import ANYWHERE, Architecture, Cidr, Section
 
 LogType = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings import limits, sizing
+from settings import arns, limits, sizing
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
 from settings.database import ContainerDatabaseSettings, RdsSettings
 from settings.git_server import GitServerSettings
-from settings.images import ImageSettings, image_cache
+from settings.images import ImageSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -175,15 +175,9 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
         )
 
 
-def _image_cache_is_in_the_region(stack: Sections) -> Iterator[Mistake]:
-    # https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-creating-rule.html
-    cache = image_cache(stack.images, "")
-    if cache is not None and stack.region not in (None, cache.region):
-        yield (
-            "images.docker_hub_secret_arn",
-            f"is in {cache.region}, but the stack is in {stack.region} (aws:region), and ECR reads only "
-            "secrets of its own Region; create the secret there",
-        )
+def _arns_are_usable(stack: Sections) -> Iterator[Mistake]:
+    if stack.region is not None:
+        yield from arns.misplaced(stack.valid, stack.region)
 
 
 def _git_protocol_needs_git_server(stack: Sections) -> Iterator[Mistake]:
@@ -324,7 +318,7 @@ CHECKS = (
     _nat_survives_zone_failure,
     _load_balancer_has_subnets,
     _aws_settings_need_eks,
-    _image_cache_is_in_the_region,
+    _arns_are_usable,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
     _webhook_needs_ingress,

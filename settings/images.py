@@ -11,6 +11,8 @@ from settings.types import Section
 # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreatePullThroughCacheRule.html
 PREFIX_LENGTH = 30
 DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+# ECR has pull-through caches in the partition `aws` only:
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache.html
 SecretArn = Annotated[
     str,
     Field(

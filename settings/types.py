@@ -142,16 +142,6 @@ GitUrl = Annotated[
 ]
 VpcId = Annotated[str, Field(title="ID of a VPC", pattern=r"^vpc-[0-9a-f]{8,17}$")]
 SubnetId = Annotated[str, Field(title="ID of a subnet", pattern=r"^subnet-[0-9a-f]{8,17}$")]
-PrincipalArn = Annotated[
-    str,
-    Field(
-        title="ARN of an IAM role or user", pattern=r"^arn:aws[a-z-]*:iam::\d{12}:(role|user)/.+$"
-    ),
-]
-PolicyArn = Annotated[
-    str,
-    Field(title="ARN of an IAM policy", pattern=r"^arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+$"),
-]
 # https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ : above 1 m.
 Cpu = Annotated[float, Field(ge=0.01, le=limits.NODE_CPU)]
 Architecture = Literal["amd64", "arm64"]

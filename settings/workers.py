@@ -6,7 +6,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import limits
-from settings.types import Architecture, Cpu, PolicyArn, Section
+from settings.arns import PolicyArn
+from settings.types import Architecture, Cpu, Section
 
 DEFAULT_QUEUE = "default"
 

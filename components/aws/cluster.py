@@ -12,12 +12,13 @@ import pulumi_eks as eks
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.aws.partition import access_policy
 from settings import limits
+from settings.arns import PRINCIPAL
 from settings.cluster import EksSettings
 
-ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+ADMIN_POLICY = "AmazonEKSClusterAdminPolicy"
 IAM = ":iam::"
-PRINCIPAL = r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/.+"
 
 _OWN = {"aws:RequestTag/eks:eks-cluster-name": "${aws:PrincipalTag/eks:eks-cluster-name}"}
 # The managed policies of Auto Mode refuse tags other than those of EKS.
@@ -42,7 +43,7 @@ TAG_POLICY = {
             "Sid": "Storage",
             "Effect": "Allow",
             "Action": ["ec2:CreateVolume", "ec2:CreateSnapshot"],
-            "Resource": ["arn:aws:ec2:*:*:volume/*", "arn:aws:ec2:*:*:snapshot/*"],
+            "Resource": ["arn:*:ec2:*:*:volume/*", "arn:*:ec2:*:*:snapshot/*"],
             "Condition": {"StringEquals": _OWN},
         },
         {
@@ -202,6 +203,7 @@ class Cluster(pulumi.ComponentResource):
         self, name: str, listed: Sequence[str], cluster: eks.Cluster
     ) -> list[pulumi.Resource]:
         """Access of the listed principals and of the caller, who creates the Kubernetes objects."""
+        admin = access_policy(self, ADMIN_POLICY)
         policies: list[pulumi.Resource] = []
         for arn in dict.fromkeys([*listed, _caller(self)]):
             # Earlier releases named the entries by their position in the list.
@@ -222,7 +224,7 @@ class Cluster(pulumi.ComponentResource):
                 f"{entry_name}-admin",
                 cluster_name=self.name,
                 principal_arn=arn,
-                policy_arn=ADMIN_POLICY,
+                policy_arn=admin,
                 access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
                 opts=pulumi.ResourceOptions(parent=entry, depends_on=entry),
             )

@@ -10,24 +10,15 @@ import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.aws.partition import access_policy, ec2_principal, managed_policy
 from components.kubernetes.namespace import PART_OF
 from settings import sizing
 from settings.types import Architecture
 from settings.workers import DEFAULT_QUEUE, WorkerSettings
 
 # https://docs.aws.amazon.com/eks/latest/userguide/auto-create-node-role.html
-ROLE_TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "ec2.amazonaws.com"},
-            "Action": ["sts:AssumeRole"],
-        }
-    ],
-}
 ROLE_POLICIES = ("AmazonEKSWorkerNodeMinimalPolicy", "AmazonEC2ContainerRegistryPullOnly")
-ACCESS_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSAutoNodePolicy"
+ACCESS_POLICY = "AmazonEKSAutoNodePolicy"
 
 CLASS = "airflow"
 PLATFORM_POOL = "airflow-platform"
@@ -142,9 +133,14 @@ class Nodes(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _role(self, name: str) -> aws.iam.Role:
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": ec2_principal(self)},
+            "Action": ["sts:AssumeRole"],
+        }
         return aws.iam.Role(
             f"{name}-role",
-            assume_role_policy=json.dumps(ROLE_TRUST),
+            assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -160,7 +156,7 @@ class Nodes(pulumi.ComponentResource):
             aws.iam.RolePolicyAttachment(
                 f"{name}-{policy}",
                 role=role.name,
-                policy_arn=f"arn:aws:iam::aws:policy/{policy}",
+                policy_arn=managed_policy(self, policy),
                 opts=child,
             )
             for policy in ROLE_POLICIES
@@ -176,7 +172,7 @@ class Nodes(pulumi.ComponentResource):
             f"{name}-access",
             cluster_name=cluster_name,
             principal_arn=entry.principal_arn,
-            policy_arn=ACCESS_POLICY,
+            policy_arn=access_policy(self, ACCESS_POLICY),
             access_scope=aws.eks.AccessPolicyAssociationAccessScopeArgs(type="cluster"),
             opts=child,
         )

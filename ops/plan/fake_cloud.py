@@ -73,6 +73,11 @@ LOOKUPS: dict[str, Outputs] = {
     "aws:ec2/getVpc:getVpc": {
         "cidrBlockAssociations": [{"cidrBlock": "10.0.0.0/16", "state": "associated"}],
     },
+    "aws:index/getPartition:getPartition": {
+        "id": "aws",
+        "partition": "aws",
+        "dnsSuffix": "amazonaws.com",
+    },
     "aws:index/getCallerIdentity:getCallerIdentity": {
         "accountId": ACCOUNT,
         "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/deployer/session",

@@ -9,6 +9,7 @@ from ops import bootstrap, stack_files
 from ops.shell import OperationError
 
 BUCKET = "my-pulumi-state"
+B = "arn:aws:s3:::b"
 VERSION = 'echo "aws-cli/2.22.0"'
 MISSING = "echo 'An error occurred (404) when calling the HeadBucket operation' >&2; exit 254"
 FOREIGN = "echo 'An error occurred (403) when calling the HeadBucket operation' >&2; exit 254"
@@ -167,23 +168,23 @@ def test_an_initialized_stack_is_not_initialized_again(aws, monkeypatch, tmp_pat
 def test_the_policy_keeps_the_statements_of_others():
     theirs = {"Sid": "Theirs", "Effect": "Allow"}
 
-    merged = bootstrap.with_tls_only({"Version": "2012-10-17", "Statement": theirs}, "b")
+    merged = bootstrap.with_tls_only({"Version": "2012-10-17", "Statement": theirs}, B)
 
     first, ours = merged["Statement"]
     assert first == theirs
-    assert ours["Resource"] == ["arn:aws:s3:::b", "arn:aws:s3:::b/*"]
-    assert bootstrap.with_tls_only(merged, "b") == merged
+    assert ours["Resource"] == [B, f"{B}/*"]
+    assert bootstrap.with_tls_only(merged, B) == merged
 
 
 def test_the_same_statement_under_another_id_suffices():
-    policy = bootstrap.with_tls_only({}, "b")
+    policy = bootstrap.with_tls_only({}, B)
     policy["Statement"][0]["Sid"] = "DenyHttp"
 
-    assert bootstrap.with_tls_only(policy, "b") == policy
+    assert bootstrap.with_tls_only(policy, B) == policy
 
 
 def test_another_statement_with_our_id_is_never_replaced():
     policy = {"Statement": [{"Sid": "RequireTls", "Effect": "Allow"}]}
 
     with pytest.raises(OperationError, match="has another statement RequireTls"):
-        bootstrap.with_tls_only(policy, "b")
+        bootstrap.with_tls_only(policy, B)

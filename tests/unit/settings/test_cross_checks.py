@@ -149,7 +149,7 @@ BROKEN = {
             )
         ),
     ],
-    "_image_cache_is_in_the_region": [
+    "_arns_are_usable": [
         (
             ON_AWS,
             {"images": CACHE, "region": "eu-west-2"},

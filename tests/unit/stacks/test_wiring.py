@@ -307,7 +307,7 @@ def test_the_cache_must_be_in_the_region_of_the_stack(program):
         program("dev", images={"docker_hub_secret_arn": elsewhere})
     assert (
         "images.docker_hub_secret_arn: is in eu-west-2, but the stack is in eu-west-1 (aws:region), "
-        "and ECR reads only secrets of its own Region; create the secret there"
+        f"and AWS uses only secretsmanager resources of its own Region; create it there, got {elsewhere!r}"
     ) in str(refused.value)
 
 

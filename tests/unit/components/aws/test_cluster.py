@@ -125,6 +125,15 @@ def test_entries_of_an_earlier_release_are_kept(cluster, wire):
     assert {r.name for r in cluster().all(POLICY)} == {"k8s-admin-111122223333:role/deployer-admin"}
 
 
+def test_administrators_get_the_policy_of_their_partition(cluster, monkeypatch):
+    gov = {"id": "aws-us-gov", "partition": "aws-us-gov", "dnsSuffix": "amazonaws.com"}
+    monkeypatch.setitem(fake_cloud.LOOKUPS, "aws:index/getPartition:getPartition", gov)
+
+    (policy,) = cluster().all(POLICY)
+
+    assert policy.inputs["policyArn"].startswith("arn:aws-us-gov:eks::aws:cluster-access-policy/")
+
+
 @pytest.mark.parametrize(
     "arn",
     [

@@ -4,6 +4,7 @@ import pytest
 
 from components.airflow.values import worker_sets
 from components.aws.nodes import Nodes, NodesArgs
+from ops.plan import fake_cloud
 from settings.workers import WorkerSettings
 
 POOL = "kubernetes:karpenter.sh/v1:NodePool"
@@ -183,6 +184,22 @@ def test_nodes_may_join_the_cluster_and_pull_images(nodes):
     assert node_class.inputs["spec"]["role"] == role.name
     needed = {each.urn for kind in (ENTRY, ASSOCIATION, ATTACHMENT) for each in snapshot.all(kind)}
     assert needed <= snapshot.waits_for(node_class.urn)
+
+
+def test_a_partition_has_its_own_policies_and_principals(nodes, monkeypatch):
+    china = {"id": "aws-cn", "partition": "aws-cn", "dnsSuffix": "amazonaws.com.cn"}
+    monkeypatch.setitem(fake_cloud.LOOKUPS, "aws:index/getPartition:getPartition", china)
+
+    found = nodes()
+
+    policies = [
+        each.inputs["policyArn"] for each in [*found.all(ATTACHMENT), *found.all(ASSOCIATION)]
+    ]
+    assert {arn.split("AmazonE")[0] for arn in policies} == {
+        "arn:aws-cn:iam::aws:policy/",
+        "arn:aws-cn:eks::aws:cluster-access-policy/",
+    }
+    assert "ec2.amazonaws.com.cn" in found.one(ROLE).inputs["assumeRolePolicy"]
 
 
 def test_the_metrics_server_has_nodes_to_run_on(nodes):
