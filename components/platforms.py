@@ -129,6 +129,7 @@ def _on_aws(
             cluster_arn=cluster.arn,
             namespace=namespace.name,
             queues=stack.all_queues,
+            component_policies=stack.airflow.iam_policy_arns,
             access_logs=ACCESS_LOGS if ingress is not None and ingress.access_logs else None,
             settings=stack.logs,
         ),

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import versions
-from settings.arns import CertificateArn
+from settings.arns import CertificateArn, PolicyArn
 from settings.types import (
     AirflowVersion,
     Architecture,
@@ -48,6 +48,21 @@ class ReplicaSettings(Section):
     triggerer: Replicas = Field(default=1, description="Triggerers (deferred tasks)")
 
 
+class ComponentPolicies(Section):
+    """IAM policies for the AWS access of components, besides task logs (EKS)"""
+
+    scheduler: PolicyArn | None = Field(default=None, description="IAM policy of the schedulers")
+    api_server: PolicyArn | None = Field(default=None, description="IAM policy of the API servers")
+    dag_processor: PolicyArn | None = Field(
+        default=None, description="IAM policy of the DAG processors"
+    )
+    triggerer: PolicyArn | None = Field(default=None, description="IAM policy of the triggerers")
+
+    def set(self) -> dict[str, str]:
+        """The policies that are set, by setting."""
+        return {name: arn for name, arn in self if arn is not None}
+
+
 class IngressSettings(Section):
     host: str = Field(pattern=r"^[a-z0-9.-]+\.[a-z]+$", description="Host name of the UI")
     certificate_arn: CertificateArn = Field(description="ACM certificate of the host name")
@@ -87,6 +102,7 @@ class AirflowSettings(Section):
         strict=False,
     )
     replicas: ReplicaSettings = ReplicaSettings()
+    iam_policy_arns: ComponentPolicies = ComponentPolicies()
     parallelism: int | None = Field(
         default=None,
         ge=1,

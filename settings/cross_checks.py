@@ -161,6 +161,8 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
             )
         if queue.iam_policy_arn:
             yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
+    for component in stack.airflow.iam_policy_arns.set():
+        yield f"airflow.iam_policy_arns.{component}", "needs cluster.kind: eks"
     if stack.airflow.ingress:
         yield "airflow.ingress", "needs cluster.kind: eks: it configures the load balancer of EKS"
     if stack.images.docker_hub_secret_arn:

@@ -1,4 +1,4 @@
-"""Logs on S3: the bucket, and least-privilege permissions for the pods that write task logs."""
+"""Logs on S3, and the AWS permissions of Airflow's pods: task logs, and the policies of the stack."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from components.airflow.values import service_account
 from components.support import chart_names
+from settings.airflow import ComponentPolicies
 from settings.logs import LogSettings
 from settings.workers import WorkerSettings
 
@@ -17,6 +18,13 @@ READ = ["s3:GetObject"]
 WRITE = ["s3:GetObject", "s3:PutObject"]
 # By ServiceAccount of the chart, in addition to the workers': the API server displays task logs.
 ACTIONS = {chart_names.TRIGGERER: WRITE, chart_names.API_SERVER: READ}
+# By setting in `airflow.iam_policy_arns`.
+ACCOUNTS = {
+    "scheduler": chart_names.SCHEDULER,
+    "api_server": chart_names.API_SERVER,
+    "dag_processor": chart_names.DAG_PROCESSOR,
+    "triggerer": chart_names.TRIGGERER,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +34,8 @@ class LogsArgs:
     namespace: pulumi.Input[str]
     # Their workers write logs; `iam_policy_arn` grants them more.
     queues: Mapping[str, WorkerSettings]
+    # What the other components may do besides.
+    component_policies: ComponentPolicies
     # Folder for the access logs of load balancers in this account, if they write any.
     access_logs: str | None = None
     settings: LogSettings
@@ -97,7 +107,13 @@ class Logs(pulumi.ComponentResource):
         )
         self.access_log_bucket = policy.bucket
         workers = {service_account(name): queue for name, queue in args.queues.items()}
-        for account, actions in {**dict.fromkeys(workers, WRITE), **ACTIONS}.items():
+        actions = {**dict.fromkeys(workers, WRITE), **ACTIONS}
+        policies = {
+            **{account: queue.iam_policy_arn for account, queue in workers.items()},
+            **{ACCOUNTS[part]: arn for part, arn in args.component_policies.set().items()},
+        }
+        # A ServiceAccount has one role, with both kinds of permissions.
+        for account in {**actions, **policies}:
             role = aws.iam.Role(
                 f"{name}-{account}",
                 assume_role_policy=pulumi.Output.all(
@@ -105,12 +121,13 @@ class Logs(pulumi.ComponentResource):
                 ).apply(_pod_identity_trust),
                 opts=child,
             )
-            aws.iam.RolePolicy(
-                f"{name}-{account}",
-                role=role.name,
-                policy=bucket.arn.apply(lambda arn, actions=actions: _allow(arn, actions)),
-                opts=child,
-            )
+            if account in actions:
+                aws.iam.RolePolicy(
+                    f"{name}-{account}",
+                    role=role.name,
+                    policy=bucket.arn.apply(lambda arn, of=account: _allow(arn, actions[of])),
+                    opts=child,
+                )
             aws.eks.PodIdentityAssociation(
                 f"{name}-{account}",
                 cluster_name=args.cluster_name,
@@ -119,12 +136,11 @@ class Logs(pulumi.ComponentResource):
                 role_arn=role.arn,
                 opts=child,
             )
-            # A ServiceAccount has one role, so the permissions of its tasks are attached to it too.
-            if account in workers and workers[account].iam_policy_arn is not None:
+            if (policy_arn := policies.get(account)) is not None:
                 aws.iam.RolePolicyAttachment(
                     f"{name}-{account}-tasks",
                     role=role.name,
-                    policy_arn=workers[account].iam_policy_arn,
+                    policy_arn=policy_arn,
                     opts=child,
                 )
         self.register_outputs({"bucket": self.bucket})

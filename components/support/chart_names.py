@@ -6,6 +6,7 @@ API_SERVER_CONTAINER = "api-server"
 # Ingress of the API server.
 INGRESS = "airflow-ingress"
 SCHEDULER = "airflow-scheduler"
+DAG_PROCESSOR = "airflow-dag-processor"
 TRIGGERER = "airflow-triggerer"
 # Workers of the default queue, and prefix of every other queue's.
 WORKER = "airflow-worker"

@@ -1,7 +1,7 @@
 import pytest
 
 from settings import cross_checks
-from settings.airflow import AirflowSettings, IngressSettings, ReplicaSettings
+from settings.airflow import AirflowSettings, ComponentPolicies, IngressSettings, ReplicaSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
@@ -66,6 +66,7 @@ BIG_DAGS = DagSettings(repo=HTTPS.repo, max_mb=129)
 BIG_DAGS_LESS = DagSettings(repo=HTTPS.repo, max_mb=128)
 BIG_BUNDLE = DagSettings(repo=HTTPS.repo, max_mb=129, mode="bundle")
 BOTH = ("amd64", "arm64")
+POLICY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
 NEEDS_EKS = "needs cluster.kind: eks"
 
 
@@ -134,6 +135,12 @@ BROKEN = {
     "_aws_settings_need_eks": [
         (ON_EXISTING, {"airflow": AirflowSettings(ingress=INGRESS)}, "airflow.ingress", NEEDS_EKS),
         (ON_EXISTING, {"logs": LogSettings(protect=True)}, "logs.protect", NEEDS_EKS),
+        (
+            ON_EXISTING,
+            {"airflow": AirflowSettings(iam_policy_arns=ComponentPolicies(scheduler=POLICY))},
+            "airflow.iam_policy_arns.scheduler",
+            NEEDS_EKS,
+        ),
         (ON_EXISTING, {"images": CACHE}, "images.docker_hub_secret_arn", NEEDS_EKS),
         *(
             (ON_EXISTING, {section: given}, f"{key}.{setting}", NEEDS_EKS)
@@ -141,7 +148,7 @@ BROKEN = {
                 ("spot", True),
                 ("architecture", "amd64"),
                 ("disk_gb", 10),
-                ("iam_policy_arn", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"),
+                ("iam_policy_arn", POLICY),
             )
             for section, key, given in (
                 ("workers", "workers", WorkerSettings(**{setting: value})),

@@ -5,6 +5,7 @@ import yaml
 
 from components.aws.logs import Logs, LogsArgs
 from ops.stack_files import ROOT
+from settings.airflow import ComponentPolicies
 from settings.logs import LogSettings
 from settings.workers import WorkerSettings
 
@@ -17,7 +18,7 @@ CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/k8s"
 
 @pytest.fixture
 def logs(deploy):
-    return lambda queues={}, access_logs=None, **settings: deploy(
+    return lambda queues={}, access_logs=None, policies={}, **settings: deploy(
         lambda: Logs(
             "logs",
             LogsArgs(
@@ -26,6 +27,7 @@ def logs(deploy):
                 namespace="airflow",
                 queues={"default": WorkerSettings(), **queues},
                 access_logs=access_logs,
+                component_policies=ComponentPolicies(**policies),
                 settings=LogSettings(**settings),
             ),
         )
@@ -153,3 +155,26 @@ def test_each_queue_has_a_role_with_its_own_policy(logs):
     for queue in ("etl", "ml"):
         rights = snapshot.one(ROLE_POLICY, f"logs-airflow-worker-{queue}").inputs["policy"]
         assert statements(rights)[0]["Action"] == ["s3:GetObject", "s3:PutObject"]
+
+
+@pytest.mark.parametrize(
+    ("component", "account", "writes_or_reads_logs"),
+    [
+        ("scheduler", "airflow-scheduler", False),
+        ("dag_processor", "airflow-dag-processor", False),
+        ("api_server", "airflow-api-server", True),
+        ("triggerer", "airflow-triggerer", True),
+    ],
+)
+def test_a_component_gets_its_own_policy(logs, component, account, writes_or_reads_logs):
+    arn = "arn:aws:iam::111122223333:policy/secrets"
+
+    snapshot = logs(policies={component: arn})
+
+    (granted,) = snapshot.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    role = snapshot.one("aws:iam/role:Role", f"logs-{account}")
+    assert granted.inputs == {"policyArn": arn, "role": role.name}
+    association = snapshot.one(ASSOCIATION, f"logs-{account}").inputs
+    assert association["roleArn"].endswith(f"role/{role.name}")
+    on_the_bucket = [p for p in snapshot.all(ROLE_POLICY) if p.inputs["role"] == role.name]
+    assert len(on_the_bucket) == writes_or_reads_logs
