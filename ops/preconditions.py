@@ -23,9 +23,11 @@ from settings import Settings, sizing
 from settings.cluster import EksSettings
 from settings.database import RdsSettings
 from settings.network import NetworkSettings
+from settings.workers import key_of
 
 # https://docs.aws.amazon.com/general/latest/gr/ec2-service.html#limits_ec2
 ELASTIC_IPS, ON_DEMAND_VCPUS, SPOT_VCPUS = "L-0263D0A3", "L-1216C47A", "L-34B43A08"
+GPU_VCPUS = "L-DB2E81BA"
 # The platform's own pods request less; their nodes have at least two vCPUs, and DaemonSets.
 PLATFORM_VCPUS = 4
 DENIED = ("AccessDenied", "UnauthorizedOperation", "AuthorizationError", "not authorized")
@@ -178,7 +180,8 @@ def _tags(row: dict[str, Any]) -> dict[str, str]:
 def vcpus_suffice(wanted: Wanted) -> Iterator[Finding]:
     if not isinstance(wanted.settings.cluster, EksSettings):
         return
-    queues = wanted.settings.all_queues.values()
+    # Instances with GPUs have quotas of their own.
+    queues = [queue for queue in wanted.settings.all_queues.values() if not queue.gpu]
 
     def vcpus(*, spot: bool, at_most: bool) -> int:
         cpus = (
@@ -217,6 +220,22 @@ def vcpus_suffice(wanted: Wanted) -> Iterator[Finding]:
         )
 
 
+def gpu_vcpus_suffice(wanted: Wanted) -> Iterator[Finding]:
+    """On-demand instances of the families G: the pools fall back to them from Spot and P."""
+    for name, queue in wanted.settings.all_queues.items():
+        if not queue.gpu or not isinstance(wanted.settings.cluster, EksSettings):
+            continue
+        quota = _quota(wanted.aws, GPU_VCPUS)
+        needed = math.ceil(sizing.worker_requests(queue)[0])
+        if quota < needed:
+            yield Finding(
+                level="warning",
+                text=f"quota {GPU_VCPUS} (vCPUs of on-demand G and VT instances) of "
+                f"{wanted.aws.region} is {quota:g}; a worker of {key_of(name)} needs {needed}, and waits "
+                f"without a node: {_request(GPU_VCPUS, needed * queue.max, wanted.aws)}",
+            )
+
+
 def _quota(aws: Aws, code: str) -> float:
     words = ["get-service-quota", "--service-code", "ec2", "--quota-code", code]
     return aws.call("service-quotas", *words)["Quota"]["Value"]
@@ -251,5 +270,6 @@ CHECKS: dict[str, Callable[[Wanted], Iterator[Finding]]] = {
     "service-linked role of EC2 Spot": spot_role_exists,
     "quota of Elastic IPs": elastic_ips_suffice,
     "quota of vCPUs": vcpus_suffice,
+    "quota of vCPUs with GPUs": gpu_vcpus_suffice,
     "RDS instance classes of the Region": instance_class_is_offered,
 }

@@ -1,5 +1,6 @@
 """Rules for nodes."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 WORKERS = "workers.celery"
 GENERATION = "eks.amazonaws.com/instance-generation"
 OLD_GENERATION = 4
+FAMILY = "eks.amazonaws.com/instance-family"
+# Accelerated instances of generation 4, such as g4dn and p4d, are sold besides their successors.
+OLD_FAMILY = re.compile(rf"^(?!g|p|inf|trn)[a-z]+[1-{OLD_GENERATION}]([a-z-]|$)")
 # Tolerations in the values of the Airflow chart; the first applies to all of its pods.
 TOLERATIONS = (
     "tolerations",
@@ -58,21 +62,25 @@ def _is_spot(pool: Resource) -> bool:
     )
 
 
+def _excludes_old(requirement: dict[str, Any]) -> bool:
+    values = requirement.get("values", [])
+    if requirement.get("key") == GENERATION and requirement.get("operator") == "Gt":
+        return int(values[0]) >= OLD_GENERATION
+    listed = requirement.get("key") == FAMILY and requirement.get("operator") == "In"
+    return listed and not any(OLD_FAMILY.match(family) for family in values)
+
+
 def _generation_is_current(stack: Stack) -> Iterator[Finding]:
     for pool in stack.all(POOL):
         requirements = pool.get("spec.template.spec.requirements")
-        limited = any(
-            requirement.get("key") == GENERATION
-            and requirement.get("operator") == "Gt"
-            and int(requirement["values"][0]) >= OLD_GENERATION
-            for requirement in as_list(requirements)
-        )
+        limited = any(_excludes_old(requirement) for requirement in as_list(requirements))
         if not limited and requirements is not UNKNOWN:
             yield Finding(
                 resource=pool.name,
                 urn=pool.urn,
                 what=f"spec.template.spec.requirements do not limit {GENERATION}",
-                fix=f'Require {GENERATION} Gt "{OLD_GENERATION}"',
+                fix=f'Require {GENERATION} Gt "{OLD_GENERATION}", or list newer families in {FAMILY} '
+                "(workers.instance_families)",
             )
 
 

@@ -159,6 +159,8 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
                 "needs cluster.kind: eks; nodes of an existing cluster may not manage their disk: remove "
                 "this setting",
             )
+        if queue.instance_families is not None:
+            yield f"{key_of(name)}.instance_families", "needs cluster.kind: eks"
         if queue.iam_policy_arn:
             yield f"{key_of(name)}.iam_policy_arn", "needs cluster.kind: eks"
     for component in stack.airflow.iam_policy_arns.set():

@@ -33,6 +33,8 @@ KEDA_CONNECTION_LIMIT = 5
 # https://docs.aws.amazon.com/eks/latest/userguide/automode-learn-instances.html#auto-supported-instances
 # https://aws.amazon.com/ec2/instance-types/r7i/ , https://aws.amazon.com/ec2/instance-types/r8g/
 NODE_CPU, NODE_GIB = 192, 1536
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ac.html : p5.48xlarge, g6.48xlarge.
+NODE_GPUS = 8
 # https://docs.aws.amazon.com/eks/latest/userguide/create-node-class.html : maximum pods per node.
 NODE_PODS = 110
 # Kubernetes and the operating system reserve up to a tenth of a node.

@@ -10,6 +10,7 @@ from settings.limits import (
     KEDA_CONNECTIONS,
     MAX_OVERFLOW,
     NODE_DISK_GB,
+    NODE_GPUS,
     NODE_PODS,
     POD_CPU,
     POD_DISK,
@@ -70,6 +71,7 @@ def min_nodes(queue: WorkerSettings, disk_gb: int) -> int:
     cpu, memory_mb = worker_requests(queue)
     per_node = min(
         NODE_PODS,
+        NODE_GPUS // queue.gpu if queue.gpu else NODE_PODS,
         int(POD_CPU / cpu),
         int(POD_MB / memory_mb),
         int(POD_DISK * disk_gb / queue.disk_gb),

@@ -152,6 +152,10 @@ RdsIdentifier = Annotated[
     AfterValidator(_rds_identifier),
     Field(title="RDS identifier", json_schema_extra={"pattern": limits.RDS_IDENTIFIER}),
 ]
+InstanceFamily = Annotated[
+    str,
+    Field(title="EC2 instance family such as m8g", pattern=r"^[a-z]{1,4}\d{1,2}[a-z0-9-]*$"),
+]
 InstanceClass = Annotated[
     str,
     AfterValidator(_instance_class),

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from settings import limits
 from settings.arns import PolicyArn
-from settings.types import Architecture, Cpu, Section
+from settings.types import Architecture, Cpu, InstanceFamily, Section
 
 DEFAULT_QUEUE = "default"
 
@@ -31,6 +31,19 @@ class WorkerSettings(Section):
     spot: bool = Field(default=False, description="Prefer spot nodes, fall back to on-demand (EKS)")
     architecture: Architecture = Field(
         default="amd64", description="Architecture of the nodes (EKS)"
+    )
+    instance_families: tuple[InstanceFamily, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="EC2 instance families of the nodes, such as `r8g` or `g6`; if not set, all of the "
+        "categories c, m and r, or with `gpu` g and p (EKS)",
+        strict=False,
+    )
+    gpu: int = Field(
+        default=0,
+        ge=0,
+        le=limits.NODE_GPUS,
+        description="NVIDIA GPUs of a worker, shared by its tasks",
     )
     iam_policy_arn: PolicyArn | None = Field(
         default=None,

@@ -302,12 +302,14 @@ def _with_disk(resources: Any, disk_gb: int) -> dict[str, Any]:
 def worker_values(queue: str, workers: WorkerSettings) -> dict[str, Any]:
     """Values of a worker set that depend only on the settings of its queue."""
     memory = f"{workers.memory_mb}Mi"
+    # Kubernetes requires requests and limits of GPUs to be equal.
+    gpus = {"nvidia.com/gpu": workers.gpu} if workers.gpu else {}
     return {
         **scaling(queue, workers),
         "terminationGracePeriodSeconds": workers.grace_seconds,
         "resources": {
-            "requests": {"cpu": f"{round(workers.cpu * 1000)}m", "memory": memory},
-            "limits": {"memory": memory},
+            "requests": {"cpu": f"{round(workers.cpu * 1000)}m", "memory": memory, **gpus},
+            "limits": {"memory": memory, **gpus},
         },
     }
 

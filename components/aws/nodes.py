@@ -36,6 +36,19 @@ READY_TIMEOUT = "300s"
 WAIT_UNTIL_READY = {"pulumi.com/waitFor": "condition=Ready"}
 
 
+def _requirement(key: str, operator: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+# As the built-in pools: without it, nodes may be c4, m4 and r4, of 2015.
+# https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
+CURRENT_GENERATION = _requirement("eks.amazonaws.com/instance-generation", "Gt", "4")
+GENERAL_PURPOSE = (
+    _requirement("eks.amazonaws.com/instance-category", "In", "c", "m", "r"),
+    CURRENT_GENERATION,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class NodesArgs:
     cluster_name: pulumi.Input[str]
@@ -87,6 +100,7 @@ class Nodes(pulumi.ComponentResource):
                 PLATFORM_POOL,
                 _template(
                     architecture=args.architecture,
+                    instances=GENERAL_PURPOSE,
                     capacity_types=["on-demand"],
                     drain_seconds=PLATFORM_DRAIN_SECONDS,
                 ),
@@ -99,6 +113,7 @@ class Nodes(pulumi.ComponentResource):
             drain_seconds = workers.grace_seconds + DRAIN_MARGIN_SECONDS
             template = _template(
                 architecture=workers.architecture,
+                instances=_instances(workers),
                 # `spot` pools fall back to on-demand nodes.
                 capacity_types=["spot", "on-demand"] if workers.spot else ["on-demand"],
                 drain_seconds=drain_seconds,
@@ -196,7 +211,11 @@ def _class_spec(args: NodesArgs, role: aws.iam.Role) -> dict[str, Any]:
 
 
 def _template(
-    *, architecture: Architecture, capacity_types: list[str], drain_seconds: int
+    *,
+    architecture: Architecture,
+    instances: Sequence[Mapping[str, Any]],
+    capacity_types: list[str],
+    drain_seconds: int,
 ) -> dict[str, Any]:
     """https://docs.aws.amazon.com/eks/latest/userguide/create-node-pool.html"""
     return {
@@ -204,10 +223,7 @@ def _template(
             "nodeClassRef": {"group": "eks.amazonaws.com", "kind": "NodeClass", "name": CLASS},
             "requirements": [
                 _requirement("karpenter.sh/capacity-type", "In", *capacity_types),
-                _requirement("eks.amazonaws.com/instance-category", "In", "c", "m", "r"),
-                # As the built-in pools: without it, nodes may be c4, m4 and r4, of 2015.
-                # https://docs.aws.amazon.com/eks/latest/userguide/set-builtin-node-pools.html
-                _requirement("eks.amazonaws.com/instance-generation", "Gt", "4"),
+                *instances,
                 _requirement("kubernetes.io/arch", "In", architecture),
             ],
             "terminationGracePeriod": f"{drain_seconds}s",
@@ -215,8 +231,20 @@ def _template(
     }
 
 
-def _requirement(key: str, operator: str, *values: str) -> dict[str, Any]:
-    return {"key": key, "operator": operator, "values": list(values)}
+def _instances(workers: WorkerSettings) -> Sequence[Mapping[str, Any]]:
+    """Requirements for the instances of a queue.
+
+    https://docs.aws.amazon.com/eks/latest/userguide/create-node-pool.html#auto-supported-labels
+    """
+    if workers.instance_families is not None:
+        return [_requirement("eks.amazonaws.com/instance-family", "In", *workers.instance_families)]
+    if workers.gpu:
+        return [
+            _requirement("eks.amazonaws.com/instance-category", "In", "g", "p"),
+            _requirement("eks.amazonaws.com/instance-gpu-manufacturer", "In", "nvidia"),
+            CURRENT_GENERATION,
+        ]
+    return GENERAL_PURPOSE
 
 
 def _pool(

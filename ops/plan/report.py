@@ -143,9 +143,10 @@ class Queue:
             else "shared nodes of the cluster"
         )
         disk = f", {queue.disk_gb} GiB disk" if self.own_nodes else ""
+        gpu = f", {queue.gpu} GPU" if queue.gpu else ""
         return (
             f"{self.name}: {number}; each {queue.concurrency} slots, {queue.cpu:g} CPU, "
-            f"{queue.memory_mb} MiB{disk}; at most {self.slots} slots, {self.cpu:g} CPU, "
+            f"{queue.memory_mb} MiB{disk}{gpu}; at most {self.slots} slots, {self.cpu:g} CPU, "
             f"{self.memory_mb / 1024:g} GiB, {self.connections} database connections; {nodes}; "
             f"grace period {queue.grace_seconds} s"
         )

@@ -4,6 +4,7 @@ import pytest
 
 from ops import preconditions, stack_files
 from ops.shell import OperationError
+from settings.workers import WorkerSettings
 from tests.engine.aws_cli import in_process
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.moto_patches import quotas
@@ -142,6 +143,17 @@ def test_vcpus_for_all_workers_are_a_warning(stack, capsys):
     assert "all workers of prod need about 45" in on_demand
     assert "L-34B43A08" in spot
     assert "the rest gets on-demand nodes" in spot
+
+
+def test_a_new_account_has_no_vcpus_with_gpus(stack, capsys):
+    queues = {"train": WorkerSettings(gpu=1, cpu=3, max=2)}
+
+    stack("prod", queues=queues)
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "L-DB2E81BA" in line
+    assert "a worker of queues.train needs 4" in line
+    assert "--desired-value 8" in line
 
 
 def test_an_instance_class_that_rds_does_not_offer(stack):

@@ -148,6 +148,7 @@ BROKEN = {
                 ("spot", True),
                 ("architecture", "amd64"),
                 ("disk_gb", 10),
+                ("instance_families", ("r8g",)),
                 ("iam_policy_arn", POLICY),
             )
             for section, key, given in (

@@ -87,6 +87,9 @@ def test_the_connection_limit_of_keda_is_per_queue():
         # nine tenths of 80 GiB of disk
         ({"max": 7}, 1),
         ({"max": 8}, 2),
+        # eight GPUs
+        ({"max": 4, "gpu": 2, "disk_gb": 1}, 1),
+        ({"max": 5, "gpu": 2, "disk_gb": 1}, 2),
     ],
 )
 def test_the_minimum_of_nodes_is_for_the_largest_size(workers, nodes):

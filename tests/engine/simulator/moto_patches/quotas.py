@@ -18,9 +18,11 @@ _ADDRESSES = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Allocat
 # an account that is in use.
 # https://docs.aws.amazon.com/general/latest/gr/ec2-service.html#limits_ec2
 ELASTIC_IPS, ON_DEMAND_VCPUS, SPOT_VCPUS = "L-0263D0A3", "L-1216C47A", "L-34B43A08"
+GPU_VCPUS = "L-DB2E81BA"
 DEFAULTS = {
     ELASTIC_IPS: ("EC2-VPC Elastic IPs", 5),
     ON_DEMAND_VCPUS: ("Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances", 256),
+    GPU_VCPUS: ("Running On-Demand G and VT instances", 0),
     SPOT_VCPUS: ("All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests", 256),
 }
 # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/Concepts.DBInstanceClass.RegionSupportAurora.html

@@ -57,6 +57,14 @@ def test_scale_up_is_fast_and_scale_down_slow(kind, path):
     ]
 
 
+def test_a_worker_requests_its_gpus():
+    resources = worker_values("ml", WorkerSettings(gpu=2))["resources"]
+
+    assert resources["requests"]["nvidia.com/gpu"] == 2
+    assert resources["limits"]["nvidia.com/gpu"] == 2
+    assert "nvidia.com/gpu" not in worker_values("ml", WorkerSettings())["resources"]["limits"]
+
+
 @pytest.mark.parametrize(("cpu", "request_"), [(0.25, "250m"), (2, "2000m"), (0.29, "290m")])
 def test_worker_resources_follow_the_settings(cpu, request_):
     resources = worker_values("default", WorkerSettings(cpu=cpu, memory_mb=2048))["resources"]

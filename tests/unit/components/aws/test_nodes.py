@@ -114,6 +114,25 @@ def test_no_pool_has_machines_of_before_2017(nodes):
         assert found["eks.amazonaws.com/instance-category"] == ("In", "c", "m", "r")
 
 
+def test_a_queue_lists_its_instance_families(pool):
+    found = requirements(pool(instance_families=["r8gd", "r7gd"]))
+
+    assert found["eks.amazonaws.com/instance-family"] == ("In", "r8gd", "r7gd")
+    assert not {key for key in found if key.endswith(("-category", "-generation"))}, (
+        "every requirement must hold: a family of generation 4 would have no instance"
+    )
+
+
+def test_a_queue_with_gpus_gets_instances_with_gpus(pool):
+    found = requirements(pool(gpu=1))
+
+    assert found["eks.amazonaws.com/instance-category"] == ("In", "g", "p")
+    assert found["eks.amazonaws.com/instance-gpu-manufacturer"] == ("In", "nvidia"), (
+        "not AMD's g4ad"
+    )
+    assert found["eks.amazonaws.com/instance-generation"] == ("Gt", "4")
+
+
 def test_unused_nodes_are_removed(nodes):
     for pool in nodes().all(POOL):
         assert pool.inputs["spec"]["disruption"] == {

@@ -36,6 +36,10 @@ def node_pool(*capacity, taints=(), more=()):
     return resource(NODE_POOL, "pool", spec={"template": template})
 
 
+def families(*names):
+    return node_pool(more=[requirement("eks.amazonaws.com/instance-family", "In", *names)])
+
+
 def generation(operator, value):
     return node_pool(more=[requirement("eks.amazonaws.com/instance-generation", operator, value)])
 
@@ -65,10 +69,13 @@ BREACHES = {
         ],
     },
     "node-generation-current": {
-        'Require eks.amazonaws.com/instance-generation Gt "4"': [
+        'Require eks.amazonaws.com/instance-generation Gt "4", or list newer families in '
+        "eks.amazonaws.com/instance-family (workers.instance_families)": [
             (UNLIMITED, node_pool()),
             (UNLIMITED, generation("Gt", "3")),
             (UNLIMITED, generation("Lt", "4")),
+            (UNLIMITED, families("m4", "m8g")),
+            (UNLIMITED, families("t2")),
         ]
     },
     "spot-only-for-workers": {
@@ -104,6 +111,8 @@ COMPLIANT = {
     "node-generation-current": {
         "above 4": generation("Gt", "4"),
         "above 6": generation("Gt", "6"),
+        "listed families": families("m8g", "i7ie", "r5b"),
+        "accelerated families of generation 4": families("g4dn", "p4d"),
         "unknown": resource(
             NODE_POOL, "pool", spec={"template": {"spec": {"requirements": UNKNOWN}}}
         ),
