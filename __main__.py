@@ -8,10 +8,12 @@ import settings
 from components import platforms
 from components.airflow.dag_relay import DagRelay, DagRelayArgs
 from components.airflow.release import Airflow, AirflowArgs
+from components.airflow.values import service_account
 from components.kubernetes import load_balancer
 from components.kubernetes.git_server import GitServer, GitServerArgs
 from components.kubernetes.keda import Keda, KedaArgs
 from components.kubernetes.redis import Redis, RedisArgs
+from components.kubernetes.task_pods import TaskPods, TaskPodsArgs
 
 # Pulumi stops this program with SIGINT: a traceback would hide the error that caused the stop.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -58,6 +60,15 @@ if stack.installs_keda:
     keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)
     parts.append(Keda("keda", keda_args, opts=keda_opts))
 
+if stack.pod_queues:
+    pod_args = TaskPodsArgs(
+        namespace=stack.task_namespace,
+        airflow_namespace=platform.namespace,
+        service_accounts=[service_account(queue) for queue in stack.pod_queues],
+        settings=stack.task_pods,
+    )
+    parts.append(TaskPods("task-pods", pod_args, opts=in_cluster))
+
 airflow = Airflow(
     "airflow",
     AirflowArgs(
@@ -73,6 +84,7 @@ airflow = Airflow(
         load_balancer_cidrs=platform.load_balancer_cidrs,
         airflow=stack.airflow,
         queues=stack.all_queues,
+        task_namespace=stack.task_namespace,
         own_nodes=platform.own_nodes,
         dags=stack.dags,
         charts=stack.charts,

@@ -15,6 +15,7 @@ from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.policies import PolicySettings
 from settings.redis import RedisSettings
 from settings.rotation import RotationSettings
+from settings.task_pods import TaskPodSettings
 from settings.types import QUEUE_NAME, RESERVED_QUEUES, QueueName, Section
 from settings.workers import WorkerSettings, all_queues, need_keda
 
@@ -46,6 +47,7 @@ class Settings(Section):
         },
         description="Additional queues with their own workers: `name: {settings as in workers}`",
     )
+    task_pods: TaskPodSettings = TaskPodSettings()
     keda: KedaSettings = KedaSettings()
     airflow: AirflowSettings = AirflowSettings()
     logs: LogSettings = LogSettings()
@@ -57,6 +59,16 @@ class Settings(Section):
     @property
     def all_queues(self) -> dict[str, WorkerSettings]:
         return all_queues(self.workers, self.queues)
+
+    @property
+    def task_namespace(self) -> str:
+        """Namespace of the pods that tasks start."""
+        return "airflow-tasks"
+
+    @property
+    def pod_queues(self) -> list[str]:
+        """Queues whose tasks may start pods."""
+        return [name for name, queue in self.all_queues.items() if queue.pod_operator]
 
     @property
     def needs_keda(self) -> bool:

@@ -45,6 +45,11 @@ class WorkerSettings(Section):
         le=limits.NODE_GPUS,
         description="NVIDIA GPUs of a worker, shared by its tasks",
     )
+    pod_operator: bool = Field(
+        default=False,
+        description="Allow the tasks to start pods with KubernetesPodOperator, in a namespace of their "
+        "own (`task_pods`)",
+    )
     iam_policy_arn: PolicyArn | None = Field(
         default=None,
         description="IAM policy for the AWS access of the tasks, besides log writing (EKS)",

@@ -45,6 +45,8 @@ class AirflowArgs:
     load_balancer_cidrs: Sequence[str] = ()
     airflow: AirflowSettings
     queues: Mapping[str, WorkerSettings]
+    # Where tasks of queues with `pod_operator` start pods.
+    task_namespace: str
     # Schedule the workers of each queue on the queue's nodes.
     own_nodes: bool = False
     dags: DagSettings
@@ -101,6 +103,7 @@ class Airflow(pulumi.ComponentResource):
             value_yaml_files=[pulumi.FileAsset(str(VALUES / file)) for file in args.value_files],
             values=chart_values(
                 airflow=args.airflow,
+                task_namespace=args.task_namespace,
                 queues=args.queues,
                 own_nodes=args.own_nodes,
                 dags=args.dags,

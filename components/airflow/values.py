@@ -56,6 +56,7 @@ DO_NOT_DISRUPT = {"karpenter.sh/do-not-disrupt": "true"}
 def chart_values(
     *,
     airflow: AirflowSettings,
+    task_namespace: str,
     queues: Mapping[str, WorkerSettings],
     own_nodes: bool,
     dags: DagSettings,
@@ -76,7 +77,12 @@ def chart_values(
         "workers": {
             "celery": {
                 "enableDefault": False,
-                "sets": worker_sets(queues, annotations=checksums, own_nodes=own_nodes),
+                "sets": worker_sets(
+                    queues,
+                    task_namespace=task_namespace,
+                    annotations=checksums,
+                    own_nodes=own_nodes,
+                ),
             }
         },
         "scheduler": {
@@ -243,6 +249,7 @@ def deployment(queue: str, queues: Collection[str]) -> str:
 def worker_sets(
     queues: Mapping[str, WorkerSettings],
     *,
+    task_namespace: str = "",
     annotations: Mapping[str, Any] | None = None,
     own_nodes: bool = False,
 ) -> list[dict[str, Any]]:
@@ -264,11 +271,22 @@ def worker_sets(
         if own_nodes:
             values |= _nodes(queue, name)
             values["resources"] = _with_disk(values["resources"], workers.disk_gb)
+        if workers.pod_operator:
+            # The token of the ServiceAccount is the login of KubernetesPodOperator.
+            values["serviceAccount"]["automountServiceAccountToken"] = True
+            values["env"] = [*values.get("env", []), pod_connection(task_namespace)]
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
             concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
             values["env"] = [*values.get("env", []), concurrency]
         sets.append(values)
     return sets
+
+
+def pod_connection(namespace: str) -> dict[str, Any]:
+    """Default connection of KubernetesPodOperator: this cluster, and the namespace of task pods."""
+    extra = {"in_cluster": True, "namespace": namespace}
+    connection = {"conn_type": "kubernetes", "extra": extra}
+    return {"name": "AIRFLOW_CONN_KUBERNETES_DEFAULT", "value": json.dumps(connection)}
 
 
 def _nodes(queue: str, worker_set: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ HOST_KEY = "github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample"
 # By name: a committed stack, and changes of its settings.
 VARIANTS = {
     "queue-from-zero": ("local", {"workers": {"scaling": "queue", "min": 0}}),
+    "pods": ("local", {"queues": {"pods": {"pod_operator": True, "gpu": 1}}}),
     "cpu": ("dev", {"workers": {"scaling": "cpu", "min": 2}}),
     "fixed": ("dev", {"workers": {"scaling": "fixed"}}),
     "token": ("dev", {"dags": {"auth": {"kind": "token"}}}),

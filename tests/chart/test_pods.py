@@ -1,5 +1,6 @@
 """Pods have minimal privileges, pinned images and closed networks."""
 
+import json
 import re
 
 import pytest
@@ -100,11 +101,25 @@ def test_every_image_is_pinned(any_stack):
 def test_no_pod_of_airflow_mounts_a_kubernetes_token(any_stack):
     accounts = any_stack.airflow.all("ServiceAccount")
     for pod in any_stack.airflow.pods:
+        if pod.spec["serviceAccountName"] == "airflow-worker-pods":
+            continue  # of a queue with pod_operator
         account = accounts[pod.spec["serviceAccountName"]]
         from_account = account.get("automountServiceAccountToken")
         assert pod.spec.get("automountServiceAccountToken", from_account) is False, (
             f"{pod.name}: set automountServiceAccountToken to false in values/airflow.yaml"
         )
+
+
+def test_workers_with_the_pod_operator_have_its_login(render):
+    (pod,) = (p for p in render("pods").airflow.workers if "pods" in p.name)
+    accounts = render("pods").airflow.all("ServiceAccount")
+
+    account = accounts[pod.spec["serviceAccountName"]]
+    assert account["automountServiceAccountToken"] is True
+    env = {e["name"]: e.get("value") for e in pod.container("worker")["env"]}
+    connection = json.loads(env["AIRFLOW_CONN_KUBERNETES_DEFAULT"])
+    assert connection["extra"] == {"in_cluster": True, "namespace": "airflow-tasks"}
+    assert pod.container("worker")["resources"]["limits"]["nvidia.com/gpu"] == 1
 
 
 def test_no_account_of_airflow_has_kubernetes_permissions(any_stack):

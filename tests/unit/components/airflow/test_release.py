@@ -51,6 +51,7 @@ def deployed(deploy):
                     "redis_password": secret("pw"),
                     "airflow": AirflowSettings(**airflow or {}),
                     "queues": all_queues(WorkerSettings(**workers or {}), queues or {}),
+                    "task_namespace": "airflow-tasks",
                     "dags": DagSettings(**dags or {"repo": "https://github.com/example/dags.git"}),
                     "charts": ChartSettings(),
                     "rotation": RotationSettings(),

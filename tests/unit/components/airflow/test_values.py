@@ -120,6 +120,19 @@ def test_each_queue_has_its_own_nodes_in_every_zone():
         }
 
 
+def test_only_chosen_queues_may_start_pods():
+    sets = by_queue({**TWO, "pods": WorkerSettings(pod_operator=True)}, task_namespace="team-tasks")
+
+    mounts = {
+        queue: each["serviceAccount"].get("automountServiceAccountToken", False)
+        for queue, each in sets.items()
+    }
+    assert mounts == {"default": False, "etl": False, "pods": True}
+    name = "AIRFLOW_CONN_KUBERNETES_DEFAULT"
+    having = [q for q, each in sets.items() if name in [e["name"] for e in each.get("env", [])]]
+    assert having == ["pods"]
+
+
 def test_every_pod_follows_the_relay():
     values = git_sync(DagSettings(repo=REPO, branch="release", sub_path="team/dags", max_mb=50))
 
