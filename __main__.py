@@ -53,7 +53,11 @@ relay_args = DagRelayArgs(
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=in_cluster))
 if stack.installs_keda:
-    keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
+    keda_args = KedaArgs(
+        watched_namespace="" if stack.keda.all_namespaces else stack.cluster.namespace,
+        database_ca=platform.database_ca,
+        charts=stack.charts,
+    )
     # The chart also creates objects in the namespace of Airflow.
     keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)
     parts.append(Keda("keda", keda_args, opts=keda_opts))
@@ -84,7 +88,9 @@ airflow = Airflow(
 
 pulumi.export("airflowUrl", airflow.url)
 if stack.airflow.ingress is not None and platform.cluster_name is not None:
-    address = load_balancer.host_name(platform.cluster_name, airflow.released)
+    address = load_balancer.host_name(
+        platform.cluster_name, stack.cluster.namespace, airflow.released
+    )
     pulumi.export("loadBalancer", address)
 pulumi.export("dagsRepository", stack.dags.repo)
 pulumi.export("kubeconfig", platform.kubeconfig)

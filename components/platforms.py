@@ -115,7 +115,7 @@ def _on_aws(
     )
     namespace = Namespace(
         "namespace",
-        NamespaceArgs(grace_seconds=stack.longest_grace_seconds),
+        NamespaceArgs(name=cluster_settings.namespace, grace_seconds=stack.longest_grace_seconds),
         # While it has pods, there are nodes, which pull images from the cache.
         opts=pulumi.ResourceOptions(
             provider=cluster.provider, depends_on=[nodes, *_image_cache(stack)]
@@ -182,9 +182,10 @@ def _on_existing_cluster(
     """A kubeconfig context, PostgreSQL in a pod, and task logs in the pods."""
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
-    namespace = Namespace(
-        "namespace", NamespaceArgs(grace_seconds=stack.longest_grace_seconds), opts=in_cluster
+    namespace_args = NamespaceArgs(
+        name=cluster_settings.namespace, grace_seconds=stack.longest_grace_seconds
     )
+    namespace = Namespace("namespace", namespace_args, opts=in_cluster)
     database = DatabaseContainer(
         "database",
         DatabaseContainerArgs(

@@ -12,6 +12,7 @@ from ops import (
     preconditions,
     queue_ops,
     rds,
+    shared_cluster,
     stack_files,
     teardown,
 )
@@ -44,8 +45,7 @@ def preview(name: str) -> int:
     cluster = session.cluster()
     if cluster is not None and isinstance(session.settings.cluster, EksSettings):
         endpoint.check_answer(cluster, session.settings.cluster)
-    eks.check_name(session)
-    rds.check(session)
+    check(session)
     status = session.stack.run("preview", "--diff") or check_data_loss(session)
     rds.show_waiting(session)
     return status
@@ -57,6 +57,7 @@ def repair(name: str, caller: str | None = None) -> int:
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to repair")
         return 0
+    shared_cluster.check_namespace(session)
     unlock(session.stack)
     with reachable(session, caller) as session:
         recover(session)
@@ -98,9 +99,18 @@ def explain_nodes(session: Session) -> None:
         print("\n".join(["\nNodes are not ready:", *(f"  {reason}" for reason in reasons)]))
 
 
-def apply(session: Session) -> int:
+def check(session: Session) -> None:
+    """Raise `OperationError` for an update that would lose data or could not work."""
+    shared_cluster.check_namespace(session)
+    shared_cluster.check_keda(session)
+    if not session.settings.installs_keda:
+        shared_cluster.check_keda_is_unused(session)
     eks.check_name(session)
     rds.check(session)
+
+
+def apply(session: Session) -> int:
+    check(session)
     status, plan = _safe_plan(session)
     if status:
         return status

@@ -29,7 +29,7 @@ class Session:
         """The cluster of the stack; None before `up` has created it."""
         if isinstance(self.settings.cluster, ExistingClusterSettings):
             context = self.settings.cluster.context
-            return Kubernetes(name=context, arguments=["--context", context])
+            return self._kubernetes(context, "--context", context)
         content = self.stack.kubeconfig()
         return None if content is None else self.cluster_of(content)
 
@@ -38,7 +38,11 @@ class Session:
         STATE.mkdir(mode=0o700, exist_ok=True)
         kubeconfig = STATE / f"{self.stack.name}.kubeconfig"
         kubeconfig.write_text(content)
-        return Kubernetes(name=self.stack.name, arguments=["--kubeconfig", str(kubeconfig)])
+        return self._kubernetes(self.stack.name, "--kubeconfig", str(kubeconfig))
+
+    def _kubernetes(self, name: str, *arguments: str) -> Kubernetes:
+        namespace = self.settings.cluster.namespace
+        return Kubernetes(name=name, namespace=namespace, arguments=arguments)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops import remaining
+from ops import remaining, shared_cluster
 from ops.kubernetes import Kubernetes
 from ops.recovery import leftovers
 from ops.recovery.aws import Aws
@@ -59,6 +59,7 @@ def down(session: Session) -> int:
     """Delete the stack except protected resources, and report what is left."""
     stack, account = session.stack, session.account
     if account is None:
+        shared_cluster.check_keda_is_unused(session)
         recover(session)
         return finish(session, stack.destroy("--exclude-protected"))
     names = remember(session)
@@ -67,6 +68,10 @@ def down(session: Session) -> int:
         check_nothing_is_lost(stack)
         forget_objects(stack)
     uses_cluster = cluster is not None and has_objects(stack)
+    if uses_cluster:
+        shared_cluster.check_keda_is_unused(session)
+    if uses_cluster and not is_kept(stack, CLUSTER):
+        shared_cluster.check_no_other_stack(session)
     recover(session, with_cluster=uses_cluster)
     if not is_kept(stack, CLUSTER):
         deletion = delete_cluster(session, account, cluster)
@@ -414,6 +419,7 @@ def remember(session: Session) -> Names:
         instances=frozenset(name for name in instances if name),
         log_groups=frozenset(name for name in log_groups if name),
     )
+    found |= Names(namespaces=frozenset({settings.cluster.namespace}))
     if isinstance(settings.cluster, EksSettings):
         found |= Names(clusters=frozenset({cluster_name(settings.cluster, stack.name)}))
     if isinstance(settings.database, RdsSettings):

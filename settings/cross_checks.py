@@ -259,6 +259,14 @@ def _max_keys(queues: Iterable[str]) -> str:
     return " or ".join(f"{key_of(name)}.max" for name in queues)
 
 
+def _namespace_has_no_other_use(stack: Sections) -> Iterator[Mistake]:
+    name = stack.cluster.namespace
+    if name == "default" or name.startswith("kube-"):
+        yield "cluster.namespace", f"{name} belongs to Kubernetes; use another name, such as airflow"
+    if need_keda(stack.queues.values()) and name == stack.keda.namespace:
+        yield "cluster.namespace", f"{name} is the namespace of KEDA; use another name"
+
+
 def _existing_keda_needs_existing_cluster(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind == "eks" and stack.keda.existing:
         yield "keda.existing", "needs cluster.kind: existing; a new EKS cluster has no KEDA"
@@ -331,6 +339,7 @@ CHECKS = (
     _image_supports_nodes,
     _parallelism_covers_slots,
     _connections_fit_database,
+    _namespace_has_no_other_use,
     _existing_keda_needs_existing_cluster,
     _worker_fits_node,
     _worker_disk_holds_dags,

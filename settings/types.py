@@ -156,6 +156,15 @@ PolicyArn = Annotated[
 Cpu = Annotated[float, Field(ge=0.01, le=limits.NODE_CPU)]
 Architecture = Literal["amd64", "arm64"]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+# Shorter: `make doctor` uses the namespace `<name>-doctor`.
+AirflowNamespace = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,54}[a-z0-9])?$",
+        description="Namespace of Airflow; each stack in a cluster has its own. It cannot change after "
+        "the first `make up`",
+    ),
+]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 RdsIdentifier = Annotated[
     str,

@@ -7,7 +7,6 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.kubernetes.namespace import NAME as WATCHED
 from components.kubernetes.namespace import PART_OF, deny_ingress
 from components.support import network_peers
 from components.support.charts import chart_reference
@@ -34,13 +33,15 @@ def operator(namespace: str) -> network_peers.Peer:
 
 @dataclass(frozen=True, kw_only=True)
 class KedaArgs:
+    # The only namespace in which it scales and reads Secrets; empty: all.
+    watched_namespace: str
     # CA bundle (PEM) of a database with TLS.
     database_ca: str | None
     charts: ChartSettings
 
 
 class Keda(pulumi.ComponentResource):
-    """KEDA in its own namespace, closed but for its two ports, watching the namespace of Airflow."""
+    """KEDA in its own namespace, closed but for its two ports."""
 
     def __init__(
         self, name: str, args: KedaArgs, opts: pulumi.ResourceOptions | None = None
@@ -84,7 +85,7 @@ class Keda(pulumi.ComponentResource):
                 opts=child,
             )
         values: dict[str, Any] = {
-            "watchNamespace": WATCHED,
+            "watchNamespace": args.watched_namespace,
             "image": {"pullPolicy": "IfNotPresent"},
             # Without it, KEDA may read every object in the watched namespace. It scales Deployments.
             "rbac": {"enabledCustomScaledRefKinds": False},

@@ -6,7 +6,6 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
-NAME = "airflow"
 # `make up` recognizes its own namespace by these labels.
 PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
 STACK_LABEL = "airflow-platform/stack"
@@ -18,6 +17,7 @@ DELETE_MARGIN_SECONDS = 600
 
 @dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
+    name: str
     grace_seconds: int
 
 
@@ -35,7 +35,7 @@ class Namespace(pulumi.ComponentResource):
         namespace = k8s.core.v1.Namespace(
             f"{name}-namespace",
             metadata=meta.ObjectMetaArgs(
-                name=NAME,
+                name=args.name,
                 labels={
                     **PART_OF,
                     STACK_LABEL: pulumi.get_stack(),

@@ -15,7 +15,7 @@ from components.airflow.values import deployment
 from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER
 from ops.bootstrap import SPOT_ROLE, has_spot_role
 from ops.doctor import network_policy
-from ops.kubernetes import NAMESPACE, Kubernetes
+from ops.kubernetes import Kubernetes
 from ops.recovery.aws import Aws
 from ops.shell import OperationError, attempt, output
 from settings import Settings
@@ -82,7 +82,7 @@ class Patient:
 
     def run_in(self, target: str, container: str, script: str) -> str:
         """What a Python script in a container prints after `found:`."""
-        where = ["--namespace", NAMESPACE, target, "--container", container]
+        where = ["--namespace", self.cluster.namespace, target, "--container", container]
         command = self.cluster.command("exec", *where, "--", "python", "-c", script)
         lines = output(command, seconds=60).splitlines()
         return next(line.partition(": ")[2] for line in lines if line.startswith("found:"))
@@ -222,7 +222,7 @@ def _pod_identity(patient: Patient) -> Observation:
     workers = [deployment(queue, queues) for queue in queues]
     for worker in workers:
         ready = "jsonpath={.status.readyReplicas}"
-        where = ["deployment", worker, "--namespace", NAMESPACE, "--output", ready]
+        where = ["deployment", worker, "--namespace", patient.cluster.namespace, "--output", ready]
         if not attempt(patient.cluster.command("get", *where), seconds=30).stdout.strip():
             continue
         method, token = json.loads(patient.run_in(f"deployment/{worker}", "worker", CREDENTIALS))
