@@ -17,7 +17,7 @@ from components.kubernetes.redis import Redis, RedisArgs
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 stack = settings.load()
-secrets = settings.load_secrets(stack.dags)
+secrets = settings.load_secrets(stack)
 
 platform = platforms.declare(stack, secrets)
 in_cluster = pulumi.ResourceOptions(provider=platform.provider)
@@ -26,6 +26,7 @@ redis = Redis(
     "redis",
     RedisArgs(
         namespace=platform.namespace,
+        pull_secret=platform.pull_secret,
         password=secrets.redis_password,
         password_rotation=stack.rotation.redis,
         settings=stack.redis,
@@ -38,6 +39,7 @@ parts = [*platform.parts, redis]
 if stack.git_server is not None:
     git_server_args = GitServerArgs(
         namespace=platform.namespace,
+        pull_secret=platform.pull_secret,
         image=stack.airflow.image_reference,
         branch=stack.dags.ref,
         settings=stack.git_server,
@@ -45,6 +47,7 @@ if stack.git_server is not None:
     parts.append(GitServer("git-server", git_server_args, opts=in_cluster))
 relay_args = DagRelayArgs(
     namespace=platform.namespace,
+    pull_secret=platform.pull_secret,
     image=stack.airflow.image_reference,
     dags=stack.dags,
     secrets=secrets,
@@ -57,6 +60,8 @@ if stack.installs_keda:
         watched_namespace="" if stack.keda.all_namespaces else stack.cluster.namespace,
         database_ca=platform.database_ca,
         charts=stack.charts,
+        pull_secret=stack.images.pull_secret,
+        pull_credentials=secrets.image_pull_credentials,
     )
     # The chart also creates objects in the namespace of Airflow.
     keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)
@@ -66,6 +71,7 @@ airflow = Airflow(
     "airflow",
     AirflowArgs(
         namespace=platform.namespace,
+        pull_secret=platform.pull_secret,
         value_files=["airflow.yaml", platform.values],
         database_host=platform.database_host,
         database_password=platform.database_password,

@@ -33,6 +33,8 @@ class Platform:
     provider: k8s.Provider
     kubeconfig: pulumi.Output[str] | None = None
     namespace: pulumi.Output[str]
+    # Secret with the login to a private registry.
+    pull_secret: pulumi.Input[str] | None
     # Resources that must exist before Airflow and outlive it.
     parts: Sequence[pulumi.Resource]
     # File in values/.
@@ -146,6 +148,7 @@ def _on_aws(
         provider=cluster.provider,
         kubeconfig=cluster.kubeconfig,
         namespace=namespace.name,
+        pull_secret=namespace.pull_secret,
         parts=parts,
         values="aws.yaml",
         database_host=database.host,
@@ -156,6 +159,15 @@ def _on_aws(
         load_balancer_cidrs=network.cidrs,
         cluster_name=cluster.name,
         own_nodes=True,
+    )
+
+
+def _namespace_args(stack: Settings, secrets: Secrets) -> NamespaceArgs:
+    return NamespaceArgs(
+        name=stack.cluster.namespace,
+        grace_seconds=stack.longest_grace_seconds,
+        pull_secret=stack.images.pull_secret,
+        pull_credentials=secrets.image_pull_credentials,
     )
 
 
@@ -182,14 +194,12 @@ def _on_existing_cluster(
     """A kubeconfig context, PostgreSQL in a pod, and task logs in the pods."""
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
-    namespace_args = NamespaceArgs(
-        name=cluster_settings.namespace, grace_seconds=stack.longest_grace_seconds
-    )
-    namespace = Namespace("namespace", namespace_args, opts=in_cluster)
+    namespace = Namespace("namespace", _namespace_args(stack, secrets), opts=in_cluster)
     database = DatabaseContainer(
         "database",
         DatabaseContainerArgs(
             namespace=namespace.name,
+            pull_secret=namespace.pull_secret,
             password=secrets.database_password,
             password_rotation=stack.rotation.database,
             keda_namespace=stack.keda.namespace if stack.needs_keda else None,
@@ -200,6 +210,7 @@ def _on_existing_cluster(
     return Platform(
         provider=cluster.provider,
         namespace=namespace.name,
+        pull_secret=namespace.pull_secret,
         parts=[database, namespace],
         values="local.yaml",
         database_host=database.host,

@@ -17,6 +17,7 @@ from ops import (
     teardown,
 )
 from ops.access import reachable
+from ops.image_pulls import PullWatch
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover, unlock
@@ -149,7 +150,10 @@ def update(session: Session) -> int:
 
 def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
-    status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
+    pulls = PullWatch(session=session)
+    status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs", stops=pulls.stops)
+    if pulls.failure is not None:
+        raise OperationError(pulls.failure)
     if status:
         explain_nodes(session)
         return status

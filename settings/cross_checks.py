@@ -262,7 +262,10 @@ def _max_keys(queues: Iterable[str]) -> str:
 def _namespace_has_no_other_use(stack: Sections) -> Iterator[Mistake]:
     name = stack.cluster.namespace
     if name == "default" or name.startswith("kube-"):
-        yield "cluster.namespace", f"{name} belongs to Kubernetes; use another name, such as airflow"
+        yield (
+            "cluster.namespace",
+            f"{name} belongs to Kubernetes; use another name, such as airflow",
+        )
     if need_keda(stack.queues.values()) and name == stack.keda.namespace:
         yield "cluster.namespace", f"{name} is the namespace of KEDA; use another name"
 

@@ -165,6 +165,15 @@ AirflowNamespace = Annotated[
         "the first `make up`",
     ),
 ]
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+SecretName = Annotated[
+    str,
+    Field(
+        title="name of a Secret",
+        max_length=253,
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+    ),
+]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 RdsIdentifier = Annotated[
     str,

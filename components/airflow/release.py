@@ -51,6 +51,7 @@ class AirflowArgs:
     charts: ChartSettings
     rotation: RotationSettings
     secrets: Secrets
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class Airflow(pulumi.ComponentResource):
@@ -108,6 +109,7 @@ class Airflow(pulumi.ComponentResource):
                 load_balancer_cidrs=args.load_balancer_cidrs,
                 log_bucket=args.log_bucket,
                 log_region=args.log_region,
+                pull_secret=args.pull_secret,
             ),
             timeout=TIMEOUT_SECONDS,
             # A rollback would restore old pods on a database that is already migrated.
@@ -127,6 +129,7 @@ class Airflow(pulumi.ComponentResource):
                 metadata=secrets.metadata,
                 broker=secrets.broker,
                 database_ca=database_ca,
+                pull_secret=args.pull_secret,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=prerequisites),
         )
@@ -141,6 +144,7 @@ class Airflow(pulumi.ComponentResource):
                     keda=secrets.keda,
                     connection_limit=sizing.keda_connection_limit(args.queues.values()),
                     database_ca=database_ca,
+                    pull_secret=args.pull_secret,
                 ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=prerequisites),
             )

@@ -10,6 +10,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.kubernetes.namespace import PART_OF, deny_ingress
 from components.support import network_peers
 from components.support.charts import chart_reference
+from components.support.pull_secret import pull_secret
 from settings.charts import ChartSettings
 from settings.keda import KEDA_NAMESPACE as NAMESPACE
 from settings.versions import KEDA_CHART
@@ -38,6 +39,9 @@ class KedaArgs:
     # CA bundle (PEM) of a database with TLS.
     database_ca: str | None
     charts: ChartSettings
+    # Secret with the login to a private registry, and its content if the program creates it.
+    pull_secret: str | None = None
+    pull_credentials: pulumi.Output[str] | None = None
 
 
 class Keda(pulumi.ComponentResource):
@@ -93,6 +97,15 @@ class Keda(pulumi.ComponentResource):
             # them.
             "webhooks": {"enabled": False},
         }
+        login = pull_secret(
+            f"{name}-pull-secret",
+            name=args.pull_secret,
+            namespace=namespace.metadata.name,
+            credentials=args.pull_credentials,
+            opts=child,
+        )
+        if login is not None:
+            values["imagePullSecrets"] = [{"name": login}]
         if args.database_ca is not None:
             ca = k8s.core.v1.ConfigMap(
                 f"{name}-database-ca",

@@ -42,6 +42,7 @@ class DatabaseContainerArgs:
     # Namespace of the KEDA that queries this database.
     keda_namespace: str | None
     settings: ContainerDatabaseSettings
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class DatabaseContainer(pulumi.ComponentResource):
@@ -84,6 +85,7 @@ class DatabaseContainer(pulumi.ComponentResource):
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
+                pull_secret=args.pull_secret,
                 image=args.settings.image_reference,
                 args=[
                     "-c",

@@ -96,8 +96,8 @@ def test_a_keda_that_serves_others_only_is_refused(platform):
 
     with pytest.raises(
         OperationError,
-        match="KEDA in namespace 'keda' of context 'kind-airflow' serves airflow only: .*'flow'.*"
-        "Nothing was changed. Set keda.all_namespaces: true",
+        match=r"KEDA in namespace 'keda' of context 'kind-airflow' serves airflow only: .*'flow'.*"
+        r"Nothing was changed. Set keda.all_namespaces: true",
     ):
         shared_cluster.check_keda(platform.session("flow", existing=True))
 
@@ -119,7 +119,7 @@ def test_a_keda_that_others_use_stays(platform):
     platform.deployed(KEDA)
 
     with pytest.raises(
-        OperationError, match="'local' installed the KEDA .* scales workers in flow. Nothing was"
+        OperationError, match=r"'local' installed the KEDA .* scales workers in flow. Nothing was"
     ):
         shared_cluster.check_keda_is_unused(platform.session())
     platform.deployed()
@@ -140,8 +140,8 @@ def test_a_cluster_with_another_stack_stays(platform):
     platform.answer("namespaces", {"items": items})
     with pytest.raises(
         OperationError,
-        match="cluster of stack 'local' also runs stack 'team-b' in namespace 'flow'. Nothing was "
-        "deleted: run `make down` for it first",
+        match=r"cluster of stack 'local' also runs stack 'team-b' in namespace 'flow'. Nothing was "
+        r"deleted: run `make down` for it first",
     ):
         shared_cluster.check_no_other_stack(platform.session())
     platform.answer("namespaces", {"items": items[:1]})

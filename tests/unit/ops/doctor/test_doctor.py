@@ -301,7 +301,9 @@ def test_a_closed_port_without_an_open_one_proves_nothing(kubectl, monkeypatch):
     monkeypatch.setattr(network_policy.time, "sleep", lambda seconds: None)
 
     with pytest.raises(OperationError, match="proves nothing"):
-        network_policy._results(Kubernetes(name="c", namespace="airflow", arguments=["--context", "c"]))
+        network_policy._results(
+            Kubernetes(name="c", namespace="airflow", arguments=["--context", "c"])
+        )
 
 
 @pytest.mark.parametrize("kind", network_policy.KINDS)
