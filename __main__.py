@@ -58,7 +58,7 @@ parts.append(DagRelay("dag-relay", relay_args, opts=in_cluster))
 if stack.installs_keda:
     keda_args = KedaArgs(
         watched_namespace="" if stack.keda.all_namespaces else stack.cluster.namespace,
-        database_ca=platform.database_ca,
+        database_ca=platform.database.ca,
         charts=stack.charts,
         pull_secret=stack.images.pull_secret,
         pull_credentials=secrets.image_pull_credentials,
@@ -72,10 +72,8 @@ airflow = Airflow(
     AirflowArgs(
         namespace=platform.namespace,
         pull_secret=platform.pull_secret,
-        value_files=["airflow.yaml", platform.values],
-        database_host=platform.database_host,
-        database_password=platform.database_password,
-        database_ca=platform.database_ca,
+        value_files=platform.value_files,
+        database=platform.database,
         redis_host=redis.host,
         redis_password=redis.password,
         log_bucket=platform.log_bucket,

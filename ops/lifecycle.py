@@ -25,6 +25,7 @@ from ops.session import Session, checked_settings, open_or_create, open_session
 from ops.shell import OperationError
 from policies import replacement
 from settings.cluster import EksSettings
+from settings.database import ContainerDatabaseSettings
 
 
 def up(name: str, caller: str | None = None) -> int:
@@ -127,7 +128,7 @@ def check_data_loss(session: Session) -> int:
 
 def _safe_plan(session: Session) -> tuple[int, Mapping[str, Any]]:
     """Exit code and JSON output of a preview; see `check_data_loss`."""
-    if session.on_existing_cluster:
+    if isinstance(session.settings.database, ContainerDatabaseSettings):
         return 0, {}  # a disposable stack: a second preview would only slow `up` down
     plan = session.stack.preview_json()
     if plan is None:

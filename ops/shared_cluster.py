@@ -6,7 +6,7 @@ docs/adr/0026-stacks-share-a-cluster.md
 import json
 from typing import Any
 
-from components.kubernetes.keda import OPERATOR
+from components.kubernetes.keda import CA_PATH, OPERATOR
 from components.kubernetes.namespace import STACK_LABEL
 from ops.kubernetes import Kubernetes
 from ops.session import Session
@@ -49,7 +49,15 @@ def check_keda(session: Session) -> None:
             f"there is no KEDA in {where}, but keda.existing is true in Pulumi.{session.stack.name}.yaml. "
             "Nothing was changed. Correct keda.namespace, or remove keda.existing"
         )
-    watched = [name.strip() for name in _watched(found[0]).split(",")]
+    (container, *_) = found[0]["spec"]["template"]["spec"]["containers"]
+    mounted = {mount["mountPath"] for mount in container.get("volumeMounts", [])}
+    if settings.database.uses_tls and CA_PATH not in mounted:
+        raise OperationError(
+            f"the KEDA in {where} has no CA bundle at {CA_PATH}, with which it verifies the database. "
+            "Nothing was changed. Mount it there (docs/clusters.md), or set workers.scaling to cpu or "
+            "fixed"
+        )
+    watched = [name.strip() for name in _watched(container).split(",")]
     if watched != [""] and cluster.namespace not in watched:
         raise OperationError(
             f"the KEDA in {where} serves {', '.join(watched)} only: it would not scale the workers in "
@@ -58,9 +66,8 @@ def check_keda(session: Session) -> None:
         )
 
 
-def _watched(deployment: dict[str, Any]) -> str:
+def _watched(container: dict[str, Any]) -> str:
     """https://keda.sh/docs/2.17/operate/cluster/#restrict-the-namespaces-keda-is-watching"""
-    (container, *_) = deployment["spec"]["template"]["spec"]["containers"]
     env = {each["name"]: each.get("value", "") for each in container.get("env", [])}
     return env.get("WATCH_NAMESPACE", "")
 

@@ -58,10 +58,8 @@ NOTHING = Deletion(status=0, errors={})
 def down(session: Session) -> int:
     """Delete the stack except protected resources, and report what is left."""
     stack, account = session.stack, session.account
-    if account is None:
-        shared_cluster.check_keda_is_unused(session)
-        recover(session)
-        return finish(session, stack.destroy("--exclude-protected"))
+    if account is None or session.on_existing_cluster:
+        return _down_on_existing_cluster(session)
     names = remember(session)
     cluster = existing_cluster(stack, account)
     if cluster is None:
@@ -84,6 +82,17 @@ def down(session: Session) -> int:
     if deletion.status and swept.deleted:
         deletion = delete_the_rest(stack)
     return finish(session, deletion, swept.kept)
+
+
+def _down_on_existing_cluster(session: Session) -> int:
+    """Pulumi deletes everything, of AWS an RDS instance; the cluster stays."""
+    stack, account = session.stack, session.account
+    shared_cluster.check_keda_is_unused(session)
+    names = remember(session) if account is not None else Names()
+    recover(session)
+    deletion = stack.destroy("--exclude-protected")
+    kept = sweep(stack, account, names).kept if account is not None else ()
+    return finish(session, deletion, kept)
 
 
 def delete_the_rest(stack: Stack) -> Deletion:

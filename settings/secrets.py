@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 import pulumi
 
 from settings.dags import GithubAppAuth, SshAuth, TokenAuth
+from settings.database import ExistingDatabaseSettings
 from settings.stack import Settings
 
 
@@ -22,7 +23,8 @@ class Secrets:
     git_ssh_key: pulumi.Output[str] | None
     github_app_key: pulumi.Output[str] | None
     git_webhook_secret: pulumi.Output[str] | None
-    image_pull_credentials: pulumi.Output[str] | None = None
+    keda_password: pulumi.Output[str] | None
+    image_pull_credentials: pulumi.Output[str] | None
 
 
 def load_secrets(settings: Settings) -> Secrets:
@@ -38,6 +40,8 @@ def load_secrets(settings: Settings) -> Secrets:
         config.require_secret("git_ssh_key")
     if isinstance(dags.auth, GithubAppAuth):
         config.require_secret("github_app_key")
+    if isinstance(settings.database, ExistingDatabaseSettings):
+        config.require_secret("database_password")
     if config.get("image_pull_credentials") is not None and settings.images.pull_secret is None:
         raise pulumi.RunError(
             f"Pulumi.{pulumi.get_stack()}.yaml:\n  {config.full_key('image_pull_credentials')}: needs "

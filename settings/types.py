@@ -141,6 +141,9 @@ GitUrl = Annotated[
     AfterValidator(_bare_url),
 ]
 VpcId = Annotated[str, Field(title="ID of a VPC", pattern=r"^vpc-[0-9a-f]{8,17}$")]
+SecurityGroupId = Annotated[
+    str, Field(title="ID of a security group", pattern=r"^sg-[0-9a-f]{8,17}$")
+]
 SubnetId = Annotated[str, Field(title="ID of a subnet", pattern=r"^subnet-[0-9a-f]{8,17}$")]
 PrincipalArn = Annotated[
     str,

@@ -83,6 +83,8 @@ def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
             core.EnvVarArgs(name="CONNECTION_LIMIT", value=str(args.connection_limit)),
         ],
         resources=resources(MEMORY_MB),
+        # Pulumi prints the message of a container that failed.
+        termination_message_policy="FallbackToLogsOnError",
         security_context=container_security(),
         volume_mounts=[core.VolumeMountArgs(name="ca", mount_path=CA_PATH, read_only=True)]
         if has_ca

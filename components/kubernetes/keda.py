@@ -15,8 +15,6 @@ from settings.charts import ChartSettings
 from settings.keda import KEDA_NAMESPACE as NAMESPACE
 from settings.versions import KEDA_CHART
 
-# KEDA's PostgreSQL role: components/airflow/keda_role.py creates it.
-USER = "airflow_keda"
 # Mount path of the CA bundle of the database in KEDA's and in Airflow's pods.
 CA_PATH = "/etc/rds-ca"
 # Labels and ports of the chart: https://keda.sh/docs/2.17/operate/cluster/#firewall

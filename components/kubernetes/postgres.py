@@ -6,10 +6,10 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.aws.database import NAME, PORT, USER
 from components.kubernetes import keda
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
 from components.support import network_peers
+from components.support.database_login import NAME, PORT, USER
 from components.support.named_secret import annotations, named_secret, secret_env
 from components.support.passwords import password
 from settings.database import ContainerDatabaseSettings

@@ -25,6 +25,10 @@ GIVEN_SECRETS = {
         "Private key of the GitHub App, in PEM format",
         "an error if `dags.auth.kind` is `github_app`",
     ),
+    "keda_password": (
+        "Password of the database role of KEDA",
+        "generated; raise `rotation.keda` to replace it",
+    ),
     "image_pull_credentials": (
         "Logins to private registries, as in the configuration file of Docker",
         "the Secret `images.pull_secret` must exist",

@@ -19,6 +19,8 @@ from ops.kubernetes import Kubernetes
 from ops.recovery.aws import Aws
 from ops.shell import OperationError, attempt, output
 from settings import Settings
+from settings.cluster import EksSettings
+from settings.database import RdsSettings
 
 Verdict = Literal["as documented", "differs", "unknown", "not checked"]
 EKS_GUIDE = "https://docs.aws.amazon.com/eks/latest/userguide"
@@ -70,6 +72,10 @@ class Patient:
     settings: Settings
     cluster: Kubernetes
     account: Aws | None
+
+    @property
+    def on_eks(self) -> bool:
+        return isinstance(self.settings.cluster, EksSettings)
 
     def objects(self, kind: str) -> list[dict[str, Any]] | None:
         """Objects of a cluster-wide kind; None if the cluster does not know it."""
@@ -205,8 +211,8 @@ def _nodes(patient: Patient) -> Observation:
         for node in nodes
     )
     text = ", ".join(f"{number} x {kind}" for kind, number in sorted(kinds.items()))
-    if patient.account is None:
-        return not_checked(f"the stack has no AWS: {text}")
+    if not patient.on_eks:
+        return not_checked(f"the stack has no EKS cluster: {text}")
     label = "eks.amazonaws.com/instance-generation"
     generations = [n["metadata"]["labels"].get(label) for n in nodes]
     known = [int(generation) for generation in generations if generation]
@@ -216,8 +222,8 @@ def _nodes(patient: Patient) -> Observation:
 
 
 def _pod_identity(patient: Patient) -> Observation:
-    if patient.account is None:
-        return not_checked("the stack has no AWS")
+    if not patient.on_eks:
+        return not_checked("the stack has no EKS cluster")
     queues = patient.settings.all_queues
     workers = [deployment(queue, queues) for queue in queues]
     for worker in workers:
@@ -233,8 +239,8 @@ def _pod_identity(patient: Patient) -> Observation:
 
 
 def _spot_role(patient: Patient) -> Observation:
-    if patient.account is None:
-        return not_checked("the stack has no AWS")
+    if patient.account is None or not patient.on_eks:
+        return not_checked("the stack has no EKS cluster")
     role = f"{SPOT_ROLE} {'exists' if has_spot_role(patient.account) else 'is missing'}"
     if not any(queue.spot for queue in patient.settings.all_queues.values()):
         return not_checked(f"no queue uses spot; {role}")
@@ -276,7 +282,7 @@ def _load_balancer(patient: Patient) -> Observation:
 
 
 def _strict_tls(patient: Patient) -> Observation:
-    if patient.account is None:
+    if not isinstance(patient.settings.database, RdsSettings):
         return not_checked("the stack has no RDS")
     found = patient.run_in(f"deployment/{API_SERVER}", API_SERVER_CONTAINER, STRICT_TLS)
     fine = found == "verified"

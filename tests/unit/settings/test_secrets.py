@@ -18,6 +18,7 @@ NAMES = [
     "git_ssh_key",
     "github_app_key",
     "git_webhook_secret",
+    "keda_password",
     "image_pull_credentials",
 ]
 WITH_PULL_SECRET = Settings.model_validate(changed(LOCAL, "images", {"pull_secret": "registry"}))
