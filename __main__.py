@@ -19,7 +19,7 @@ from components.kubernetes.task_pods import TaskPods, TaskPodsArgs
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 stack = settings.load()
-secrets = settings.load_secrets(stack.dags)
+secrets = settings.load_secrets(stack)
 
 platform = platforms.declare(stack, secrets)
 in_cluster = pulumi.ResourceOptions(provider=platform.provider)
@@ -28,6 +28,7 @@ redis = Redis(
     "redis",
     RedisArgs(
         namespace=platform.namespace,
+        pull_secret=platform.pull_secret,
         password=secrets.redis_password,
         password_rotation=stack.rotation.redis,
         settings=stack.redis,
@@ -40,6 +41,7 @@ parts = [*platform.parts, redis]
 if stack.git_server is not None:
     git_server_args = GitServerArgs(
         namespace=platform.namespace,
+        pull_secret=platform.pull_secret,
         image=stack.airflow.image_reference,
         branch=stack.dags.ref,
         settings=stack.git_server,
@@ -47,6 +49,7 @@ if stack.git_server is not None:
     parts.append(GitServer("git-server", git_server_args, opts=in_cluster))
 relay_args = DagRelayArgs(
     namespace=platform.namespace,
+    pull_secret=platform.pull_secret,
     image=stack.airflow.image_reference,
     dags=stack.dags,
     secrets=secrets,
@@ -55,7 +58,13 @@ relay_args = DagRelayArgs(
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=in_cluster))
 if stack.installs_keda:
-    keda_args = KedaArgs(database_ca=platform.database_ca, charts=stack.charts)
+    keda_args = KedaArgs(
+        watched_namespace="" if stack.keda.all_namespaces else stack.cluster.namespace,
+        database_ca=platform.database.ca,
+        charts=stack.charts,
+        pull_secret=stack.images.pull_secret,
+        pull_credentials=secrets.image_pull_credentials,
+    )
     # The chart also creates objects in the namespace of Airflow.
     keda_opts = pulumi.ResourceOptions(provider=platform.provider, depends_on=platform.parts)
     parts.append(Keda("keda", keda_args, opts=keda_opts))
@@ -73,10 +82,9 @@ airflow = Airflow(
     "airflow",
     AirflowArgs(
         namespace=platform.namespace,
-        value_files=["airflow.yaml", platform.values],
-        database_host=platform.database_host,
-        database_password=platform.database_password,
-        database_ca=platform.database_ca,
+        pull_secret=platform.pull_secret,
+        value_files=platform.value_files,
+        database=platform.database,
         redis_host=redis.host,
         redis_password=redis.password,
         log_bucket=platform.log_bucket,
@@ -96,7 +104,9 @@ airflow = Airflow(
 
 pulumi.export("airflowUrl", airflow.url)
 if stack.airflow.ingress is not None and platform.cluster_name is not None:
-    address = load_balancer.host_name(platform.cluster_name, airflow.released)
+    address = load_balancer.host_name(
+        platform.cluster_name, stack.cluster.namespace, airflow.released
+    )
     pulumi.export("loadBalancer", address)
 pulumi.export("dagsRepository", stack.dags.repo)
 pulumi.export("kubeconfig", platform.kubeconfig)

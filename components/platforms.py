@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.aws.cluster import Cluster, ClusterArgs
-from components.aws.database import Database, DatabaseArgs
+from components.aws.database import Database, DatabaseArgs, admit
 from components.aws.existing_network import ExistingNetwork, ExistingNetworkArgs
 from components.aws.image_cache import PullThroughCache, PullThroughCacheArgs
 from components.aws.logs import Logs, LogsArgs
@@ -18,9 +18,14 @@ from components.kubernetes.existing_cluster import ExistingCluster, ExistingClus
 from components.kubernetes.load_balancer import ACCESS_LOGS, LoadBalancer, LoadBalancerArgs
 from components.kubernetes.namespace import Namespace, NamespaceArgs
 from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
+from components.support.database_login import DatabaseLogin
 from settings import Secrets, Settings
 from settings.cluster import EksSettings, ExistingClusterSettings, cluster_name
-from settings.database import ContainerDatabaseSettings, RdsSettings
+from settings.database import (
+    ContainerDatabaseSettings,
+    ExistingDatabaseSettings,
+    RdsSettings,
+)
 from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.rds_ca import RDS_CA
 from settings.tags import default_tags
@@ -33,14 +38,13 @@ class Platform:
     provider: k8s.Provider
     kubeconfig: pulumi.Output[str] | None = None
     namespace: pulumi.Output[str]
+    # Secret with the login to a private registry.
+    pull_secret: pulumi.Input[str] | None
     # Resources that must exist before Airflow and outlive it.
     parts: Sequence[pulumi.Resource]
-    # File in values/.
-    values: str
-    database_host: pulumi.Input[str]
-    database_password: pulumi.Output[str]
-    # CA bundle (PEM) of the database, if it uses TLS.
-    database_ca: str | None = None
+    # Files in values/; later files override earlier ones.
+    value_files: Sequence[str]
+    database: DatabaseLogin
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     # Address ranges of the load balancer.
@@ -52,15 +56,11 @@ class Platform:
 
 def declare(stack: Settings, secrets: Secrets) -> Platform:
     """Declare the platform that `cluster.kind` selects."""
-    match stack.cluster, stack.network, stack.database:
-        case (
-            EksSettings() as eks,
-            NetworkSettings() | ExistingNetworkSettings() as network,
-            RdsSettings() as rds,
-        ):
-            return _on_aws(eks, network, rds, stack, secrets)
-        case ExistingClusterSettings() as cluster, None, ContainerDatabaseSettings() as database:
-            return _on_existing_cluster(cluster, database, stack, secrets)
+    match stack.cluster, stack.network:
+        case EksSettings() as eks, NetworkSettings() | ExistingNetworkSettings() as network:
+            return _on_aws(eks, network, stack, secrets)
+        case ExistingClusterSettings() as cluster, ExistingNetworkSettings() | None as network:
+            return _on_existing_cluster(cluster, network, stack, secrets)
         case other:
             raise ValueError(f"unchecked settings: {other}")
 
@@ -68,11 +68,10 @@ def declare(stack: Settings, secrets: Secrets) -> Platform:
 def _on_aws(
     cluster_settings: EksSettings,
     network_settings: NetworkSettings | ExistingNetworkSettings,
-    database_settings: RdsSettings,
     stack: Settings,
     secrets: Secrets,
 ) -> Platform:
-    """New or existing VPC, EKS Auto Mode, RDS, and an S3 bucket for task logs."""
+    """New or existing VPC, EKS Auto Mode, RDS or an existing database, and S3 for task logs."""
     tags = default_tags()
     network = _network(network_settings)
     cluster = Cluster(
@@ -88,18 +87,29 @@ def _on_aws(
         # Nodes need routes and NAT until the last of them is deleted.
         opts=pulumi.ResourceOptions(depends_on=[network]),
     )
-    database = Database(
-        "database",
-        DatabaseArgs(
-            vpc_id=network.vpc_id,
-            subnet_ids=network.private_subnet_ids,
-            client_security_group_id=cluster.node_security_group_id,
-            password=secrets.database_password,
-            password_rotation=stack.rotation.database,
-            log_retention_days=stack.logs.retention_days,
-            settings=database_settings,
-        ),
-    )
+    match stack.database:
+        case RdsSettings() as settings:
+            rds = _rds(
+                settings,
+                vpc_id=network.vpc_id,
+                subnet_ids=network.private_subnet_ids,
+                node_security_group_id=cluster.node_security_group_id,
+                stack=stack,
+                secrets=secrets,
+            )
+            database, before = rds.login, [network, cluster, rds]
+        case ExistingDatabaseSettings() as settings:
+            database, before = _existing_database(settings, secrets), [network, cluster]
+            if settings.security_group_id is not None:
+                admit(
+                    "database",
+                    settings.security_group_id,
+                    cluster.node_security_group_id,
+                    port=settings.port,
+                    opts=pulumi.ResourceOptions(parent=cluster),
+                )
+        case other:
+            raise ValueError(f"unchecked settings: {other}")
     nodes = Nodes(
         "nodes",
         NodesArgs(
@@ -115,7 +125,7 @@ def _on_aws(
     )
     namespace = Namespace(
         "namespace",
-        NamespaceArgs(grace_seconds=stack.longest_grace_seconds),
+        NamespaceArgs(name=cluster_settings.namespace, grace_seconds=stack.longest_grace_seconds),
         # While it has pods, there are nodes, which pull images from the cache.
         opts=pulumi.ResourceOptions(
             provider=cluster.provider, depends_on=[nodes, *_image_cache(stack)]
@@ -134,7 +144,7 @@ def _on_aws(
             settings=stack.logs,
         ),
     )
-    parts: list[pulumi.Resource] = [network, cluster, database, nodes, namespace, logs]
+    parts: list[pulumi.Resource] = [*before, nodes, namespace, logs]
     if ingress is not None:
         args = LoadBalancerArgs(
             settings=ingress,
@@ -147,16 +157,24 @@ def _on_aws(
         provider=cluster.provider,
         kubeconfig=cluster.kubeconfig,
         namespace=namespace.name,
+        pull_secret=namespace.pull_secret,
         parts=parts,
-        values="aws.yaml",
-        database_host=database.host,
-        database_password=database.password,
-        database_ca=Path(database_settings.ca_file or RDS_CA).read_text(),
+        value_files=_value_files("aws.yaml", database),
+        database=database,
         log_bucket=logs.bucket,
         log_region=logs.region,
         load_balancer_cidrs=network.cidrs,
         cluster_name=cluster.name,
         own_nodes=True,
+    )
+
+
+def _namespace_args(stack: Settings, secrets: Secrets) -> NamespaceArgs:
+    return NamespaceArgs(
+        name=stack.cluster.namespace,
+        grace_seconds=stack.longest_grace_seconds,
+        pull_secret=stack.images.pull_secret,
+        pull_credentials=secrets.image_pull_credentials,
     )
 
 
@@ -176,32 +194,91 @@ def _image_cache(stack: Settings) -> list[PullThroughCache]:
 
 def _on_existing_cluster(
     cluster_settings: ExistingClusterSettings,
-    database_settings: ContainerDatabaseSettings,
+    network_settings: ExistingNetworkSettings | None,
     stack: Settings,
     secrets: Secrets,
 ) -> Platform:
-    """A kubeconfig context, PostgreSQL in a pod, and task logs in the pods."""
+    """A kubeconfig context, PostgreSQL in a pod, RDS or an existing database, logs in the pods."""
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
-    namespace = Namespace(
-        "namespace", NamespaceArgs(grace_seconds=stack.longest_grace_seconds), opts=in_cluster
-    )
-    database = DatabaseContainer(
-        "database",
-        DatabaseContainerArgs(
-            namespace=namespace.name,
-            password=secrets.database_password,
-            password_rotation=stack.rotation.database,
-            keda_namespace=stack.keda.namespace if stack.needs_keda else None,
-            settings=database_settings,
-        ),
-        opts=in_cluster,
-    )
+    namespace = Namespace("namespace", _namespace_args(stack, secrets), opts=in_cluster)
+    parts: list[pulumi.Resource] = [namespace]
+    match stack.database, network_settings:
+        case ContainerDatabaseSettings() as settings, None:
+            container = DatabaseContainer(
+                "database",
+                DatabaseContainerArgs(
+                    namespace=namespace.name,
+                    pull_secret=namespace.pull_secret,
+                    password=secrets.database_password,
+                    password_rotation=stack.rotation.database,
+                    keda_namespace=stack.keda.namespace if stack.needs_keda else None,
+                    settings=settings,
+                ),
+                opts=in_cluster,
+            )
+            database = DatabaseLogin(host=container.host, password=container.password)
+            parts.append(container)
+        case RdsSettings() as settings, ExistingNetworkSettings() as network:
+            rds = _rds(
+                settings,
+                vpc_id=network.vpc_id,
+                subnet_ids=network.private_subnet_ids,
+                node_security_group_id=None,
+                stack=stack,
+                secrets=secrets,
+            )
+            database = rds.login
+            parts.append(rds)
+        case ExistingDatabaseSettings() as settings, None:
+            database = _existing_database(settings, secrets)
+        case other:
+            raise ValueError(f"unchecked settings: {other}")
     return Platform(
         provider=cluster.provider,
         namespace=namespace.name,
-        parts=[database, namespace],
-        values="local.yaml",
-        database_host=database.host,
-        database_password=database.password,
+        pull_secret=namespace.pull_secret,
+        parts=parts,
+        value_files=_value_files("local.yaml", database),
+        database=database,
     )
+
+
+def _rds(
+    settings: RdsSettings,
+    *,
+    vpc_id: pulumi.Input[str],
+    subnet_ids: Sequence[pulumi.Input[str]],
+    node_security_group_id: pulumi.Input[str] | None,
+    stack: Settings,
+    secrets: Secrets,
+) -> Database:
+    return Database(
+        "database",
+        DatabaseArgs(
+            vpc_id=vpc_id,
+            subnet_ids=subnet_ids,
+            node_security_group_id=node_security_group_id,
+            password=secrets.database_password,
+            password_rotation=stack.rotation.database,
+            log_retention_days=stack.logs.retention_days,
+            settings=settings,
+        ),
+    )
+
+
+def _existing_database(settings: ExistingDatabaseSettings, secrets: Secrets) -> DatabaseLogin:
+    if secrets.database_password is None:
+        raise ValueError("unchecked secrets: database_password")
+    return DatabaseLogin(
+        host=settings.host,
+        port=settings.port,
+        name=settings.name,
+        user=settings.user,
+        password=secrets.database_password,
+        ca=Path(settings.ca_file or RDS_CA).read_text() if settings.tls else None,
+    )
+
+
+def _value_files(platform: str, database: DatabaseLogin) -> list[str]:
+    return ["airflow.yaml", *(["database-tls.yaml"] if database.ca else []), platform]

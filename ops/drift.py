@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from ops.kubernetes import NAMESPACE, Kubernetes
+from ops.kubernetes import Kubernetes
 from ops.shell import OperationError, attempt, output
 
 SECONDS = 120
@@ -26,7 +26,9 @@ def manifest(cluster: Kubernetes) -> list[dict[str, Any]]:
 
 def differences(cluster: Kubernetes, objects: Sequence[dict[str, Any]]) -> str:
     """Diff from the cluster to the objects that Helm applied; empty without drift."""
-    command = cluster.command("diff", "--namespace", NAMESPACE, "--server-side", *_as_helm())
+    command = cluster.command(
+        "diff", "--namespace", cluster.namespace, "--server-side", *_as_helm()
+    )
     done = attempt(command, seconds=SECONDS, stdin=_list(objects))
     if done.returncode > 1:
         raise OperationError(f"{' '.join(command)}: {done.stderr.strip()}")
@@ -34,7 +36,9 @@ def differences(cluster: Kubernetes, objects: Sequence[dict[str, Any]]) -> str:
 
 
 def restore(cluster: Kubernetes, objects: Sequence[dict[str, Any]]) -> None:
-    command = cluster.command("apply", "--namespace", NAMESPACE, "--server-side", *_as_helm())
+    command = cluster.command(
+        "apply", "--namespace", cluster.namespace, "--server-side", *_as_helm()
+    )
     output(command, seconds=SECONDS, stdin=_list(objects))
 
 

@@ -9,6 +9,8 @@ from ops.recovery.aws import Aws
 from ops.shell import OperationError
 from ops.stack import Stack
 from settings import Settings, sizing
+from settings.cluster import ExistingClusterSettings
+from settings.database import RdsSettings
 from settings.limits import (
     EKS_ADDRESSES,
     EKS_REFUSES_ZONES,
@@ -34,7 +36,8 @@ def require(aws: Aws | None, settings: Settings, stack: Stack) -> None:
     """Raise `OperationError` with every problem of the existing network of a stack."""
     if aws is None or not isinstance(settings.network, ExistingNetworkSettings):
         return
-    found = problems(aws, settings, deployed=stack.kubeconfig() is not None)
+    deployed = stack.exists() and stack.kubeconfig() is not None
+    found = problems(aws, settings, deployed=deployed)
     if found:
         heading = (
             f"Pulumi.{stack.name}.yaml: nothing was changed, the existing network does not fit:"
@@ -58,12 +61,19 @@ def problems(aws: Aws, settings: Settings, *, deployed: bool = False) -> list[st
     subnets = {row["SubnetId"]: row for row in rows if row["VpcId"] == network.vpc_id}
     private = [subnets[id_] for id_ in network.private_subnet_ids if id_ in subnets]
     public = [subnets[id_] for id_ in network.public_subnet_ids if id_ in subnets]
+    if isinstance(settings.cluster, ExistingClusterSettings):
+        return [
+            *_members(network, rows),
+            *_zones(PRIVATE, private, "RDS needs", of_cluster=False),
+            *_security_groups(aws, settings),
+        ]
     scheme = settings.airflow.ingress.scheme if settings.airflow.ingress else None
     found = [
         *_dns(aws, network.vpc_id),
         *_members(network, rows),
         *_zones(PRIVATE, private, "EKS and RDS need"),
         *_routes(aws, network.vpc_id, private, public if scheme == "internet-facing" else []),
+        *_security_groups(aws, settings),
     ]
     if scheme == "internal":
         found += _tags(PRIVATE, private, ROLES[scheme])
@@ -103,7 +113,24 @@ def _members(network: ExistingNetworkSettings, rows: Collection[Described]) -> I
                 )
 
 
-def _zones(key: str, subnets: Sequence[Described], user: str) -> Iterator[str]:
+def _security_groups(aws: Aws, settings: Settings) -> Iterator[str]:
+    """A rule that refers to a missing group fails after the instance has been created."""
+    database = settings.database
+    wanted = database.client_security_group_ids if isinstance(database, RdsSettings) else ()
+    if not wanted:
+        return
+    listed = f"Name=group-id,Values={','.join(wanted)}"
+    rows = aws.call("ec2", "describe-security-groups", "--filters", listed)["SecurityGroups"]
+    for id_ in sorted(set(wanted) - {row["GroupId"] for row in rows}):
+        yield (
+            f"database.client_security_group_ids: {id_} does not exist in this Region and account; "
+            "remove it, or list its addresses in database.client_cidrs"
+        )
+
+
+def _zones(
+    key: str, subnets: Sequence[Described], user: str, *, of_cluster: bool = True
+) -> Iterator[str]:
     zones = {subnet["AvailabilityZoneId"] for subnet in subnets}
     if len(zones) == 1:
         (first, *_) = subnets
@@ -111,7 +138,7 @@ def _zones(key: str, subnets: Sequence[Described], user: str) -> Iterator[str]:
             f"{key}: all subnets are in zone {_zone(first)}, but {user} two zones; "
             "list a subnet of another zone"
         )
-    if key == PUBLIC:
+    if key == PUBLIC or not of_cluster:
         return
     for subnet in subnets:
         id_ = subnet["AvailabilityZoneId"]

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.kubernetes.namespace import NAME as NAMESPACE
 from components.kubernetes.namespace import STACK_LABEL
 from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER, INGRESS
 from ops.shell import OperationError, attempt, output
@@ -31,18 +30,22 @@ class Kubernetes:
     """A cluster, selected by explicit kubectl arguments: never the current context."""
 
     name: str
+    # Of Airflow.
+    namespace: str
     arguments: Sequence[str]
 
     def command(self, *words: str) -> list[str]:
         return ["kubectl", *self.arguments, *words]
 
-    def items(self, kind: str, selector: str, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-        words = ["get", kind, "--namespace", namespace, "--selector", selector, "--output", "json"]
+    def items(self, kind: str, selector: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        """Objects by label, in `namespace` (default: Airflow's)."""
+        where = ["--namespace", namespace or self.namespace]
+        words = ["get", kind, *where, "--selector", selector, "--output", "json"]
         return json.loads(output(self.command(*words), seconds=30))["items"]
 
     def patch(self, name: str, change: object) -> None:
         """Merge a change into an object of Airflow's namespace, such as `deployment/x`."""
-        words = ["patch", name, "--namespace", NAMESPACE, "--type=merge"]
+        words = ["patch", name, "--namespace", self.namespace, "--type=merge"]
         output(self.command(*words, f"--patch={json.dumps(change)}"), seconds=30)
 
     def check_reachable(self) -> None:
@@ -70,23 +73,28 @@ class Kubernetes:
 
     def check_namespace(self, stack: str) -> None:
         """Wait while the namespace is terminating. Raises `OperationError` for another owner."""
-        get = self.command("get", "namespace", NAMESPACE, "--ignore-not-found", "--output", "json")
+        get = self.command(
+            "get", "namespace", self.namespace, "--ignore-not-found", "--output", "json"
+        )
         text = output(get, seconds=30)
         if not text:
             return
         metadata = json.loads(text)["metadata"]
         if "deletionTimestamp" in metadata:
-            print(f"namespace {NAMESPACE!r} is terminating: waiting until its tasks have finished")
+            print(
+                f"namespace {self.namespace!r} is terminating: waiting until its tasks have finished"
+            )
             timeout = f"--timeout={DELETE_SECONDS}s"
-            wait = self.command("wait", "--for=delete", f"namespace/{NAMESPACE}", timeout)
+            wait = self.command("wait", "--for=delete", f"namespace/{self.namespace}", timeout)
             output(wait, seconds=DELETE_SECONDS + 10)
             return
         owner = metadata.get("labels", {}).get(STACK_LABEL)
         if owner != stack:
             other = f"stack {owner!r}" if owner else "another installation"
             raise OperationError(
-                f"namespace {NAMESPACE!r} in context {self.name!r} belongs to {other}; nothing was "
-                "changed. Use another cluster, or delete the namespace"
+                f"namespace {self.namespace!r} in context {self.name!r} belongs to {other}; nothing was "
+                "changed. Set cluster.namespace to another name, use another cluster, or delete the "
+                "namespace"
             )
 
     def identify(self, resource: Mapping[str, Any]) -> str | None:
@@ -104,7 +112,7 @@ class Kubernetes:
 
     def health(self) -> dict[str, str]:
         """Status by component, as the API server reports it; empty if it does not respond."""
-        where = ["--namespace", NAMESPACE, f"deploy/{API_SERVER}"]
+        where = ["--namespace", self.namespace, f"deploy/{API_SERVER}"]
         words = ["exec", *where, "--container", API_SERVER_CONTAINER, "--", "python", "-c"]
         done = attempt(self.command(*words, GET_HEALTH), seconds=30)
         if done.returncode:
@@ -117,7 +125,7 @@ class Kubernetes:
     def load_balancer(self, seconds: float = LOAD_BALANCER_SECONDS) -> str | None:
         """Host name of the load balancer of the UI; None if AWS has not created it in time."""
         field = "jsonpath={.status.loadBalancer.ingress[0].hostname}"
-        words = ["get", "ingress", INGRESS, "--namespace", NAMESPACE, "--output", field]
+        words = ["get", "ingress", INGRESS, "--namespace", self.namespace, "--output", field]
         deadline = time.monotonic() + seconds
         while True:
             done = attempt(self.command(*words), seconds=30)
@@ -153,5 +161,5 @@ class Kubernetes:
         bad = [f"{name} is {state}" for name, state in last.items() if state != "healthy"]
         raise OperationError(
             f"Airflow is not healthy after {HEALTH_SECONDS} s: {', '.join(bad) or NO_RESPONSE}. "
-            f"Inspect: {' '.join(self.command('get', 'pods', '--namespace', NAMESPACE))}"
+            f"Inspect: {' '.join(self.command('get', 'pods', '--namespace', self.namespace))}"
         )

@@ -12,10 +12,12 @@ from ops import (
     preconditions,
     queue_ops,
     rds,
+    shared_cluster,
     stack_files,
     teardown,
 )
 from ops.access import reachable
+from ops.image_pulls import PullWatch
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover, unlock
@@ -23,6 +25,7 @@ from ops.session import Session, checked_settings, open_or_create, open_session
 from ops.shell import OperationError
 from policies import replacement
 from settings.cluster import EksSettings
+from settings.database import ContainerDatabaseSettings
 
 
 def up(name: str, caller: str | None = None) -> int:
@@ -44,8 +47,7 @@ def preview(name: str) -> int:
     cluster = session.cluster()
     if cluster is not None and isinstance(session.settings.cluster, EksSettings):
         endpoint.check_answer(cluster, session.settings.cluster)
-    eks.check_name(session)
-    rds.check(session)
+    check(session)
     status = session.stack.run("preview", "--diff") or check_data_loss(session)
     rds.show_waiting(session)
     return status
@@ -57,6 +59,7 @@ def repair(name: str, caller: str | None = None) -> int:
     if not session.stack.exists():
         print(f"stack {name!r} does not exist: nothing to repair")
         return 0
+    shared_cluster.check_namespace(session)
     unlock(session.stack)
     with reachable(session, caller) as session:
         recover(session)
@@ -98,9 +101,18 @@ def explain_nodes(session: Session) -> None:
         print("\n".join(["\nNodes are not ready:", *(f"  {reason}" for reason in reasons)]))
 
 
-def apply(session: Session) -> int:
+def check(session: Session) -> None:
+    """Raise `OperationError` for an update that would lose data or could not work."""
+    shared_cluster.check_namespace(session)
+    shared_cluster.check_keda(session)
+    if not session.settings.installs_keda:
+        shared_cluster.check_keda_is_unused(session)
     eks.check_name(session)
     rds.check(session)
+
+
+def apply(session: Session) -> int:
+    check(session)
     status, plan = _safe_plan(session)
     if status:
         return status
@@ -116,7 +128,7 @@ def check_data_loss(session: Session) -> int:
 
 def _safe_plan(session: Session) -> tuple[int, Mapping[str, Any]]:
     """Exit code and JSON output of a preview; see `check_data_loss`."""
-    if session.on_existing_cluster:
+    if isinstance(session.settings.database, ContainerDatabaseSettings):
         return 0, {}  # a disposable stack: a second preview would only slow `up` down
     plan = session.stack.preview_json()
     if plan is None:
@@ -139,7 +151,10 @@ def update(session: Session) -> int:
 
 def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
-    status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
+    pulls = PullWatch(session=session)
+    status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs", stops=pulls.stops)
+    if pulls.failure is not None:
+        raise OperationError(pulls.failure)
     if status:
         explain_nodes(session)
         return status

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from components.support import chart_names
 from ops import queue_ops, queue_status
-from ops.kubernetes import NAMESPACE, Kubernetes
+from ops.kubernetes import Kubernetes
 from ops.queue_status import QueueStatus
 from ops.session import open_running
 from ops.shell import OperationError, output
@@ -93,7 +93,15 @@ def _require_scheduler(cluster: Kubernetes) -> Scheduler:
 
 
 def _scheduler(cluster: Kubernetes) -> Scheduler | None:
-    words = ["get", SCHEDULER, "--namespace", NAMESPACE, "--ignore-not-found", "--output", "json"]
+    words = [
+        "get",
+        SCHEDULER,
+        "--namespace",
+        cluster.namespace,
+        "--ignore-not-found",
+        "--output",
+        "json",
+    ]
     text = output(cluster.command(*words), seconds=SECONDS)
     if not text.strip():
         return None

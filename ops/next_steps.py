@@ -2,13 +2,13 @@
 
 from components.airflow import dag_relay
 from components.support.chart_names import ADMIN_SECRET, API_SERVER, INGRESS
-from ops.kubernetes import NAMESPACE, Kubernetes
+from ops.kubernetes import Kubernetes
 from settings import Settings
 
 
 def next_steps(cluster: Kubernetes, settings: Settings, load_balancer: str | None = None) -> str:
     """`load_balancer` is the host name of the load balancer of the UI, once AWS has created it."""
-    kubectl = " ".join(cluster.command("--namespace", NAMESPACE))
+    kubectl = " ".join(cluster.command("--namespace", cluster.namespace))
     ingress = settings.airflow.ingress
     lines = ["", "Airflow is healthy."]
     if ingress is None:

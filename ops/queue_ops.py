@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from components.kubernetes import keda
 from ops import queue_status
-from ops.kubernetes import NAMESPACE, Kubernetes
+from ops.kubernetes import Kubernetes
 from ops.queue_status import DRAINED, PAUSED, SCALED_OBJECT, QueueStatus, Tasks
 from ops.shell import OperationError, output
 from settings import Settings
@@ -28,7 +28,7 @@ def drain(cluster: Kubernetes, queues: Sequence[QueueStatus]) -> None:
 
 def _wait_for_keda(cluster: Kubernetes, queue: QueueStatus) -> None:
     condition = ["--for=jsonpath={.spec.replicas}=0", f"--timeout={EFFECT_SECONDS}s"]
-    words = ["wait", f"deployment/{queue.deployment}", "--namespace", NAMESPACE, *condition]
+    words = ["wait", f"deployment/{queue.deployment}", "--namespace", cluster.namespace, *condition]
     try:
         output(cluster.command(*words), seconds=EFFECT_SECONDS + 10)
     except OperationError as error:

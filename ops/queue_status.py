@@ -7,7 +7,7 @@ from typing import Any
 
 from components.airflow.values import deployment
 from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER
-from ops.kubernetes import NAMESPACE, Kubernetes
+from ops.kubernetes import Kubernetes
 from ops.shell import OperationError, attempt
 from settings import Settings
 from settings.workers import WorkerSettings
@@ -84,7 +84,7 @@ class QueueStatus:
 
 def count_tasks(cluster: Kubernetes) -> dict[str, Tasks]:
     """Unfinished tasks by queue, from Airflow's database."""
-    where = ["--namespace", NAMESPACE, "--stdin", f"deploy/{API_SERVER}"]
+    where = ["--namespace", cluster.namespace, "--stdin", f"deploy/{API_SERVER}"]
     words = ["exec", *where, "--container", API_SERVER_CONTAINER, "--", "python", "-"]
     done = attempt(cluster.command(*words), seconds=COUNT_SECONDS, stdin=COUNT_TASKS)
     if done.returncode:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from ops import eks, lifecycle, maintenance, queue_ops, queue_status, rds, stack_files
+from ops import lifecycle, maintenance, queue_ops, queue_status, stack_files
 from ops.access import reachable
 from ops.recovery.recover import recover, unlock
 from ops.session import checked_settings, open_or_create, open_running, open_session
@@ -51,8 +51,7 @@ def scale(
         unlock(session.stack)
         with reachable(session, None):
             recover(session)
-            eks.check_name(session)
-            rds.check(session)
+            lifecycle.check(session)
             if session.stack.run("preview", "--diff") or lifecycle.check_data_loss(session):
                 raise OperationError("the preview failed, see above; nothing was changed")
     return lifecycle.update(session)

@@ -29,7 +29,7 @@ class Session:
         """The cluster of the stack; None before `up` has created it."""
         if isinstance(self.settings.cluster, ExistingClusterSettings):
             context = self.settings.cluster.context
-            return Kubernetes(name=context, arguments=["--context", context])
+            return self._kubernetes(context, "--context", context)
         content = self.stack.kubeconfig()
         return None if content is None else self.cluster_of(content)
 
@@ -38,7 +38,11 @@ class Session:
         STATE.mkdir(mode=0o700, exist_ok=True)
         kubeconfig = STATE / f"{self.stack.name}.kubeconfig"
         kubeconfig.write_text(content)
-        return Kubernetes(name=self.stack.name, arguments=["--kubeconfig", str(kubeconfig)])
+        return self._kubernetes(self.stack.name, "--kubeconfig", str(kubeconfig))
+
+    def _kubernetes(self, name: str, *arguments: str) -> Kubernetes:
+        namespace = self.settings.cluster.namespace
+        return Kubernetes(name=name, namespace=namespace, arguments=arguments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +68,9 @@ def checked_settings(name: str) -> Settings:
 def open_session(name: str, settings: Settings) -> Session:
     """Check tools, credentials and cluster, then open the stack."""
     existing = isinstance(settings.cluster, ExistingClusterSettings)
-    shell.require(shell.PULUMI, shell.KUBECTL, *(() if existing else (shell.AWS,)))
     account = aws_account(name)
+    needs_aws = not existing or account is not None
+    shell.require(shell.PULUMI, shell.KUBECTL, *((shell.AWS,) if needs_aws else ()))
     if account is not None:
         account.check_reachable()
     stack = open_stack(name, in_checkout=existing)
@@ -83,7 +88,9 @@ def open_or_create(name: str, settings: Settings) -> Session:
     if session.stack.exists():
         existing_network.require(session.account, settings, session.stack)
         return session
-    if not session.on_existing_cluster:
+    if session.on_existing_cluster:
+        existing_network.require(session.account, settings, session.stack)
+    else:
         raise OperationError(
             f"stack {name!r} does not exist in your Pulumi backend. Create it once, with a KMS key "
             "for its secrets: docs/aws.md, One-time setup per stack"

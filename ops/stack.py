@@ -3,9 +3,10 @@
 import json
 import os
 import secrets
+import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ops.stack_files import ROOT, project, stack_path
 STATE = ROOT / ".state"
 STATE_SECONDS = 60
 PREVIEW_SECONDS = 600
+STOP_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +38,20 @@ class Stack:
     file: Path
     env: Mapping[str, str]
 
-    def run(self, verb: str, *words: str) -> int:
-        """Run a command that prints its own progress. On Ctrl-C, Pulumi shuts down gracefully."""
+    def run(self, verb: str, *words: str, stops: Callable[[], bool] | None = None) -> int:
+        """Run a command that prints its own progress. On Ctrl-C, Pulumi shuts down gracefully.
+
+        The same if `stops`, called every few seconds, is true.
+        """
         command = ["pulumi", verb, "--stack", self.name, "--config-file", str(self.file), *words]
         process = subprocess.Popen([*command, "--non-interactive"], cwd=ROOT, env=self.env)
         while True:
             try:
-                return process.wait()
+                return process.wait(timeout=STOP_SECONDS if stops else None)
+            except subprocess.TimeoutExpired:
+                if stops is not None and stops():
+                    stops = None
+                    process.send_signal(signal.SIGINT)
             except KeyboardInterrupt:
                 # The terminal sends SIGINT to Pulumi, too, which finishes its current operations.
                 print(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops import remaining
+from ops import remaining, shared_cluster
 from ops.kubernetes import Kubernetes
 from ops.recovery import leftovers
 from ops.recovery.aws import Aws
@@ -58,15 +58,18 @@ NOTHING = Deletion(status=0, errors={})
 def down(session: Session) -> int:
     """Delete the stack except protected resources, and report what is left."""
     stack, account = session.stack, session.account
-    if account is None:
-        recover(session)
-        return finish(session, stack.destroy("--exclude-protected"))
+    if account is None or session.on_existing_cluster:
+        return _down_on_existing_cluster(session)
     names = remember(session)
     cluster = existing_cluster(stack, account)
     if cluster is None:
         check_nothing_is_lost(stack)
         forget_objects(stack)
     uses_cluster = cluster is not None and has_objects(stack)
+    if uses_cluster:
+        shared_cluster.check_keda_is_unused(session)
+    if uses_cluster and not is_kept(stack, CLUSTER):
+        shared_cluster.check_no_other_stack(session)
     recover(session, with_cluster=uses_cluster)
     if not is_kept(stack, CLUSTER):
         deletion = delete_cluster(session, account, cluster)
@@ -79,6 +82,17 @@ def down(session: Session) -> int:
     if deletion.status and swept.deleted:
         deletion = delete_the_rest(stack)
     return finish(session, deletion, swept.kept)
+
+
+def _down_on_existing_cluster(session: Session) -> int:
+    """Pulumi deletes everything, of AWS an RDS instance; the cluster stays."""
+    stack, account = session.stack, session.account
+    shared_cluster.check_keda_is_unused(session)
+    names = remember(session) if account is not None else Names()
+    recover(session)
+    deletion = stack.destroy("--exclude-protected")
+    kept = sweep(stack, account, names).kept if account is not None else ()
+    return finish(session, deletion, kept)
 
 
 def delete_the_rest(stack: Stack) -> Deletion:
@@ -414,6 +428,7 @@ def remember(session: Session) -> Names:
         instances=frozenset(name for name in instances if name),
         log_groups=frozenset(name for name in log_groups if name),
     )
+    found |= Names(namespaces=frozenset({settings.cluster.namespace}))
     if isinstance(settings.cluster, EksSettings):
         found |= Names(clusters=frozenset({cluster_name(settings.cluster, stack.name)}))
     if isinstance(settings.database, RdsSettings):

@@ -16,7 +16,12 @@ from policies import chart_values
 from settings.versions import AIRFLOW_CHART
 
 FILE = Path(__file__).with_suffix(".json")
-VALUES = ("values/airflow.yaml", "values/aws.yaml", "values/local.yaml")
+VALUES = (
+    "values/airflow.yaml",
+    "values/database-tls.yaml",
+    "values/aws.yaml",
+    "values/local.yaml",
+)
 
 
 def mistakes() -> dict[str, list[str]]:

@@ -7,9 +7,11 @@ from pydantic import Field, model_validator
 
 from settings import versions
 from settings.arns import PrincipalArn
-from settings.types import ANYWHERE, Architecture, Cidr, Section
+from settings.types import ANYWHERE, AirflowNamespace, Architecture, Cidr, Section
 
 LogType = Literal["api", "audit", "authenticator", "controllerManager", "scheduler"]
+
+NAMESPACE = "airflow"
 
 
 class EksSettings(Section):
@@ -61,6 +63,7 @@ class EksSettings(Section):
         description="Keep the node pools of EKS: only for a cluster that an earlier release created",
     )
     protect: bool = Field(default=False, description="Refuse to delete the cluster")
+    namespace: AirflowNamespace = NAMESPACE
 
     @model_validator(mode="after")
     def _public_endpoint_lists_networks(self) -> "EksSettings":
@@ -79,6 +82,7 @@ class ExistingClusterSettings(Section):
     context: str = Field(
         min_length=1, description="Context in your kubeconfig; the current context is never used"
     )
+    namespace: AirflowNamespace = NAMESPACE
 
 
 def cluster_name(settings: EksSettings, stack_name: str) -> str:

@@ -11,7 +11,11 @@ from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
-from settings.database import ContainerDatabaseSettings, RdsSettings
+from settings.database import (
+    ContainerDatabaseSettings,
+    ExistingDatabaseSettings,
+    RdsSettings,
+)
 from settings.git_server import GitServerSettings
 from settings.images import ImageSettings
 from settings.keda import KedaSettings
@@ -57,7 +61,7 @@ class Sections:
         return self._read("network")
 
     @property
-    def database(self) -> RdsSettings | ContainerDatabaseSettings:
+    def database(self) -> RdsSettings | ContainerDatabaseSettings | ExistingDatabaseSettings:
         return self._read("database")
 
     @property
@@ -102,18 +106,49 @@ class Sections:
 def _network_matches_cluster(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind == "eks" and stack.network is None:
         yield "network", "is required for cluster.kind: eks; write `network: {}` for the defaults"
-    if stack.cluster.kind == "existing" and stack.network is not None:
+    if stack.cluster.kind == "eks" or (network := stack.network) is None:
+        return
+    if network.kind == "new":
         yield (
             "network",
-            "needs cluster.kind: eks; an existing cluster has its own network: remove this section",
+            "needs cluster.kind: eks; an existing cluster has its own network: remove this section, or "
+            "name the network with kind: existing for database.kind: rds",
         )
+    elif stack.database.kind != "rds":
+        yield "network", "needs database.kind: rds on an existing cluster; remove this section"
 
 
 def _database_matches_cluster(stack: Sections) -> Iterator[Mistake]:
-    if stack.cluster.kind == "eks" and stack.database.kind == "container":
+    cluster, database = stack.cluster, stack.database
+    if cluster.kind == "eks" and database.kind == "container":
         yield "database.kind", "container has no backups and is for cluster.kind: existing; use rds"
-    if stack.cluster.kind == "existing" and stack.database.kind == "rds":
-        yield "database.kind", "rds needs the network of cluster.kind: eks; use container"
+    if cluster.kind == "eks":
+        return
+    if database.kind == "existing" and database.security_group_id is not None:
+        yield (
+            "database.security_group_id",
+            "needs cluster.kind: eks; admit the nodes of the existing cluster yourself: remove this setting",
+        )
+    if database.kind != "rds":
+        return
+    if stack.network is None:
+        yield (
+            "network",
+            "is required for database.kind: rds; name a VPC that the existing cluster reaches, with "
+            "kind: existing",
+        )
+    if not database.client_security_group_ids and not database.client_cidrs:
+        yield (
+            "database.client_security_group_ids",
+            "is required on an existing cluster, unless client_cidrs is set: list the security group of "
+            "its nodes",
+        )
+    if stack.region is None:
+        # `make` finds the account of the stack by its Region.
+        yield (
+            "database.kind",
+            "rds needs aws:region, the Region of network.vpc_id, in the stack file",
+        )
 
 
 def _nat_survives_zone_failure(stack: Sections) -> Iterator[Mistake]:
@@ -249,12 +284,30 @@ def _connections_fit_database(stack: Sections) -> Iterator[Mistake]:
         yield (
             "database",
             f"accepts {database.max_connections} connections, but Airflow with all its workers opens up "
-            f"to {needed}; use a larger instance_class, or lower {_max_keys(queues)}",
+            f"to {needed}; {_MORE_CONNECTIONS[database.kind]} {_max_keys(queues)}",
         )
+
+
+_MORE_CONNECTIONS = {
+    "rds": "use a larger instance_class, or lower",
+    "existing": "raise max_connections if the server has them, or lower",
+    "container": "lower",
+}
 
 
 def _max_keys(queues: Iterable[str]) -> str:
     return " or ".join(f"{key_of(name)}.max" for name in queues)
+
+
+def _namespace_has_no_other_use(stack: Sections) -> Iterator[Mistake]:
+    name = stack.cluster.namespace
+    if name == "default" or name.startswith("kube-"):
+        yield (
+            "cluster.namespace",
+            f"{name} belongs to Kubernetes; use another name, such as airflow",
+        )
+    if need_keda(stack.queues.values()) and name == stack.keda.namespace:
+        yield "cluster.namespace", f"{name} is the namespace of KEDA; use another name"
 
 
 def _existing_keda_needs_existing_cluster(stack: Sections) -> Iterator[Mistake]:
@@ -329,6 +382,7 @@ CHECKS = (
     _image_supports_nodes,
     _parallelism_covers_slots,
     _connections_fit_database,
+    _namespace_has_no_other_use,
     _existing_keda_needs_existing_cluster,
     _worker_fits_node,
     _worker_disk_holds_dags,

@@ -1,4 +1,4 @@
-"""Section `database`: RDS, or PostgreSQL in a container."""
+"""Section `database`: RDS, PostgreSQL in a container, or an existing server."""
 
 import re
 from typing import Literal
@@ -9,12 +9,18 @@ from settings import limits, versions
 from settings.images import pinned
 from settings.types import (
     CaFile,
+    Cidr,
     Digest,
     InstanceClass,
     RdsIdentifier,
     Section,
+    SecurityGroupId,
     TaggedImage,
 )
+
+# https://www.postgresql.org/docs/16/sql-syntax-lexical.html : 63 bytes, of which `_keda` takes 5.
+ROLE_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,57}$"
+RDS_DOMAINS = (".rds.amazonaws.com", ".rds.amazonaws.com.cn")
 
 
 class RdsSettings(Section):
@@ -50,6 +56,17 @@ class RdsSettings(Section):
         description="PEM file with the root certificates of RDS, for a Region that "
         "`components/aws/rds_ca.pem` lacks",
     )
+    client_security_group_ids: tuple[SecurityGroupId, ...] = Field(
+        default=(),
+        description="Security groups that may connect, such as the one of the nodes of an existing "
+        "cluster; the nodes of a new EKS cluster always may",
+        strict=False,
+    )
+    client_cidrs: tuple[Cidr, ...] = Field(
+        default=(),
+        description="Networks that may connect, such as the subnets of the nodes of an existing cluster",
+        strict=False,
+    )
 
     @model_validator(mode="after")
     def _storage_can_grow(self) -> "RdsSettings":
@@ -64,6 +81,10 @@ class RdsSettings(Section):
     @property
     def max_connections(self) -> int:
         return limits.rds_max_connections(self.instance_class)
+
+    @property
+    def uses_tls(self) -> bool:
+        return True
 
 
 def database_identifier(settings: RdsSettings, stack_name: str) -> str:
@@ -91,3 +112,60 @@ class ContainerDatabaseSettings(Section):
     @property
     def max_connections(self) -> int:
         return limits.CONTAINER_MAX_CONNECTIONS
+
+    @property
+    def uses_tls(self) -> bool:
+        return False
+
+
+class ExistingDatabaseSettings(Section):
+    kind: Literal["existing"]
+    host: str = Field(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+        description="Host name of a PostgreSQL server, such as the endpoint of an RDS instance; the "
+        "password is the Pulumi secret `database_password`",
+    )
+    port: int = Field(default=5432, ge=1, le=65535, description="Port of the server")
+    name: str = Field(
+        default="airflow",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$",
+        description="Database, used by this stack only",
+    )
+    user: str = Field(
+        default="airflow",
+        pattern=ROLE_NAME,
+        description="Owner of the database, used by this stack only; with `CREATEROLE`, or beside a role "
+        "`<user>_keda` (docs/clusters.md)",
+    )
+    tls: bool = Field(
+        default=True,
+        description="Require TLS and verify the certificate of the server; `false`: without encryption",
+    )
+    ca_file: CaFile | None = Field(
+        default=None,
+        description="PEM file with the root certificates of the server; if not set, "
+        "`components/aws/rds_ca.pem` for an endpoint of RDS",
+    )
+    max_connections: int = Field(
+        default=100, ge=20, le=10_000, description="Connections that the server has for this stack"
+    )
+    security_group_id: SecurityGroupId | None = Field(
+        default=None,
+        description="Security group of the database, to which the nodes of the new cluster are added "
+        "(EKS)",
+    )
+
+    @model_validator(mode="after")
+    def _certificate_can_be_verified(self) -> "ExistingDatabaseSettings":
+        if not self.tls and self.ca_file is not None:
+            raise ValueError("ca_file needs tls: true")
+        if self.tls and self.ca_file is None and not self.host.lower().endswith(RDS_DOMAINS):
+            raise ValueError(
+                f"ca_file is required: {self.host} is no endpoint of RDS, whose root certificates are the "
+                "default; or set tls: false if the server has no TLS"
+            )
+        return self
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.tls

@@ -1,4 +1,4 @@
-"""Section `images`: an ECR pull-through cache for the images of Docker Hub."""
+"""Section `images`: login to a private registry, and an ECR pull-through cache for Docker Hub."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from settings.types import Section
+from settings.types import SecretName, Section
 
 # https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreatePullThroughCacheRule.html
 PREFIX_LENGTH = 30
@@ -25,6 +25,11 @@ SecretArn = Annotated[
 class ImageSettings(Section):
     """Where the nodes pull container images from"""
 
+    pull_secret: SecretName | None = Field(
+        default=None,
+        description="Secret of type `kubernetes.io/dockerconfigjson` with the login to a private "
+        "registry, for all pods; the Pulumi secret `image_pull_credentials` creates it",
+    )
     docker_hub_secret_arn: SecretArn | None = Field(
         default=None,
         description="Docker Hub login in Secrets Manager: nodes then pull the images of Docker Hub "

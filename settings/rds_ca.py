@@ -4,7 +4,7 @@ import re
 import ssl
 from pathlib import Path
 
-from settings.database import ContainerDatabaseSettings, RdsSettings
+from settings.database import ContainerDatabaseSettings, ExistingDatabaseSettings, RdsSettings
 
 ROOT = Path(__file__).parents[1]
 # Mounted into the pods that connect to the database, unless `database.ca_file` is set.
@@ -12,6 +12,8 @@ RDS_CA = ROOT / "components" / "aws" / "rds_ca.pem"
 SOURCE = "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html"
 # For the partition `aws`; SOURCE lists the bundles of the others.
 BUNDLE = "https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem"
+
+DatabaseSettings = RdsSettings | ContainerDatabaseSettings | ExistingDatabaseSettings
 
 
 def regions(file: Path) -> set[str]:
@@ -27,9 +29,7 @@ def regions(file: Path) -> set[str]:
     }
 
 
-def mistake(
-    database: RdsSettings | ContainerDatabaseSettings | None, region: str | None
-) -> str | None:
+def mistake(database: DatabaseSettings | None, region: str | None) -> str | None:
     """A Region without root certificate: Airflow could not verify the database."""
     if not isinstance(database, RdsSettings) or database.ca_file is not None or region is None:
         return None
@@ -43,7 +43,7 @@ def mistake(
     )
 
 
-def warning(database: RdsSettings | ContainerDatabaseSettings, region: str | None) -> str | None:
+def warning(database: DatabaseSettings, region: str | None) -> str | None:
     """Another file may be right, for example behind a proxy with its own authority."""
     if not isinstance(database, RdsSettings) or database.ca_file is None or region is None:
         return None

@@ -4,7 +4,9 @@ from dataclasses import dataclass, fields
 
 import pulumi
 
-from settings.dags import DagSettings, GithubAppAuth, SshAuth, TokenAuth
+from settings.dags import GithubAppAuth, SshAuth, TokenAuth
+from settings.database import ExistingDatabaseSettings
+from settings.stack import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,19 +23,28 @@ class Secrets:
     git_ssh_key: pulumi.Output[str] | None
     github_app_key: pulumi.Output[str] | None
     git_webhook_secret: pulumi.Output[str] | None
+    keda_password: pulumi.Output[str] | None
+    image_pull_credentials: pulumi.Output[str] | None
 
 
-def load_secrets(dags: DagSettings) -> Secrets:
-    """Read the secrets of the stack. Only the secret of `dags.auth` is required.
+def load_secrets(settings: Settings) -> Secrets:
+    """Read the secrets of the stack, and require those that its settings need.
 
     Secrets are top-level keys: inside `settings`, Pulumi would lose their secret mark
     (pulumi/pulumi#7127).
     """
-    config = pulumi.Config()
+    config, dags = pulumi.Config(), settings.dags
     if isinstance(dags.auth, TokenAuth):
         config.require_secret("git_token")
     if isinstance(dags.auth, SshAuth):
         config.require_secret("git_ssh_key")
     if isinstance(dags.auth, GithubAppAuth):
         config.require_secret("github_app_key")
+    if isinstance(settings.database, ExistingDatabaseSettings):
+        config.require_secret("database_password")
+    if config.get("image_pull_credentials") is not None and settings.images.pull_secret is None:
+        raise pulumi.RunError(
+            f"Pulumi.{pulumi.get_stack()}.yaml:\n  {config.full_key('image_pull_credentials')}: needs "
+            "images.pull_secret, the name of the Secret that gets these credentials"
+        )
     return Secrets(**{field.name: config.get_secret(field.name) for field in fields(Secrets)})

@@ -6,7 +6,11 @@ from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
-from settings.database import ContainerDatabaseSettings, RdsSettings
+from settings.database import (
+    ContainerDatabaseSettings,
+    ExistingDatabaseSettings,
+    RdsSettings,
+)
 from settings.git_server import GitServerSettings
 from settings.images import ImageCache, ImageSettings, image_cache
 from settings.keda import KedaSettings
@@ -27,10 +31,12 @@ class Settings(Section):
     network: NetworkSettings | ExistingNetworkSettings | None = Field(
         default=None,
         discriminator="kind",
-        description="New VPC, `{}` for the defaults, or existing VPC; required for `cluster.kind: eks`",
+        description="New VPC, `{}` for the defaults, or existing VPC; required for `cluster.kind: eks` and "
+        "for `database.kind: rds`",
     )
-    database: RdsSettings | ContainerDatabaseSettings = Field(
-        discriminator="kind", description="Metadata database: RDS, or PostgreSQL in a container"
+    database: RdsSettings | ContainerDatabaseSettings | ExistingDatabaseSettings = Field(
+        discriminator="kind",
+        description="Metadata database: RDS, PostgreSQL in a container, or an existing server",
     )
     redis: RedisSettings = RedisSettings()
     dags: DagSettings
@@ -63,7 +69,7 @@ class Settings(Section):
     @property
     def task_namespace(self) -> str:
         """Namespace of the pods that tasks start."""
-        return "airflow-tasks"
+        return f"{self.cluster.namespace}-tasks"
 
     @property
     def pod_queues(self) -> list[str]:

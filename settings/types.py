@@ -141,11 +141,32 @@ GitUrl = Annotated[
     AfterValidator(_bare_url),
 ]
 VpcId = Annotated[str, Field(title="ID of a VPC", pattern=r"^vpc-[0-9a-f]{8,17}$")]
+SecurityGroupId = Annotated[
+    str, Field(title="ID of a security group", pattern=r"^sg-[0-9a-f]{8,17}$")
+]
 SubnetId = Annotated[str, Field(title="ID of a subnet", pattern=r"^subnet-[0-9a-f]{8,17}$")]
 # https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/ : above 1 m.
 Cpu = Annotated[float, Field(ge=0.01, le=limits.NODE_CPU)]
 Architecture = Literal["amd64", "arm64"]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+# Shorter: `make doctor` uses the namespace `<name>-doctor`.
+AirflowNamespace = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,54}[a-z0-9])?$",
+        description="Namespace of Airflow; each stack in a cluster has its own. It cannot change after "
+        "the first `make up`",
+    ),
+]
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+SecretName = Annotated[
+    str,
+    Field(
+        title="name of a Secret",
+        max_length=253,
+        pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$",
+    ),
+]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 RdsIdentifier = Annotated[
     str,

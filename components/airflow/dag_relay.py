@@ -59,6 +59,7 @@ class DagRelayArgs:
     webhook_rotation: int
     # Source of webhook calls. Without it only `kubectl port-forward` reaches the webhook.
     load_balancer_cidrs: Sequence[str] = ()
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class DagRelay(pulumi.ComponentResource):
@@ -113,6 +114,7 @@ class DagRelay(pulumi.ComponentResource):
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
+                pull_secret=args.pull_secret,
                 image=args.image,
                 command=["git", "daemon", "--export-all", "--reuseaddr", "--informative-errors"],
                 args=[f"--port={PORT}", "--base-path=/git", PUBLISHED],

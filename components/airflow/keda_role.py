@@ -15,6 +15,7 @@ from components.kubernetes.keda import CA_PATH
 from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
 from components.support.hardened_pod import IN_POD, container_security, pod_security, resources
 from components.support.named_secret import NamedSecret, secret_env
+from components.support.pull_secret import references
 
 SCRIPT = IN_POD / "keda_role.py"
 USER_ID = 50000  # `airflow` in the Airflow image, which contains the PostgreSQL driver
@@ -33,6 +34,7 @@ class KedaRoleArgs:
     connection_limit: int
     # ConfigMap with the CA bundle of a database with TLS.
     database_ca: str | None
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class KedaRole(pulumi.ComponentResource):
@@ -81,6 +83,8 @@ def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
             core.EnvVarArgs(name="CONNECTION_LIMIT", value=str(args.connection_limit)),
         ],
         resources=resources(MEMORY_MB),
+        # Pulumi prints the message of a container that failed.
+        termination_message_policy="FallbackToLogsOnError",
         security_context=container_security(),
         volume_mounts=[core.VolumeMountArgs(name="ca", mount_path=CA_PATH, read_only=True)]
         if has_ca
@@ -90,6 +94,7 @@ def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
         restart_policy="Never",  # every attempt keeps its pod and its log
         automount_service_account_token=False,
         enable_service_links=False,
+        image_pull_secrets=references(args.pull_secret),
         security_context=pod_security(user_id=USER_ID, group_id=0),
         containers=[container],
         volumes=[

@@ -13,6 +13,7 @@ from components.airflow.secrets import AirflowSecrets, AirflowSecretsArgs
 from components.airflow.task_keeper import TaskKeeper, TaskKeeperArgs
 from components.airflow.values import chart_values
 from components.support.charts import chart_reference
+from components.support.database_login import DatabaseLogin
 from settings import Secrets, sizing
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
@@ -24,7 +25,7 @@ from settings.workers import WorkerSettings, need_keda
 VALUES = Path(__file__).parents[2] / "values"
 # Helm waits this long for every pod: a new node, the image, the first migration.
 TIMEOUT_SECONDS = 1200
-DATABASE_CA = "rds-ca"  # ConfigMap that values/aws.yaml mounts
+DATABASE_CA = "rds-ca"  # ConfigMap that values/database-tls.yaml mounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,10 +33,7 @@ class AirflowArgs:
     namespace: pulumi.Input[str]
     # Files in values/; later files override earlier ones.
     value_files: Sequence[str]
-    database_host: pulumi.Input[str]
-    database_password: pulumi.Output[str]
-    # CA bundle (PEM) of a database with TLS.
-    database_ca: str | None = None
+    database: DatabaseLogin
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
     # Without a bucket, task logs stay in the pods.
@@ -53,6 +51,7 @@ class AirflowArgs:
     charts: ChartSettings
     rotation: RotationSettings
     secrets: Secrets
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class Airflow(pulumi.ComponentResource):
@@ -72,9 +71,7 @@ class Airflow(pulumi.ComponentResource):
             f"{name}-secrets",
             AirflowSecretsArgs(
                 namespace=args.namespace,
-                database_host=args.database_host,
-                database_password=args.database_password,
-                database_tls=args.database_ca is not None,
+                database=args.database,
                 redis_host=args.redis_host,
                 redis_password=args.redis_password,
                 for_keda=need_keda(args.queues.values()),
@@ -85,13 +82,13 @@ class Airflow(pulumi.ComponentResource):
         )
         prerequisites: list[pulumi.Resource] = [secrets]
         database_ca = None
-        if args.database_ca is not None:
+        if args.database.ca is not None:
             database_ca = DATABASE_CA
             prerequisites.append(
                 k8s.core.v1.ConfigMap(
                     f"{name}-database-ca",
                     metadata=k8s.meta.v1.ObjectMetaArgs(name=database_ca, namespace=args.namespace),
-                    data={"ca.pem": args.database_ca},
+                    data={"ca.pem": args.database.ca},
                     opts=child,
                 )
             )
@@ -111,6 +108,7 @@ class Airflow(pulumi.ComponentResource):
                 load_balancer_cidrs=args.load_balancer_cidrs,
                 log_bucket=args.log_bucket,
                 log_region=args.log_region,
+                pull_secret=args.pull_secret,
             ),
             timeout=TIMEOUT_SECONDS,
             # A rollback would restore old pods on a database that is already migrated.
@@ -130,6 +128,7 @@ class Airflow(pulumi.ComponentResource):
                 metadata=secrets.metadata,
                 broker=secrets.broker,
                 database_ca=database_ca,
+                pull_secret=args.pull_secret,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=prerequisites),
         )
@@ -144,6 +143,7 @@ class Airflow(pulumi.ComponentResource):
                     keda=secrets.keda,
                     connection_limit=sizing.keda_connection_limit(args.queues.values()),
                     database_ca=database_ca,
+                    pull_secret=args.pull_secret,
                 ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=prerequisites),
             )

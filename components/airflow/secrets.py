@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pulumi
 
-from components.aws import database
 from components.kubernetes import keda, redis
+from components.support.database_login import DatabaseLogin
 from components.support.named_secret import NamedSecret, named_secret
 from components.support.passwords import password
 from settings import Secrets
@@ -21,10 +21,7 @@ KEY_LENGTH = 64
 @dataclass(frozen=True, kw_only=True)
 class AirflowSecretsArgs:
     namespace: pulumi.Input[str]
-    database_host: pulumi.Input[str]
-    database_password: pulumi.Output[str]
-    # Require TLS and verify the certificate of the database.
-    database_tls: bool
+    database: DatabaseLogin
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
     for_keda: bool
@@ -74,14 +71,14 @@ class AirflowSecrets(pulumi.ComponentResource):
                 "{}:{}@{}:{}/{}",
                 user,
                 known.apply(_quoted),
-                args.database_host,
-                database.PORT,
-                database.NAME,
+                args.database.host,
+                args.database.port,
+                args.database.name,
             )
 
-        airflow_address = address(database.USER, args.database_password)
+        airflow_address = address(args.database.user, args.database.password)
         tls_options = (
-            f"?sslmode=verify-full&sslrootcert={keda.CA_PATH}/ca.pem" if args.database_tls else ""
+            f"?sslmode=verify-full&sslrootcert={keda.CA_PATH}/ca.pem" if args.database.ca else ""
         )
         self.metadata = secret(
             "metadata",
@@ -116,10 +113,10 @@ class AirflowSecrets(pulumi.ComponentResource):
         self.keda = None
         if args.for_keda:
             keda_address = address(
-                keda.USER,
+                args.database.keda_user,
                 password(
                     f"{name}-keda-password",
-                    configured=None,
+                    configured=args.configured.keda_password,
                     rotation=args.rotation.keda,
                     opts=child,
                 ),

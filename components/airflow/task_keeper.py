@@ -22,6 +22,7 @@ from components.support.hardened_pod import (
     script_checksum,
 )
 from components.support.named_secret import NamedSecret, annotations, secret_env
+from components.support.pull_secret import references
 
 NAME = "task-keeper"
 SCRIPTS = sorted((IN_POD / "task_keeper").glob("*.py"))
@@ -41,6 +42,7 @@ class TaskKeeperArgs:
     broker: NamedSecret
     # ConfigMap with the CA bundle of a database with TLS.
     database_ca: str | None
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class TaskKeeper(pulumi.ComponentResource):
@@ -106,6 +108,7 @@ class TaskKeeper(pulumi.ComponentResource):
                     spec=core.PodSpecArgs(
                         service_account_name=account.metadata.name,
                         enable_service_links=False,
+                        image_pull_secrets=references(args.pull_secret),
                         security_context=pod_security(user_id=USER_ID, group_id=0),
                         containers=[_container(args, list(files))],
                         volumes=[

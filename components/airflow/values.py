@@ -64,6 +64,7 @@ def chart_values(
     load_balancer_cidrs: Sequence[str],
     log_bucket: pulumi.Output[str] | None,
     log_region: pulumi.Output[str] | None,
+    pull_secret: pulumi.Input[str] | None,
 ) -> dict[str, Any]:
     """All values that this program adds to the files in values/."""
     checksums = annotations(*secrets.every_pod)
@@ -103,6 +104,8 @@ def chart_values(
         },
         "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
     }
+    if pull_secret is not None:
+        values["imagePullSecrets"] = [{"name": pull_secret}]
     if airflow.ingress is not None and load_balancer_cidrs:
         values["ingress"] = {"apiServer": ingress(airflow.ingress, webhook=dags.webhook)}
     if log_bucket is not None and log_region is not None:

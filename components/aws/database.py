@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
 import pulumi_random as random
 
+from components.support.database_login import NAME, PORT, USER, DatabaseLogin
 from components.support.passwords import password
 from settings import limits
 from settings.database import RdsSettings, database_identifier
+from settings.rds_ca import RDS_CA
 from settings.versions import POSTGRES
 
-PORT = 5432
-USER = NAME = "airflow"
 LOG_SLOWER_THAN_MS = "1000"
 EXPORTED_LOGS = ("postgresql", "upgrade")
 
@@ -22,7 +23,8 @@ EXPORTED_LOGS = ("postgresql", "upgrade")
 class DatabaseArgs:
     vpc_id: pulumi.Input[str]
     subnet_ids: Sequence[pulumi.Input[str]]
-    client_security_group_id: pulumi.Input[str]
+    # Of the nodes of the stack's own cluster; settings name more clients.
+    node_security_group_id: pulumi.Input[str] | None
     password: pulumi.Output[str] | None
     password_rotation: int
     log_retention_days: int
@@ -30,10 +32,9 @@ class DatabaseArgs:
 
 
 class Database(pulumi.ComponentResource):
-    """Private, encrypted instance that accepts TLS connections from one security group."""
+    """Private, encrypted instance that accepts TLS connections from its clients only."""
 
-    host: pulumi.Output[str]
-    password: pulumi.Output[str]
+    login: DatabaseLogin
 
     def __init__(
         self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None
@@ -43,7 +44,7 @@ class Database(pulumi.ComponentResource):
         protect = args.settings.protect
         identifier = database_identifier(args.settings, pulumi.get_stack())
 
-        self.password = password(
+        secret = password(
             f"{name}-password",
             configured=args.password,
             rotation=args.password_rotation,
@@ -60,17 +61,16 @@ class Database(pulumi.ComponentResource):
                 parent=self, aliases=[pulumi.Alias(name=f"{name}-firewall")]
             ),
         )
-        aws.vpc.SecurityGroupIngressRule(
-            f"{name}-from-clients",
-            security_group_id=security_group.id,
-            description="PostgreSQL from the nodes of the cluster",
-            referenced_security_group_id=args.client_security_group_id,
-            ip_protocol="tcp",
-            from_port=PORT,
-            to_port=PORT,
-            tags={"Name": f"{name}-from-clients"},
-            opts=child,
-        )
+        if args.node_security_group_id is not None:
+            admit(name, security_group.id, args.node_security_group_id, opts=child)
+        for client in args.settings.client_security_group_ids:
+            rule = f"{name}-from-{client}"
+            _rule(
+                rule, security_group.id, "listed group", child, referenced_security_group_id=client
+            )
+        for client in args.settings.client_cidrs:
+            rule = f"{name}-from-{client.replace('/', '-')}"
+            _rule(rule, security_group.id, "listed network", child, cidr_ipv4=client)
         parameters = aws.rds.ParameterGroup(
             f"{name}-parameters",
             family=f"postgres{POSTGRES}",
@@ -114,7 +114,7 @@ class Database(pulumi.ComponentResource):
             multi_az=args.settings.multi_az,
             db_name=NAME,
             username=USER,
-            password=self.password,
+            password=secret,
             parameter_group_name=parameters.name,
             db_subnet_group_name=subnets.name,
             vpc_security_group_ids=[security_group.id],
@@ -133,5 +133,49 @@ class Database(pulumi.ComponentResource):
                 parent=self, protect=protect, depends_on=log_groups, delete_before_replace=True
             ),
         )
-        self.host = instance.address
-        self.register_outputs({"host": self.host})
+        self.login = DatabaseLogin(
+            host=instance.address,
+            password=secret,
+            ca=Path(args.settings.ca_file or RDS_CA).read_text(),
+        )
+        self.register_outputs({"host": instance.address})
+
+
+def admit(
+    name: str,
+    security_group_id: pulumi.Input[str],
+    node_security_group_id: pulumi.Input[str],
+    *,
+    opts: pulumi.ResourceOptions,
+    port: int = PORT,
+) -> None:
+    """Let the nodes of the stack's own cluster connect."""
+    _rule(
+        f"{name}-from-clients",
+        security_group_id,
+        "the nodes of the cluster",
+        opts,
+        port,
+        referenced_security_group_id=node_security_group_id,
+    )
+
+
+def _rule(
+    name: str,
+    security_group_id: pulumi.Input[str],
+    clients: str,
+    opts: pulumi.ResourceOptions,
+    port: int = PORT,
+    **source: pulumi.Input[str],
+) -> None:
+    aws.vpc.SecurityGroupIngressRule(
+        name,
+        security_group_id=security_group_id,
+        description=f"PostgreSQL from {clients}",
+        ip_protocol="tcp",
+        from_port=port,
+        to_port=port,
+        tags={"Name": name},
+        opts=opts,
+        **source,
+    )

@@ -1,6 +1,7 @@
 """Program of the Job in components/airflow/keda_role.py: creates KEDA's PostgreSQL role.
 
-The role may log in and read the two columns that KEDA's query counts.
+The role may log in and read the two columns that KEDA's query counts. On an existing server whose
+user may not create roles, an administrator has created it: docs/clusters.md.
 """
 
 import os
@@ -13,6 +14,10 @@ from urllib.parse import unquote, urlsplit
 STATEMENT_TIMEOUT = "10s"
 POLL_SECONDS = 2
 CONNECT_SECONDS = 60
+NO_ROLE = """\
+the role {role} does not exist, and the database user of Airflow may not create it. As administrator:
+  CREATE ROLE "{role}" LOGIN CONNECTION LIMIT {limit} PASSWORD '...';
+and set the same password as Pulumi secret keda_password. See docs/clusters.md"""
 
 
 def main() -> None:
@@ -28,7 +33,11 @@ def main() -> None:
             hashed = psycopg2.extensions.encrypt_password(
                 password, role, connection, "scram-sha-256"
             )
-            create_or_update(cursor, role, hashed, int(os.environ["CONNECTION_LIMIT"]))
+            limit = int(os.environ["CONNECTION_LIMIT"])
+            if may_create_roles(cursor):
+                create_or_update(cursor, role, hashed, limit)
+            elif not exists(cursor, role):
+                sys.exit(NO_ROLE.format(role=role, limit=limit))
             grant(cursor, role)
     # Verify: log in and count as KEDA does.
     with closing(connect(keda)) as connection, connection.cursor() as cursor:
@@ -51,18 +60,29 @@ def connect(url: str) -> Any:
             time.sleep(POLL_SECONDS)
 
 
+def may_create_roles(cursor: Any) -> bool:
+    cursor.execute(
+        "SELECT 1 FROM pg_roles WHERE rolname = current_user AND (rolcreaterole OR rolsuper)"
+    )
+    return cursor.fetchone() is not None
+
+
+def exists(cursor: Any, role: str) -> bool:
+    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
+    return cursor.fetchone() is not None
+
+
 def create_or_update(cursor: Any, role: str, hashed: str, connection_limit: int) -> None:
     """Create the role, or set its current password and limits.
 
     Runs before the grants, because KEDA backs off exponentially while it cannot log in.
     """
-    cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,))
-    if cursor.fetchone() is None:
-        cursor.execute(f"CREATE ROLE {role}")
+    if not exists(cursor, role):
+        cursor.execute(f'CREATE ROLE "{role}"')
     cursor.execute(
-        f"ALTER ROLE {role} LOGIN CONNECTION LIMIT {connection_limit} PASSWORD %s", (hashed,)
+        f'ALTER ROLE "{role}" LOGIN CONNECTION LIMIT {connection_limit} PASSWORD %s', (hashed,)
     )
-    cursor.execute(f"ALTER ROLE {role} SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+    cursor.execute(f"ALTER ROLE \"{role}\" SET statement_timeout = '{STATEMENT_TIMEOUT}'")
 
 
 def grant(cursor: Any, role: str) -> None:
@@ -75,8 +95,8 @@ def grant(cursor: Any, role: str) -> None:
         time.sleep(POLL_SECONDS)
     # Revoke the grants of earlier versions, in the same transaction.
     cursor.execute(
-        f"REVOKE ALL ON task_instance FROM {role}; "
-        f"GRANT SELECT (state, queue) ON task_instance TO {role}"
+        f'REVOKE ALL ON task_instance FROM "{role}"; '
+        f'GRANT SELECT (state, queue) ON task_instance TO "{role}"'
     )
 
 

@@ -54,6 +54,7 @@ class GitServerArgs:
     image: str
     branch: str
     settings: GitServerSettings
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class GitServer(pulumi.ComponentResource):
@@ -78,6 +79,7 @@ class GitServer(pulumi.ComponentResource):
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
+                pull_secret=args.pull_secret,
                 image=args.image,
                 command=["sh", "/serve/serve"],
                 env=[core.EnvVarArgs(name="BRANCH", value=args.branch)],

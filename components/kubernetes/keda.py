@@ -7,16 +7,14 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.kubernetes.namespace import NAME as WATCHED
 from components.kubernetes.namespace import PART_OF, deny_ingress
 from components.support import network_peers
 from components.support.charts import chart_reference
+from components.support.pull_secret import pull_secret
 from settings.charts import ChartSettings
 from settings.keda import KEDA_NAMESPACE as NAMESPACE
 from settings.versions import KEDA_CHART
 
-# KEDA's PostgreSQL role: components/airflow/keda_role.py creates it.
-USER = "airflow_keda"
 # Mount path of the CA bundle of the database in KEDA's and in Airflow's pods.
 CA_PATH = "/etc/rds-ca"
 # Labels and ports of the chart: https://keda.sh/docs/2.17/operate/cluster/#firewall
@@ -34,13 +32,18 @@ def operator(namespace: str) -> network_peers.Peer:
 
 @dataclass(frozen=True, kw_only=True)
 class KedaArgs:
+    # The only namespace in which it scales and reads Secrets; empty: all.
+    watched_namespace: str
     # CA bundle (PEM) of a database with TLS.
     database_ca: str | None
     charts: ChartSettings
+    # Secret with the login to a private registry, and its content if the program creates it.
+    pull_secret: str | None = None
+    pull_credentials: pulumi.Output[str] | None = None
 
 
 class Keda(pulumi.ComponentResource):
-    """KEDA in its own namespace, closed but for its two ports, watching the namespace of Airflow."""
+    """KEDA in its own namespace, closed but for its two ports."""
 
     def __init__(
         self, name: str, args: KedaArgs, opts: pulumi.ResourceOptions | None = None
@@ -84,7 +87,7 @@ class Keda(pulumi.ComponentResource):
                 opts=child,
             )
         values: dict[str, Any] = {
-            "watchNamespace": WATCHED,
+            "watchNamespace": args.watched_namespace,
             "image": {"pullPolicy": "IfNotPresent"},
             # Without it, KEDA may read every object in the watched namespace. It scales Deployments.
             "rbac": {"enabledCustomScaledRefKinds": False},
@@ -92,6 +95,15 @@ class Keda(pulumi.ComponentResource):
             # them.
             "webhooks": {"enabled": False},
         }
+        login = pull_secret(
+            f"{name}-pull-secret",
+            name=args.pull_secret,
+            namespace=namespace.metadata.name,
+            credentials=args.pull_credentials,
+            opts=child,
+        )
+        if login is not None:
+            values["imagePullSecrets"] = [{"name": login}]
         if args.database_ca is not None:
             ca = k8s.core.v1.ConfigMap(
                 f"{name}-database-ca",

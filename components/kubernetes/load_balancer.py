@@ -9,7 +9,6 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.kubernetes.namespace import NAME as NAMESPACE
 from components.support.chart_names import INGRESS
 from settings.airflow import IngressSettings
 
@@ -79,7 +78,7 @@ def _attributes(access_log_bucket: pulumi.Input[str] | None) -> list[dict[str, p
 
 
 def host_name(
-    cluster_name: pulumi.Output[str], after: pulumi.Output[Any]
+    cluster_name: pulumi.Output[str], namespace: str, after: pulumi.Output[Any]
 ) -> pulumi.Output[str | None]:
     """Host name of the load balancer in AWS; `after` is an output of what creates the Ingress.
 
@@ -91,7 +90,7 @@ def host_name(
         # https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonEKSLoadBalancingPolicy.html
         tags = {
             "eks:eks-cluster-name": values[0],
-            "ingress.eks.amazonaws.com/stack": f"{NAMESPACE}/{INGRESS}",
+            "ingress.eks.amazonaws.com/stack": f"{namespace}/{INGRESS}",
             "ingress.eks.amazonaws.com/resource": "LoadBalancer",
         }
         try:

@@ -6,7 +6,8 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
-NAME = "airflow"
+from components.support.pull_secret import pull_secret
+
 # `make up` recognizes its own namespace by these labels.
 PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
 STACK_LABEL = "airflow-platform/stack"
@@ -18,13 +19,18 @@ DELETE_MARGIN_SECONDS = 600
 
 @dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
+    name: str
     grace_seconds: int
+    # Secret with the login to a private registry, and its content if the program creates it.
+    pull_secret: str | None = None
+    pull_credentials: pulumi.Output[str] | None = None
 
 
 class Namespace(pulumi.ComponentResource):
     """Namespace in which pods must be restricted and accept only allowed connections."""
 
     name: pulumi.Output[str]
+    pull_secret: pulumi.Input[str] | None
 
     def __init__(
         self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None
@@ -35,7 +41,7 @@ class Namespace(pulumi.ComponentResource):
         namespace = k8s.core.v1.Namespace(
             f"{name}-namespace",
             metadata=meta.ObjectMetaArgs(
-                name=NAME,
+                name=args.name,
                 labels={
                     **PART_OF,
                     STACK_LABEL: pulumi.get_stack(),
@@ -53,6 +59,13 @@ class Namespace(pulumi.ComponentResource):
         )
         self.name = namespace.metadata.name
         deny_ingress(name, self.name, opts=child)
+        self.pull_secret = pull_secret(
+            f"{name}-pull-secret",
+            name=args.pull_secret,
+            namespace=self.name,
+            credentials=args.pull_credentials,
+            opts=child,
+        )
         self.register_outputs({"name": self.name})
 
 

@@ -6,10 +6,10 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.aws.database import NAME, PORT, USER
 from components.kubernetes import keda
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
 from components.support import network_peers
+from components.support.database_login import NAME, PORT, USER
 from components.support.named_secret import annotations, named_secret, secret_env
 from components.support.passwords import password
 from settings.database import ContainerDatabaseSettings
@@ -42,6 +42,7 @@ class DatabaseContainerArgs:
     # Namespace of the KEDA that queries this database.
     keda_namespace: str | None
     settings: ContainerDatabaseSettings
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class DatabaseContainer(pulumi.ComponentResource):
@@ -84,6 +85,7 @@ class DatabaseContainer(pulumi.ComponentResource):
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
+                pull_secret=args.pull_secret,
                 image=args.settings.image_reference,
                 args=[
                     "-c",

@@ -35,6 +35,7 @@ class RedisArgs:
     password: pulumi.Output[str] | None
     password_rotation: int
     settings: RedisSettings
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class Redis(pulumi.ComponentResource):
@@ -74,6 +75,7 @@ class Redis(pulumi.ComponentResource):
             name,
             StatefulServerArgs(
                 namespace=args.namespace,
+                pull_secret=args.pull_secret,
                 image=args.settings.image_reference,
                 args=["redis-server", "/etc/redis/redis.conf"],
                 env=[secret_env("REDISCLI_AUTH", secret, "password")],

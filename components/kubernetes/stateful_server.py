@@ -12,6 +12,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.kubernetes.namespace import PART_OF
 from components.support.hardened_pod import container_security, pod_security, resources
 from components.support.network_peers import Peer
+from components.support.pull_secret import references
 
 FileSource = core.ConfigMapVolumeSourceArgs | core.SecretVolumeSourceArgs
 
@@ -64,6 +65,7 @@ class StatefulServerArgs:
     sidecars: Sequence[Sidecar] = ()
     # The deployment fails if the pod is not ready by then.
     ready_minutes: int = 10
+    pull_secret: pulumi.Input[str] | None = None
     protect: bool = False
 
 
@@ -165,6 +167,7 @@ class StatefulServer(pulumi.ComponentResource):
                     spec=core.PodSpecArgs(
                         automount_service_account_token=False,
                         enable_service_links=False,
+                        image_pull_secrets=references(args.pull_secret),
                         security_context=pod_security(
                             user_id=args.user_id, group_id=args.group_id, owns_volume=True
                         ),

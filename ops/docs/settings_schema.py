@@ -11,11 +11,28 @@ from ops.stack_files import project
 from settings import Secrets, Settings
 from settings.rotation import RotationSettings
 
-# Secrets that the program cannot generate, by the `dags.auth.kind` that needs them.
-GIT_SECRETS = {
-    "git_token": ("token", "Access token with read access to the DAG repository"),
-    "git_ssh_key": ("ssh", "Private key with read access to the DAG repository"),
-    "github_app_key": ("github_app", "Private key of the GitHub App, in PEM format"),
+# Secrets that the program cannot generate: meaning, and the behavior if they are not set.
+GIVEN_SECRETS = {
+    "git_token": (
+        "Access token with read access to the DAG repository",
+        "an error if `dags.auth.kind` is `token`",
+    ),
+    "git_ssh_key": (
+        "Private key with read access to the DAG repository",
+        "an error if `dags.auth.kind` is `ssh`",
+    ),
+    "github_app_key": (
+        "Private key of the GitHub App, in PEM format",
+        "an error if `dags.auth.kind` is `github_app`",
+    ),
+    "keda_password": (
+        "Password of the database role of KEDA",
+        "generated; raise `rotation.keda` to replace it",
+    ),
+    "image_pull_credentials": (
+        "Logins to private registries, as in the configuration file of Docker",
+        "the Secret `images.pull_secret` must exist",
+    ),
 }
 
 
@@ -36,9 +53,8 @@ class _Generator(GenerateJsonSchema):
 def secret_keys() -> Iterator[SecretKey]:
     """Every secret, and the behavior if it is not set."""
     for field in fields(Secrets):
-        if field.name in GIT_SECRETS:
-            kind, meaning = GIT_SECRETS[field.name]
-            unset = f"an error if `dags.auth.kind` is `{kind}`"
+        if field.name in GIVEN_SECRETS:
+            meaning, unset = GIVEN_SECRETS[field.name]
         else:
             # The setting `rotation.fernet` replaces the secret `fernet_key`.
             rotation = field.name.removeprefix("git_").split("_")[0]

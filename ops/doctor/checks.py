@@ -15,10 +15,12 @@ from components.airflow.values import deployment
 from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER
 from ops.bootstrap import SPOT_ROLE, has_spot_role
 from ops.doctor import network_policy
-from ops.kubernetes import NAMESPACE, Kubernetes
+from ops.kubernetes import Kubernetes
 from ops.recovery.aws import Aws
 from ops.shell import OperationError, attempt, output
 from settings import Settings
+from settings.cluster import EksSettings
+from settings.database import RdsSettings
 
 Verdict = Literal["as documented", "differs", "unknown", "not checked"]
 EKS_GUIDE = "https://docs.aws.amazon.com/eks/latest/userguide"
@@ -71,6 +73,10 @@ class Patient:
     cluster: Kubernetes
     account: Aws | None
 
+    @property
+    def on_eks(self) -> bool:
+        return isinstance(self.settings.cluster, EksSettings)
+
     def objects(self, kind: str) -> list[dict[str, Any]] | None:
         """Objects of a cluster-wide kind; None if the cluster does not know it."""
         done = attempt(self.cluster.command("get", kind, "--output", "json"), seconds=30)
@@ -82,7 +88,7 @@ class Patient:
 
     def run_in(self, target: str, container: str, script: str) -> str:
         """What a Python script in a container prints after `found:`."""
-        where = ["--namespace", NAMESPACE, target, "--container", container]
+        where = ["--namespace", self.cluster.namespace, target, "--container", container]
         command = self.cluster.command("exec", *where, "--", "python", "-c", script)
         lines = output(command, seconds=60).splitlines()
         return next(line.partition(": ")[2] for line in lines if line.startswith("found:"))
@@ -205,8 +211,8 @@ def _nodes(patient: Patient) -> Observation:
         for node in nodes
     )
     text = ", ".join(f"{number} x {kind}" for kind, number in sorted(kinds.items()))
-    if patient.account is None:
-        return not_checked(f"the stack has no AWS: {text}")
+    if not patient.on_eks:
+        return not_checked(f"the stack has no EKS cluster: {text}")
     label = "eks.amazonaws.com/instance-generation"
     generations = [n["metadata"]["labels"].get(label) for n in nodes]
     known = [int(generation) for generation in generations if generation]
@@ -216,13 +222,13 @@ def _nodes(patient: Patient) -> Observation:
 
 
 def _pod_identity(patient: Patient) -> Observation:
-    if patient.account is None:
-        return not_checked("the stack has no AWS")
+    if not patient.on_eks:
+        return not_checked("the stack has no EKS cluster")
     queues = patient.settings.all_queues
     workers = [deployment(queue, queues) for queue in queues]
     for worker in workers:
         ready = "jsonpath={.status.readyReplicas}"
-        where = ["deployment", worker, "--namespace", NAMESPACE, "--output", ready]
+        where = ["deployment", worker, "--namespace", patient.cluster.namespace, "--output", ready]
         if not attempt(patient.cluster.command("get", *where), seconds=30).stdout.strip():
             continue
         method, token = json.loads(patient.run_in(f"deployment/{worker}", "worker", CREDENTIALS))
@@ -233,8 +239,8 @@ def _pod_identity(patient: Patient) -> Observation:
 
 
 def _spot_role(patient: Patient) -> Observation:
-    if patient.account is None:
-        return not_checked("the stack has no AWS")
+    if patient.account is None or not patient.on_eks:
+        return not_checked("the stack has no EKS cluster")
     role = f"{SPOT_ROLE} {'exists' if has_spot_role(patient.account) else 'is missing'}"
     if not any(queue.spot for queue in patient.settings.all_queues.values()):
         return not_checked(f"no queue uses spot; {role}")
@@ -276,7 +282,7 @@ def _load_balancer(patient: Patient) -> Observation:
 
 
 def _strict_tls(patient: Patient) -> Observation:
-    if patient.account is None:
+    if not isinstance(patient.settings.database, RdsSettings):
         return not_checked("the stack has no RDS")
     found = patient.run_in(f"deployment/{API_SERVER}", API_SERVER_CONTAINER, STRICT_TLS)
     fine = found == "verified"

@@ -10,7 +10,6 @@ from components.kubernetes.namespace import PART_OF
 from ops.kubernetes import Kubernetes
 from ops.shell import OperationError, attempt, output
 
-NAMESPACE = "airflow-doctor"
 IN_POD = Path(__file__).parent / "in_pod"
 ROLE = "airflow-platform/doctor"
 # The kinds of pods that a policy denies, and one that it allows: a closed port proves nothing
@@ -28,7 +27,9 @@ def measure(cluster: Kubernetes, image: str) -> dict[str, dict[str, Any]]:
     """By kind: whether the port is open at the end, and when a connection succeeded last."""
     clean_up(cluster)
     try:
-        _apply(cluster, _namespace(), *_policies(), _pod("client", "client", "client.py", image))
+        _apply(
+            cluster, _namespace(cluster), *_policies(), _pod("client", "client", "client.py", image)
+        )
         address = _address(cluster)
         servers = [_server(kind, image, address) for kind in KINDS]
         allowed = _pod(CONTROL, CONTROL, "server.py", image, KIND=CONTROL, CLIENT=address)
@@ -38,22 +39,27 @@ def measure(cluster: Kubernetes, image: str) -> dict[str, dict[str, Any]]:
         clean_up(cluster)
 
 
+def namespace(cluster: Kubernetes) -> str:
+    """The namespace of the probe: each stack in a cluster has its own."""
+    return f"{cluster.namespace}-doctor"
+
+
 def clean_up(cluster: Kubernetes) -> None:
     """Delete the namespace, also that of a killed run."""
-    words = ["delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait"]
+    words = ["delete", "namespace", namespace(cluster), "--ignore-not-found", "--wait"]
     timeout = f"--timeout={DELETE_SECONDS}s"
     output(cluster.command(*words, timeout), seconds=DELETE_SECONDS + 10)
 
 
 def _apply(cluster: Kubernetes, *objects: dict[str, Any]) -> None:
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
-    output(cluster.command("apply", "--filename", "-"), seconds=60, stdin=manifest)
+    output(cluster.command("apply", *_in(cluster), "--filename", "-"), seconds=60, stdin=manifest)
 
 
 def _address(cluster: Kubernetes) -> str:
     """Address of the client, once it runs."""
     wait = ["wait", "--for=condition=Ready", "pod/client", f"--timeout={START_SECONDS}s"]
-    where = ["--namespace", NAMESPACE]
+    where = _in(cluster)
     output(cluster.command(*wait, *where), seconds=START_SECONDS + 10)
     words = ["get", "pod", "client", *where, "--output", "jsonpath={.status.podIP}"]
     return output(cluster.command(*words), seconds=30)
@@ -62,7 +68,7 @@ def _address(cluster: Kubernetes) -> str:
 def _results(cluster: Kubernetes) -> dict[str, dict[str, Any]]:
     deadline = time.monotonic() + RESULT_SECONDS
     found: dict[str, dict[str, Any]] = {}
-    logs = cluster.command("logs", "client", "--namespace", NAMESPACE)
+    logs = cluster.command("logs", "client", *_in(cluster))
     while len(found) <= len(KINDS) and time.monotonic() < deadline:
         time.sleep(2)
         lines = attempt(logs, seconds=30).stdout.splitlines()
@@ -75,17 +81,21 @@ def _results(cluster: Kubernetes) -> dict[str, dict[str, Any]]:
     return found
 
 
+def _in(cluster: Kubernetes) -> list[str]:
+    return ["--namespace", namespace(cluster)]
+
+
 def _metadata(name: str, role: str = "server") -> dict[str, Any]:
-    return {"name": name, "namespace": NAMESPACE, "labels": {**PART_OF, ROLE: role}}
+    return {"name": name, "labels": {**PART_OF, ROLE: role}}
 
 
-def _namespace() -> dict[str, Any]:
+def _namespace(cluster: Kubernetes) -> dict[str, Any]:
     # https://kubernetes.io/docs/concepts/security/pod-security-standards/
     labels = {**PART_OF, "pod-security.kubernetes.io/enforce": "restricted"}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": NAMESPACE, "labels": labels},
+        "metadata": {"name": namespace(cluster), "labels": labels},
     }
 
 

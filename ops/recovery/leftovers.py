@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from components.kubernetes.namespace import NAME as NAMESPACE
 from ops.recovery.aws import Aws
 from ops.shell import OperationError
 
@@ -33,17 +32,19 @@ ARNS_PER_CALL = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Names:
-    """Names in AWS that the stack has or had."""
+    """Names in AWS, and namespaces, that the stack has or had."""
 
     clusters: frozenset[str] = frozenset()
     instances: frozenset[str] = frozenset()
     log_groups: frozenset[str] = frozenset()
+    namespaces: frozenset[str] = frozenset()
 
     def __or__(self, other: "Names") -> "Names":
         return Names(
             clusters=self.clusters | other.clusters,
             instances=self.instances | other.instances,
             log_groups=self.log_groups | other.log_groups,
+            namespaces=self.namespaces | other.namespaces,
         )
 
 
@@ -79,7 +80,7 @@ def find(aws: Aws, names: Names) -> list[Leftover]:
         *(group for instance in instances for group in instance_log_groups(instance)),
     }
     return [
-        *(found for cluster in clusters for found in _of_cluster(aws, cluster)),
+        *(found for cluster in clusters for found in _of_cluster(aws, cluster, names)),
         *_log_groups(aws, log_groups),
     ]
 
@@ -125,7 +126,7 @@ def _instance_exists(aws: Aws, name: str) -> bool:
     return aws.exists("rds", "describe-db-instances", "--db-instance-identifier", name)
 
 
-def _of_cluster(aws: Aws, cluster: str) -> Iterator[Leftover]:
+def _of_cluster(aws: Aws, cluster: str, names: Names) -> Iterator[Leftover]:
     yield from _load_balancers(aws, cluster)
     tagged = [f"Name=tag:{CLUSTER_TAG},Values={cluster}"]
     for interface in aws.call("ec2", "describe-network-interfaces", "--filters", *tagged)[
@@ -138,7 +139,7 @@ def _of_cluster(aws: Aws, cluster: str) -> Iterator[Leftover]:
         id_ = volume["VolumeId"]
         tags = {tag["Key"]: tag["Value"] for tag in volume.get("Tags", [])}
         namespace = tags.get(NAMESPACE_TAG)
-        if namespace is not None and namespace != NAMESPACE:
+        if namespace is not None and namespace not in names.namespaces:
             title = f"{id_} of namespace {namespace!r}"
             yield Leftover(kind="EBS volume", name=title, delete=())
             continue

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.kubernetes import keda
-from ops.kubernetes import NAMESPACE
 from ops.recovery import helm, locks
 from ops.session import Session
 from ops.shell import OperationError
@@ -23,7 +22,7 @@ def recover(session: Session, *, with_cluster: bool = True) -> None:
     stack = session.stack
     cluster = session.cluster() if with_cluster else None
     creating = interrupted_creates(stack)
-    releases = {"airflow": NAMESPACE}
+    releases = {"airflow": session.settings.cluster.namespace}
     if session.settings.installs_keda:  # otherwise KEDA belongs to another installation
         releases["keda"] = keda.NAMESPACE
     deleted = helm.clear_interrupted_releases(cluster, releases, creating) if cluster else ()

@@ -87,6 +87,14 @@ VARIANTS = {
             "keda": {"existing": True, "namespace": "keda-system"},
         },
     ),
+    "pull-secret": (
+        "local",
+        {
+            "images": {"pull_secret": "registry"},
+            "workers": {"scaling": "queue"},
+            "cluster": {"namespace": "flow"},
+        },
+    ),
     "queue-on-existing": ("local", {"queues": {"etl": {"max": 2, "concurrency": 6}}}),
 }
 GIT_LOGINS = {f"{PROJECT}:git_token": "a-git-token", f"{PROJECT}:git_ssh_key": "an-ssh-key"}

@@ -46,6 +46,14 @@ def test_every_container_meets_pod_security_restricted(any_stack):
     )
 
 
+def test_every_pod_logs_in_to_the_private_registry(render):
+    pods = _pods(render("pull-secret"))
+
+    assert len(pods) > 10
+    for pod in pods:
+        assert pod.spec["imagePullSecrets"] == [{"name": "registry"}], pod.name
+
+
 def test_no_pod_uses_its_node(any_stack):
     for pod in _pods(any_stack):
         kinds = {kind for volume in pod.spec.get("volumes", []) for kind in volume} - {"name"}

@@ -85,9 +85,9 @@ class Checkout:
             raise
         return process.returncode, output
 
-    def done(self, target: str, *variables: str) -> str:
-        """Run a target on the stack local, require success, and return its output."""
-        status, output = self.make(target, "local", *variables)
+    def done(self, target: str, *variables: str, stack: str = "local") -> str:
+        """Run a target, require success, and return its output."""
+        status, output = self.make(target, stack, *variables)
         assert status == 0, output
         return output
 

@@ -31,6 +31,8 @@ def is_ready(pod: dict[str, Any]) -> bool:
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
     context: str
+    # Of the stack under test.
+    namespace: str = "airflow"
 
     @classmethod
     def of_local_stack(cls) -> "Cluster":
@@ -46,13 +48,13 @@ class Cluster:
         return done.stdout + ("" if check else done.stderr)
 
     def exec(self, pod: str, container: str, *words: str, check: bool = True) -> str:
-        """Run a command in a container of the namespace airflow."""
+        """Run a command in a container of the stack's namespace."""
         return self.kubectl(
-            "-n", "airflow", "exec", pod, "-c", container, "--", *words, check=check
+            "-n", self.namespace, "exec", pod, "-c", container, "--", *words, check=check
         )
 
-    def get(self, kind: str, *words: str, namespace: str = "airflow") -> list[dict[str, Any]]:
-        output = self.kubectl("-n", namespace, "get", kind, *words, "-o", "json")
+    def get(self, kind: str, *words: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        output = self.kubectl("-n", namespace or self.namespace, "get", kind, *words, "-o", "json")
         return json.loads(output)["items"]
 
     def pods(self, component: str | None = None) -> dict[str, dict[str, Any]]:
@@ -76,7 +78,7 @@ class Cluster:
         return {found[key] for found in labels for key in hashes if key in found}
 
     def secret(self, name: str, key: str) -> str:
-        output = self.kubectl("-n", "airflow", "get", "secret", name, "-o", "json")
+        output = self.kubectl("-n", self.namespace, "get", "secret", name, "-o", "json")
         return base64.b64decode(json.loads(output)["data"][key]).decode()
 
     def helm_release(self, secret: dict[str, Any]) -> str:
@@ -85,9 +87,10 @@ class Cluster:
         return gzip.decompress(packed).decode()
 
     @contextmanager
-    def forward(self, target: str, port: int, *, namespace: str = "airflow") -> Generator[int]:
+    def forward(self, target: str, port: int, *, namespace: str | None = None) -> Generator[int]:
         """A local port, forwarded to one of a target such as `svc/redis` or `pod/redis-0`."""
-        words = ["kubectl", "--context", self.context, "-n", namespace, "port-forward", target]
+        where = ["--context", self.context, "-n", namespace or self.namespace]
+        words = ["kubectl", *where, "port-forward", target]
         # Into a file: kubectl logs each connection, and blocks when its pipe is full.
         with (
             tempfile.NamedTemporaryFile("a") as log,

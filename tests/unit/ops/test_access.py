@@ -112,7 +112,9 @@ def platform(monkeypatch, tmp_path):
     monkeypatch.setattr(Stack, "state", lambda _: fake.state())
     monkeypatch.setattr(Stack, "run", lambda stack, *words: fake.run(stack, *words))
     monkeypatch.setattr(Stack, "_set_all", lambda *_: None)
-    monkeypatch.setattr(Session, "cluster", lambda _: Kubernetes(name="prod", arguments=[]))
+    monkeypatch.setattr(
+        Session, "cluster", lambda _: Kubernetes(name="prod", namespace="airflow", arguments=[])
+    )
     monkeypatch.setattr(Kubernetes, "no_answer", lambda _: fake.answers(fake))
     seconds = itertools.count(0, 10)
     monkeypatch.setattr("time.sleep", lambda _: None)

@@ -11,7 +11,7 @@ from ops import drift
 from ops.kubernetes import Kubernetes
 from ops.shell import OperationError
 
-CLUSTER = Kubernetes(name="dev", arguments=["--kubeconfig", "k"])
+CLUSTER = Kubernetes(name="dev", namespace="airflow", arguments=["--kubeconfig", "k"])
 OBJECTS = [
     {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}},
     {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "complete"}},

@@ -11,7 +11,7 @@ from ops.recovery.aws import Aws
 from ops.shell import OperationError
 from ops.stack import Stack
 
-PROD = Kubernetes(name="prod", arguments=["--kubeconfig", "x"])
+PROD = Kubernetes(name="prod", namespace="airflow", arguments=["--kubeconfig", "x"])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_an_answer_is_no_error(tools, stack):
 )
 def test_no_answer_is_reported_with_the_way_in(tools, stack, name, reason, advice):
     tools("kubectl", f"echo '{reason}' >&2; exit 1")
-    cluster = Kubernetes(name=name, arguments=["--kubeconfig", "x"])
+    cluster = Kubernetes(name=name, namespace="airflow", arguments=["--kubeconfig", "x"])
 
     with pytest.raises(OperationError) as error:
         check_answer(cluster, stack(name)[1].cluster)

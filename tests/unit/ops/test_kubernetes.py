@@ -8,7 +8,7 @@ from ops import kubernetes
 from ops.kubernetes import Kubernetes
 from ops.shell import OperationError
 
-KIND = Kubernetes(name="kind-a", arguments=["--context", "kind-a"])
+KIND = Kubernetes(name="kind-a", namespace="airflow", arguments=["--context", "kind-a"])
 CLUSTER = """
 case "$*" in
   *get-contexts*) echo kind-a; echo kind-b ;;
@@ -29,7 +29,7 @@ def test_kubectl_never_uses_the_current_context(tools):
 
 def test_an_unknown_context_is_refused_with_the_known_ones(tools):
     tools("kubectl", CLUSTER.format(ready="echo ok", namespace=""))
-    unknown = Kubernetes(name="kind-c", arguments=["--context", "kind-c"])
+    unknown = Kubernetes(name="kind-c", namespace="airflow", arguments=["--context", "kind-c"])
 
     with pytest.raises(
         OperationError, match="'kind-c' is not in your kubeconfig, which has: kind-a, kind-b"
@@ -48,7 +48,7 @@ def test_an_empty_kubeconfig_is_reported(tools):
 def test_a_kubeconfig_of_the_stack_needs_no_context(tools):
     tools("kubectl", CLUSTER.format(ready="echo ok", namespace=""))
 
-    Kubernetes(name="prod", arguments=["--kubeconfig", "x"]).check_reachable()
+    Kubernetes(name="prod", namespace="airflow", arguments=["--kubeconfig", "x"]).check_reachable()
     assert "kubectl --kubeconfig x get --raw /readyz --request-timeout=10s" in tools.calls()
 
 

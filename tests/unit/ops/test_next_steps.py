@@ -4,7 +4,7 @@ from ops.kubernetes import Kubernetes
 from ops.next_steps import next_steps
 from settings import Settings
 
-CLUSTER = Kubernetes(name="dev", arguments=["--kubeconfig", "k"])
+CLUSTER = Kubernetes(name="dev", namespace="airflow", arguments=["--kubeconfig", "k"])
 
 
 @pytest.mark.parametrize(

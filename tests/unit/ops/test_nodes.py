@@ -9,7 +9,7 @@ from ops import lifecycle, nodes
 from ops.kubernetes import Kubernetes
 from ops.stack import Stack
 
-CLUSTER = Kubernetes(name="dev", arguments=["--kubeconfig", "dev.kubeconfig"])
+CLUSTER = Kubernetes(name="dev", namespace="airflow", arguments=["--kubeconfig", "dev.kubeconfig"])
 
 
 def found(kind, status, reason="", message=""):

@@ -194,7 +194,7 @@ def test_ctrl_c_waits_until_pulumi_has_shut_down(checkout, monkeypatch, capsys):
         def __init__(self, *command, **options):
             pass
 
-        def wait(self):
+        def wait(self, timeout=None):
             result = next(results)
             if isinstance(result, BaseException):
                 raise result
@@ -236,3 +236,17 @@ def test_a_stale_copy_is_replaced(checkout, tools):
 
     assert "stale" not in file.read_text()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_command_is_interrupted_once_when_it_should_stop(checkout, tools, monkeypatch):
+    monkeypatch.setattr(stack_module, "STOP_SECONDS", 0.1)
+    tools("pulumi", "trap 'exit 7' INT; while :; do sleep 0.05; done")
+    asked = []
+
+    def stops():
+        asked.append(True)
+        return len(asked) == 2
+
+    opened = open_stack("local", in_checkout=False)
+    assert opened.run("up", stops=stops) == 7
+    assert len(asked) == 2

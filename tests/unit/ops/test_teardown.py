@@ -65,6 +65,8 @@ KUBECTL = """cd {folder}
 case "$*" in
   *" get --raw /readyz "*) if [ -e unreachable ]; then echo i/o timeout >&2; exit 1; fi ;;
   *" get secret "*) echo '{{"items": []}}' ;;
+  *" get namespaces "*) cat namespaces ;;
+  *" get scaledobjects"*) cat scaled ;;
   *" get nodeclaims"*) [ -e unreachable ] && {{ echo Unauthorized >&2; exit 1; }}
     cat claims; if [ -e next ]; then cp next claims; fi ;;
   *" get nodes "*) cat nodes ;;
@@ -152,7 +154,7 @@ class Platform:
         self.answer("groups", {"SecurityGroups": []})
         self.answer("log_groups", {"logGroups": []})
         self.answer("update", {"update": {"id": "1", "status": "Successful"}})
-        for name in ("claims", "nodes", "volumes", "pods"):
+        for name in ("claims", "nodes", "volumes", "pods", "namespaces", "scaled"):
             self.answer(name, items())
 
     def answer(self, name, given):

@@ -1,7 +1,7 @@
 import pytest
 
 from settings.cluster import EksSettings, cluster_name
-from tests.unit.settings.stacks import EKS
+from tests.unit.settings.stacks import EKS, LOCAL, changed
 
 NO_NETWORKS = (
     "cluster: public_access_cidrs is required unless private_endpoint is true; list your networks, "
@@ -74,3 +74,26 @@ def test_administrators_are_iam_roles_and_users(mistakes, arn, accepted):
 )
 def test_values_that_eks_refuses_are_refused(mistakes, settings):
     assert len(mistakes({**EKS, "cluster": {**ACCESS, **settings}})) == 1
+
+
+@pytest.mark.parametrize("base", [EKS, LOCAL], ids=["eks", "existing"])
+def test_the_namespace_is_airflow_unless_it_is_set(load, base):
+    assert load(base).cluster.namespace == "airflow"
+    assert load(changed(base, "cluster.namespace", "flow")).cluster.namespace == "flow"
+
+
+@pytest.mark.parametrize(
+    ("name", "mistake"),
+    [
+        ("kube-system", "kube-system belongs to Kubernetes; use another name, such as airflow"),
+        ("default", "default belongs to Kubernetes; use another name, such as airflow"),
+        ("keda", "keda is the namespace of KEDA; use another name"),
+    ],
+)
+def test_a_namespace_with_another_use_is_refused(mistakes, name, mistake):
+    given = changed(LOCAL, "workers.scaling", "queue")
+    assert mistakes(changed(given, "cluster.namespace", name)) == [f"cluster.namespace: {mistake}"]
+
+
+def test_without_keda_its_namespace_is_free(load):
+    assert load(changed(LOCAL, "cluster.namespace", "keda")).cluster.namespace == "keda"

@@ -231,7 +231,7 @@ BROKEN = {
             ON_EXISTING,
             {"workers": workers(25, 4), "queues": {"etl": workers(1, 1)}},
             "database",
-            "opens up to 206; use a larger instance_class, or lower workers.max or queues.etl.max",
+            "opens up to 206; lower workers.max or queues.etl.max",
         ),
         (
             ON_AWS,

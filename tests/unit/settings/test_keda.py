@@ -36,3 +36,10 @@ def test_an_invalid_namespace_is_refused(mistakes):
     (line,) = mistakes({**LOCAL, "keda": {"existing": True, "namespace": "Keda"}})
 
     assert line.startswith("keda.namespace: ")
+
+
+def test_only_the_stack_that_installs_keda_serves_others(load, mistakes):
+    assert load({**LOCAL, "keda": {"all_namespaces": True}}).keda.all_namespaces
+    assert mistakes({**LOCAL, "keda": {"all_namespaces": True, "existing": True}}) == [
+        "keda: all_namespaces needs existing: false; set it in the stack that installs KEDA"
+    ]

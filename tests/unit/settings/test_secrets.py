@@ -3,8 +3,8 @@ import pytest
 
 import settings
 from ops.plan.mock_engine import Secret
-from settings.dags import DagSettings, GithubAppAuth, SshAuth, TokenAuth
-from tests.unit.settings.stacks import GITHUB_APP, REPO, SSH_KEY, TOKEN
+from settings import Settings
+from tests.unit.settings.stacks import GITHUB_APP, LOCAL, REPO, SSH_KEY, TOKEN, changed
 
 # Keys of stack files: a renamed secret would be generated anew.
 NAMES = [
@@ -18,12 +18,15 @@ NAMES = [
     "git_ssh_key",
     "github_app_key",
     "git_webhook_secret",
+    "keda_password",
+    "image_pull_credentials",
 ]
+WITH_PULL_SECRET = Settings.model_validate(changed(LOCAL, "images", {"pull_secret": "registry"}))
 
 
 def test_a_secret_is_marked_even_if_configured_in_plain_text(deploy):
     def program():
-        for name, value in vars(settings.load_secrets(DagSettings(repo=REPO))).items():
+        for name, value in vars(settings.load_secrets(WITH_PULL_SECRET)).items():
             pulumi.export(name, value)
 
     config = {f"airflow-platform:{name}": f"hunter2-{name}" for name in NAMES}
@@ -38,14 +41,15 @@ def test_a_secret_is_marked_even_if_configured_in_plain_text(deploy):
 @pytest.mark.parametrize(
     ("repo", "auth", "name"),
     [
-        (REPO, TokenAuth(**TOKEN), "git_token"),
-        ("git@github.com:example/dags.git", SshAuth(**SSH_KEY), "git_ssh_key"),
-        (REPO, GithubAppAuth(**GITHUB_APP), "github_app_key"),
+        (REPO, TOKEN, "git_token"),
+        ("git@github.com:example/dags.git", SSH_KEY, "git_ssh_key"),
+        (REPO, GITHUB_APP, "github_app_key"),
     ],
 )
 def test_the_secret_of_dags_auth_is_required(deploy, repo, auth, name):
     def program():
-        settings.load_secrets(DagSettings(repo=repo, auth=auth))
+        given = changed(LOCAL, "dags", {"repo": repo, "auth": auth})
+        settings.load_secrets(Settings.model_validate(given))
 
     with pytest.raises(pulumi.RunError, match=f"airflow-platform:{name}"):
         deploy(program)
@@ -54,6 +58,19 @@ def test_the_secret_of_dags_auth_is_required(deploy, repo, auth, name):
 
 def test_every_other_secret_is_optional(deploy):
     read = {}
-    deploy(lambda: read.update(vars(settings.load_secrets(DagSettings(repo=REPO)))))
+    deploy(lambda: read.update(vars(settings.load_secrets(Settings.model_validate(LOCAL)))))
 
     assert read == dict.fromkeys(NAMES)
+
+
+def test_credentials_of_a_registry_need_the_name_of_a_secret(deploy):
+    config = {"airflow-platform:image_pull_credentials": "{}"}
+    with pytest.raises(
+        pulumi.RunError,
+        match=r"Pulumi.prod.yaml:\n  airflow-platform:image_pull_credentials: needs images.pull_secret",
+    ):
+        deploy(
+            lambda: settings.load_secrets(Settings.model_validate(LOCAL)),
+            stack="prod",
+            config=config,
+        )

@@ -355,3 +355,51 @@ def test_a_stack_with_an_ingress_exports_its_load_balancer(stack, name, exported
     found = stack(name)[0].exports.get("loadBalancer", "")
 
     assert found.startswith("internal-k8s-") is exported
+
+
+def test_every_pod_logs_in_to_the_private_registry(program):
+    """Also those of the charts: tests/chart/test_pods.py."""
+    found = program(
+        "local",
+        images={"pull_secret": "registry"},
+        workers={"scaling": "queue"},
+        dags={"webhook": True},
+    )
+
+    specs = {r.name: at(r.inputs, "spec.template.spec") for r in found.resources.values()}
+    pods = {name: spec for name, spec in specs.items() if spec is not None}
+    assert len(pods) == 6
+    for name, spec in pods.items():
+        assert spec["imagePullSecrets"] == [{"name": "registry"}], name
+    assert airflow_values(found)["imagePullSecrets"] == [{"name": "registry"}]
+    keda = find(found, "Release keda-release").inputs["values"]
+    assert keda["imagePullSecrets"] == [{"name": "registry"}]
+
+
+def test_the_namespace_reaches_everything_of_the_stack(program):
+    found = program("local", cluster={"namespace": "flow"}, workers={"scaling": "queue"})
+
+    names = {
+        at(r.inputs, "metadata.namespace") or at(r.inputs, "namespace")
+        for r in found.resources.values()
+    }
+    assert names == {None, "flow", "keda"}
+    assert find(found, "Namespace namespace-namespace").inputs["metadata"]["name"] == "flow"
+    assert find(found, "Release keda-release").inputs["values"]["watchNamespace"] == "flow"
+    assert "@database.flow:5432/" in connection(found, "metadata")
+
+
+def test_the_pods_of_another_namespace_get_their_aws_roles(program):
+    found = program("dev", cluster={"namespace": "flow"})
+
+    associations = found.all("aws:eks/podIdentityAssociation:PodIdentityAssociation")
+    assert {a.inputs["namespace"] for a in associations} == {"flow"}
+    for role in found.all("aws:iam/role:Role"):
+        trust = role.inputs["assumeRolePolicy"]
+        assert "kubernetes-namespace" not in trust or '"flow"' in trust
+
+
+def test_keda_serves_all_namespaces_only_if_it_should(program):
+    found = program("local", workers={"scaling": "queue"}, keda={"all_namespaces": True})
+
+    assert find(found, "Release keda-release").inputs["values"]["watchNamespace"] == ""

@@ -135,8 +135,9 @@ def test_the_ca_bundle_of_a_tls_database_is_mounted(role):
 class Database:
     """Stand-in for PostgreSQL with `roles`, which refuses its first connections."""
 
-    def __init__(self, roles=(), polls_before_table=0, refused=0):
+    def __init__(self, roles=(), polls_before_table=0, refused=0, creates_roles=True):
         self.roles = roles
+        self.creates_roles = creates_roles
         self.refused = refused
         self.without_table = polls_before_table
         self.statements = []
@@ -181,6 +182,8 @@ class Connection:
 
     def fetchone(self):
         statement = self.database.statements[-1]
+        if "current_user" in statement:
+            return (1,) if self.database.creates_roles else None
         if "pg_roles" in statement:
             return (1,) if any(repr(role) in statement for role in self.database.roles) else None
         self.database.without_table -= 1
@@ -210,29 +213,34 @@ def run(monkeypatch):
 
 
 ALTER = (
-    "ALTER ROLE airflow_keda LOGIN CONNECTION LIMIT 10 PASSWORD "
+    'ALTER ROLE "airflow_keda" LOGIN CONNECTION LIMIT 10 PASSWORD '
     f"'scram-sha-256 of {PASSWORD} for airflow_keda'"
 )
-FIRST = "SELECT 1 FROM pg_roles WHERE rolname = 'airflow_keda'"
+MAY = "SELECT 1 FROM pg_roles WHERE rolname = current_user AND (rolcreaterole OR rolsuper)"
+EXISTS = "SELECT 1 FROM pg_roles WHERE rolname = 'airflow_keda'"
+CREATE = 'CREATE ROLE "airflow_keda"'
 TABLE = "SELECT to_regclass('task_instance')"
-REST = [
-    ALTER,
-    "ALTER ROLE airflow_keda SET statement_timeout = '10s'",
+GRANT_AND_VERIFY = [
     TABLE,
-    "REVOKE ALL ON task_instance FROM airflow_keda; "
-    "GRANT SELECT (state, queue) ON task_instance TO airflow_keda",
+    'REVOKE ALL ON task_instance FROM "airflow_keda"; '
+    'GRANT SELECT (state, queue) ON task_instance TO "airflow_keda"',
     "close",
     "SELECT count(*) FROM task_instance WHERE state = 'running' AND queue = 'default'",
     "close",
 ]
+REST = [
+    ALTER,
+    "ALTER ROLE \"airflow_keda\" SET statement_timeout = '10s'",
+    *GRANT_AND_VERIFY,
+]
 
 
 def test_the_role_may_only_read_what_keda_counts(run):
-    assert run(Database()) == [FIRST, "CREATE ROLE airflow_keda", *REST]
+    assert run(Database()) == [MAY, EXISTS, CREATE, *REST]
 
 
 def test_an_existing_role_gets_the_current_password(run):
-    assert run(Database(roles=["airflow_keda"])) == [FIRST, *REST]
+    assert run(Database(roles=["airflow_keda"])) == [MAY, EXISTS, *REST]
 
 
 def test_keda_can_log_in_while_the_job_waits_for_the_table(run, capsys):
@@ -252,7 +260,7 @@ def test_the_job_verifies_the_login_of_keda(run, capfd):
 
 
 def test_refused_connections_are_retried_for_a_minute(run):
-    assert run(Database(refused=20)) == [FIRST, "CREATE ROLE airflow_keda", *REST]
+    assert run(Database(refused=20)) == [MAY, EXISTS, CREATE, *REST]
 
 
 def test_a_longer_refusal_fails_the_job(run):
@@ -262,3 +270,19 @@ def test_a_longer_refusal_fails_the_job(run):
         run(database)
 
     assert 30 < len(database.logins) < 35, "one attempt every two seconds"
+
+
+def test_without_createrole_the_given_role_is_used(run):
+    """Its password is the administrator's: only the grants are the job's."""
+    database = Database(roles=["airflow_keda"], creates_roles=False)
+
+    assert run(database) == [MAY, EXISTS, *GRANT_AND_VERIFY]
+    assert database.logins[-1] == KEDA
+
+
+def test_without_createrole_a_missing_role_is_named(run):
+    with pytest.raises(SystemExit) as ended:
+        run(Database(creates_roles=False))
+
+    assert 'CREATE ROLE "airflow_keda" LOGIN CONNECTION LIMIT 10 PASSWORD' in str(ended.value)
+    assert PASSWORD not in str(ended.value)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from components.airflow.release import Airflow, AirflowArgs
+from components.support.database_login import DatabaseLogin
 from ops.plan.report import airflow_values
 from ops.stack_files import ROOT
 from policies.view import at
@@ -32,7 +33,15 @@ TOKEN = {"repo": "https://github.com/example/dags.git", "auth": {"kind": "token"
 @pytest.fixture
 def deployed(deploy):
     def make(
-        *, airflow=None, workers=None, queues=None, dags=None, configured=None, on_aws=False, **args
+        *,
+        airflow=None,
+        workers=None,
+        queues=None,
+        dags=None,
+        configured=None,
+        on_aws=False,
+        ca=None,
+        **args,
     ):
         def program():
             secret = pulumi.Output.secret
@@ -45,8 +54,7 @@ def deployed(deploy):
                 **{
                     "namespace": "airflow",
                     "value_files": ["airflow.yaml", "aws.yaml" if on_aws else "local.yaml"],
-                    "database_host": "db.example",
-                    "database_password": secret("pw"),
+                    "database": DatabaseLogin(host="db.example", password=secret("pw"), ca=ca),
                     "redis_host": "redis.example",
                     "redis_password": secret("pw"),
                     "airflow": AirflowSettings(**airflow or {}),
@@ -100,13 +108,13 @@ def test_a_replaced_release_is_deleted_first(deployed):
     assert deployed().one(RELEASE).delete_before_replace is True
 
 
-@pytest.mark.parametrize("database_ca", ["PEM", None])
-def test_the_release_depends_on_secrets_and_ca_bundle(deployed, database_ca):
-    snapshot = deployed(database_ca=database_ca)
+@pytest.mark.parametrize("ca", ["PEM", None])
+def test_the_release_depends_on_secrets_and_ca_bundle(deployed, ca):
+    snapshot = deployed(ca=ca)
 
     needed = snapshot.all("kubernetes:core/v1:Secret")
     assert len(needed) == 7
-    if database_ca:
+    if ca:
         needed.append(snapshot.one(CONFIG_MAP, "airflow-database-ca"))
     assert {r.urn for r in needed} <= snapshot.waits_for(snapshot.one(RELEASE).urn)
 
@@ -222,14 +230,10 @@ def test_task_logs_stay_in_the_pods_without_a_bucket(values):
     assert "env" not in found
 
 
-@pytest.fixture
-def aws_values():
-    return yaml.safe_load((ROOT / "values" / "aws.yaml").read_text())
-
-
-def test_the_async_connection_verifies_the_database(aws_values):
-    option = aws_values["config"]["database"]["sql_alchemy_connect_args_async"]
-    code = aws_values["airflowLocalSettings"]
+def test_the_async_connection_verifies_the_database():
+    found = yaml.safe_load((ROOT / "values" / "database-tls.yaml").read_text())
+    option = found["config"]["database"]["sql_alchemy_connect_args_async"]
+    code = found["airflowLocalSettings"]
     assert option == "airflow_local_settings.connect_args_async"
     assert code.count("/etc/rds-ca/ca.pem") == 1
 

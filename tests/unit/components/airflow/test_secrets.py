@@ -6,6 +6,7 @@ import pulumi
 import pytest
 
 from components.airflow.secrets import AirflowSecrets, AirflowSecretsArgs
+from components.support.database_login import DatabaseLogin
 from settings import Secrets
 from settings.rotation import RotationSettings
 from tests.unit.conftest import secret_data
@@ -18,7 +19,7 @@ GENERATED = "random:index/randomPassword:RandomPassword"
 def secrets(deploy):
     """A stack with the Secrets of Airflow."""
 
-    def make(*, password=PASSWORD, database_tls=True, rotation=None, **configured):
+    def make(*, password=PASSWORD, tls=True, rotation=None, login=None, **configured):
         def program():
             given = {f.name: None for f in fields(Secrets)}
             given |= {key: pulumi.Output.secret(value) for key, value in configured.items()}
@@ -26,9 +27,12 @@ def secrets(deploy):
                 "s",
                 AirflowSecretsArgs(
                     namespace="airflow",
-                    database_host="db.example",
-                    database_password=pulumi.Output.secret(password),
-                    database_tls=database_tls,
+                    database=DatabaseLogin(
+                        host="db.example",
+                        password=pulumi.Output.secret(password),
+                        ca="PEM" if tls else None,
+                        **login or {},
+                    ),
                     redis_host="redis.example",
                     redis_password=pulumi.Output.secret(password),
                     for_keda=True,
@@ -54,9 +58,20 @@ VERIFIED = "?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem"
     ],
 )
 def test_connections_to_a_tls_database_verify_it(secrets, secret, login, tls, options):
-    connection = secret_data(secrets(database_tls=tls), secret)["connection"]
+    connection = secret_data(secrets(tls=tls), secret)["connection"]
 
     assert connection == f"{login}@db.example:5432/airflow{options}"
+
+
+def test_an_existing_database_has_its_own_names(secrets):
+    login = {"port": 6432, "name": "flow", "user": "team-b"}
+    found = secrets(tls=False, login=login, keda_password="given")
+
+    data = secret_data(found, "airflow-metadata")
+    assert data["connection"] == "postgresql+psycopg2://team-b:pw@db.example:6432/flow"
+    assert data["connection-async"] == "postgresql+asyncpg://team-b:pw@db.example:6432/flow"
+    keda = secret_data(found, "airflow-keda")["connection"]
+    assert keda == "postgresql://team-b_keda:given@db.example:6432/flow", "roles are of the server"
 
 
 def test_the_keda_connection_does_not_use_airflow_s_password(secrets):
@@ -67,7 +82,7 @@ def test_the_keda_connection_does_not_use_airflow_s_password(secrets):
 
 @pytest.mark.parametrize("tls", [True, False])
 def test_the_async_url_is_valid_for_asyncpg(secrets, tls):
-    data = secret_data(secrets(database_tls=tls), "airflow-metadata")
+    data = secret_data(secrets(tls=tls), "airflow-metadata")
 
     url = "postgresql+asyncpg://airflow:pw@db.example:5432/airflow"
     assert data["connection-async"] == url, "asyncpg does not accept sslmode"

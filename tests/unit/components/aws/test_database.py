@@ -16,7 +16,7 @@ GENERATED = "random:index/randomPassword:RandomPassword"
 ARGS = DatabaseArgs(
     vpc_id="vpc-1",
     subnet_ids=["subnet-a", "subnet-b"],
-    client_security_group_id="sg-nodes",
+    node_security_group_id="sg-nodes",
     password=None,
     password_rotation=1,
     log_retention_days=31,
@@ -54,6 +54,23 @@ def test_every_final_snapshot_has_a_unique_name(database):
     name = snapshot.one(INSTANCE).inputs["finalSnapshotIdentifier"]
     assert name == "airflow-test-final-0a1b2c3d", "the instance, and a unique suffix"
     assert snapshot.one("random:index/randomId:RandomId").inputs["byteLength"] == 4
+
+
+def test_listed_clients_may_connect(deploy):
+    settings = RdsSettings(
+        kind="rds", client_security_group_ids=["sg-0123456789"], client_cidrs=["10.0.0.0/20"]
+    )
+    args = replace(ARGS, node_security_group_id=None, settings=settings)
+    snapshot = deploy(lambda: Database("db", args))
+
+    rules = {r.name: r.inputs for r in snapshot.all(INGRESS)}
+    assert set(rules) == {"db-from-sg-0123456789", "db-from-10.0.0.0-20"}
+    of_group, of_network = rules.values()
+    assert of_group["referencedSecurityGroupId"] == "sg-0123456789"
+    assert of_network["cidrIpv4"] == "10.0.0.0/20"
+    for name, rule in rules.items():
+        assert (rule["fromPort"], rule["toPort"], rule["ipProtocol"]) == (5432, 5432, "tcp")
+        assert rule["tags"] == {"Name": name}, "`make up` finds an unrecorded rule by it"
 
 
 def test_only_nodes_may_connect(database):

@@ -12,9 +12,9 @@ POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 
 @pytest.fixture
 def keda(deploy):
-    def make(database_ca=None, source=None):
+    def make(database_ca=None, source=None, watched="flow"):
         charts = ChartSettings(source=source)
-        args = KedaArgs(database_ca=database_ca, charts=charts)
+        args = KedaArgs(watched_namespace=watched, database_ca=database_ca, charts=charts)
         return deploy(lambda: Keda("keda", args))
 
     return make
@@ -38,7 +38,7 @@ def test_the_chart_comes_from_the_configured_mirror(keda):
 def test_keda_watches_only_the_airflow_namespace(keda):
     values = keda().one(RELEASE).inputs["values"]
 
-    assert values["watchNamespace"] == "airflow", (
+    assert values["watchNamespace"] == "flow", (
         "without a namespace, KEDA reads Secrets of the whole cluster"
     )
     assert values["image"] == {"pullPolicy": "IfNotPresent"}

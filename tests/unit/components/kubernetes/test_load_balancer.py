@@ -106,7 +106,7 @@ def test_access_logs_are_switched_off_without_a_bucket(load_balancer):
 def host_name(deploy):
     def program():
         name, released = pulumi.Output.from_input("cluster"), pulumi.Output.from_input({})
-        pulumi.export("found", load_balancer_module.host_name(name, released))
+        pulumi.export("found", load_balancer_module.host_name(name, "flow", released))
 
     return deploy(program).exports.get("found")
 
@@ -130,7 +130,7 @@ def test_a_load_balancer_is_selected_by_the_tags_of_auto_mode(deploy, monkeypatc
     (arguments,) = asked
     assert arguments["tags"] == {
         "eks:eks-cluster-name": "cluster",
-        "ingress.eks.amazonaws.com/stack": "airflow/airflow-ingress",
+        "ingress.eks.amazonaws.com/stack": "flow/airflow-ingress",
         "ingress.eks.amazonaws.com/resource": "LoadBalancer",
     }
 

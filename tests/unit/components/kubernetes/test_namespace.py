@@ -10,7 +10,7 @@ NAMESPACE = "kubernetes:core/v1:Namespace"
 @pytest.fixture
 def namespace(deploy):
     return lambda grace_seconds=600: deploy(
-        lambda: Namespace("ns", NamespaceArgs(grace_seconds=grace_seconds))
+        lambda: Namespace("ns", NamespaceArgs(name="flow", grace_seconds=grace_seconds))
     )
 
 
@@ -24,10 +24,10 @@ def test_deletion_waits_for_the_grace_period(namespace, wire, grace_seconds):
 
 def test_users_of_the_name_depend_on_the_namespace(deploy):
     def program():
-        name = Namespace("ns", NamespaceArgs(grace_seconds=30)).name
+        name = Namespace("ns", NamespaceArgs(name="flow", grace_seconds=30)).name
         pulumi.export("name", name)
 
     snapshot = deploy(program)
-    assert snapshot.exports["name"] == "airflow"
+    assert snapshot.exports["name"] == "flow"
     policy = snapshot.one(POLICY)
     assert snapshot.one(NAMESPACE).urn in policy.depends_on

@@ -7,7 +7,6 @@ import yaml
 
 import settings
 from ops.docs import settings_table
-from settings.dags import DagSettings
 from settings.network import with_kind
 from settings.rotation import RotationSettings
 from tests.unit.settings.stacks import (
@@ -112,8 +111,9 @@ def test_every_secret_has_a_row_with_its_command():
     ],
 )
 def test_program_and_table_require_the_same_secret(deploy, dags, name):
+    given = settings.Settings.model_validate({**LOCAL, "dags": dags})
     with pytest.raises(pulumi.RunError, match=name):
-        deploy(lambda: settings.load_secrets(DagSettings.model_validate(dags)))
+        deploy(lambda: settings.load_secrets(given))
 
     _, unset = SECRETS[f"`pulumi config set --secret {name}`"]
     assert unset == f"an error if `dags.auth.kind` is `{dags['auth']['kind']}`"

@@ -21,7 +21,7 @@ def patient(stack):
         settings = stack(name)[1]
         changed = settings.model_copy(update={"dags": settings.dags.model_copy(update=dags)})
         account = None if name == "local" else Aws(region="eu-west-1", tags=TAGS)
-        cluster = Kubernetes(name=name, arguments=["--kubeconfig", "k"])
+        cluster = Kubernetes(name=name, namespace="airflow", arguments=["--kubeconfig", "k"])
         return Patient(name=name, settings=changed, cluster=cluster, account=account)
 
     return make
@@ -283,7 +283,7 @@ def test_the_namespace_is_deleted_before_and_after(kubectl, tools, monkeypatch, 
 
     kubectl()
     monkeypatch.setattr(network_policy, "_address", fails)
-    cluster = Kubernetes(name="c", arguments=["--context", "c"])
+    cluster = Kubernetes(name="c", namespace="airflow", arguments=["--context", "c"])
 
     with pytest.raises(type(error)):
         network_policy.measure(cluster, "image")
@@ -301,7 +301,9 @@ def test_a_closed_port_without_an_open_one_proves_nothing(kubectl, monkeypatch):
     monkeypatch.setattr(network_policy.time, "sleep", lambda seconds: None)
 
     with pytest.raises(OperationError, match="proves nothing"):
-        network_policy._results(Kubernetes(name="c", arguments=["--context", "c"]))
+        network_policy._results(
+            Kubernetes(name="c", namespace="airflow", arguments=["--context", "c"])
+        )
 
 
 @pytest.mark.parametrize("kind", network_policy.KINDS)

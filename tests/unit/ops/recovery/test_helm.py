@@ -7,7 +7,7 @@ import pytest
 from ops.kubernetes import Kubernetes
 from ops.recovery.helm import RELEASE, clear_interrupted_releases
 
-CLUSTER = Kubernetes(name="kind-a", arguments=["--context", "kind-a"])
+CLUSTER = Kubernetes(name="kind-a", namespace="airflow", arguments=["--context", "kind-a"])
 RELEASES = {"airflow": "airflow", "keda": "keda"}
 PENDING = "status in (pending-install,pending-upgrade,pending-rollback)"
 

@@ -8,7 +8,11 @@ from ops.recovery import leftovers
 from ops.recovery.aws import Aws
 from ops.recovery.leftovers import Leftover, Names
 
-NAMES = Names(clusters=frozenset({"airflow-dev"}), instances=frozenset({"airflow-dev"}))
+NAMES = Names(
+    clusters=frozenset({"airflow-dev"}),
+    instances=frozenset({"airflow-dev"}),
+    namespaces=frozenset({"airflow"}),
+)
 NOTHING = "echo 'An error occurred (ResourceNotFoundException): no such thing' >&2; exit 254"
 NO_INSTANCE = "echo 'An error occurred (DBInstanceNotFound): no such thing' >&2; exit 254"
 IN_USE = "echo 'An error occurred (DependencyViolation): has a dependent object' >&2; exit 254"
