@@ -107,22 +107,24 @@ class AirflowSettings(Section):
 
     @model_validator(mode="after")
     def _options_are_not_derived_or_secret(self) -> "AirflowSettings":
-        options = [
-            f"{section}.{option}" for section, values in self.config.items() for option in values
-        ]
         derived = [
             f"config.{o} {DERIVED_OPTIONS[o.lower()]}"
-            for o in options
+            for o in self.options
             if o.lower() in DERIVED_OPTIONS
         ]
         secret = [
             f"config.{o} looks like a secret, but config is stored in plain text"
-            for o in options
+            for o in self.options
             if SECRET_OPTION.search(o.partition(".")[2].lower())
         ]
         if derived or secret:
             raise ValueError("; ".join(derived + secret))
         return self
+
+    @property
+    def options(self) -> list[str]:
+        """`section.option` of every option in `config`."""
+        return [f"{section}.{option}" for section, given in self.config.items() for option in given]
 
     @property
     def image_architectures(self) -> tuple[Architecture, ...]:
