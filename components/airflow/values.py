@@ -132,7 +132,20 @@ def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:
         "fernetKeySecretName": secrets.fernet.name,
         "apiSecretKeySecretName": secrets.api.name,
         "jwtSecretName": secrets.jwt.name,
+        # asyncpg does not support `sslmode` and needs its own URL.
+        "secret": [
+            secret_variable(
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC",
+                secrets.metadata.name,
+                "connection-async",
+            )
+        ],
     }
+
+
+def secret_variable(name: str, secret: str, key: str) -> dict[str, str]:
+    """Entry under `secret`: an environment variable from a Secret."""
+    return {"envName": name, "secretName": secret, "secretKey": key}
 
 
 def api_server_access(
