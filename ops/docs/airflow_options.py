@@ -34,7 +34,7 @@ def from_folders(folders: Sequence[Path]) -> dict[str, Any]:
     sensitive: set[str] = set()
     added: dict[str, str] = {}
     moved: dict[str, str | None] = {}
-    still_read: set[str] = set()
+    still_read: dict[str, str] = {}
     for folder in folders:
         for section, option, is_sensitive in _described(folder):
             known = options.setdefault(section, set())
@@ -45,19 +45,22 @@ def from_folders(folders: Sequence[Path]) -> dict[str, Any]:
                 sensitive.add(f"{section}.{option}")
         renamed = _still_read(folder)
         moved = {**_changed(folder), **renamed, **moved}
-        still_read |= renamed.keys()
+        still_read |= renamed
     present = {f"{section}.{option}" for section in options for option in options[section]}
 
     def today(name: str | None) -> str | None:
         return name if name is None or name in present else today(moved.get(name))
 
     return {
-        "airflow": AIRFLOW,
+        "version": AIRFLOW,
+        "provider_sections": sorted(options.keys() - _core_sections(folders)),
         "options": {section: sorted(names) for section, names in options.items()},
         "sensitive": sorted(sensitive),
         "added": added,
         "moved": {old: today(new) for old, new in moved.items() if old not in present},
-        "still_read": sorted(still_read - present),
+        "still_read": sorted(
+            old for old, new in still_read.items() if new in present and old not in present
+        ),
     }
 
 
@@ -71,11 +74,21 @@ def _core(folder: Path, name: str) -> str:
     return (folder / "airflow" / name).read_text()
 
 
+def _core_options(folder: Path) -> dict[str, Any]:
+    return yaml.safe_load(_core(folder, "config_templates/config.yml"))
+
+
+def _core_sections(folders: Sequence[Path]) -> set[str]:
+    return {section for folder in folders for section in _core_options(folder)}
+
+
 def _described(folder: Path) -> Iterator[tuple[str, str, bool]]:
     """Section and name of every option of Airflow and the providers, and whether it is a secret."""
-    core = yaml.safe_load(_core(folder, "config_templates/config.yml"))
     providers = sorted(folder.glob("airflow/providers/**/get_provider_info.py"))
-    for sections in (core, *(_returned(file).get("config") or {} for file in providers)):
+    for sections in (
+        _core_options(folder),
+        *(_returned(file).get("config") or {} for file in providers),
+    ):
         for section, content in sections.items():
             for option, described in content["options"].items():
                 yield section, option, described.get("sensitive", False)

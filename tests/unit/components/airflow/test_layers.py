@@ -183,5 +183,5 @@ def test_commands_report_it_before_they_start_pulumi(monkeypatch):
         lambda path: replicas if path.endswith("local.yaml") else read(path),
     )
 
-    with pytest.raises(pulumi.RunError, match="scheduler.replicas"):
+    with pytest.raises(pulumi.RunError, match=r"scheduler\.replicas"):
         checked_settings("local")
