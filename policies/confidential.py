@@ -16,9 +16,20 @@ PATTERNS = {
     "a URL with a password": re.compile(r"://[^/\s:@]*:[^/\s:@${}]+@"),
     "a Git host token": re.compile(r"\b(gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{16,}"),
     "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
+    "a Slack webhook": re.compile(r"://hooks\.slack\.com/services/\w+/\w+/\w+"),
+    # Sentry's data source name, for example.
+    "a URL with a key": re.compile(r"://[0-9a-f]{32}@"),
+    # An option such as `backend_kwargs`; not a reference such as `{"password": "${NAME}"}`.
+    "a password in JSON": re.compile(
+        r"""["']\w*(password|passwd|secret|secret_id|token|access_key)["']\s*:\s*["'][^"'${}]""",
+        re.I,
+    ),
 }
 # Properties and environment variables whose value is a secret.
-NAMES = re.compile(r"(password|passwd|token|secret|private_?key|access_?key|fernet_?key)$", re.I)
+NAMES = re.compile(r"(password|passwd|token|secret|api_?key|private_?key|access_?key|fernet_?key)$", re.I)
+# Of the Airflow chart: settings/options.py knows the secret ones by name, and `client_secret_secret`
+# is the name of a secret.
+OPTIONS = "values.config."
 # In values/, for a value that a chart requires but reads from a Secret: the name of the Secret.
 PLACEHOLDER = "in-secret-"
 
@@ -65,13 +76,19 @@ def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def secret_in(text: str) -> str | None:
+    """What secret a text contains, by its form."""
+    return next((kind for kind, pattern in PATTERNS.items() if pattern.search(text)), None)
+
+
 def _secret_kind(path: str, text: str) -> str | None:
     checksum = (
         "checksum/" in path
     )  # of a Secret, to restart pods: components/support/named_secret.py
-    if NAMES.search(path) and text and not (checksum or text.startswith(PLACEHOLDER)):
+    option = path.startswith(OPTIONS)
+    if NAMES.search(path) and text and not (checksum or option or text.startswith(PLACEHOLDER)):
         return "a secret by its name"
-    return next((kind for kind, pattern in PATTERNS.items() if pattern.search(text)), None)
+    return secret_in(text)
 
 
 def _no_plaintext_secrets(stack: Stack) -> Iterator[Finding]:

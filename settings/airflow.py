@@ -1,6 +1,5 @@
 """Section `airflow`: image, replicas, options and UI of Airflow."""
 
-import re
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -16,15 +15,24 @@ from settings.types import (
     Image,
     Option,
     Replicas,
+    SecretKey,
     Section,
+    VariableName,
 )
 
 # Airflow options that the program sets. A second value in `config` would hide which one applies.
 DERIVED_OPTIONS = {
     "api.base_url": "is set by airflow.base_url",
+    "api.secret_key": "is set by the Pulumi secret api_secret_key",
+    "api_auth.jwt_secret": "is set by the Pulumi secret jwt_secret",
+    "celery.broker_url": "is always the Redis of the stack",
+    "celery.result_backend": "is always the database of the stack",
     "celery.worker_concurrency": "is set by workers.concurrency",
+    "core.fernet_key": "is set by the Pulumi secret fernet_key",
     "core.executor": "is always CeleryExecutor",
     "core.parallelism": "is set by airflow.parallelism",
+    "database.sql_alchemy_conn": "is always the database of the stack",
+    "database.sql_alchemy_conn_async": "is always the database of the stack",
     "database.sql_alchemy_max_overflow": "is set by settings/limits.py, which counts connections with it",
     "database.sql_alchemy_pool_size": "is set by settings/limits.py, which counts connections with it",
     "dag_processor.refresh_interval": "is fixed: DAG processors look for changes every second; "
@@ -34,7 +42,6 @@ DERIVED_OPTIONS = {
     "logging.remote_base_log_folder": "is always the log bucket of the stack",
 }
 OFFICIAL_IMAGE = "apache/airflow"
-SECRET_OPTION = re.compile(r"(password|secret|_key|fernet|token|_conn$|broker_url|result_backend)")
 
 
 class ReplicaSettings(Section):
@@ -111,6 +118,13 @@ class AirflowSettings(Section):
     config: dict[str, dict[str, Option]] = Field(
         default={}, description="Additional Airflow options: `section: {option: value}`"
     )
+    env: dict[VariableName, Option] = Field(
+        default={}, description="Environment variables of all Airflow containers: `NAME: value`"
+    )
+    secret_env: dict[VariableName, SecretKey] = Field(
+        default={},
+        description="Environment variables from Kubernetes Secrets: `NAME: secret/key`",
+    )
     base_url: BaseUrl | None = Field(
         default=None,
         description="URL of the UI; if not set, derived from `ingress.host`",
@@ -120,23 +134,20 @@ class AirflowSettings(Section):
     )
 
     @model_validator(mode="after")
-    def _options_are_not_derived_or_secret(self) -> "AirflowSettings":
-        options = [
-            f"{section}.{option}" for section, values in self.config.items() for option in values
-        ]
+    def _options_are_not_derived(self) -> "AirflowSettings":
         derived = [
             f"config.{o} {DERIVED_OPTIONS[o.lower()]}"
-            for o in options
+            for o in self.options
             if o.lower() in DERIVED_OPTIONS
         ]
-        secret = [
-            f"config.{o} looks like a secret, but config is stored in plain text"
-            for o in options
-            if SECRET_OPTION.search(o.partition(".")[2].lower())
-        ]
-        if derived or secret:
-            raise ValueError("; ".join(derived + secret))
+        if derived:
+            raise ValueError("; ".join(derived))
         return self
+
+    @property
+    def options(self) -> list[str]:
+        """`section.option` of every option in `config`."""
+        return [f"{section}.{option}" for section, given in self.config.items() for option in given]
 
     @property
     def image_architectures(self) -> tuple[Architecture, ...]:

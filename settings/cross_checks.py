@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from settings import arns, limits, sizing
-from settings.airflow import AirflowSettings
+from settings import arns, limits, options, sizing
+from settings.airflow import DERIVED_OPTIONS, AirflowSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
@@ -355,6 +355,52 @@ def _worker_disk_holds_dags(stack: Sections) -> Iterator[Mistake]:
             )
 
 
+def _airflow_reads_every_option(stack: Sections) -> Iterator[Mistake]:
+    airflow = stack.airflow
+    found = options.mistakes(airflow.config, version=airflow.version, taken=DERIVED_OPTIONS)
+    for name, what in found:
+        if name.lower() not in DERIVED_OPTIONS:
+            yield f"airflow.config.{name}", what
+
+
+def _with_variables(stack: Sections) -> Iterator[tuple[str, AirflowSettings | WorkerSettings]]:
+    """Key and settings of everything that has environment variables."""
+    yield "airflow", stack.airflow
+    yield from ((key_of(name), queue) for name, queue in stack.queues.items())
+
+
+def _variables_are_free(stack: Sections) -> Iterator[Mistake]:
+    airflow = stack.airflow
+    for key, of in _with_variables(stack):
+        found = options.variable_mistakes(
+            of.env,
+            of.secret_env,
+            version=airflow.version,
+            derived=DERIVED_OPTIONS,
+            queue=of is not airflow,
+        )
+        yield from ((f"{key}.{name}", what) for name, what in found)
+        for name in () if of is airflow else (*of.env, *of.secret_env):
+            if name in (*airflow.env, *airflow.secret_env):
+                yield (
+                    f"{key}.{'env' if name in of.env else 'secret_env'}.{name}",
+                    "is set under airflow for all components, too; set it for each queue instead",
+                )
+
+
+def _program_sets_a_variable(stack: Sections) -> Iterator[Mistake]:
+    reasons: dict[str, str] = {}
+    if stack.cluster.kind == "eks":
+        reasons["AIRFLOW_CONN_AWS_DEFAULT"] = (
+            "is the connection of the task logs; use another connection id"
+        )
+    if stack.airflow.ingress is not None:
+        reasons["FORWARDED_ALLOW_IPS"] = "is set by airflow.ingress"
+    for key, of in _with_variables(stack):
+        for kind, given in (("env", of.env), ("secret_env", of.secret_env)):
+            yield from ((f"{key}.{kind}.{n}", reasons[n]) for n in given if n in reasons)
+
+
 def _chart_directory_is_complete(stack: Sections) -> Iterator[Mistake]:
     source = stack.charts.source
     if source is None or "://" in source:
@@ -386,6 +432,9 @@ CHECKS = (
     _existing_keda_needs_existing_cluster,
     _worker_fits_node,
     _worker_disk_holds_dags,
+    _airflow_reads_every_option,
+    _variables_are_free,
+    _program_sets_a_variable,
     _chart_directory_is_complete,
 )
 
@@ -403,6 +452,7 @@ def warnings(stack: Settings) -> Iterator[Mistake]:
     yield from _only_nodes_reach_the_endpoint(stack)
     yield from _spot_ends_long_tasks(stack)
     yield from _keda_is_untested(stack)
+    yield from _options_are_unlisted(stack)
 
 
 def _only_nodes_reach_the_endpoint(stack: Settings) -> Iterator[Mistake]:
@@ -425,6 +475,16 @@ def _spot_ends_long_tasks(stack: Settings) -> Iterator[Mistake]:
                 f"grace_seconds ({queue.grace_seconds}) allows: a longer task is killed, and restarts only "
                 "if it has a retry left; use a queue with spot: false for long tasks",
             )
+
+
+def _options_are_unlisted(stack: Settings) -> Iterator[Mistake]:
+    airflow = stack.airflow
+    for name in options.unlisted(airflow.config):
+        yield (
+            f"airflow.config.{name}",
+            f"is not a known option of Airflow {airflow.version} or its providers: only code of your image "
+            "can read it",
+        )
 
 
 def _keda_is_untested(stack: Settings) -> Iterator[Mistake]:

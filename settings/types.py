@@ -204,6 +204,15 @@ ChartSource = Annotated[str, AfterValidator(_chart_source), Field(title="URL or 
 Option = Annotated[
     Any, AfterValidator(_option), WithJsonSchema({"type": ["string", "number", "boolean"]})
 ]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+# https://kubernetes.io/docs/concepts/configuration/secret/#restriction-names-data
+SecretKey = Annotated[
+    str,
+    Field(
+        title="`secret/key`",
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9._-]{1,253}$",
+    ),
+]
 Replicas = Annotated[int, Field(ge=1, le=10)]
 Rotation = Annotated[int, Field(ge=1)]
 

@@ -7,7 +7,15 @@ from pydantic import Field, model_validator
 
 from settings import limits
 from settings.arns import PolicyArn
-from settings.types import Architecture, Cpu, InstanceFamily, Section
+from settings.types import (
+    Architecture,
+    Cpu,
+    InstanceFamily,
+    Option,
+    SecretKey,
+    Section,
+    VariableName,
+)
 
 DEFAULT_QUEUE = "default"
 
@@ -59,6 +67,13 @@ class WorkerSettings(Section):
         ge=30,
         le=86400,
         description="Grace period of a stopping worker; tasks still running 15 s before its end are requeued",
+    )
+    env: dict[VariableName, Option] = Field(
+        default={}, description="Environment variables of the workers: `NAME: value`"
+    )
+    secret_env: dict[VariableName, SecretKey] = Field(
+        default={},
+        description="Environment variables of the workers, from Kubernetes Secrets: `NAME: secret/key`",
     )
     scaling: Literal["queue", "cpu", "fixed"] = Field(
         default="queue",

@@ -8,12 +8,14 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.airflow import layers
 from components.airflow.keda_role import KedaRole, KedaRoleArgs
 from components.airflow.secrets import AirflowSecrets, AirflowSecretsArgs
 from components.airflow.task_keeper import TaskKeeper, TaskKeeperArgs
 from components.airflow.values import chart_values
 from components.support.charts import chart_reference
 from components.support.database_login import DatabaseLogin
+from policies.chart_values import read
 from settings import Secrets, sizing
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
@@ -98,17 +100,21 @@ class Airflow(pulumi.ComponentResource):
             name="airflow",
             namespace=args.namespace,
             value_yaml_files=[pulumi.FileAsset(str(VALUES / file)) for file in args.value_files],
-            values=chart_values(
-                airflow=args.airflow,
-                task_namespace=args.task_namespace,
-                queues=args.queues,
-                own_nodes=args.own_nodes,
-                dags=args.dags,
-                secrets=secrets,
-                load_balancer_cidrs=args.load_balancer_cidrs,
-                log_bucket=args.log_bucket,
-                log_region=args.log_region,
-                pull_secret=args.pull_secret,
+            values=layers.on_files(
+                {file: read(str(VALUES / file)) for file in args.value_files},
+                chart_values(
+                    airflow=args.airflow,
+                    task_namespace=args.task_namespace,
+                    queues=args.queues,
+                    own_nodes=args.own_nodes,
+                    dags=args.dags,
+                    secrets=secrets,
+                    load_balancer_cidrs=args.load_balancer_cidrs,
+                    log_bucket=args.log_bucket,
+                    log_region=args.log_region,
+                    pull_secret=args.pull_secret,
+                ),
+                options=args.airflow.options,
             ),
             timeout=TIMEOUT_SECONDS,
             # A rollback would restore old pods on a database that is already migrated.

@@ -71,6 +71,7 @@ def chart_values(
     signing_checksums = annotations(*secrets.every_pod, secrets.jwt)
     values: dict[str, Any] = {
         **image(airflow),
+        "env": plain_variables(airflow.env),
         "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
         "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
@@ -111,7 +112,11 @@ def chart_values(
     if log_bucket is not None and log_region is not None:
         logging: Mapping[str, Any] = values["config"].get("logging", {})
         values["config"]["logging"] = {**remote_logging(log_bucket), **logging}
-        values["env"] = log_connection(log_region)
+        values["env"] += log_connection(log_region)
+    values["secret"] += [
+        secret_variable(name, *reference.split("/"))
+        for name, reference in airflow.secret_env.items()
+    ]
     return values
 
 
@@ -141,7 +146,32 @@ def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:
         "fernetKeySecretName": secrets.fernet.name,
         "apiSecretKeySecretName": secrets.api.name,
         "jwtSecretName": secrets.jwt.name,
+        # asyncpg does not support `sslmode` and needs its own URL.
+        "secret": [
+            secret_variable(
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC",
+                secrets.metadata.name,
+                "connection-async",
+            )
+        ],
     }
+
+
+def plain_variables(env: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Entries under `env`."""
+    return [{"name": name, "value": as_text(value)} for name, value in env.items()]
+
+
+def as_text(value: Any) -> str:
+    """A scalar of the stack file as YAML spells it."""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def secret_variable(name: str, secret: str, key: str) -> dict[str, str]:
+    """Entry under `secret`: an environment variable from a Secret."""
+    return {"envName": name, "secretName": secret, "secretKey": key}
 
 
 def api_server_access(
@@ -281,6 +311,8 @@ def worker_sets(
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
             concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
             values["env"] = [*values.get("env", []), concurrency]
+        if variables := own_variables(workers):
+            values["env"] = [*values.get("env", []), *variables]
         sets.append(values)
     return sets
 
@@ -290,6 +322,18 @@ def pod_connection(namespace: str) -> dict[str, Any]:
     extra = {"in_cluster": True, "namespace": namespace}
     connection = {"conn_type": "kubernetes", "extra": extra}
     return {"name": "AIRFLOW_CONN_KUBERNETES_DEFAULT", "value": json.dumps(connection)}
+
+
+def own_variables(workers: WorkerSettings) -> list[dict[str, Any]]:
+    """Entries under `env` of a worker set: the variables of its queue."""
+    references = {name: text.split("/") for name, text in workers.secret_env.items()}
+    return [
+        *plain_variables(workers.env),
+        *(
+            {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+            for name, (secret, key) in references.items()
+        ),
+    ]
 
 
 def _nodes(queue: str, worker_set: str) -> dict[str, Any]:
@@ -384,8 +428,17 @@ def airflow_config(
     if dags.mode == "git-sync":
         derived["core"] = {"plugins_folder": PLUGINS_FOLDER}
     for section, options in airflow.config.items():
-        derived[section] = {**derived.get(section, {}), **options}
+        literal = {option: in_airflow_cfg(value) for option, value in options.items()}
+        derived[section] = {**derived.get(section, {}), **literal}
     return derived
+
+
+def in_airflow_cfg(value: Any) -> str:
+    """An option as a text that the chart writes into airflow.cfg unchanged.
+
+    Helm spells large numbers as 1e+06, evaluates braces, and takes a second line for YAML.
+    """
+    return as_text(value).replace("{{", '{{ "{{" }}').replace("\n", "\n" + 8 * " ")
 
 
 def scheduler_env(

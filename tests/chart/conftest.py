@@ -67,6 +67,26 @@ VARIANTS = {
             }
         },
     ),
+    # Options that Helm would spell differently, and environment variables.
+    "environment": (
+        "dev",
+        {
+            "airflow": {
+                "config": {
+                    "core": {"max_map_length": 1_000_000, "load_examples": True},
+                    "logging": {"task_log_prefix_template": "{{ ti.dag_id }} {% if x %}"},
+                    "secrets": {"backend_kwargs": '{\n"connections_prefix": "x"\n}'},
+                },
+                "env": {"REGION_OF_DATA": "eu", "PROXY_DEPTH": 1_000_000, "DEBUG": True},
+                "secret_env": {"AIRFLOW__SENTRY__SENTRY_DSN": "sentry/dsn"},
+            },
+            "workers": {"env": {"OMP_NUM_THREADS": 1}},
+            "queues": {
+                "etl": {"env": {"OMP_NUM_THREADS": 4}, "secret_env": {"API_TOKEN": "vendor/token"}},
+                "plain": {"scaling": "cpu"},
+            },
+        },
+    ),
     "more-workers": ("dev", {"workers": {"max": 5}}),
     "webhook": ("prod", {"dags": {"webhook": True}}),
     # All kinds of scaling, sizes that differ from `default`, and scaling from zero.

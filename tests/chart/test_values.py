@@ -265,3 +265,72 @@ def test_a_webhook_changes_only_the_ingress(render):
         return [o for o in render(name).airflow.objects if o["kind"] != "Ingress"]
 
     assert others("webhook") == others("prod")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("core.max_map_length", "1000000"),
+        ("core.load_examples", "true"),
+        ("logging.task_log_prefix_template", "{{ ti.dag_id }} {% if x %}"),
+        ("secrets.backend_kwargs", '{\n"connections_prefix": "x"\n}'),
+    ],
+)
+def test_an_option_reaches_airflow_cfg_unchanged(render, option, value):
+    section, name = option.split(".")
+
+    assert _airflow_cfg(render("environment"))[section][name] == value
+
+
+AIRFLOW_CONTAINERS = {
+    *("airflow-scheduler", "airflow-api-server", "airflow-dag-processor", "airflow-triggerer"),
+    *("airflow-worker-default-queue", "airflow-worker-etl", "airflow-worker-plain"),
+    *("airflow-run-airflow-migrations", "airflow-create-user", "airflow-database-cleanup"),
+}
+
+
+def variables(pod):
+    """Variables of the main container: value, or Secret and key."""
+    container = pod.spec["containers"][0]
+    names = [each["name"] for each in container["env"]]
+    assert len(names) == len(set(names)), f"{pod.name} has a variable twice"
+    return {
+        each["name"]: each["value"]
+        if "value" in each
+        else "/".join(each["valueFrom"]["secretKeyRef"][k] for k in ("name", "key"))
+        for each in container["env"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REGION_OF_DATA", "eu"),
+        ("PROXY_DEPTH", "1000000"),
+        ("DEBUG", "true"),
+        ("AIRFLOW__SENTRY__SENTRY_DSN", "sentry/dsn"),
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC", "airflow-metadata/connection-async"),
+    ],
+)
+def test_a_variable_reaches_every_airflow_container(render, name, value):
+    pods = [p for p in render("environment").airflow.pods if p.name != "airflow-statsd"]
+
+    assert {pod.name for pod in pods} == AIRFLOW_CONTAINERS
+    assert {pod.name: variables(pod).get(name) for pod in pods} == dict.fromkeys(
+        AIRFLOW_CONTAINERS, value
+    )
+
+
+def test_a_variable_of_a_queue_reaches_its_workers_only(render):
+    pods = render("environment").airflow.pods
+    threads = {
+        p.name: variables(p).get("OMP_NUM_THREADS") for p in pods if p.name != "airflow-statsd"
+    }
+
+    assert {name: value for name, value in threads.items() if value} == {
+        "airflow-worker-default-queue": "1",
+        "airflow-worker-etl": "4",
+    }
+    etl = variables(render("environment").airflow.pod("airflow-worker-etl"))
+    assert etl["API_TOKEN"] == "vendor/token"
+    assert etl["AIRFLOW__CELERY__WORKER_CONCURRENCY"] == "8"
