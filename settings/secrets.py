@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import pulumi
 
-from settings.dags import DagSettings, GithubAppAuth, SshAuth, TokenAuth
+from settings.dags import DagSettings, git_secret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +30,19 @@ def load_secrets(dags: DagSettings) -> Secrets:
     (pulumi/pulumi#7127).
     """
     config = pulumi.Config()
-    if isinstance(dags.auth, TokenAuth):
-        config.require_secret("git_token")
-    if isinstance(dags.auth, SshAuth):
-        config.require_secret("git_ssh_key")
-    if isinstance(dags.auth, GithubAppAuth):
-        config.require_secret("github_app_key")
+    if name := git_secret(dags.auth):
+        config.require_secret(name)
     return Secrets(**{field.name: config.get_secret(field.name) for field in fields(Secrets)})
+
+
+def load_logins(dags: DagSettings) -> dict[str, pulumi.Output[str]]:
+    """Secrets of the logins in `dags.repositories`, by the repository's name.
+
+    Each has its own key, such as `git_token_NAME`: no Git host gets the secret of another one.
+    """
+    config = pulumi.Config()
+    return {
+        name: config.require_secret(f"{secret}_{name}")
+        for name, repository in dags.repositories.items()
+        if (secret := git_secret(repository.auth))
+    }
