@@ -16,18 +16,19 @@ push() { git -c protocol.file.allow=always push --quiet --force "$PUBLISHED" "$1
 
 submodules=$(git submodule --quiet foreach --recursive 'echo "$sha1 $displaypath"')
 bytes=$(du --summarize --apparent-size --block-size=1 --exclude=.git . | cut -f 1)
-large=() # files in Git LFS: repository folder, tab, path in it
+large=()   # files in Git LFS: folder of their repository, tab, path in it
+folders=() # of the repository and its submodules, if they may contain such files
 if [ "$LFS" = true ]; then
     command -v git-lfs >/dev/null || refuse "$SETTING.lfs needs git-lfs in the image dags.git_sync_image"
-    while read -r repository folder; do
-        [ -n "$repository" ] || continue
-        while IFS= read -r file; do
-            large+=("$folder"$'\t'"$file")
-            size=$(git -C "./$folder" show "HEAD:$file" | sed -n 's/^size //p')
-            bytes=$((bytes + size - $(stat --format=%s "./$folder/$file")))
-        done < <(git -C "./$folder" lfs ls-files --name-only)
-    done <<<"$GITSYNC_HASH"$'\n'"$submodules"
+    mapfile -t folders < <(echo . && cut --delimiter=' ' --fields=2- --only-delimited <<<"$submodules")
 fi
+for folder in "${folders[@]}"; do
+    while IFS= read -r file; do
+        large+=("$folder"$'\t'"$file")
+        size=$(git -C "$folder" show "HEAD:$file" | sed -n 's/^size //p')
+        bytes=$((bytes + size - $(stat --format=%s "$folder/$file")))
+    done < <(git -C "$folder" lfs ls-files --name-only)
+done
 megabytes=$(((bytes + 2 ** 20 - 1) / 2 ** 20))
 [ "$megabytes" -le "$MAX_MB" ] || refuse "its files are $megabytes MiB together, and dags.max_mb is $MAX_MB"
 
@@ -57,11 +58,12 @@ if [ -n "$submodules" ] || [ ${#large[@]} -gt 0 ]; then
         published update-index --force-remove "$path" # the gitlink
         published read-tree --prefix="$path/" "$submodule"
     done <<<"$submodules"
+    for folder in "${folders[@]}"; do git -C "$folder" lfs fetch >/dev/null; done
     for entry in "${large[@]}"; do
         folder=${entry%%$'\t'*} file=${entry#*$'\t'}
-        path=${folder:+$folder/}$file
+        path=$folder/$file path=${path#./}
         mode=$(published ls-files --stage -- "$path" | cut --characters=1-6)
-        content=$(git -C "./$folder" show "HEAD:$file" | git -C "./$folder" lfs smudge -- "$file" | published hash-object -w --stdin)
+        content=$(git -C "$folder" show "HEAD:$file" | git -C "$folder" lfs smudge -- "$file" | published hash-object -w --stdin)
         published update-index --cacheinfo "$mode,$content,$path"
     done
     commit=$(published commit-tree "$(published write-tree)" -p "$commit" -m "$commit with its submodules${large:+ and LFS files}")
@@ -77,4 +79,11 @@ if [ "$KEEP" = true ] && previous=$(published rev-parse --verify --quiet "refs/h
     published update-ref refs/heads/kept "$kept"
 fi
 published update-ref "refs/heads/$BRANCH" "$commit"
+for folder in "${folders[@]}"; do
+    # The files of this commit only: their history is in the published repository.
+    used=$(git -C "$folder" lfs ls-files --long)
+    for object in "$(git -C "$folder" rev-parse --path-format=absolute --git-common-dir)"/lfs/objects/*/*/*; do
+        [[ $used == *${object##*/}* ]] || rm -f "$object"
+    done
+done
 [ -z "$COMBINED" ] || exec "${0%/*}/combine"
