@@ -276,12 +276,13 @@ def _git_sync_flags(repository: str, port: int, dags: DagSettings) -> dict[str, 
         "BRANCH": BRANCH,
         "SUB_PATH": settings.sub_path or ".",
         "MAX_MB": str(dags.max_mb),
-        "LFS": "true" if settings.lfs else "false",
-        "KEEP": "true" if dags.mode == "bundle" else "false",
-        "SETTING": f"dags.repositories.{repository}" if repository else "dags",
-        "RESERVED": "",
-        "COMBINED": "",
     }
+    if settings.lfs:
+        env["LFS"] = "true"
+    if dags.mode == "bundle":
+        env["KEEP"] = "true"
+    if repository:
+        env["SETTING"] = f"dags.repositories.{repository}"
     if _combines(dags):
         env |= {
             "RESERVED": "" if repository else REPOSITORIES,

@@ -2,6 +2,8 @@
 # git-sync runs this in each new checkout. Publishes the commit to the pods of Airflow atomically.
 set -euo pipefail
 shopt -s globstar nullglob
+# Set for some repositories only.
+: "${LFS=false}" "${KEEP=false}" "${SETTING=dags}" "${RESERVED=}" "${COMBINED=}"
 
 # git-sync counts a failure as git_sync_hook_run_count_total{status="error"} and retries.
 refuse() {

@@ -176,9 +176,6 @@ def publish(tmp_path, git):
             "MAX_MB": "2",
             "LFS": "true",
             "KEEP": "true",
-            "SETTING": "dags",
-            "RESERVED": "",
-            "COMBINED": "",
         }
         return git(str(PUBLISH), program="bash", folder="work", **{**env, **more})
 
