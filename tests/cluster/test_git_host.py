@@ -167,9 +167,9 @@ def publish(tmp_path, git):
     if shutil.which("git-lfs") is None:
         pytest.fail("not on PATH: git-lfs; see CONTRIBUTING.md")
 
-    def run(**more):
+    def run(folder="work", **more):
         env = {
-            "GITSYNC_HASH": git("-C", "work", "rev-parse", "HEAD")[1].strip(),
+            "GITSYNC_HASH": git("-C", folder, "rev-parse", "HEAD")[1].strip(),
             "PUBLISHED": str(tmp_path / "dags.git"),
             "BRANCH": "dags",
             "SUB_PATH": "dags",
@@ -177,7 +177,7 @@ def publish(tmp_path, git):
             "LFS": "true",
             "KEEP": "true",
         }
-        return git(str(PUBLISH), program="bash", folder="work", **{**env, **more})
+        return git(str(PUBLISH), program="bash", folder=folder, **{**env, **more})
 
     return run
 
@@ -224,6 +224,20 @@ def test_each_version_of_an_lfs_file_stays_reachable(with_large_file, publish, g
         assert status == 0, output
 
     assert git("--git-dir=dags.git", "show", "kept^:dags/model.bin") == (0, "old" * 1000)
+
+
+def test_lfs_files_of_a_submodule_are_published(with_large_file, publish, git, host):
+    with_large_file(b"model" * 1000)
+    assert git("clone", host.https(PUBLIC), "whole")[0] == 0
+    shared = host.https(PRIVATE, "reader:secret")
+    assert git("-C", "whole", "submodule", "add", shared, "dags/shared")[0] == 0
+    who = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    assert git("-C", "whole", *who, "commit", "--all", "--message", "Shared")[0] == 0
+
+    status, output = publish(folder="whole")
+    assert status == 0, output
+    model = "dags:dags/shared/dags/model.bin"
+    assert git("--git-dir=dags.git", "show", model) == (0, "model" * 1000)
 
 
 def test_lfs_files_count_before_they_are_fetched(with_large_file, publish, host):

@@ -231,7 +231,7 @@ def test_a_bundle_fetches_the_versions_before_forced_pushes(repository, bundle):
 def test_a_bundle_fetches_all_versions_with_submodules(with_submodules, bundle):
     versions = []
     for number in range(3):
-        with_submodules.commit({"dags/a.py": str(number)})
+        with_submodules.commit({"dags/a.py": str(number)}, amend=number == 2)
         assert published(with_submodules.publish(KEEP="true"))
         versions.append(with_submodules.head)
 
