@@ -53,6 +53,7 @@ relay_args = DagRelayArgs(
     image=stack.airflow.image_reference,
     dags=stack.dags,
     secrets=secrets,
+    logins=settings.load_logins(stack.dags),
     webhook_rotation=stack.rotation.webhook,
     load_balancer_cidrs=platform.load_balancer_cidrs,
 )

@@ -25,6 +25,8 @@ def next_steps(cluster: Kubernetes, settings: Settings, load_balancer: str | Non
     ]
     if settings.git_server is None:
         lines += [f"  DAGs       push to {settings.dags.repo}, {settings.dags.ref}"]
+        others = settings.dags.repositories.values()
+        lines += [f"             or to {other.repo}, {other.ref}" for other in others]
     else:
         lines += [f"  DAGs       {kubectl} port-forward svc/git-server 9418"]
         lines += ["             then git clone git://localhost/dags.git, and push"]

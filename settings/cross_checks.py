@@ -220,22 +220,27 @@ def _arns_are_usable(stack: Sections) -> Iterator[Mistake]:
 
 
 def _git_protocol_needs_git_server(stack: Sections) -> Iterator[Mistake]:
-    repo = stack.dags.repo
-    if repo.startswith("git://") and stack.git_server is None:
-        yield (
-            "dags.repo",
-            f"git:// is neither encrypted nor verified; use https:// or ssh://, got {repo!r}",
-        )
+    for name, repository in stack.dags.all_repositories.items():
+        repo = repository.repo
+        if repo.startswith("git://") and stack.git_server is None:
+            yield (
+                f"{_dags_key(name)}.repo",
+                f"git:// is neither encrypted nor verified; use https:// or ssh://, got {repo!r}",
+            )
 
 
 def _git_server_needs_branch(stack: Sections) -> Iterator[Mistake]:
-    dags = stack.dags
-    for key, ref in (("tag", dags.tag), ("commit", dags.commit)):
-        if dags.repo.startswith("git://") and ref:
-            yield (
-                f"dags.{key}",
-                "the Git server of the stack starts with one branch only; use dags.branch",
-            )
+    for name, repository in stack.dags.all_repositories.items():
+        for key, ref in (("tag", repository.tag), ("commit", repository.commit)):
+            if repository.repo.startswith("git://") and ref:
+                yield (
+                    f"{_dags_key(name)}.{key}",
+                    "the Git server of the stack starts with one branch only; use dags.branch",
+                )
+
+
+def _dags_key(repository: str) -> str:
+    return f"dags.repositories.{repository}" if repository else "dags"
 
 
 def _webhook_needs_ingress(stack: Sections) -> Iterator[Mistake]:
@@ -344,13 +349,13 @@ def _worker_fits_node(stack: Sections) -> Iterator[Mistake]:
 def _worker_disk_holds_dags(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind != "eks" or stack.dags.mode != "git-sync":
         return
-    # The limit of the emptyDir: components/airflow/values.py.
-    needed = 4 * stack.dags.max_mb + limits.WORKER_DISK_MB
+    needed = stack.dags.checkout_mb + limits.WORKER_DISK_MB
+    each = " of each repository" if stack.dags.repositories else ""
     for name, queue in stack.queues.items():
         if queue.disk_gb * 1024 < needed:
             yield (
                 f"{key_of(name)}.disk_gb",
-                f"{queue.disk_gb} GiB is less than the {needed} MiB for four times dags.max_mb and log "
+                f"{queue.disk_gb} GiB is less than the {needed} MiB for four times dags.max_mb{each} and log "
                 "files: the kubelet would evict the workers; raise it, or lower dags.max_mb",
             )
 

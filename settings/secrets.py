@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import pulumi
 
-from settings.dags import GithubAppAuth, SshAuth, TokenAuth
+from settings.dags import DagSettings, git_secret
 from settings.database import ExistingDatabaseSettings
 from settings.stack import Settings
 
@@ -33,13 +33,9 @@ def load_secrets(settings: Settings) -> Secrets:
     Secrets are top-level keys: inside `settings`, Pulumi would lose their secret mark
     (pulumi/pulumi#7127).
     """
-    config, dags = pulumi.Config(), settings.dags
-    if isinstance(dags.auth, TokenAuth):
-        config.require_secret("git_token")
-    if isinstance(dags.auth, SshAuth):
-        config.require_secret("git_ssh_key")
-    if isinstance(dags.auth, GithubAppAuth):
-        config.require_secret("github_app_key")
+    config = pulumi.Config()
+    if name := git_secret(settings.dags.auth):
+        config.require_secret(name)
     if isinstance(settings.database, ExistingDatabaseSettings):
         config.require_secret("database_password")
     if config.get("image_pull_credentials") is not None and settings.images.pull_secret is None:
@@ -48,3 +44,16 @@ def load_secrets(settings: Settings) -> Secrets:
             "images.pull_secret, the name of the Secret that gets these credentials"
         )
     return Secrets(**{field.name: config.get_secret(field.name) for field in fields(Secrets)})
+
+
+def load_logins(dags: DagSettings) -> dict[str, pulumi.Output[str]]:
+    """Secrets of the logins in `dags.repositories`, by the repository's name.
+
+    Each has its own key, such as `git_token_NAME`: no Git host gets the secret of another one.
+    """
+    config = pulumi.Config()
+    return {
+        name: config.require_secret(f"{secret}_{name}")
+        for name, repository in dags.repositories.items()
+        if (secret := git_secret(repository.auth))
+    }

@@ -18,6 +18,11 @@ RESERVED_QUEUES = {
     "default-queue": "is reserved for the workers of the section workers; choose another name",
 }
 
+# Part of the names of containers, claims, Secrets and bundles, and of keys of the stack file.
+REPOSITORY_NAME = r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?"
+# Bundles of `dags.repo`: of the chart with git-sync, and components/airflow/values.py.
+RESERVED_REPOSITORIES = ("dags", "dags-folder")
+
 
 def _cidr(value: str) -> str:
     try:
@@ -73,6 +78,17 @@ def _queue_name(value: str) -> str:
         raise ValueError(
             "should be a Kubernetes name: up to 30 lowercase letters, digits and inner hyphens, "
             "starting with a letter, such as etl or high-memory"
+        )
+    return value
+
+
+def _repository_name(value: str) -> str:
+    if value in RESERVED_REPOSITORIES:
+        raise ValueError("is reserved for the repository dags.repo; choose another name")
+    if not re.fullmatch(REPOSITORY_NAME, value):
+        raise ValueError(
+            "should be up to 30 lowercase letters, digits and inner hyphens, starting with a letter, "
+            "such as sales or data-science"
         )
     return value
 
@@ -168,6 +184,7 @@ SecretName = Annotated[
     ),
 ]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
+RepositoryName = Annotated[str, AfterValidator(_repository_name)]
 RdsIdentifier = Annotated[
     str,
     AfterValidator(_rds_identifier),

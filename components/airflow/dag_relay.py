@@ -3,8 +3,8 @@
 docs/adr/0012-one-relay-fetches-the-dags.md
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pulumi
@@ -17,26 +17,33 @@ from components.support.hardened_pod import IN_POD, script_checksum
 from components.support.named_secret import NamedSecret, annotations, named_secret
 from components.support.passwords import password
 from settings import Secrets
-from settings.dags import DagSettings, GithubAppAuth, NoAuth, SshAuth, TokenAuth
+from settings.dags import DagSettings, GithubAppAuth, NoAuth, SshAuth, TokenAuth, git_secret
 
 NAME = "dag-relay"
 LABELS = {"app.kubernetes.io/name": NAME}
 PORT = 9418
 BRANCH = "dags"
-URL = f"git://{NAME}:{PORT}/dags.git"
+# Folder of dags.repositories in the tree that git-sync's pods follow.
+REPOSITORIES = "repositories"
 USER_ID = 65533  # `git-sync` in its image: ssh needs a user with a name
 MEMORY_MB = 256
 # Deadline for the first sync. Afterwards the pod stays ready and serves the last good commit, even
 # if the Git host is down.
 READY_MINUTES = 10
 
-PUBLISHED = "/git/dags.git"
+DATA = "/git"
+# The tree of all repositories. It is made of what is published, so it need not outlive the pod: a
+# full volume of one repository must not stop the others.
+COMBINED = "/combined"
 LOGIN = "/etc/git-login"
 METRICS_PORT = 9090
 SYNC_MEMORY_MB = 512
 FETCH = IN_POD / "dag_relay_fetch.sh"
 PUBLISH = IN_POD / "dag_relay_publish.sh"
+COMBINE = IN_POD / "dag_relay_combine.sh"
 PRESERVE_MTIMES = IN_POD / "preserve_mtimes.sh"
+BUNDLE = IN_POD / "relay_bundle.py"
+BUNDLE_CLASS = "relay_bundle.RelayBundle"
 
 WEBHOOK = IN_POD / "dag_relay_webhook.py"
 WEBHOOK_NAME = f"{NAME}-webhook"
@@ -45,8 +52,35 @@ WEBHOOK_PATH = "/dag-relay"  # PATH of the script
 WEBHOOK_HEALTH = "/health"  # HEALTH of the script
 WEBHOOK_MEMORY_MB = 128
 WEBHOOK_LOGIN = "/etc/webhook"
-# Pipe on the data volume: git-sync's container creates it, the webhook writes into it.
-ANNOUNCED = "/git/announced"
+
+
+def _folder(repository: str) -> str:
+    """Mount path of a repository's volume."""
+    return f"/{REPOSITORIES}/{repository}" if repository else DATA
+
+
+def _published(repository: str) -> str:
+    return f"{_folder(repository)}/dags.git"
+
+
+def _announced(repository: str) -> str:
+    """Pipe on the data volume: git-sync's container creates it, the webhook writes into it."""
+    return f"{_folder(repository)}/announced"
+
+
+def _combines(dags: DagSettings) -> bool:
+    return dags.mode == "git-sync" and bool(dags.repositories)
+
+
+def url(repository: str = "") -> str:
+    """Where Airflow's pods find a published repository; without a name, that of `dags.repo`."""
+    path = _published(repository) if repository else "/dags.git"
+    return f"git://{NAME}:{PORT}{path}"
+
+
+def git_sync_url(dags: DagSettings) -> str:
+    """What the pods follow with `dags.mode: git-sync`."""
+    return f"git://{NAME}:{PORT}{COMBINED}/dags.git" if _combines(dags) else url()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +90,8 @@ class DagRelayArgs:
     image: str
     dags: DagSettings
     secrets: Secrets
+    # Secrets of the logins in `dags.repositories`, by the repository's name.
+    logins: Mapping[str, pulumi.Output[str]] = field(default_factory=dict[str, pulumi.Output[str]])
     webhook_rotation: int
     # Source of webhook calls. Without it only `kubectl port-forward` reaches the webhook.
     load_balancer_cidrs: Sequence[str] = ()
@@ -71,11 +107,15 @@ class DagRelay(pulumi.ComponentResource):
         super().__init__("airflow:k8s:DagRelay", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
+        repositories = args.dags.all_repositories
         scripts = {
             "fetch": FETCH,
             "publish": PUBLISH,
+            "combine": COMBINE,
             # Git hook of Airflow's pods, which also mount this ConfigMap: values/airflow.yaml.
             "post-index-change": PRESERVE_MTIMES,
+            # Airflow's pods mount it where they import it.
+            BUNDLE.name: BUNDLE,
         }
         if args.dags.webhook:
             scripts["webhook"] = WEBHOOK
@@ -84,14 +124,22 @@ class DagRelay(pulumi.ComponentResource):
             metadata=meta.ObjectMetaArgs(name=name, namespace=args.namespace),
             data={
                 **{key: script.read_text() for key, script in scripts.items()},
-                "ca.pem": Path(args.dags.ca_file).read_text() if args.dags.ca_file else "",
+                **{
+                    _ca_file(repository): Path(settings.ca_file).read_text()
+                    for repository, settings in repositories.items()
+                    if settings.ca_file
+                },
             },
             opts=child,
         )
         relay = core.ConfigMapVolumeSourceArgs(name=config.metadata.name, default_mode=0o555)
-        login = _login(name, args, child)
-        sidecars = [_git_sync(args, relay, login)]
-        checksums: dict[str, pulumi.Input[str]] = {**annotations(*[login] if login else [])}
+        sidecars: list[Sidecar] = []
+        logins: list[NamedSecret] = []
+        for number, repository in enumerate(repositories):
+            login = _login(name, repository, args, child)
+            logins += [login] if login else []
+            sidecars.append(_git_sync(repository, METRICS_PORT + number, args, relay, login))
+        checksums: dict[str, pulumi.Input[str]] = {**annotations(*logins)}
         if args.dags.webhook:
             secret = _webhook_secret(name, args, child)
             sidecars.append(_webhook(args, relay, secret))
@@ -117,17 +165,20 @@ class DagRelay(pulumi.ComponentResource):
                 pull_secret=args.pull_secret,
                 image=args.image,
                 command=["git", "daemon", "--export-all", "--reuseaddr", "--informative-errors"],
-                args=[f"--port={PORT}", "--base-path=/git", PUBLISHED],
+                args=[f"--port={PORT}", f"--base-path={DATA}", *_served(args.dags)],
                 port=PORT,
                 user_id=USER_ID,
                 group_id=USER_ID,
-                data_path="/git",
+                data_path=DATA,
                 storage_gb=args.dags.storage_gb,
+                # A repository that fills its volume stops only itself.
+                more_data={_folder(other): other for other in args.dags.repositories},
+                scratch=[COMBINED] if _combines(args.dags) else [],
                 memory_mb=MEMORY_MB,
                 # Wait until the Service has removed this endpoint: a client that connects to an
                 # address without a pod times out only after two minutes.
                 before_stop=["sleep", "5"],
-                ready=["git", "ls-remote", "--exit-code", "git://127.0.0.1/dags.git", BRANCH],
+                ready=["git", "ls-remote", "--exit-code", _local(args.dags), BRANCH],
                 sidecars=sidecars,
                 annotations=checksums,
                 clients=[network_peers.airflow_pods()],
@@ -138,17 +189,37 @@ class DagRelay(pulumi.ComponentResource):
         self.register_outputs({})
 
 
+def _served(dags: DagSettings) -> list[str]:
+    """Arguments of git daemon: the repositories that Airflow's pods follow."""
+    if _combines(dags):
+        return ["--base-path-relaxed", f"{COMBINED}/dags.git"]
+    relaxed = ["--base-path-relaxed"] if dags.repositories else []
+    return [*relaxed, *map(_published, dags.all_repositories)]
+
+
+def _local(dags: DagSettings) -> str:
+    return git_sync_url(dags).replace(f"{NAME}:{PORT}", "127.0.0.1")
+
+
+def _ca_file(repository: str) -> str:
+    return f"ca-{repository}.pem" if repository else "ca.pem"
+
+
 def _git_sync(
-    args: DagRelayArgs, relay: core.ConfigMapVolumeSourceArgs, login: NamedSecret | None
+    repository: str,
+    port: int,
+    args: DagRelayArgs,
+    relay: core.ConfigMapVolumeSourceArgs,
+    login: NamedSecret | None,
 ) -> Sidecar:
     return Sidecar(
-        name="git-sync",
+        name=f"git-sync-{repository}" if repository else "git-sync",
         image=args.dags.git_sync_reference,
         command=["/relay/fetch"],
         args=["/git-sync"],
-        env=_env(_git_sync_flags(args)),
+        env=_env(_git_sync_flags(repository, port, args.dags)),
         files={"/relay": relay} | ({LOGIN: _files(login)} if login else {}),
-        port=METRICS_PORT,
+        port=port,
         memory_mb=SYNC_MEMORY_MB,
         clients=[network_peers.monitoring()],
     )
@@ -165,7 +236,7 @@ def _webhook(
         env=_env(
             {
                 "PORT": str(WEBHOOK_PORT),
-                "ANNOUNCED": ANNOUNCED,
+                "ANNOUNCED": ":".join(map(_announced, args.dags.all_repositories)),
                 "SECRET_FILE": f"{WEBHOOK_LOGIN}/secret",
             }
         ),
@@ -186,13 +257,13 @@ def _files(secret: NamedSecret) -> core.SecretVolumeSourceArgs:
     return core.SecretVolumeSourceArgs(secret_name=secret.name, default_mode=0o400)
 
 
-def _git_sync_flags(args: DagRelayArgs) -> dict[str, str]:
+def _git_sync_flags(repository: str, port: int, dags: DagSettings) -> dict[str, str]:
     """https://github.com/kubernetes/git-sync#manual"""
-    dags = args.dags
+    settings = dags.all_repositories[repository]
     env = {
-        "GITSYNC_REPO": dags.repo,
-        "GITSYNC_REF": dags.ref,
-        "GITSYNC_ROOT": "/git/sync",
+        "GITSYNC_REPO": settings.repo,
+        "GITSYNC_REF": settings.ref,
+        "GITSYNC_ROOT": f"{_folder(repository)}/sync",
         # The full history: bundles use older commits, and only this pod fetches it.
         "GITSYNC_DEPTH": "0",
         "GITSYNC_PERIOD": f"{dags.poll_seconds:g}s",
@@ -201,19 +272,33 @@ def _git_sync_flags(args: DagRelayArgs) -> dict[str, str]:
         "GITSYNC_SYNC_TIMEOUT": "600s",
         "GITSYNC_EXECHOOK_COMMAND": "/relay/publish",
         "GITSYNC_EXECHOOK_TIMEOUT": "120s",
-        "GITSYNC_HTTP_BIND": f":{METRICS_PORT}",
+        "GITSYNC_HTTP_BIND": f":{port}",
         "GITSYNC_HTTP_METRICS": "true",
-        "PUBLISHED": PUBLISHED,
+        "PUBLISHED": _published(repository),
         "BRANCH": BRANCH,
-        "SUB_PATH": dags.sub_path or ".",
+        "SUB_PATH": settings.sub_path or ".",
         "MAX_MB": str(dags.max_mb),
     }
+    if settings.lfs:
+        env["LFS"] = "true"
+    if dags.mode == "bundle":
+        env["KEEP"] = "true"
+    if repository:
+        env["SETTING"] = f"dags.repositories.{repository}"
+    if _combines(dags):
+        env |= {
+            "RESERVED": "" if repository else REPOSITORIES,
+            "COMBINED": f"{COMBINED}/dags.git",
+            "MAIN": _published(""),
+            "OTHERS": " ".join(map(_published, dags.repositories)),
+        }
     if dags.webhook:
-        env |= {"GITSYNC_SYNC_ON_SIGNAL": "SIGHUP", "ANNOUNCED": ANNOUNCED}
-    if dags.ca_file is not None:
+        env |= {"GITSYNC_SYNC_ON_SIGNAL": "SIGHUP", "ANNOUNCED": _announced(repository)}
+    if settings.ca_file is not None:
         # The first is for Git, the second for git-sync, which requests tokens from GitHub.
-        env |= {"GIT_SSL_CAINFO": "/relay/ca.pem", "SSL_CERT_FILE": "/relay/ca.pem"}
-    match dags.auth:
+        ca_file = f"/relay/{_ca_file(repository)}"
+        env |= {"GIT_SSL_CAINFO": ca_file, "SSL_CERT_FILE": ca_file}
+    match settings.auth:
         case TokenAuth(username=username):
             env |= {"GITSYNC_USERNAME": username, "GITSYNC_PASSWORD_FILE": f"{LOGIN}/token"}
         case SshAuth():
@@ -233,25 +318,37 @@ def _git_sync_flags(args: DagRelayArgs) -> dict[str, str]:
     return env
 
 
-def _login(name: str, args: DagRelayArgs, opts: pulumi.ResourceOptions) -> NamedSecret | None:
+def _login(
+    name: str, repository: str, args: DagRelayArgs, opts: pulumi.ResourceOptions
+) -> NamedSecret | None:
     """Credentials for the Git host, as files."""
-    data: dict[str, pulumi.Output[str] | str | None] = {}
-    match args.dags.auth:
+    auth = args.dags.all_repositories[repository].auth
+    key = git_secret(auth)
+    if key is None:
+        return None
+    secret = args.logins[repository] if repository else getattr(args.secrets, key)
+    match auth:
         case TokenAuth():
-            data = {"token": args.secrets.git_token}
+            data = {"token": secret}
         case SshAuth(known_hosts=known_hosts):
-            data = {"key": args.secrets.git_ssh_key, "known_hosts": known_hosts}
-        case GithubAppAuth():
-            data = {"key": args.secrets.github_app_key}
-        case NoAuth():
-            return None
+            data = {"key": secret.apply(_whole_lines), "known_hosts": known_hosts}
+        case _:
+            data = {"key": secret.apply(_whole_lines)}
     return named_secret(
-        f"{name}-login",
-        name="airflow-git",
+        f"{name}-{repository}-login" if repository else f"{name}-login",
+        name=f"airflow-git-{repository}" if repository else "airflow-git",
         namespace=args.namespace,
-        data={key: value for key, value in data.items() if value is not None},
+        data=data,
         opts=opts,
     )
+
+
+def _whole_lines(key: str) -> str:
+    """A private key with a newline after each line.
+
+    Without the last one, OpenSSH reports "error in libcrypto", and `pulumi config set` drops it.
+    """
+    return "".join(f"{line}\n" for line in key.splitlines())
 
 
 def _webhook_secret(name: str, args: DagRelayArgs, opts: pulumi.ResourceOptions) -> NamedSecret:

@@ -40,8 +40,12 @@ KEDA_COOLDOWN_SECONDS = 120
 GIT_SYNC_PERIOD = "500ms"
 # 0: at every check of the DAG processor, which is every second.
 BUNDLE_REFRESH_SECONDS = 0
-# In git-sync's checkout. The scheduler and the API server have no checkout and load no plugins.
-PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
+CHECKOUT = "/opt/airflow/dags/repo"  # of git-sync
+# The scheduler and the API server have no checkout and load no plugins.
+PLUGINS_FOLDER = f"{CHECKOUT}/plugins"
+# The default of the chart with git-sync: the DAG folder of `dags.repo`.
+CHART_BUNDLE = "dags-folder"
+LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
 # Worker set of the queue `default`. The chart's selectors for the set `default` match the workers
 # of every other set too, so that pods would have two autoscalers and two disruption budgets.
@@ -385,32 +389,48 @@ def git_sync(dags: DagSettings) -> dict[str, Any]:
         return {"enabled": False}
     return {
         "enabled": True,
-        "repo": dag_relay.URL,
+        "repo": dag_relay.git_sync_url(dags),
         # git-sync reads both: the default of the older name would take precedence.
         "branch": dag_relay.BRANCH,
         "ref": dag_relay.BRANCH,
         "subPath": dags.sub_path,
         "period": GIT_SYNC_PERIOD,
-        # The current checkout, the next one, and Git's objects of both.
-        "emptyDirConfig": {"sizeLimit": f"{4 * dags.max_mb}Mi"},
+        "emptyDirConfig": {"sizeLimit": f"{dags.checkout_mb}Mi"},
     }
 
 
 def dag_bundles(dags: DagSettings) -> dict[str, Any]:
-    """Values under `dagProcessor`: the DAG bundle of all pods in mode `bundle`."""
-    if dags.mode != "bundle":
-        return {}
-    bundle = {
-        "name": "dags",
-        "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
-        "kwargs": {
-            "repo_url": dag_relay.URL,
-            "tracking_ref": dag_relay.BRANCH,
-            "subdir": dags.sub_path or None,
-            "refresh_interval": BUNDLE_REFRESH_SECONDS,
-        },
+    """Values under `dagProcessor`: the DAG bundles of all pods."""
+    if dags.mode == "bundle":
+        bundles = [
+            {
+                "name": name or "dags",
+                "classpath": dag_relay.BUNDLE_CLASS,
+                "kwargs": {
+                    "repo_url": dag_relay.url(name),
+                    "tracking_ref": dag_relay.BRANCH,
+                    "subdir": repository.sub_path or None,
+                    "refresh_interval": BUNDLE_REFRESH_SECONDS,
+                },
+            }
+            for name, repository in dags.all_repositories.items()
+        ]
+    elif dags.repositories:
+        bundles = [
+            {"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": path} if path else {}}
+            for name, path in {CHART_BUNDLE: None, **_folders(dags)}.items()
+        ]
+    else:
+        return {}  # the chart's default
+    return {"dagBundleConfigList": bundles}
+
+
+def _folders(dags: DagSettings) -> dict[str, str]:
+    """DAG folders of `dags.repositories` in git-sync's checkout."""
+    return {
+        name: f"{CHECKOUT}/{dag_relay.REPOSITORIES}/{name}/{repository.sub_path}".rstrip("/")
+        for name, repository in dags.repositories.items()
     }
-    return {"dagBundleConfigList": [bundle]}
 
 
 def airflow_config(

@@ -6,6 +6,9 @@ set -euo pipefail
 shopt -s globstar nullglob
 rm -f "$GITSYNC_ROOT"/.git/**/*.lock "$PUBLISHED"/**/*.lock
 
+# The combined tree does not outlive the pod, and the Git host may be down.
+[ -z "${COMBINED-}" ] || /relay/combine || true
+
 # With a webhook, fetch for each line that the webhook writes into a pipe. A signal from the
 # webhook's container would need a shared process namespace, which exposes git-sync's environment
 # and, under /proc/PID/root, its login.

@@ -42,12 +42,23 @@ def is_authentic(headers: Message, body: bytes, secret: bytes) -> bool:
 
 
 def announce() -> None:
-    """Make git-sync fetch. Raises `OSError` if git-sync is not running to read the pipe."""
-    pipe = os.open(os.environ["ANNOUNCED"], os.O_WRONLY | os.O_NONBLOCK)
-    try:
-        os.write(pipe, b"\n")
-    finally:
-        os.close(pipe)
+    """Make git-sync fetch, each one of its containers.
+
+    Raises `OSError` if none of them is running to read its pipe.
+    """
+    errors: list[OSError] = []
+    paths = os.environ["ANNOUNCED"].split(":")
+    for path in paths:
+        try:
+            pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            try:
+                os.write(pipe, b"\n")
+            finally:
+                os.close(pipe)
+        except OSError as error:
+            errors.append(error)
+    if len(errors) == len(paths):
+        raise errors[0]
 
 
 class Call(BaseHTTPRequestHandler):

@@ -49,6 +49,10 @@ class StatefulServerArgs:
     group_id: int
     data_path: str
     storage_gb: int
+    # More volumes of this size, by mount path: the last part of each claim's name.
+    more_data: Mapping[str, str] = field(default_factory=dict[str, str])
+    # Mount paths of empty volumes, which do not outlive the pod.
+    scratch: Sequence[str] = ()
     # Request and limit.
     memory_mb: int
     # Command of the readiness probe.
@@ -81,25 +85,36 @@ class StatefulServer(pulumi.ComponentResource):
         labels = {**selector, **PART_OF}
         metadata = meta.ObjectMetaArgs(name=name, namespace=args.namespace, labels=labels)
 
-        # A separate claim instead of a volumeClaimTemplate: Pulumi can protect it, and `destroy`
-        # deletes it.
-        claim = core.PersistentVolumeClaim(
-            f"{name}-data",
-            metadata=meta.ObjectMetaArgs(
-                name=name,
-                namespace=args.namespace,
-                labels=labels,
-                # The claim is bound only once its pod exists, and the pod depends on the claim.
-                annotations={"pulumi.com/skipAwait": "true"},
-            ),
-            spec=core.PersistentVolumeClaimSpecArgs(
-                access_modes=["ReadWriteOnce"],
-                resources=core.VolumeResourceRequirementsArgs(
-                    requests={"storage": f"{args.storage_gb}Gi"}
+        # Separate claims instead of volumeClaimTemplates: Pulumi can protect them, and `destroy`
+        # deletes them.
+        def claim(end: str) -> core.PersistentVolumeClaim:
+            return core.PersistentVolumeClaim(
+                f"{name}{end}-data",
+                metadata=meta.ObjectMetaArgs(
+                    name=f"{name}{end}",
+                    namespace=args.namespace,
+                    labels=labels,
+                    # The claim is bound only once its pod exists, and the pod depends on the claim.
+                    annotations={"pulumi.com/skipAwait": "true"},
                 ),
-            ),
-            opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
-        )
+                spec=core.PersistentVolumeClaimSpecArgs(
+                    access_modes=["ReadWriteOnce"],
+                    resources=core.VolumeResourceRequirementsArgs(
+                        requests={"storage": f"{args.storage_gb}Gi"}
+                    ),
+                ),
+                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+            )
+
+        data = [
+            core.VolumeArgs(
+                name=f"data{end}",
+                persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(
+                    claim_name=claim(end).metadata.name
+                ),
+            )
+            for end in ("", *(f"-{more}" for more in args.more_data.values()))
+        ]
         core.Service(
             f"{name}-service",
             metadata=metadata,
@@ -134,18 +149,23 @@ class StatefulServer(pulumi.ComponentResource):
             readiness_probe=core.ProbeArgs(
                 exec_=core.ExecActionArgs(command=args.ready), period_seconds=3, timeout_seconds=3
             ),
-            volume_mounts=_mounts("files", args, args.data_path),
+            volume_mounts=[*_data_mounts(args), *_mounts("files", args)],
         )
         sidecars = [
-            _container(side.name, side, volume_mounts=_mounts(side.name, side, args.data_path))
+            _container(
+                side.name,
+                side,
+                volume_mounts=[
+                    *_data_mounts(args, read_only=side.read_only),
+                    *_mounts(side.name, side),
+                ],
+            )
             for side in args.sidecars
         ]
-        data = core.VolumeArgs(
-            name="data",
-            persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(
-                claim_name=claim.metadata.name
-            ),
-        )
+        scratch = [
+            core.VolumeArgs(name=f"scratch-{index}", empty_dir=core.EmptyDirVolumeSourceArgs())
+            for index in range(len(args.scratch))
+        ]
         files = _volumes("files", args)
         for side in args.sidecars:
             files += _volumes(side.name, side)
@@ -172,7 +192,7 @@ class StatefulServer(pulumi.ComponentResource):
                             user_id=args.user_id, group_id=args.group_id, owns_volume=True
                         ),
                         containers=[server, *sidecars],
-                        volumes=[data, *files],
+                        volumes=[*data, *scratch, *files],
                     ),
                 ),
             ),
@@ -207,19 +227,22 @@ def _container(name: str, part: StatefulServerArgs | Sidecar, **more: Any) -> co
     )
 
 
-def _mounts(
-    prefix: str, part: StatefulServerArgs | Sidecar, data_path: str
+def _data_mounts(
+    args: StatefulServerArgs, *, read_only: bool = False
 ) -> list[core.VolumeMountArgs]:
+    volumes = {args.data_path: "data"}
+    volumes |= {path: f"data-{more}" for path, more in args.more_data.items()}
+    volumes |= {path: f"scratch-{index}" for index, path in enumerate(args.scratch)}
     return [
-        core.VolumeMountArgs(
-            name="data",
-            mount_path=data_path,
-            read_only=True if isinstance(part, Sidecar) and part.read_only else None,
-        ),
-        *(
-            core.VolumeMountArgs(name=f"{prefix}-{index}", mount_path=path, read_only=True)
-            for index, path in enumerate(part.files)
-        ),
+        core.VolumeMountArgs(name=name, mount_path=path, read_only=read_only or None)
+        for path, name in volumes.items()
+    ]
+
+
+def _mounts(prefix: str, part: StatefulServerArgs | Sidecar) -> list[core.VolumeMountArgs]:
+    return [
+        core.VolumeMountArgs(name=f"{prefix}-{index}", mount_path=path, read_only=True)
+        for index, path in enumerate(part.files)
     ]
 
 

@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from ops.stack_files import project
 from settings import Secrets, Settings
 from settings.rotation import RotationSettings
+from settings.types import REPOSITORY_NAME
 
 # Secrets that the program cannot generate: meaning, and the behavior if they are not set.
 GIVEN_SECRETS = {
@@ -73,18 +74,23 @@ def stack_file_schema() -> dict[str, Any]:
     settings = settings_schema()
     models = settings.pop("$defs")
     name = project()
+    encrypted = {
+        "type": "object",
+        "properties": {"secure": {"type": "string"}},
+        "required": ["secure"],
+        "additionalProperties": False,
+    }
     secrets = {
         f"{name}:{secret.name}": {
             "description": f"{secret.meaning}. If not set: {secret.unset}. "
             f"Set it with `pulumi config set --secret {secret.name}`.",
-            "type": "object",
-            "properties": {"secure": {"type": "string"}},
-            "required": ["secure"],
-            "additionalProperties": False,
+            **encrypted,
         }
         for secret in secret_keys()
     }
-    known = "|".join(["settings", *(secret.name for secret in secret_keys())])
+    # Of `dags.repositories`.
+    logins = f"({'|'.join(GIT_SECRETS)})_{REPOSITORY_NAME}"
+    known = "|".join(["settings", *(secret.name for secret in secret_keys()), logins])
     config = {
         "description": "Configuration of the stack",
         "type": "object",
@@ -106,7 +112,13 @@ def stack_file_schema() -> dict[str, Any]:
                 "items": {"type": "string"},
             },
         },
-        "patternProperties": {f"^{name}:(?!({known})$)": False},
+        "patternProperties": {
+            f"^{name}:{logins}$": {
+                "description": "Login of the repository in `dags.repositories` with this name",
+                **encrypted,
+            },
+            f"^{name}:(?!({known})$)": False,
+        },
     }
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

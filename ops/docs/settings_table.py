@@ -21,7 +21,8 @@ Editors with a YAML language server complete and check the stack files with `set
 
 ## Secrets
 
-Secrets are stored encrypted in the same stack file. Pass `--stack <name>` to these commands.
+Secrets are stored encrypted in the same stack file. Pass `--stack <name>` to these commands. The
+login of a repository in `dags.repositories` ends with the repository's name: `git_token_sales`.
 
 {secrets}
 """

@@ -20,12 +20,14 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from tests.harness.checkout import ROOT
 from tests.harness.clone import ENVIRONMENT
 from tests.harness.git_host import SERVER, GitHost, packages
 from tests.harness.waiting import wait_for
 
 PRIVATE, PUBLIC = "private/dags.git", "public/dags.git"
 FILES = {"dags/a.py": "a = 1\n"}
+PUBLISH = ROOT / "components" / "in_pod" / "dag_relay_publish.sh"
 INSTALLATION, ISSUER = 42, "Iv1.client"
 
 
@@ -103,10 +105,10 @@ def git(host, folder, tmp_path):
         "GIT_SSH_COMMAND": shlex.join(map(str, ssh)),
     }
 
-    def run(*words, stdin=None, **more):
+    def run(*words, program="git", folder=".", stdin=None, **more):
         done = subprocess.run(
-            ["git", *words],
-            cwd=tmp_path,
+            [program, *words],
+            cwd=tmp_path / folder,
             env={**env, **more},
             input=stdin,
             capture_output=True,
@@ -157,6 +159,102 @@ def test_ssh_refuses_an_unknown_key(host, git, ssh_url):
     host.accept_ssh_key(other.export_public_key().decode())
 
     assert "Permission denied" in git("ls-remote", ssh_url)[1]
+
+
+@pytest.fixture
+def publish(tmp_path, git):
+    """Publish a commit of a clone in `work`, with the relay's script; its exit status and output."""
+    if shutil.which("git-lfs") is None:
+        pytest.fail("not on PATH: git-lfs; see CONTRIBUTING.md")
+
+    def run(folder="work", **more):
+        env = {
+            "GITSYNC_HASH": git("-C", folder, "rev-parse", "HEAD")[1].strip(),
+            "PUBLISHED": str(tmp_path / "dags.git"),
+            "BRANCH": "dags",
+            "SUB_PATH": "dags",
+            "MAX_MB": "2",
+            "LFS": "true",
+            "KEEP": "true",
+        }
+        return git(str(PUBLISH), program="bash", folder=folder, **{**env, **more})
+
+    return run
+
+
+@pytest.fixture
+def with_large_file(host, git, tmp_path):
+    """A clone of the private repository, as git-sync makes it, and a new file in Git LFS."""
+    admin = host.https(PRIVATE, f"admin:{host.admin_token()}")
+    assert git("clone", admin, "author")[0] == 0
+
+    def push(content, path="dags/model.bin"):
+        file = tmp_path / "author" / path
+        file.write_bytes(content)
+        (tmp_path / "author" / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs\n")
+        for words in (
+            ["lfs", "install", "--local"],
+            ["add", "--all"],
+            ["-c", "user.name=a", "-c", "user.email=a@localhost", "commit", "--message", "Large"],
+            ["push", "origin", "HEAD:main"],
+        ):
+            status, output = git("-C", "author", *words)
+            assert status == 0, output
+        shutil.rmtree(tmp_path / "work", ignore_errors=True)
+        assert git("clone", host.https(PRIVATE, "reader:secret"), "work")[0] == 0
+        return file
+
+    return push
+
+
+def test_the_relay_publishes_lfs_files_as_plain_files(with_large_file, publish, git):
+    with_large_file(b"model" * 1000, "dags/my model.bin")
+
+    status, output = publish()
+    assert status == 0, output
+    assert git("--git-dir=dags.git", "show", "dags:dags/my model.bin") == (0, "model" * 1000)
+    assert git("--git-dir=dags.git", "rev-list", "--count", "dags")[1] == "3\n", "one on top"
+    assert git("-C", "work", "status", "--porcelain") == (0, "")
+
+
+def test_each_version_of_an_lfs_file_stays_reachable(with_large_file, publish, git):
+    for content in (b"old" * 1000, b"new" * 1000):
+        with_large_file(content)
+        status, output = publish()
+        assert status == 0, output
+
+    assert git("--git-dir=dags.git", "show", "kept^:dags/model.bin") == (0, "old" * 1000)
+
+
+def test_lfs_files_of_a_submodule_are_published(with_large_file, publish, git, host):
+    with_large_file(b"model" * 1000)
+    assert git("clone", host.https(PUBLIC), "whole")[0] == 0
+    shared = host.https(PRIVATE, "reader:secret")
+    assert git("-C", "whole", "submodule", "add", shared, "dags/shared")[0] == 0
+    who = ["-c", "user.name=a", "-c", "user.email=a@localhost"]
+    assert git("-C", "whole", *who, "commit", "--all", "--message", "Shared")[0] == 0
+
+    status, output = publish(folder="whole")
+    assert status == 0, output
+    model = "dags:dags/shared/dags/model.bin"
+    assert git("--git-dir=dags.git", "show", model) == (0, "model" * 1000)
+
+
+def test_lfs_files_count_before_they_are_fetched(with_large_file, publish, host):
+    with_large_file(b"0" * 3_000_000)
+    host.forget_requests()
+
+    status, output = publish()
+    assert status != 0
+    assert "its files are 3 MiB together, and dags.max_mb is 2" in output
+    assert host.requests() == []
+
+
+def test_without_lfs_the_pointer_is_published(with_large_file, publish, git):
+    with_large_file(b"model" * 1000)
+
+    assert publish(LFS="false") == (0, "")
+    assert "oid sha256:" in git("--git-dir=dags.git", "show", "dags:dags/model.bin")[1]
 
 
 def app_token(folder, host, key, *, installation=INSTALLATION, issuer=ISSUER):

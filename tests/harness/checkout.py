@@ -54,9 +54,14 @@ class Checkout:
         self.file(stack).write_text(yaml.safe_dump(content))
 
     def configure(self, stack: str, **secrets: str) -> None:
-        """Write secrets into a stack file, in plain text, which the program also accepts."""
+        """Write secrets into a stack file, in plain text, which the program also accepts.
+
+        As with `pulumi config set < file`, they lose their last newline.
+        """
         content = yaml.safe_load(self.file(stack).read_text())
-        content["config"] |= {f"airflow-platform:{key}": text for key, text in secrets.items()}
+        content["config"] |= {
+            f"airflow-platform:{key}": text.removesuffix("\n") for key, text in secrets.items()
+        }
         self.file(stack).write_text(yaml.safe_dump(content))
 
     def start(

@@ -272,6 +272,10 @@ def test_a_stack_is_pinned_to_a_tag(clone, follow, relay):
     follow(PATH, tag="v1")
 
     relay.wait_published(clone.git("rev-parse", "v1"))
+    moved = clone.push(dag("steady", "released again"))
+    clone.git("tag", "--force", "v1")
+    clone.git("push", "--quiet", "--force", "origin", "v1")
+    relay.wait_published(moved)
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ from cryptography.x509.oid import NameOID
 
 REPOSITORY = r"(?:public|private)/[\w-][\w.-]*\.git"
 SERVICE = re.compile(rf"/{REPOSITORY}/(info/refs|git-upload-pack|git-receive-pack)")
+LFS = re.compile(rf"/({REPOSITORY})/info/lfs/objects/(batch|[0-9a-f]{{64}})")
 APP_TOKENS = re.compile(r"/api/v3/app/installations/(\d+)/access_tokens")
 # Without automatic maintenance, which would continue in the background after a push.
 REPOSITORY_SETTINGS = """\
@@ -179,6 +180,22 @@ class Host:
         status = headers.pop("Status", "200 OK")
         return Answer(status=int(status.split()[0]), body=content, headers=headers)
 
+    def lfs(self, url: str, method: str, repository: str, what: str, body: bytes) -> Answer:
+        """Git LFS: https://github.com/git-lfs/git-lfs/blob/main/docs/api/README.md"""
+        folder = self.root / repository / "lfs"
+        if what != "batch" and method == "PUT":
+            folder.mkdir(exist_ok=True)
+            (folder / what).write_bytes(body)
+            return Answer()
+        if what != "batch":
+            return Answer(body=(folder / what).read_bytes())
+        asked = json.loads(body)
+        objects = [
+            {**each, "actions": {asked["operation"]: {"href": url.replace("batch", each["oid"])}}}
+            for each in asked["objects"]
+        ]
+        return Answer.of({"transfer": "basic", "objects": objects})
+
     async def upload_pack(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         """The only command over SSH."""
         command = process.command or ""
@@ -261,11 +278,16 @@ class PublicHandler(Handler):
         authorization = self.headers.get("Authorization")
         if app := APP_TOKENS.fullmatch(path):
             return self.host.app_token(int(app[1]), authorization)
-        if not SERVICE.fullmatch(path):
+        lfs = LFS.fullmatch(path)
+        if not SERVICE.fullmatch(path) and not lfs:
             return Answer(status=HTTPStatus.NOT_FOUND)
-        if not self.host.admits(path, service.startswith("receive-pack"), authorization):
+        writes = service.startswith("receive-pack") or self.command == "PUT"
+        if not self.host.admits(path, writes, authorization):
             challenge = {"WWW-Authenticate": 'Basic realm="git"'}
             return Answer(status=HTTPStatus.UNAUTHORIZED, headers=challenge)
+        if lfs:
+            url = f"https://{self.headers['Host']}{path}"
+            return self.host.lfs(url, self.command, lfs[1], lfs[2], body)
         return self.host.http_backend(
             {
                 "REQUEST_METHOD": self.command,

@@ -64,6 +64,7 @@ ARM = WorkerSettings(architecture="arm64")
 EKS_ON_ARM = EksSettings(kind="eks", private_endpoint=True, architecture="arm64")
 BIG_DAGS = DagSettings(repo=HTTPS.repo, max_mb=129)
 BIG_DAGS_LESS = DagSettings(repo=HTTPS.repo, max_mb=128)
+TWO_REPOSITORIES = DagSettings(repo=HTTPS.repo, repositories={"sales": {"repo": HTTPS.repo}})
 BIG_BUNDLE = DagSettings(repo=HTTPS.repo, max_mb=129, mode="bundle")
 BOTH = ("amd64", "arm64")
 POLICY = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
@@ -280,6 +281,12 @@ BROKEN = {
             {"queues": {"etl": WorkerSettings(disk_gb=1)}, "dags": BIG_DAGS},
             "queues.etl.disk_gb",
             "the kubelet would evict the workers; raise it, or lower dags.max_mb",
+        ),
+        (
+            ON_AWS,
+            {"workers": WorkerSettings(disk_gb=1), "dags": TWO_REPOSITORIES},
+            "workers.disk_gb",
+            "1 GiB is less than the 1312 MiB for four times dags.max_mb of each repository and log",
         ),
     ],
 }

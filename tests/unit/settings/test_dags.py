@@ -88,3 +88,58 @@ def test_sub_path_cannot_leave_the_repository(mistakes, sub_path):
 @pytest.mark.parametrize("sub_path", ["", "dags", "teams/sales/dags", "dags..old", "v1.2/dags"])
 def test_sub_path_is_any_folder_of_the_repository(load, sub_path):
     assert load(changed(EKS, "dags.sub_path", sub_path)).dags.sub_path == sub_path
+
+
+OTHER = {"repo": REPO, "branch": "live"}
+
+
+def test_more_repositories_have_the_keys_of_the_first(mistakes):
+    more = {"sales": {**OTHER, "auth": TOKEN}, "data-science": {"repo": SCP, "auth": SSH_KEY}}
+
+    assert mistakes({**EKS, "dags": {"repo": REPO, "repositories": more}}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "repository", "line"),
+    [
+        ("sales", {}, "dags.repositories.sales.repo: is required"),
+        (
+            "sales",
+            {**OTHER, "mode": "bundle"},
+            "dags.repositories.sales.mode: is not a known setting",
+        ),
+        ("sales", {**OTHER, "tag": "v1"}, "dags.repositories.sales: set only one of branch, tag"),
+        ("sales", {"repo": SCP}, "dags.repositories.sales: an ssh repository needs auth.kind: ssh"),
+        ("sales", {"repo": GIT}, "dags.repositories.sales.repo: git:// is neither encrypted"),
+        ("Sales", OTHER, "dags.repositories.Sales: should be up to 30 lowercase letters, digits"),
+        ("dags", OTHER, "dags.repositories.dags: is reserved for the repository dags.repo"),
+        ("dags-folder", OTHER, "dags.repositories.dags-folder: is reserved"),
+    ],
+)
+def test_a_mistake_names_its_repository(mistakes, name, repository, line):
+    (found,) = mistakes({**EKS, "dags": {"repo": REPO, "repositories": {name: repository}}})
+
+    assert found.startswith(line)
+
+
+def test_the_first_of_several_repositories_has_a_dag_folder(mistakes):
+    dags = {"repo": REPO, "sub_path": "", "repositories": {"sales": OTHER}}
+
+    assert mistakes({**EKS, "dags": {**dags, "mode": "bundle"}}) == []
+    (found,) = mistakes({**EKS, "dags": dags})
+    assert found.startswith("dags: sub_path should be a folder: in the root, Airflow would also")
+
+
+@pytest.mark.parametrize(
+    ("dags", "key"),
+    [
+        ({"lfs": True}, "lfs"),
+        ({"repositories": {"sales": {**OTHER, "lfs": True}}}, "repositories.sales.lfs"),
+    ],
+)
+def test_git_lfs_needs_an_image_that_has_it(mistakes, dags, key):
+    image = {"git_sync_image": "registry.example/git-sync-lfs:4.4.2"}
+
+    assert mistakes({**EKS, "dags": {"repo": REPO, **dags, **image}}) == []
+    (found,) = mistakes({**EKS, "dags": {"repo": REPO, **dags}})
+    assert found.startswith(f"dags: {key} needs an image of git-sync with git-lfs, which registry.")

@@ -74,3 +74,29 @@ def test_credentials_of_a_registry_need_the_name_of_a_secret(deploy):
             stack="prod",
             config=config,
         )
+
+
+def test_each_repository_has_a_secret_of_its_own(deploy):
+    repositories = {
+        "sales": {"repo": REPO, "auth": TOKEN},
+        "research": {"repo": "git@github.com:example/dags.git", "auth": SSH_KEY},
+        "open": {"repo": REPO},
+    }
+    dags = DagSettings(repo=REPO, repositories=repositories)
+
+    def program():
+        for name, value in settings.load_logins(dags).items():
+            pulumi.export(name, value)
+
+    config = {
+        "airflow-platform:git_token_sales": "hunter2-sales",
+        "airflow-platform:git_ssh_key_research": "hunter2-research",
+    }
+    exports = deploy(program, config=config).exports
+    assert {name: (type(value), value.value) for name, value in exports.items()} == {
+        "sales": (Secret, "hunter2-sales"),
+        "research": (Secret, "hunter2-research"),
+    }
+    for missing in config:
+        with pytest.raises(pulumi.RunError, match=missing):
+            deploy(program, config={key: text for key, text in config.items() if key != missing})

@@ -39,7 +39,7 @@ LOGINS = {
 
 @pytest.fixture
 def relay(deploy):
-    def make(secrets=LOGINS, cidr=None, **dags):
+    def make(secrets=LOGINS, logins=None, cidr=None, **dags):
         def program():
             given = {f.name: None for f in fields(Secrets)}
             given |= {key: pulumi.Output.secret(text) for key, text in secrets.items()}
@@ -48,6 +48,7 @@ def relay(deploy):
                 image="apache/airflow:3.2.2",
                 dags=DagSettings(**{"repo": REPO, **dags}),
                 secrets=Secrets(**given),
+                logins={k: pulumi.Output.secret(text) for k, text in (logins or {}).items()},
                 webhook_rotation=1,
                 load_balancer_cidrs=[cidr] if cidr else [],
             )
@@ -206,7 +207,7 @@ def test_a_public_repository_needs_no_credentials(relay):
         ),
         (
             SSH,
-            {"key": "the-ssh-key", "known_hosts": HOST_KEY},
+            {"key": "the-ssh-key\n", "known_hosts": HOST_KEY},
             {
                 "GITSYNC_SSH_KEY_FILE": "/etc/git-login/key",
                 "GITSYNC_SSH_KNOWN_HOSTS_FILE": "/etc/git-login/known_hosts",
@@ -214,7 +215,7 @@ def test_a_public_repository_needs_no_credentials(relay):
         ),
         (
             APP,
-            {"key": "the-app-key"},
+            {"key": "the-app-key\n"},
             {
                 "GITSYNC_GITHUB_APP_CLIENT_ID": "Iv23",
                 "GITSYNC_GITHUB_APP_INSTALLATION_ID": "42",
@@ -373,3 +374,147 @@ def test_the_load_balancer_checks_the_webhook_health(with_webhook):
     assert path == dag_relay.WEBHOOK_HEALTH == dag_relay_webhook.HEALTH, (
         "the path of the Ingress belongs to the API server"
     )
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["one\ntwo", "one\ntwo\n", "one\r\ntwo\r\n"],
+    ids=["from the Pulumi CLI", "in plain text", "from Windows"],
+)
+def test_a_deploy_key_has_a_newline_after_each_line(relay, given):
+    snapshot = relay(secrets={"git_ssh_key": given}, **SSH)
+
+    assert secret_data(snapshot, "airflow-git")["key"] == "one\ntwo\n", "error in libcrypto"
+
+
+@pytest.mark.parametrize(("mode", "keep"), [("bundle", "true"), ("git-sync", None)])
+def test_only_bundles_keep_older_versions(relay, mode, keep):
+    assert environment(relay(mode=mode)).get("KEEP") == keep
+
+
+@pytest.mark.parametrize(("lfs", "passed"), [(True, "true"), (False, None)])
+def test_files_of_git_lfs_are_fetched_on_request(relay, lfs, passed):
+    image = {"git_sync_image": "registry.example/git-sync-lfs:1"}
+
+    assert environment(relay(lfs=lfs, **image)).get("LFS") == passed
+
+
+def test_airflow_pods_find_the_bundle_class_in_the_config_map(relay):
+    script = dag_relay.BUNDLE.read_text()
+
+    assert relay().one(CONFIG).inputs["data"]["relay_bundle.py"] == script
+    assert dag_relay.BUNDLE_CLASS == "relay_bundle.RelayBundle"
+    assert "class RelayBundle(" in script
+
+
+OTHERS = {
+    "sales": {"repo": "https://git.example.com/sales.git", "branch": "live", "sub_path": ""},
+    "research": {**SSH, "tag": "v1", "sub_path": "team/dags"},
+}
+
+
+def several(relay, **dags):
+    return relay(repositories=OTHERS, logins={"research": "a-key"}, **TOKEN, **dags)
+
+
+def test_each_repository_has_its_own_git_sync(relay):
+    snapshot = several(relay, webhook=True)
+
+    sales, research = (environment(snapshot, f"git-sync-{name}") for name in OTHERS)
+    for env, name, ref in ((sales, "sales", "live"), (research, "research", "v1")):
+        assert env["GITSYNC_REPO"] == OTHERS[name]["repo"]
+        assert env["GITSYNC_REF"] == ref
+        assert env["GITSYNC_ROOT"] == f"/repositories/{name}/sync"
+        assert env["PUBLISHED"] == f"/repositories/{name}/dags.git"
+        assert env["SETTING"] == f"dags.repositories.{name}"
+    assert (sales["SUB_PATH"], research["SUB_PATH"]) == (".", "team/dags")
+    ports = [environment(snapshot)["GITSYNC_HTTP_BIND"]]
+    ports += [env["GITSYNC_HTTP_BIND"] for env in (sales, research)]
+    assert ports == [":9090", ":9091", ":9092"], "the containers share the pod's address"
+    pipes = [env["ANNOUNCED"] for env in (environment(snapshot), sales, research)]
+    assert environment(snapshot, "webhook")["ANNOUNCED"] == ":".join(pipes)
+    assert len(set(pipes)) == 3
+
+
+def test_each_git_sync_has_only_its_own_login(relay):
+    snapshot = several(relay)
+
+    assert secret_data(snapshot, "airflow-git") == {"token": "the-token"}
+    assert secret_data(snapshot, "airflow-git-research") == {
+        "key": "a-key\n",
+        "known_hosts": HOST_KEY,
+    }
+    mounts = {
+        name: mounted(snapshot, name).get("/etc/git-login", {}).get("secret", {}).get("secretName")
+        for name in ("git-sync", "git-sync-sales", "git-sync-research")
+    }
+    assert mounts == {
+        "git-sync": "airflow-git",
+        "git-sync-sales": None,
+        "git-sync-research": "airflow-git-research",
+    }
+    annotations = template(snapshot)["metadata"]["annotations"]
+    assert {"checksum/airflow-git", "checksum/airflow-git-research"} <= set(annotations)
+
+
+def test_each_repository_has_its_own_volume(relay):
+    snapshot = several(relay, storage_gb=7)
+
+    claims = snapshot.all("kubernetes:core/v1:PersistentVolumeClaim")
+    assert {c.inputs["metadata"]["name"] for c in claims} == {
+        "dag-relay",
+        "dag-relay-sales",
+        "dag-relay-research",
+    }
+    assert {c.inputs["spec"]["resources"]["requests"]["storage"] for c in claims} == {"7Gi"}
+    for name in ("dag-relay", "git-sync", "git-sync-sales"):
+        volumes = mounted(snapshot, name)
+        for folder, claim in (("/git", "dag-relay"), ("/repositories/sales", "dag-relay-sales")):
+            assert volumes[folder]["persistentVolumeClaim"] == {"claimName": claim}
+        assert volumes["/combined"]["emptyDir"] == {}, "one full volume must not stop the others"
+
+
+def test_git_sync_pods_get_one_tree_of_all_repositories(relay):
+    snapshot = several(relay)
+
+    served = container(snapshot, "dag-relay")
+    assert served["args"] == [
+        "--port=9418",
+        "--base-path=/git",
+        "--base-path-relaxed",
+        "/combined/dags.git",
+    ]
+    ready = served["readinessProbe"]["exec"]["command"]
+    assert "git://127.0.0.1/combined/dags.git" in ready
+    main, sales = environment(snapshot), environment(snapshot, "git-sync-sales")
+    assert (main["RESERVED"], sales["RESERVED"]) == ("repositories", "")
+    for env in (main, sales):
+        assert env["COMBINED"] == "/combined/dags.git"
+        assert env["MAIN"] == "/git/dags.git"
+        assert env["OTHERS"] == "/repositories/sales/dags.git /repositories/research/dags.git"
+    assert snapshot.one(CONFIG).inputs["data"]["combine"] == dag_relay.COMBINE.read_text()
+
+
+def test_bundles_get_each_repository_by_itself(relay):
+    snapshot = several(relay, mode="bundle")
+
+    assert container(snapshot, "dag-relay")["args"] == [
+        "--port=9418",
+        "--base-path=/git",
+        "--base-path-relaxed",
+        "/git/dags.git",
+        "/repositories/sales/dags.git",
+        "/repositories/research/dags.git",
+    ]
+    assert not {"COMBINED", "RESERVED"} & set(environment(snapshot))
+    assert "/combined" not in mounted(snapshot, "git-sync")
+
+
+def test_each_repository_may_have_a_private_ca(relay, tmp_path):
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----")
+    sales = {"repo": REPO, "ca_file": str(tmp_path / "ca.pem")}
+    snapshot = relay(repositories={"sales": sales})
+
+    assert "ca-sales.pem" in snapshot.one(CONFIG).inputs["data"]
+    assert environment(snapshot, "git-sync-sales")["GIT_SSL_CAINFO"] == "/relay/ca-sales.pem"
+    assert "GIT_SSL_CAINFO" not in environment(snapshot)

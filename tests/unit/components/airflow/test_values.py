@@ -145,7 +145,7 @@ def test_every_pod_follows_the_relay():
         "period": "500ms",
         "emptyDirConfig": {"sizeLimit": "200Mi"},
     }
-    assert values["repo"] == dag_relay.URL
+    assert values["repo"] == dag_relay.url()
     assert values["ref"] == dag_relay.BRANCH
 
 
@@ -161,7 +161,7 @@ def test_bundles_follow_the_relay(folder, subdir):
     assert dag_bundles(dags)["dagBundleConfigList"] == [
         {
             "name": "dags",
-            "classpath": "airflow.providers.git.bundles.git.GitDagBundle",
+            "classpath": "relay_bundle.RelayBundle",
             "kwargs": {
                 "repo_url": "git://dag-relay:9418/dags.git",
                 "tracking_ref": "dags",
@@ -169,6 +169,40 @@ def test_bundles_follow_the_relay(folder, subdir):
                 "refresh_interval": 0,
             },
         }
+    ]
+
+
+OTHERS = {"sales": {"repo": REPO, "sub_path": ""}, "research": {"repo": REPO, "sub_path": "a/b"}}
+
+
+def test_each_repository_is_a_bundle():
+    dags = DagSettings(repo=REPO, mode="bundle", repositories=OTHERS)
+
+    bundles = dag_bundles(dags)["dagBundleConfigList"]
+    assert [
+        (bundle["name"], bundle["kwargs"]["repo_url"], bundle["kwargs"]["subdir"])
+        for bundle in bundles
+    ] == [
+        ("dags", "git://dag-relay:9418/dags.git", "dags"),
+        ("sales", "git://dag-relay:9418/repositories/sales/dags.git", None),
+        ("research", "git://dag-relay:9418/repositories/research/dags.git", "a/b"),
+    ]
+    assert {bundle["classpath"] for bundle in bundles} == {"relay_bundle.RelayBundle"}
+
+
+def test_each_repository_is_a_folder_with_git_sync():
+    dags = DagSettings(repo=REPO, repositories=OTHERS, max_mb=50)
+
+    values = git_sync(dags)
+    assert values["repo"] == "git://dag-relay:9418/combined/dags.git"
+    assert values["emptyDirConfig"] == {"sizeLimit": "600Mi"}
+    local = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    root = "/opt/airflow/dags/repo/repositories"
+    assert dag_bundles(dags)["dagBundleConfigList"] == [
+        # The chart's default: the DAGs of `dags.repo` keep their bundle.
+        {"name": "dags-folder", "classpath": local, "kwargs": {}},
+        {"name": "sales", "classpath": local, "kwargs": {"path": f"{root}/sales"}},
+        {"name": "research", "classpath": local, "kwargs": {"path": f"{root}/research/a/b"}},
     ]
 
 

@@ -1,14 +1,15 @@
-"""The publish script of the relay, with real Git."""
+"""The scripts that publish a commit in the relay, with real Git."""
 
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ops.stack_files import ROOT
 
-SCRIPT = ROOT / "components" / "in_pod" / "dag_relay_publish.sh"
+SCRIPTS = ROOT / "components" / "in_pod"
 GIT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -34,12 +35,16 @@ def git(folder, *words):
 
 
 class Repository:
-    """A checkout as git-sync creates it, and the published repository."""
+    """A checkout as git-sync creates it, the published repository, and the scripts."""
 
     def __init__(self, folder):
+        folder.mkdir(exist_ok=True)
         self.checkout = folder / "checkout"
-        self.published = folder / "published.git"
+        self.published = folder / "dags.git"
         git(folder, "init", "--quiet", "-b", "main", str(self.checkout))
+        for name in ("publish", "combine"):
+            shutil.copy(SCRIPTS / f"dag_relay_{name}.sh", folder / name)
+            (folder / name).chmod(0o755)
 
     def commit(self, files=None, *, amend=False):
         for path, text in (files or {}).items():
@@ -53,7 +58,7 @@ class Repository:
     def publish(self, **env):
         """Exit status and output of the script."""
         done = subprocess.run(  # noqa: S603 - our own script
-            ["bash", str(SCRIPT)],  # noqa: S607
+            [str(self.published.with_name("publish"))],
             cwd=self.checkout,
             env={
                 **os.environ,
@@ -143,7 +148,7 @@ def test_an_invalid_commit_is_not_published(repository, files, reason):
 
 def test_an_interrupted_first_publish_starts_over(repository):
     repository.commit({"dags/a.py": "one"})
-    left = repository.published.with_name("published.git.new")
+    left = repository.published.with_name("dags.git.new")
     (left / "refs").mkdir(parents=True)
 
     assert published(repository.publish())
@@ -193,3 +198,208 @@ def test_the_checkout_is_not_modified(with_submodules):
     assert published(with_submodules.publish())
 
     assert git(with_submodules.checkout, "status", "--porcelain") == ""
+
+
+@pytest.fixture
+def bundle(repository, tmp_path):
+    """A worker's fetch, as Airflow's GitDagBundle does it: whether it gets a commit."""
+
+    def fetches(commit):
+        worker = tmp_path / "worker.git"
+        shutil.rmtree(worker, ignore_errors=True)
+        git(tmp_path, "clone", "--quiet", "--bare", repository.published.as_uri(), str(worker))
+        git(worker, "fetch", "--quiet", "origin", "+refs/heads/*:refs/heads/*")
+        try:
+            git(worker, "cat-file", "-e", f"{commit}^{{commit}}")
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
+    return fetches
+
+
+def test_a_bundle_fetches_the_versions_before_forced_pushes(repository, bundle):
+    versions = []
+    for number in range(4):
+        versions.append(repository.commit({"dags/a.py": str(number)}, amend=number > 0))
+        assert published(repository.publish(KEEP="true"))
+
+    assert repository.head == versions[-1]
+    assert [bundle(version) for version in versions] == [True] * 4
+
+
+def test_a_bundle_fetches_all_versions_with_submodules(with_submodules, bundle):
+    versions = []
+    for number in range(3):
+        with_submodules.commit({"dags/a.py": str(number)}, amend=number == 2)
+        assert published(with_submodules.publish(KEEP="true"))
+        versions.append(with_submodules.head)
+
+    assert [bundle(version) for version in versions] == [True] * 3
+
+
+def test_a_bundle_fetches_the_version_before_a_rollback(repository, bundle):
+    old = repository.commit({"dags/a.py": "old"})
+    new = repository.commit({"dags/a.py": "new"})
+    assert published(repository.publish(KEEP="true"))
+    git(repository.checkout, "checkout", "--quiet", old)
+
+    assert published(repository.publish(KEEP="true"))
+    assert (repository.head, bundle(new)) == (old, True)
+
+
+def test_a_plain_push_keeps_nothing_more(repository):
+    for text in ("one", "two"):
+        repository.commit({"dags/a.py": text})
+        assert published(repository.publish(KEEP="true"))
+
+    assert "kept" not in git(repository.published, "for-each-ref")
+
+
+def test_git_sync_needs_no_older_versions(repository, bundle):
+    old = repository.commit({"dags/a.py": "one"})
+    assert published(repository.publish())
+    repository.commit({"dags/a.py": "two"}, amend=True)
+    assert published(repository.publish())
+
+    assert not bundle(old), "history grows with every forced push, for nothing"
+
+
+@pytest.mark.parametrize("lock", ["relay-index.lock", "refs/heads/dags.lock"])
+def test_a_killed_publish_is_repeated(with_submodules, lock):
+    assert published(with_submodules.publish())
+    (with_submodules.published / lock).touch()
+    with_submodules.commit({"dags/a.py": "two"})
+
+    assert published(with_submodules.publish())
+    assert with_submodules.read("dags/a.py") == "two"
+
+
+class Combined:
+    """Several repositories and the tree that git-sync's pods follow."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.main = Repository(folder / "main")
+        self.others = {name: Repository(folder / name) for name in ("sales", "research")}
+        self.env = {
+            "MAIN": str(self.main.published),
+            "OTHERS": " ".join(str(other.published) for other in self.others.values()),
+            "COMBINED": str(folder / "combined.git"),
+            "BRANCH": "dags",
+        }
+
+    def publish(self, repository):
+        reserved = "repositories" if repository is self.main else ""
+        return repository.publish(**self.env, RESERVED=reserved)
+
+    def start(self):
+        """What each container runs at its start."""
+        combine = str(self.main.published.with_name("combine"))
+        subprocess.run([combine], env={**os.environ, **GIT, **self.env}, check=True)  # noqa: S603
+
+    def files(self):
+        listed = git(self.folder / "combined.git", "ls-tree", "-r", "--name-only", "dags")
+        return listed.splitlines()
+
+    def read(self, path):
+        return git(self.folder / "combined.git", "show", f"dags:{path}")
+
+
+@pytest.fixture
+def combined(tmp_path):
+    combined = Combined(tmp_path)
+    for repository in (combined.main, *combined.others.values()):
+        repository.commit({"dags/a.py": "one", "plugins/b.py": "two"})
+    return combined
+
+
+def test_git_sync_gets_each_repository_in_its_folder(combined):
+    for repository in (*combined.others.values(), combined.main):
+        assert published(combined.publish(repository))
+
+    folders = ("", "repositories/research/", "repositories/sales/")
+    assert combined.files() == [
+        f"{f}{name}" for f in folders for name in ("dags/a.py", "plugins/b.py")
+    ]
+
+
+def test_a_push_changes_only_its_own_folder(combined):
+    sales, research = combined.others.values()
+    for repository in (combined.main, sales, research):
+        assert published(combined.publish(repository))
+    sales.commit({"dags/a.py": "new"})
+
+    assert published(combined.publish(sales))
+    assert combined.read("repositories/sales/dags/a.py") == "new"
+    assert combined.read("repositories/research/dags/a.py") == combined.read("dags/a.py") == "one"
+
+
+def test_a_rejected_commit_stops_only_its_own_repository(combined):
+    sales, research = combined.others.values()
+    for repository in (combined.main, sales):
+        assert published(combined.publish(repository))
+    shutil.rmtree(sales.checkout / "dags")
+    sales.commit({"dag/a.py": "in the wrong folder"})
+    assert combined.publish(sales)[0] == 1
+
+    assert published(combined.publish(research)), "it was not there at first"
+    combined.main.commit({"dags/a.py": "new"})
+    assert published(combined.publish(combined.main))
+    assert combined.read("dags/a.py") == "new"
+    assert combined.read("repositories/sales/dags/a.py") == "one", "the last good commit"
+    assert combined.read("repositories/research/dags/a.py") == "one"
+
+
+def test_the_combined_tree_is_made_again_in_a_new_pod(combined):
+    for repository in (combined.main, *combined.others.values()):
+        assert published(combined.publish(repository))
+    before = git(combined.folder / "combined.git", "rev-parse", "dags")
+    shutil.rmtree(combined.folder / "combined.git")
+
+    combined.start()
+    assert git(combined.folder / "combined.git", "rev-parse", "dags") == before
+
+
+def test_nothing_is_served_before_the_first_repository(combined):
+    sales, _ = combined.others.values()
+    assert published(combined.publish(sales))
+
+    assert not (combined.folder / "combined.git").exists(), "pods would lose the DAGs of dags.repo"
+
+
+def test_a_damaged_repository_is_not_combined_with_others(combined):
+    sales, research = combined.others.values()
+    for repository in (combined.main, sales, research):
+        assert published(combined.publish(repository))
+    (sales.published / "refs" / "heads" / "dags").write_text("f" * 40)
+    combined.main.commit({"dags/a.py": "new"})
+
+    assert published(combined.publish(combined.main))
+    assert combined.read("dags/a.py") == "new"
+
+
+def test_a_repository_cannot_replace_another(combined):
+    sales, _ = combined.others.values()
+    assert published(combined.publish(combined.main))
+    assert published(combined.publish(sales))
+    combined.main.commit({"repositories/sales/dags/a.py": "of the first"})
+
+    status, output = combined.publish(combined.main)
+    assert status == 1
+    assert "its folder repositories would hide dags.repositories: rename it" in output
+    assert combined.read("repositories/sales/dags/a.py") == "one"
+
+
+def test_concurrent_pushes_are_all_combined(combined):
+    repositories = [combined.main, *combined.others.values()]
+    for repository in repositories:
+        assert published(combined.publish(repository))
+    for number in range(3):
+        for repository in repositories:
+            repository.commit({"dags/a.py": f"version {number}"})
+        with ThreadPoolExecutor() as pool:
+            assert all(map(published, pool.map(combined.publish, repositories)))
+
+        folders = ("", "repositories/sales/", "repositories/research/")
+        assert {combined.read(f"{f}dags/a.py") for f in folders} == {f"version {number}"}

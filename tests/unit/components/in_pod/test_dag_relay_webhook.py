@@ -126,7 +126,8 @@ def webhook(tmp_path, secret_file):
     port, log = free_port(), tmp_path / "log"
     env = {
         "PORT": str(port),
-        "ANNOUNCED": str(tmp_path / "announced"),
+        # The second: of a repository whose git-sync is not running.
+        "ANNOUNCED": f"{tmp_path / 'announced'}:{tmp_path / 'of-another-repository'}",
         "SECRET_FILE": str(secret_file),
     }
     with log.open("w") as errors:
@@ -414,3 +415,11 @@ def test_stale_locks_of_a_killed_git_are_removed(git_sync, tmp_path):
 
     assert [path for path in stale if (tmp_path / path).exists()] == []
     assert [path for path in kept if not (tmp_path / path).exists()] == []
+
+
+def test_a_call_reaches_the_git_sync_of_each_repository(webhook, pipe, tmp_path):
+    other = Pipe(tmp_path / "of-another-repository")
+
+    assert webhook.call(GITHUB) == 202
+    assert (pipe.announced(), other.announced()) == (1, 1)
+    other.close()

@@ -73,6 +73,11 @@ def test_a_committed_stack_file_matches_the_schema(name):
         changed(EKS, "dags", {"repo": REPO, "auth": GITHUB_APP, "tag": None}),
         changed(EKS, "dags", {"repo": "git@host:dags.git", "auth": SSH_KEY}),
         changed(EKS, "policies.exceptions", {"database-multi-az": "x" * 30}),
+        changed(
+            EKS,
+            "dags.repositories",
+            {"sales": {"repo": REPO, "auth": TOKEN}, "ml-2": {"repo": REPO}},
+        ),
     ],
 )
 def test_program_and_schema_accept_valid_settings(refused, given):
@@ -111,6 +116,9 @@ def test_program_and_schema_accept_valid_settings(refused, given):
         (EKS, "airflow.architectures", []),
         (EKS, "queues.ETL", {}),
         (EKS, "queues.default", {}),
+        (EKS, "dags.repositories.Sales", {"repo": REPO}),
+        (EKS, "dags.repositories.dags", {"repo": REPO}),
+        (EKS, "dags.repositories.sales", {"repo": REPO, "mode": "bundle"}),
         (EKS, "policies.exceptions.no-such-rule", "x" * 30),
         (EKS, "policies.exceptions.database-multi-az", "too short"),
         (EKS, "dags", {}),
@@ -135,6 +143,7 @@ def test_a_misspelled_key_is_named():
     "config",
     [
         {"airflow-platform:git_token": {"secure": "v1:abc"}},
+        {"airflow-platform:git_ssh_key_data-science": {"secure": "v1:abc"}},
         {"aws:region": "eu-west-1", "aws:defaultTags": {"tags": {"stack": "dev"}}},
         {"kubernetes:context": "kind", "other:key": [1]},
     ],
@@ -150,6 +159,8 @@ def test_secrets_and_other_providers_are_accepted(config):
         {"airflow-platform:setings": {}},
         {"airflow-platform:git_token": "plain text"},
         {"airflow-platform:git_token": {"secret": "v1:abc"}},
+        {"airflow-platform:git_token_sales": "plain text"},
+        {"airflow-platform:git_token_Sales": {"secure": "v1:abc"}},
         {"aws:region": 1},
     ],
 )
