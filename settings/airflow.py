@@ -21,6 +21,9 @@ from settings.types import (
 # Airflow options that the program sets. A second value in `config` would hide which one applies.
 DERIVED_OPTIONS = {
     "api.base_url": "is set by airflow.base_url",
+    "api_auth.jwt_kid": "follows from rotation.jwt",
+    "api_auth.jwt_private_key_path": "would replace the keys of rotation.jwt",
+    "api_auth.trusted_jwks_url": "would replace the keys of rotation.jwt",
     "celery.worker_concurrency": "is set by workers.concurrency",
     "core.executor": "is always CeleryExecutor",
     "core.parallelism": "is set by airflow.parallelism",

@@ -47,6 +47,7 @@ PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
 # of every other set too, so that pods would have two autoscalers and two disruption budgets.
 SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
 
+TOKEN_KEYS = "/opt/airflow/token-keys"  # noqa: S105 - a folder
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
 # Exclude workers from Karpenter's consolidation.
@@ -82,7 +83,8 @@ def chart_values(
         "scheduler": {
             "replicas": airflow.replicas.scheduler,
             "podAnnotations": signing_checksums,
-            "env": scheduler_env(airflow, queues.values()),
+            "env": [*scheduler_env(airflow, queues.values()), *token_env(secrets)],
+            **token_keys(secrets),
         },
         "dagProcessor": {
             "replicas": airflow.replicas.dag_processor,
@@ -93,6 +95,8 @@ def chart_values(
         "apiServer": {
             "replicas": airflow.replicas.api_server,
             "podAnnotations": signing_checksums,
+            "env": [*api_server_env(airflow, load_balancer_cidrs), *token_env(secrets)],
+            **token_keys(secrets),
             **api_server_access(airflow, load_balancer_cidrs),
         },
         "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
@@ -140,12 +144,36 @@ def api_server_access(
 ) -> dict[str, Any]:
     """Values under `apiServer`: peers that may connect to the API server."""
     peers: list[dict[str, Any]] = [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]
-    values: dict[str, Any] = {"networkPolicy": {"ingress": {"from": peers}}}
-    if airflow.ingress is not None and load_balancer_cidrs:
+    if airflow.ingress is not None:
         peers += ({"ipBlock": {"cidr": cidr}} for cidr in load_balancer_cidrs)
-        # Trust `X-Forwarded-*` headers only from the load balancer.
-        values["env"] = [{"name": "FORWARDED_ALLOW_IPS", "value": ",".join(load_balancer_cidrs)}]
-    return values
+    return {"networkPolicy": {"ingress": {"from": peers}}}
+
+
+def api_server_env(
+    airflow: AirflowSettings, load_balancer_cidrs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Trust `X-Forwarded-*` headers only from the load balancer."""
+    if airflow.ingress is None or not load_balancer_cidrs:
+        return []
+    return [{"name": "FORWARDED_ALLOW_IPS", "value": ",".join(load_balancer_cidrs)}]
+
+
+def token_env(secrets: AirflowSecrets) -> list[dict[str, Any]]:
+    """Environment of the pods that sign and validate tokens: several keys are valid."""
+    key_id = {"secretKeyRef": {"name": secrets.jwt.name, "key": "jwt-kid"}}
+    return [
+        {"name": "AIRFLOW__API_AUTH__JWT_KID", "valueFrom": key_id},
+        {"name": "AIRFLOW__API_AUTH__TRUSTED_JWKS_URL", "value": f"{TOKEN_KEYS}/jwks.json"},
+    ]
+
+
+def token_keys(secrets: AirflowSecrets) -> dict[str, Any]:
+    """Values of a component that mount the keys of valid tokens."""
+    files = {"secretName": secrets.jwt.name, "items": [{"key": "jwks", "path": "jwks.json"}]}
+    return {
+        "extraVolumes": [{"name": "token-keys", "secret": files}],
+        "extraVolumeMounts": [{"name": "token-keys", "mountPath": TOKEN_KEYS, "readOnly": True}],
+    }
 
 
 def remote_logging(bucket: pulumi.Output[str]) -> dict[str, Any]:
