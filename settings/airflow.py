@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings import versions
+from settings import limits, versions
 from settings.types import (
     AirflowVersion,
     Architecture,
@@ -126,6 +126,17 @@ class AirflowSettings(Section):
         if derived or secret:
             raise ValueError("; ".join(derived + secret))
         return self
+
+    def whole_number(self, section: str, option: str) -> int | None:
+        """An option of `config`, if it is set to a positive whole number."""
+        text = str(self.config.get(section, {}).get(option, ""))
+        return int(text) if text.isdecimal() and int(text) else None
+
+    @property
+    def api_processes(self) -> int:
+        """Processes of all API servers."""
+        workers = self.whole_number("api", "workers") or limits.API_WORKERS
+        return self.replicas.api_server * workers
 
     @property
     def image_architectures(self) -> tuple[Architecture, ...]:

@@ -48,6 +48,8 @@ PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
 SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
 
 TOKEN_KEYS = "/opt/airflow/token-keys"  # noqa: S105 - a folder
+# Only for workers: in airflow.cfg, a step of the interval would restart every pod.
+HEARTBEAT = "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
 # Exclude workers from Karpenter's consolidation.
@@ -77,7 +79,12 @@ def chart_values(
         "workers": {
             "celery": {
                 "enableDefault": False,
-                "sets": worker_sets(queues, annotations=checksums, own_nodes=own_nodes),
+                "sets": worker_sets(
+                    queues,
+                    heartbeat_seconds=sizing.heartbeat_seconds(queues.values(), airflow),
+                    annotations=checksums,
+                    own_nodes=own_nodes,
+                ),
             }
         },
         "scheduler": {
@@ -271,6 +278,7 @@ def deployment(queue: str, queues: Collection[str]) -> str:
 def worker_sets(
     queues: Mapping[str, WorkerSettings],
     *,
+    heartbeat_seconds: int = limits.MIN_HEARTBEAT_SECONDS,
     annotations: Mapping[str, Any] | None = None,
     own_nodes: bool = False,
 ) -> list[dict[str, Any]]:
@@ -292,9 +300,13 @@ def worker_sets(
         if own_nodes:
             values |= _nodes(queue, name)
             values["resources"] = _with_disk(values["resources"], workers.disk_gb)
+        env: list[dict[str, Any]] = values.get("env", [])
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
-            concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
-            values["env"] = [*values.get("env", []), concurrency]
+            env = [*env, {"name": CONCURRENCY, "value": str(workers.concurrency)}]
+        if heartbeat_seconds != limits.MIN_HEARTBEAT_SECONDS:
+            env = [*env, {"name": HEARTBEAT, "value": str(heartbeat_seconds)}]
+        if env:
+            values["env"] = env
         sets.append(values)
     return sets
 
