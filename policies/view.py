@@ -42,6 +42,8 @@ class Resource:
     provider: str = ""
     depends_on: frozenset[str] = frozenset()
     delete_before_replace: bool = False
+    # Former names; only the plan knows them.
+    aliases: frozenset[str] = frozenset()
 
     def get(self, path: str) -> Any:
         return at(self.inputs, path)

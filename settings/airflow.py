@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from settings import versions
+from settings import limits, versions
 from settings.arns import CertificateArn, PolicyArn
 from settings.types import (
     AirflowVersion,
@@ -24,7 +24,10 @@ from settings.types import (
 DERIVED_OPTIONS = {
     "api.base_url": "is set by airflow.base_url",
     "api.secret_key": "is set by the Pulumi secret api_secret_key",
+    "api_auth.jwt_kid": "follows from rotation.jwt",
+    "api_auth.jwt_private_key_path": "would replace the keys of rotation.jwt",
     "api_auth.jwt_secret": "is set by the Pulumi secret jwt_secret",
+    "api_auth.trusted_jwks_url": "would replace the keys of rotation.jwt",
     "celery.broker_url": "is always the Redis of the stack",
     "celery.result_backend": "is always the database of the stack",
     "celery.worker_concurrency": "is set by workers.concurrency",
@@ -143,6 +146,17 @@ class AirflowSettings(Section):
         if derived:
             raise ValueError("; ".join(derived))
         return self
+
+    def whole_number(self, section: str, option: str) -> int | None:
+        """An option of `config`, if it is set to a positive whole number."""
+        text = str(self.config.get(section, {}).get(option, ""))
+        return int(text) if text.isdecimal() and int(text) else None
+
+    @property
+    def api_processes(self) -> int:
+        """Processes of all API servers."""
+        workers = self.whole_number("api", "workers") or limits.API_WORKERS
+        return self.replicas.api_server * workers
 
     @property
     def options(self) -> list[str]:

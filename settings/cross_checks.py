@@ -1,5 +1,6 @@
 """Checks across sections: each reads several sections of a stack file and yields mistakes."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -282,6 +283,22 @@ def _parallelism_covers_slots(stack: Sections) -> Iterator[Mistake]:
         )
 
 
+def _api_servers_answer_heartbeats(stack: Sections) -> Iterator[Mistake]:
+    airflow, queues = stack.airflow, stack.queues.values()
+    sent = sizing.heartbeats(queues, airflow)
+    answered = airflow.api_processes * sizing.heartbeats_of_process()
+    if sent > answered:
+        processes = math.ceil(sent / sizing.heartbeats_of_process())
+        yield (
+            "airflow.replicas.api_server",
+            f"{airflow.replicas.api_server} with {airflow.api_processes} process(es) in total answer "
+            f"{answered} heartbeats a second, but {sizing.running_tasks(queues, airflow)} running tasks "
+            f"send {sent}, one each in {sizing.heartbeat_seconds(queues, airflow)} s: tasks would time "
+            f"out; {processes} processes are needed: raise it, or set airflow.config.api.workers, the "
+            f"processes of each API server, or lower {_max_keys(stack.queues)}",
+        )
+
+
 def _connections_fit_database(stack: Sections) -> Iterator[Mistake]:
     queues, database = stack.queues, stack.database
     needed = sizing.database_connections(queues.values(), stack.airflow)
@@ -432,6 +449,7 @@ CHECKS = (
     _webhook_needs_ingress,
     _image_supports_nodes,
     _parallelism_covers_slots,
+    _api_servers_answer_heartbeats,
     _connections_fit_database,
     _namespace_has_no_other_use,
     _existing_keda_needs_existing_cluster,

@@ -57,6 +57,15 @@ SIDECARS_CPU, SIDECARS_MB = 0.02, 96
 WORKER_MB = 640
 TASK_MB = 64
 
+# Measured on Airflow 3.2.2 (docs/benchmarks.md): CPU seconds of an API server process for a heartbeat.
+# Half of a process is for heartbeats, the rest for starts and ends of tasks, XComs and the UI.
+HEARTBEAT_CPU = 0.0054
+HEARTBEAT_SHARE = 0.5
+# [workers] min_heartbeat_interval: a short task occupies its slot for up to that long.
+MIN_HEARTBEAT_SECONDS, MAX_HEARTBEAT_SECONDS = 1, 5
+# [api] workers: values/airflow.yaml.
+API_WORKERS = 1
+
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 CLOUDWATCH_RETENTION = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096),

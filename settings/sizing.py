@@ -5,10 +5,14 @@ from collections.abc import Collection, Iterable
 
 from settings.airflow import AirflowSettings
 from settings.limits import (
+    HEARTBEAT_CPU,
+    HEARTBEAT_SHARE,
     IMAGES_GB,
     KEDA_CONNECTION_LIMIT,
     KEDA_CONNECTIONS,
+    MAX_HEARTBEAT_SECONDS,
     MAX_OVERFLOW,
+    MIN_HEARTBEAT_SECONDS,
     NODE_DISK_GB,
     NODE_GPUS,
     NODE_PODS,
@@ -36,6 +40,29 @@ def parallelism(queues: Collection[WorkerSettings], airflow: AirflowSettings) ->
 def schedulable_tasks(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
     """Maximum number of running tasks, over all schedulers."""
     return parallelism(queues, airflow) * airflow.replicas.scheduler
+
+
+def running_tasks(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
+    """Maximum number of running tasks, on all workers."""
+    return min(task_slots(queues), schedulable_tasks(queues, airflow))
+
+
+def heartbeats_of_process() -> int:
+    """Heartbeats a second that a process of an API server answers beside its other requests."""
+    return int(HEARTBEAT_SHARE / HEARTBEAT_CPU)
+
+
+def heartbeat_seconds(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
+    """Seconds between two heartbeats of a task: the shortest time that the API servers can answer."""
+    chosen = airflow.whole_number("workers", "min_heartbeat_interval")
+    answered = airflow.api_processes * heartbeats_of_process()
+    needed = math.ceil(running_tasks(queues, airflow) / answered)
+    return chosen or min(max(needed, MIN_HEARTBEAT_SECONDS), MAX_HEARTBEAT_SECONDS)
+
+
+def heartbeats(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
+    """Heartbeats a second of all running tasks."""
+    return math.ceil(running_tasks(queues, airflow) / heartbeat_seconds(queues, airflow))
 
 
 def worker_connections(queue: WorkerSettings) -> int:
@@ -81,7 +108,9 @@ def min_nodes(queue: WorkerSettings, disk_gb: int) -> int:
 
 def database_connections(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
     """Maximum number of connections: full pools, the workers of every queue, and KEDA."""
-    processes = sum(airflow.replicas.model_dump().values())
+    replicas = airflow.replicas
+    servers = replicas.scheduler + replicas.dag_processor + replicas.triggerer
+    processes = servers + airflow.api_processes
     pools = processes * (POOL_SIZE + MAX_OVERFLOW)
     return pools + _queue_connections(queues) + RESERVED_CONNECTIONS
 
@@ -89,11 +118,11 @@ def database_connections(queues: Collection[WorkerSettings], airflow: AirflowSet
 def loaded_connections(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
     """Connections while every slot runs a task, as `make bench-workers` counts them.
 
-    An API server opens its pool and one asynchronous connection; the task keeper and every other
+    A process of an API server opens its pool and one asynchronous connection; the task keeper and every other
     process open one.
     """
     replicas = airflow.replicas
-    servers = replicas.api_server * (POOL_SIZE + 1)
+    servers = airflow.api_processes * (POOL_SIZE + 1)
     others = replicas.scheduler + replicas.dag_processor + replicas.triggerer + 1
     return servers + others + _queue_connections(queues)
 

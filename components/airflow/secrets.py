@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -16,6 +17,8 @@ from settings import Secrets
 from settings.rotation import RotationSettings
 
 KEY_LENGTH = 64
+# Key ID of tokens without a configured one: of those that an earlier release of this program signed.
+NO_KEY_ID = "not-used"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +58,6 @@ class AirflowSecrets(pulumi.ComponentResource):
                 opts=child,
             )
 
-        def key(
-            suffix: str, configured: pulumi.Output[str] | None, rotation: int
-        ) -> pulumi.Output[str]:
-            return password(
-                f"{name}-{suffix}-key",
-                configured=configured,
-                rotation=rotation,
-                length=KEY_LENGTH,
-                opts=child,
-            )
-
         def address(user: str, known: pulumi.Output[str]) -> pulumi.Output[str]:
             return pulumi.Output.format(
                 "{}:{}@{}:{}/{}",
@@ -96,10 +88,21 @@ class AirflowSecrets(pulumi.ComponentResource):
         )
         self.fernet = secret("fernet", fernet_key=self._fernet_keys(name, args, child))
         self.api = secret(
-            "api", api_secret_key=key("api", args.configured.api_secret_key, args.rotation.api)
+            "api",
+            api_secret_key=password(
+                f"{name}-api-key",
+                configured=args.configured.api_secret_key,
+                rotation=args.rotation.api,
+                length=KEY_LENGTH,
+                opts=child,
+            ),
         )
+        jwt_keys = self._jwt_keys(name, args, child)
         self.jwt = secret(
-            "jwt", jwt_secret=key("jwt", args.configured.jwt_secret, args.rotation.jwt)
+            "jwt",
+            jwt_secret=jwt_keys.apply(lambda keys: keys[0]),
+            jwt_kid=jwt_keys.apply(lambda keys: _key_id(keys[0])),
+            jwks=jwt_keys.apply(_key_set),
         )
         self.admin = secret(
             "admin",
@@ -134,10 +137,9 @@ class AirflowSecrets(pulumi.ComponentResource):
     def _fernet_keys(
         self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions
     ) -> pulumi.Output[str]:
-        """The current key and the previous one, which decrypts what was encrypted with it."""
+        """The key that encrypts, and others that decrypt as well."""
         if args.configured.fernet_key is not None:
             return args.configured.fernet_key
-        current = args.rotation.fernet
         keys = [
             # Not `random.RandomBytes`: its ID is its value, and IDs are stored unencrypted in the
             # state.
@@ -148,9 +150,62 @@ class AirflowSecrets(pulumi.ComponentResource):
                 length=KEY_LENGTH,
                 opts=opts,
             ).apply(_fernet_key)
-            for rotation in range(current, max(0, current - 2), -1)
+            for rotation in accepted(args.rotation.fernet)
         ]
         return pulumi.Output.all(*keys).apply(",".join)
+
+    def _jwt_keys(
+        self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions
+    ) -> pulumi.Output[list[str]]:
+        """The key that signs tokens, and others whose tokens are accepted as well."""
+        if args.configured.jwt_secret is not None:
+            return args.configured.jwt_secret.apply(lambda keys: keys.split(","))
+        current = args.rotation.jwt
+        return pulumi.Output.all(
+            *(
+                password(
+                    f"{name}-jwt-{rotation}",
+                    configured=None,
+                    rotation=rotation,
+                    length=KEY_LENGTH,
+                    opts=opts,
+                    # Until 0.1.0, the only key: running tasks hold tokens that it signed.
+                    former_name=f"{name}-jwt-key" if rotation == current else None,
+                )
+                for rotation in accepted(current)
+            )
+        )
+
+
+def accepted(current: int) -> list[int]:
+    """Rotation numbers of the keys that pods accept, the current one first.
+
+    The next one, too: during a rollout, old pods receive what new pods signed or encrypted. The
+    reasons: docs/adr/0021-keys-with-a-predecessor-and-a-successor.md.
+    """
+    return [current, current + 1, *range(current - 1, max(0, current - 2), -1)]
+
+
+def _key_id(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()[:8]
+
+
+def _key_set(keys: Sequence[str]) -> str:
+    """A JSON Web Key Set of symmetric keys: https://www.rfc-editor.org/rfc/rfc7518#section-6.4"""
+    by_id = {NO_KEY_ID: keys[0], **{_key_id(key): key for key in keys}}
+    return json.dumps(
+        {
+            "keys": [
+                {
+                    "kty": "oct",
+                    "alg": "HS512",
+                    "kid": key_id,
+                    "k": base64.urlsafe_b64encode(key.encode()).decode().rstrip("="),
+                }
+                for key_id, key in by_id.items()
+            ]
+        }
+    )
 
 
 def _quoted(text: str) -> str:

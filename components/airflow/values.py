@@ -51,6 +51,9 @@ LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 # of every other set too, so that pods would have two autoscalers and two disruption budgets.
 SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
 
+TOKEN_KEYS = "/opt/airflow/token-keys"  # noqa: S105 - a folder
+# Only for workers: in airflow.cfg, a step of the interval would restart every pod.
+HEARTBEAT = "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
 # Exclude workers from Karpenter's consolidation.
@@ -86,6 +89,7 @@ def chart_values(
                 "sets": worker_sets(
                     queues,
                     task_namespace=task_namespace,
+                    heartbeat_seconds=sizing.heartbeat_seconds(queues.values(), airflow),
                     annotations=checksums,
                     own_nodes=own_nodes,
                 ),
@@ -94,7 +98,8 @@ def chart_values(
         "scheduler": {
             "replicas": airflow.replicas.scheduler,
             "podAnnotations": signing_checksums,
-            "env": scheduler_env(airflow, queues.values()),
+            "env": [*scheduler_env(airflow, queues.values()), *token_env(secrets)],
+            **token_keys(secrets),
         },
         "dagProcessor": {
             "replicas": airflow.replicas.dag_processor,
@@ -105,6 +110,8 @@ def chart_values(
         "apiServer": {
             "replicas": airflow.replicas.api_server,
             "podAnnotations": signing_checksums,
+            "env": [*api_server_env(airflow, load_balancer_cidrs), *token_env(secrets)],
+            **token_keys(secrets),
             **api_server_access(airflow, load_balancer_cidrs),
         },
         "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
@@ -183,12 +190,36 @@ def api_server_access(
 ) -> dict[str, Any]:
     """Values under `apiServer`: peers that may connect to the API server."""
     peers: list[dict[str, Any]] = [{"podSelector": {"matchLabels": PODS_OF_AIRFLOW}}]
-    values: dict[str, Any] = {"networkPolicy": {"ingress": {"from": peers}}}
-    if airflow.ingress is not None and load_balancer_cidrs:
+    if airflow.ingress is not None:
         peers += ({"ipBlock": {"cidr": cidr}} for cidr in load_balancer_cidrs)
-        # Trust `X-Forwarded-*` headers only from the load balancer.
-        values["env"] = [{"name": "FORWARDED_ALLOW_IPS", "value": ",".join(load_balancer_cidrs)}]
-    return values
+    return {"networkPolicy": {"ingress": {"from": peers}}}
+
+
+def api_server_env(
+    airflow: AirflowSettings, load_balancer_cidrs: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Trust `X-Forwarded-*` headers only from the load balancer."""
+    if airflow.ingress is None or not load_balancer_cidrs:
+        return []
+    return [{"name": "FORWARDED_ALLOW_IPS", "value": ",".join(load_balancer_cidrs)}]
+
+
+def token_env(secrets: AirflowSecrets) -> list[dict[str, Any]]:
+    """Environment of the pods that sign and validate tokens: several keys are valid."""
+    key_id = {"secretKeyRef": {"name": secrets.jwt.name, "key": "jwt-kid"}}
+    return [
+        {"name": "AIRFLOW__API_AUTH__JWT_KID", "valueFrom": key_id},
+        {"name": "AIRFLOW__API_AUTH__TRUSTED_JWKS_URL", "value": f"{TOKEN_KEYS}/jwks.json"},
+    ]
+
+
+def token_keys(secrets: AirflowSecrets) -> dict[str, Any]:
+    """Values of a component that mount the keys of valid tokens."""
+    files = {"secretName": secrets.jwt.name, "items": [{"key": "jwks", "path": "jwks.json"}]}
+    return {
+        "extraVolumes": [{"name": "token-keys", "secret": files}],
+        "extraVolumeMounts": [{"name": "token-keys", "mountPath": TOKEN_KEYS, "readOnly": True}],
+    }
 
 
 def remote_logging(bucket: pulumi.Output[str]) -> dict[str, Any]:
@@ -287,6 +318,7 @@ def worker_sets(
     queues: Mapping[str, WorkerSettings],
     *,
     task_namespace: str = "",
+    heartbeat_seconds: int = limits.MIN_HEARTBEAT_SECONDS,
     annotations: Mapping[str, Any] | None = None,
     own_nodes: bool = False,
 ) -> list[dict[str, Any]]:
@@ -308,15 +340,18 @@ def worker_sets(
         if own_nodes:
             values |= _nodes(queue, name)
             values["resources"] = _with_disk(values["resources"], workers.disk_gb)
+        env: list[dict[str, Any]] = values.get("env", [])
         if workers.pod_operator:
             # The token of the ServiceAccount is the login of KubernetesPodOperator.
             values["serviceAccount"]["automountServiceAccountToken"] = True
-            values["env"] = [*values.get("env", []), pod_connection(task_namespace)]
+            env = [*env, pod_connection(task_namespace)]
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
-            concurrency = {"name": CONCURRENCY, "value": str(workers.concurrency)}
-            values["env"] = [*values.get("env", []), concurrency]
-        if variables := own_variables(workers):
-            values["env"] = [*values.get("env", []), *variables]
+            env = [*env, {"name": CONCURRENCY, "value": str(workers.concurrency)}]
+        if heartbeat_seconds != limits.MIN_HEARTBEAT_SECONDS:
+            env = [*env, {"name": HEARTBEAT, "value": str(heartbeat_seconds)}]
+        env = [*env, *own_variables(workers)]
+        if env:
+            values["env"] = env
         sets.append(values)
     return sets
 

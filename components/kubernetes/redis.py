@@ -1,6 +1,7 @@
 """Redis: the Celery broker between the schedulers and the workers."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -27,6 +28,8 @@ appendfsync everysec
 maxmemory {memory_mb}mb
 maxmemory-policy noeviction
 """
+# Of the only user, during a rotation: https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
+BOTH_PASSWORDS = 'user default on "~*" "&*" +@all {new} {old}\n'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +55,36 @@ class Redis(pulumi.ComponentResource):
         memory_mb = args.settings.memory_mb
 
         self.host = name
-        self.password = password(
-            f"{name}-password",
-            configured=args.password,
-            rotation=args.password_rotation,
-            opts=child,
+
+        def generated(rotation: int) -> pulumi.Output[str]:
+            return password(
+                f"{name}-password-{rotation}",
+                configured=None,
+                rotation=rotation,
+                opts=child,
+                former_name=f"{name}-password" if rotation == args.password_rotation else None,
+            )
+
+        # The previous one, too: schedulers and workers use it until the rollout replaces them.
+        passwords = (
+            [args.password]
+            if args.password is not None
+            else [
+                generated(rotation)
+                for rotation in range(
+                    args.password_rotation, max(0, args.password_rotation - 2), -1
+                )
+            ]
         )
+        self.password = passwords[0]
         # The whole configuration is a Secret: on the command line the password would be readable.
         secret = named_secret(
             f"{name}-config",
             name=f"{name}-config",
             namespace=args.namespace,
             data={
-                "redis.conf": self.password.apply(
-                    lambda text: CONFIG.format(password=_quoted(text), memory_mb=memory_mb)
+                "redis.conf": pulumi.Output.all(*passwords).apply(
+                    lambda known: _config(known, memory_mb)
                 ),
                 "password": self.password,
             },
@@ -104,6 +123,14 @@ class Redis(pulumi.ComponentResource):
             opts=child,
         )
         self.register_outputs({"host": self.host})
+
+
+def _config(passwords: Sequence[str], memory_mb: int) -> str:
+    text = CONFIG.format(password=_quoted(passwords[0]), memory_mb=memory_mb)
+    if len(passwords) > 1:
+        new, old = (_quoted(f">{password}") for password in passwords)
+        text += BOTH_PASSWORDS.format(new=new, old=old)
+    return text
 
 
 def _quoted(text: str) -> str:

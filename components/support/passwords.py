@@ -13,6 +13,7 @@ def password(
     rotation: int,
     opts: pulumi.ResourceOptions,
     length: int = LENGTH,
+    former_name: str | None = None,
 ) -> pulumi.Output[str]:
     """The configured password, or a generated one that changes only with its rotation number."""
     if configured is not None:
@@ -24,5 +25,8 @@ def password(
         special=False,
         # Another key here would replace every generated password.
         keepers={"generation": str(rotation)},
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(aliases=[pulumi.Alias(name=former_name)] if former_name else []),
+        ),
     ).result

@@ -104,6 +104,7 @@ class _Monitor(mocks.MockMonitor):
                 provider=request.provider,
                 depends_on=frozenset(request.dependencies) | _references(raw),
                 delete_before_replace=request.deleteBeforeReplace,
+                aliases=frozenset(alias.spec.name for alias in request.aliases),
             )
         computed = fake_cloud.COMPUTED.get(request.type, lambda *_: {})
         state = {**raw, **computed(request.name, _plain(raw))}

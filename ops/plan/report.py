@@ -244,6 +244,14 @@ def limits(settings: Settings) -> list[Limit]:
             f"{sizing.parallelism(queues, airflow)} x {airflow.replicas.scheduler} scheduler(s)",
         ),
         Limit(
+            name="API server heartbeats",
+            needed=sizing.heartbeats(queues, airflow),
+            loaded=sizing.heartbeats(queues, airflow),
+            available=airflow.api_processes * sizing.heartbeats_of_process(),
+            how=f"a second; one each {sizing.heartbeat_seconds(queues, airflow)} s of a running task; "
+            f"{airflow.api_processes} process(es) x {sizing.heartbeats_of_process()}",
+        ),
+        Limit(
             name="database connections",
             needed=sizing.database_connections(queues, airflow),
             loaded=loaded,

@@ -17,12 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from components.airflow import task_keeper
 from components.in_pod.task_keeper.reconcile import CLEAR_BEFORE
 from components.kubernetes.namespace import PODS_OF_AIRFLOW
 from components.kubernetes.redis import PORT
+from components.support import chart_names
 from tests.bench import load
 from tests.bench.figures import show_one, step
-from tests.bench.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, Run
+from tests.bench.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, TALLY, Run
 from tests.harness.airflow_api import Api
 from tests.harness.cluster import Cluster, cordoned, is_ready
 
@@ -44,7 +46,8 @@ SETTINGS: dict[str, Any] = {
     },
     "airflow": {"replicas": {"scheduler": 2}},
 }
-OUTAGE_SECONDS = 60
+# A pod that needs a new node, and its image: three minutes, at times more.
+OUTAGE_SECONDS, SHORT_OUTAGE_SECONDS = 300, 100
 BURST = 500
 TARGET_SECONDS = 60
 # Airflow's heartbeat timeout of a task is 300 s, and its retry delay 300 s.
@@ -58,10 +61,11 @@ REACH_REDIS = f"import socket; socket.create_connection(('redis', {PORT}), 3); p
 class Fault:
     """`inject` returns when the fault is over, with further runs that must end (`DOOMED`: fail).
 
-    `before` prepares the fault, before the load starts.
+    Its second argument is the number of seconds for which a part is away. `before` prepares the
+    fault, before the load starts.
     """
 
-    inject: Callable[[Cluster], Sequence[Run] | None]
+    inject: Callable[[Cluster, float], Sequence[Run] | None]
     before: Callable[[Cluster], None] = lambda _: None
 
 
@@ -90,9 +94,14 @@ def main() -> int:
         metavar="FAULT",
         help=f"faults to inject: {', '.join(FAULTS)}; default: all",
     )
-    parser.add_argument("--short", action="store_true", help=f"only {', '.join(SHORT)}")
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help=f"only {', '.join(SHORT)}, and {SHORT_OUTAGE_SECONDS} s instead of {OUTAGE_SECONDS} s",
+    )
     arguments = parser.parse_args()
     names: Sequence[str] = arguments.only or (SHORT if arguments.short else list(FAULTS))
+    outage = SHORT_OUTAGE_SECONDS if arguments.short else OUTAGE_SECONDS
     bad: list[str] = []
 
     with load.stack(arguments.charts.resolve(), **SETTINGS) as (_, cluster):
@@ -111,7 +120,7 @@ def main() -> int:
                 _row(name, reason)
                 continue
             try:
-                cost = _cost(cluster, FAULTS[name], calm)
+                cost = _cost(cluster, FAULTS[name], calm, outage)
             except load.UNAVAILABLE as error:
                 _row(name, f"failed: {error}")
                 bad.append(name)
@@ -138,7 +147,7 @@ def _skip_reason(name: str) -> str | None:
     return None
 
 
-def _cost(cluster: Cluster, fault: Fault, calm: float) -> Cost:
+def _cost(cluster: Cluster, fault: Fault, calm: float, outage: float) -> Cost:
     _wait_recovered(cluster)
     fault.before(cluster)
     run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
@@ -146,7 +155,7 @@ def _cost(cluster: Cluster, fault: Fault, calm: float) -> Cost:
         "running tasks in all slots", lambda: load.running(cluster, run) == SLOTS, 120, every=1
     )
     begun = time.time()
-    runs = [run, *(fault.inject(cluster) or ())]
+    runs = [run, *(fault.inject(cluster, outage) or ())]
     over = time.time()
     try:
         load.wait_ended(cluster, runs, STUCK_SECONDS)
@@ -219,6 +228,14 @@ def _delete(cluster: Cluster, *pods: str, words: Sequence[str] = ()) -> None:
     cluster.kubectl("-n", NAMESPACE, "delete", "pod", *pods, "--wait=false", *words)
 
 
+def _kill_all(cluster: Cluster) -> None:
+    """Every pod of the stack at once, as with the only node of a small cluster."""
+    words = ["--all", "--wait=false", "--grace-period=0", "--force"]
+    cluster.kubectl(
+        "-n", NAMESPACE, "delete", "pod", "--field-selector", f"metadata.name!={TALLY}", *words
+    )
+
+
 def _kill_process(cluster: Cluster) -> None:
     worker = next(iter(cluster.pods("worker")))
     before = _restarts(cluster, worker)
@@ -263,11 +280,11 @@ def _roll(cluster: Cluster) -> None:
     rollout("status", "deployment/airflow-worker", "--timeout=280s")
 
 
-def _fill_redis(cluster: Cluster) -> None:
+def _fill_redis(cluster: Cluster, seconds: float) -> None:
     limit = _redis(cluster, "CONFIG", "GET", "maxmemory").split()[-1]
     try:
         _redis(cluster, "CONFIG", "SET", "maxmemory", "1")
-        time.sleep(OUTAGE_SECONDS)
+        time.sleep(seconds)
     finally:
         _redis(cluster, "CONFIG", "SET", "maxmemory", limit)
 
@@ -276,16 +293,25 @@ def _redis(cluster: Cluster, *words: str) -> str:
     return cluster.exec("redis-0", "redis", "redis-cli", *words)
 
 
-def _stop_database(cluster: Cluster) -> None:
-    scale = partial(cluster.kubectl, "-n", NAMESPACE, "scale", "statefulset/database")
+def _away(cluster: Cluster, seconds: float, controller: str, replicas: int = 1) -> None:
+    """No pod of the Deployment or StatefulSet, as if its node is gone and a new one starts."""
+    scale = partial(cluster.kubectl, "-n", NAMESPACE, "scale", controller)
     try:
         scale("--replicas=0")
-        time.sleep(OUTAGE_SECONDS)
+        time.sleep(seconds)
     finally:
-        scale("--replicas=1")
+        scale(f"--replicas={replicas}")
 
 
-def _cut_redis(cluster: Cluster) -> None:
+def _without_keeper(cluster: Cluster, seconds: float) -> None:
+    """A worker dies while the task keeper is away."""
+    keeper = f"deployment/{task_keeper.NAME}"
+    cluster.kubectl("-n", NAMESPACE, "scale", keeper, "--replicas=0")
+    _kill(cluster, "worker")
+    _away(cluster, seconds, keeper)
+
+
+def _cut_redis(cluster: Cluster, seconds: float) -> None:
     """Block Redis for workers. A NetworkPolicy keeps open connections, so Redis closes them."""
     worker = next(iter(cluster.pods("worker")))
     found = cluster.kubectl("-n", NAMESPACE, "get", "networkpolicy", "redis", "-o", "json")
@@ -298,7 +324,7 @@ def _cut_redis(cluster: Cluster) -> None:
         load.wait("blocked connections to Redis", lambda: not _reaches_redis(cluster, worker), 60)
         for kind in ("normal", "pubsub"):
             _redis(cluster, "CLIENT", "KILL", "TYPE", kind)
-        time.sleep(OUTAGE_SECONDS)
+        time.sleep(seconds)
     finally:
         _admit(cluster, before)
 
@@ -314,11 +340,11 @@ def _reaches_redis(cluster: Cluster, worker: str) -> bool:
     return output.startswith("open")
 
 
-def _stop_api_server(cluster: Cluster) -> None:
+def _stop_api_server(cluster: Cluster, seconds: float) -> None:
     down, up = (os.environ[variable] for variable in APISERVER)
     try:
         subprocess.run(["sh", "-c", down], check=True, timeout=120)
-        time.sleep(OUTAGE_SECONDS)
+        time.sleep(seconds)
     finally:
         subprocess.run(["sh", "-c", up], check=True, timeout=120)
     load.wait("the Kubernetes API", lambda: cluster.kubectl("get", "--raw", "/readyz"), 300)
@@ -348,30 +374,43 @@ def _start_burst(cluster: Cluster) -> list[Run]:
 
 
 FAULTS: dict[str, Fault] = {
-    "worker-killed": Fault(inject=lambda c: _kill(c, "worker")),
-    "worker-process-killed": Fault(inject=_kill_process),
-    "worker-evicted": Fault(inject=_evict),
-    "node-drained": Fault(inject=_drain),
-    "workers-rolled": Fault(inject=_roll),
-    "worker-out-of-memory": Fault(inject=_starve),
-    "poison-task": Fault(inject=_poison),
+    "worker-killed": Fault(inject=lambda c, _: _kill(c, "worker")),
+    "workers-killed": Fault(inject=lambda c, _: _kill(c, "worker", WORKER_COUNT)),
+    "worker-killed-without-keeper": Fault(inject=_without_keeper),
+    "worker-process-killed": Fault(inject=lambda c, _: _kill_process(c)),
+    "worker-evicted": Fault(inject=lambda c, _: _evict(c)),
+    "node-drained": Fault(inject=lambda c, _: _drain(c)),
+    "node-lost": Fault(inject=lambda c, _: _kill_all(c)),
+    "workers-rolled": Fault(inject=lambda c, _: _roll(c)),
+    "worker-out-of-memory": Fault(inject=lambda c, _: _starve(c)),
+    "poison-task": Fault(inject=lambda c, _: _poison(c)),
     "redis-killed": Fault(
-        inject=lambda c: _delete(c, "redis-0", words=["--grace-period=0", "--force"])
+        inject=lambda c, _: _delete(c, "redis-0", words=["--grace-period=0", "--force"])
     ),
-    "redis-deleted": Fault(inject=lambda c: _delete(c, "redis-0")),
+    "redis-deleted": Fault(inject=lambda c, _: _delete(c, "redis-0")),
+    "redis-away": Fault(inject=lambda c, s: _away(c, s, "statefulset/redis")),
     "redis-full": Fault(inject=_fill_redis),
     "redis-cut-off": Fault(inject=_cut_redis),
-    "database-restarted": Fault(inject=lambda c: _delete(c, "database-0")),
-    "database-away": Fault(inject=_stop_database),
-    "scheduler-killed": Fault(inject=lambda c: _kill(c, "scheduler")),
-    "schedulers-killed": Fault(inject=lambda c: _kill(c, "scheduler", 2)),
-    "dag-processor-killed": Fault(inject=lambda c: _kill(c, "dag-processor")),
-    "triggerer-killed": Fault(inject=lambda c: _kill(c, "triggerer")),
-    "api-server-killed": Fault(inject=lambda c: _kill(c, "api-server")),
+    "database-restarted": Fault(inject=lambda c, _: _delete(c, "database-0")),
+    "database-away": Fault(inject=lambda c, s: _away(c, s, "statefulset/database")),
+    "scheduler-killed": Fault(inject=lambda c, _: _kill(c, "scheduler")),
+    "schedulers-killed": Fault(inject=lambda c, _: _kill(c, "scheduler", 2)),
+    "schedulers-away": Fault(
+        inject=lambda c, s: _away(c, s, f"deployment/{chart_names.SCHEDULER}", 2)
+    ),
+    "dag-processor-killed": Fault(inject=lambda c, _: _kill(c, "dag-processor")),
+    "dag-processor-away": Fault(
+        inject=lambda c, s: _away(c, s, "deployment/airflow-dag-processor")
+    ),
+    "triggerer-killed": Fault(inject=lambda c, _: _kill(c, "triggerer")),
+    "api-server-killed": Fault(inject=lambda c, _: _kill(c, "api-server")),
+    "api-server-away": Fault(
+        inject=lambda c, s: _away(c, s, f"deployment/{chart_names.API_SERVER}")
+    ),
     "kubernetes-down": Fault(inject=_stop_api_server),
-    "burst": Fault(inject=_start_burst, before=_queue_burst),
+    "burst": Fault(inject=lambda c, _: _start_burst(c), before=_queue_burst),
 }
-SHORT = ("worker-evicted", "redis-killed", "scheduler-killed")
+SHORT = ("worker-evicted", "redis-killed", "scheduler-killed", "api-server-away")
 
 
 if __name__ == "__main__":

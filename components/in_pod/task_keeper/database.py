@@ -3,14 +3,19 @@
 # pyright: reportMissingImports=false
 # The Airflow image contains the missing packages.
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 # States of a task that is being retried; None: the scheduler has not picked it up yet.
 RETRYING = (None, "scheduled", "queued", "running")
 UNFINISHED = (*RETRYING, "restarting", "up_for_retry")
+ON_WORKER = ("running", "restarting")
+
+# The times that the keeper sets back, so that the scheduler's own checks find a task. No timeout of
+# a stack is that long.
+LONG_AGO = timedelta(days=365)
 
 # Primary key of a task instance: DAG, task, run and map index. Its `id` changes with each try.
 Key = tuple[str, str, str, int]
@@ -18,7 +23,7 @@ Key = tuple[str, str, str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A running task instance."""
+    """A task instance on a worker: running, or about to be stopped because it was cleared."""
 
     id: Any
     queue: str
@@ -77,7 +82,7 @@ class Airflow:
             instance.last_heartbeat_at,
         )
         with self._session() as session:
-            rows = session.execute(select(*columns).where(instance.state == "running")).all()
+            rows = session.execute(select(*columns).where(instance.state.in_(ON_WORKER))).all()
         return [
             Task(
                 id=id_,
@@ -98,7 +103,9 @@ class Airflow:
         counts = select(instance.queue, func.count(), func.min(instance.queued_dttm))
         with self._session() as session:
             rows = session.execute(
-                counts.where(instance.state == "queued").group_by(instance.queue)
+                counts.where(
+                    instance.state == "queued", instance.queued_dttm > datetime.now(UTC) - LONG_AGO
+                ).group_by(instance.queue)
             ).all()
         return [(queue, number, oldest) for queue, number, oldest in rows]
 
@@ -110,12 +117,23 @@ class Airflow:
         ids = select(instance.external_executor_id)
         queued = ids.where(instance.state == "queued", instance.queued_dttm <= time)
         with self._session() as session:
-            return set(session.scalars(queued))
+            return set(session.scalars(queued)) - {None}
+
+    def requeue(self, ids: Collection[str]) -> None:
+        """Set the queuing time back, so that the scheduler queues these tasks again."""
+        from sqlalchemy import update
+
+        instance = self._instance
+        lost = instance.external_executor_id.in_(ids)
+        change = update(instance).where(lost, instance.state == "queued")
+        with self._session() as session:
+            session.execute(change.values(queued_dttm=instance.queued_dttm - LONG_AGO))
 
     def restart(self, tasks: Sequence[Task]) -> None:
         """Clear the tasks: their workers end them, and Airflow starts them on other workers."""
         with self._session() as session:
-            self._clear_running(session, self._locked(session, tasks))
+            locked = self._locked(session, tasks)
+            self._clear_running(session, [i for i in locked if i.state == "running"])
 
     def report(self, orphaned: Sequence[OrphanedTask]) -> None:
         """Set the last heartbeat back, so that the scheduler's next check finds these tasks.
@@ -126,15 +144,20 @@ class Airflow:
         with self._session() as session:
             instances = self._locked(session, [orphan.task for orphan in orphaned])
             possible_causes = {o.task.id for o in orphaned if o.worker_container_died}
-            suspected = [i for i in instances if i.id in possible_causes and i.try_number > 1]
-            innocent = [instance for instance in instances if instance not in suspected]
+            suspected = [
+                i
+                for i in instances
+                if i.id in possible_causes and i.try_number > 1 and i.state == "running"
+            ]
+            cleared = [i for i in instances if i.state == "restarting"]
+            innocent = [i for i in instances if i not in suspected and i not in cleared]
             self._clear_running(session, innocent)
             self._without_delay |= {instance.key.primary for instance in innocent}
             suspects = [instance.key.primary for instance in suspected]
             others = [key for key in self._crash_suspects if key not in suspects]
             self._crash_suspects = others + suspects
             for instance in instances:
-                instance.last_heartbeat_at = instance.start_date - timedelta(days=1)
+                instance.last_heartbeat_at = instance.start_date - LONG_AGO
 
     def _clear_running(self, session: Any, instances: Sequence[Any]) -> None:
         """Clear them as the UI does. The interrupted try does not count as a retry."""
@@ -175,11 +198,11 @@ class Airflow:
                 self._retried = None  # otherwise every reconcile would query it, forever
 
     def _locked(self, session: Any, tasks: Sequence[Task]) -> list[Any]:
-        """The task instances that are still running, locked."""
+        """The task instances that are still on a worker, locked."""
         from sqlalchemy import select
 
         instance = self._instance
         ids = [task.id for task in tasks]
-        rows = select(instance).where(instance.id.in_(ids), instance.state == "running")
+        rows = select(instance).where(instance.id.in_(ids), instance.state.in_(ON_WORKER))
         # Lock rows of this table only: the model joins others.
         return list(session.scalars(rows.with_for_update(of=instance)))

@@ -1,7 +1,8 @@
-"""Messages that a worker took from Redis and had not started when it was killed.
+"""Messages of queued tasks that no worker will start: docs/adr/0013-a-task-keeper.md.
 
-Celery keeps such a message under `unacked` and requeues it only after `visibility_timeout`, a day;
-in Airflow, its task stays queued: docs/adr/0013-a-task-keeper.md.
+- A worker took the message from Redis and was killed before it started the task. Celery keeps such
+  a message under `unacked` and requeues it only after `visibility_timeout`, a day.
+- The message is nowhere in Redis: a crash lost it, or the scheduler ended before it sent it.
 """
 
 # pyright: reportMissingImports=false
@@ -11,12 +12,18 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count, takewhile
 from typing import Any
 
 # A worker starts a task within one or two seconds, on a busy machine a little later.
 PATIENCE = timedelta(seconds=15)
 ANSWER_SECONDS = 2.0
 REDIS_SECONDS = 5.0
+# Reading all messages is expensive with a long queue. A message counts as lost after two checks: the
+# scheduler sends it a moment after the task is queued, and Airflow reads the result of a task that
+# failed to start a moment after its message is gone.
+CHECK_EVERY = timedelta(seconds=60)
+PAGE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,8 @@ class Broker:
             "socket_timeout": REDIS_SECONDS,
             "socket_connect_timeout": REDIS_SECONDS,
         }
+        self._checked = datetime.min.replace(tzinfo=UTC)
+        self._missing: set[str] = set()
 
     def requeue(
         self, queued: Collection[str], workers: Mapping[str, datetime], now: datetime
@@ -77,6 +86,33 @@ class Broker:
                 # As Celery does after `visibility_timeout`.
                 channel.qos.restore_by_tag(message.tag)
             return [message.id for message in requeued]
+
+    def lost(self, queued: Collection[str], queues: Iterable[str], now: datetime) -> list[str]:
+        """IDs of these queued tasks whose message is nowhere in Redis, in two checks."""
+        if now - self._checked < CHECK_EVERY:
+            return []
+        self._checked = now
+        missing: set[str] = set()
+        if queued:
+            with self._app.connection_for_write() as connection:
+                missing = set(queued) - _present(connection.channel(), queues)
+        lost = missing & self._missing
+        self._missing = missing - lost
+        return sorted(lost)
+
+
+def _present(channel: Any, queues: Iterable[str]) -> set[str]:
+    """IDs of the tasks whose message is in a queue or on a worker, in the order of its way."""
+    keys = [channel._q_for_pri(queue, step) for queue in queues for step in channel.priority_steps]
+    present: set[str] = set()
+    with channel.conn_or_acquire() as redis:
+        for key in keys:
+            # New messages enter at the start of the list, so that none is skipped.
+            pages = (redis.lrange(key, start, start + PAGE - 1) for start in count(0, PAGE))
+            for page in takewhile(len, pages):
+                present |= {json.loads(content)["headers"]["id"] for content in page}
+        taken = redis.hvals(channel.unacked_key)
+    return present | {json.loads(content)[0]["headers"]["id"] for content in taken}
 
 
 def _taken(channel: Any, before: datetime) -> list[Message]:

@@ -4,7 +4,7 @@
   first.
 - Tasks of a worker whose grace period ends: cleared, so that they restart on another worker.
 - Orphaned tasks: reported to the scheduler, without waiting for the heartbeat timeout.
-- Messages that a lost worker had taken: requeued.
+- Messages that a lost worker had taken: requeued. Tasks whose message is lost: queued again.
 - Metrics `queue.*`, including queues without workers.
 
 The reasons: docs/adr/0013-a-task-keeper.md.
@@ -23,15 +23,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .database import Airflow, OrphanedTask, Task
+from .database import LONG_AGO, Airflow, OrphanedTask, Task
 from .messages import PATIENCE, Broker
 
 INTERVAL = timedelta(seconds=3)
 # A worker learns with its next heartbeat that a task was cleared, and gives it seconds to end.
 CLEAR_BEFORE = timedelta(seconds=15)
-# Tasks send a heartbeat every second. If the database or the API server is down, heartbeats stop
+# Tasks send a heartbeat every few seconds. If the database or the API server is down, heartbeats stop
 # although the workers are still running.
 SILENCE = timedelta(seconds=15)
+# The scheduler has not acted on the report yet.
+REPORTED = LONG_AGO / 2
 COST = "controller.kubernetes.io/pod-deletion-cost"
 # The liveness probe checks its age.
 HEARTBEAT_FILE = Path("/tmp/heartbeat")  # noqa: S108 - in its own container
@@ -68,7 +70,8 @@ def orphaned(workers: Iterable[Worker], tasks: Iterable[Task], now: datetime) ->
     by_address = {w.address: w for w in workers}
     found: list[OrphanedTask] = []
     for task in tasks:
-        if now - task.last_heartbeat < SILENCE:
+        already_reported = task.last_heartbeat < task.since - REPORTED
+        if now - task.last_heartbeat < SILENCE or already_reported:
             continue
         worker = by_address.get(task.address)
         if worker is None:
@@ -117,19 +120,24 @@ def reconcile_once(
         LOG.info("report orphaned tasks: %s", _list(orphan.task for orphan in orphans))
         airflow.report(orphans)
     airflow.skip_delays()
-    _measure(tasks, airflow.queued(), served, stats, now)
+    waiting = airflow.queued()
+    _measure(tasks, waiting, served, stats, now)
     # Also 0: an alert sees no increase of a counter that did not exist before.
     stats.incr("task_keeper.started_again", len(ending))
     stats.incr("task_keeper.lost", len(orphans))
 
     # Last, because Redis may be down.
     requeued: list[str] = []
-    if queued := airflow.queued_before(now - PATIENCE):
+    queued = airflow.queued_before(now - PATIENCE)
+    if queued:
         started = {w.name: w.started_at for w in workers if w.started_at}
         requeued = broker.requeue(queued, started, now)
     if requeued:
         LOG.info("requeue messages of lost workers: %s", ", ".join(requeued))
-    stats.incr("task_keeper.handed_out_again", len(requeued))
+    if lost := broker.lost(queued, [queue for queue, _, _ in waiting], now):
+        LOG.info("queue tasks again whose message is lost: %s", ", ".join(lost))
+        airflow.requeue(lost)
+    stats.incr("task_keeper.handed_out_again", len(requeued) + len(lost))
 
 
 def _measure(

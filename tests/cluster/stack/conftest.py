@@ -3,7 +3,12 @@
 import pytest
 
 from tests.cluster.stack.relay import Relay
+from tests.harness import dags
 from tests.harness.git_host import GitHost
+
+SLEEPERS = "public/work.git"
+# Without retries: a failed task fails its run.
+SLEEPER = dags.source("sleeper", work=dags.SLEEP, default_args='{"retries": 0}')
 
 
 @pytest.fixture(scope="package")
@@ -53,3 +58,17 @@ def follow(installed, checkout, git_host):
     yield change
     checkout.file("local").write_text(before)
     checkout.up()
+
+
+@pytest.fixture(scope="module")
+def followed(follow, git_host):
+    """The stack follows a repository with a DAG whose runs choose its duration."""
+    git_host.create(SLEEPERS)
+    git_host.commit(SLEEPERS, {"dags/sleeper.py": SLEEPER})
+    return follow(SLEEPERS)
+
+
+@pytest.fixture
+def start(followed, api):
+    """Start a task that sleeps for some seconds; its run, once it is on a worker."""
+    return lambda seconds: api.start_task("sleeper", within=120, seconds=seconds)

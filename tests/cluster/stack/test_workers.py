@@ -2,33 +2,15 @@
 
 import pytest
 
-from tests.harness import dags
 from tests.harness.cluster import MAIN_PROCESS, Cluster
 from tests.harness.waiting import wait_for
 
-PATH = "public/work.git"
 COST = "controller.kubernetes.io/pod-deletion-cost"
-# Without retries: a failed task fails its run.
-SLEEPER = dags.source("sleeper", work=dags.SLEEP, default_args='{"retries": 0}')
 # Stops the processes in which a worker runs its tasks.
 FREEZE = (
     f"main={MAIN_PROCESS}; "
     'kill -STOP $(grep -sl "^PPid:[[:space:]]*$main$" /proc/[0-9]*/status | cut -d/ -f3)'
 )
-
-
-@pytest.fixture(scope="module")
-def followed(follow, git_host):
-    """The stack follows a repository with a DAG whose runs choose its duration."""
-    git_host.create(PATH)
-    git_host.commit(PATH, {"dags/sleeper.py": SLEEPER})
-    return follow(PATH)
-
-
-@pytest.fixture
-def start(followed, api):
-    """Start a task that sleeps for some seconds; its run, once it is on a worker."""
-    return lambda seconds: api.start_task("sleeper", within=120, seconds=seconds)
 
 
 def state(api, run):

@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -253,12 +254,12 @@ def interrupted(monkeypatch):
             ["CONFIG SET maxmemory 1", "CONFIG SET maxmemory 67108864"],
         ),
         (
-            chaos._stop_database,
+            partial(chaos._away, controller="statefulset/database"),
             {},
             ["scale statefulset/database --replicas=0", "scale statefulset/database --replicas=1"],
         ),
         (
-            chaos._drain,
+            lambda cluster, _: chaos._drain(cluster),
             {"get pod worker-1": '{"spec": {"nodeName": "node-1"}}'},
             ["cordon node-1", "uncordon node-1"],
         ),
@@ -267,7 +268,7 @@ def interrupted(monkeypatch):
 def test_an_interrupted_fault_is_reverted(interrupted, inject, answers, expected):
     cluster = Cluster(answers)
     with pytest.raises(KeyboardInterrupt):
-        inject(cluster)
+        inject(cluster, 1)
 
     for command, end in zip(cluster.commands[-2:], expected, strict=True):
         assert f" {command}".endswith(f" {end}")
@@ -276,7 +277,7 @@ def test_an_interrupted_fault_is_reverted(interrupted, inject, answers, expected
 def test_an_interrupted_redis_block_is_reverted(interrupted):
     cluster = Cluster({"get networkpolicy redis": '{"spec": {"ingress": ["as before"]}}'})
     with pytest.raises(KeyboardInterrupt):
-        chaos._cut_redis(cluster)
+        chaos._cut_redis(cluster, 1)
 
     assert '"values": ["worker"]' in cluster.commands[1]
     assert '"value": ["as before"]' in cluster.commands[-1]

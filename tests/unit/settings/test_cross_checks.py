@@ -97,6 +97,8 @@ def airflow(parallelism, schedulers):
     return AirflowSettings(parallelism=parallelism, replicas=replicas)
 
 
+EVERY_SECOND = AirflowSettings(config={"workers": {"min_heartbeat_interval": 1}})
+
 # By check: valid sections, the sections that break the check, and the mistake: key and reason.
 BROKEN = {
     "_load_balancer_has_subnets": [
@@ -219,6 +221,16 @@ BROKEN = {
             {"queues": {"etl": workers(1, 1)}, "airflow": airflow(32, 1)},
             "airflow.parallelism",
             "but max x concurrency of all queues is 33",
+        ),
+    ],
+    "_api_servers_answer_heartbeats": [
+        (
+            ON_AWS,
+            {"workers": workers(12, 8), "airflow": EVERY_SECOND},
+            "airflow.replicas.api_server",
+            "1 with 1 process(es) in total answer 92 heartbeats a second, but 96 running tasks send 96, "
+            "one each in 1 s: tasks would time out; 2 processes are needed: raise it, or set "
+            "airflow.config.api.workers, the processes of each API server, or lower workers.max",
         ),
     ],
     "_connections_fit_database": [

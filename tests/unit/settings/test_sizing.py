@@ -55,6 +55,48 @@ def test_every_process_and_queue_adds_loaded_connections():
     assert connections == 3 * 6 + 2 + 2 + 2 + 1 + 4 * 9 + 2 * 4 + 2 * 2
 
 
+def api_servers(replicas, processes=None, **config):
+    options = {"api": {"workers": processes}} if processes else {}
+    return AirflowSettings(
+        replicas=ReplicaSettings(api_server=replicas), config={**options, **config}
+    )
+
+
+@pytest.mark.parametrize(
+    ("slots", "airflow", "seconds", "sent"),
+    [
+        ((92, 1), api_servers(1), 1, 92),
+        ((93, 1), api_servers(1), 2, 47),
+        ((100, 8), api_servers(2), 5, 160),
+        ((500, 10), api_servers(2), 5, 1000),
+        ((100, 8), api_servers(2, 4), 2, 400),
+        ((100, 8), api_servers(2, "4"), 2, 400),
+        ((100, 8), api_servers(2, workers={"min_heartbeat_interval": 1}), 1, 800),
+        ((100, 8), api_servers(2, workers={"min_heartbeat_interval": 10}), 10, 80),
+    ],
+)
+def test_the_heartbeat_interval_is_what_api_servers_answer(slots, airflow, seconds, sent):
+    queues = [workers(*slots)]
+
+    assert sizing.heartbeat_seconds(queues, airflow) == seconds
+    assert sizing.heartbeats(queues, airflow) == sent
+
+
+def test_tasks_beyond_parallelism_send_no_heartbeats():
+    airflow = AirflowSettings(parallelism=10)
+
+    assert sizing.heartbeats([workers(20, 8)], airflow) == 10
+
+
+@pytest.mark.parametrize(
+    ("connections", "pool"), [(sizing.database_connections, 15), (sizing.loaded_connections, 6)]
+)
+def test_every_process_of_an_api_server_has_connections(connections, pool):
+    one, four = (connections([workers(4, 8)], api_servers(2, n)) for n in (1, 4))
+
+    assert four - one == 2 * 3 * pool
+
+
 def test_sizes_add_up_over_all_queues():
     queues = [workers(4, 8), workers(2, 3)]
     airflow = AirflowSettings(replicas=ReplicaSettings(scheduler=2))

@@ -116,9 +116,9 @@ def test_clients_reach_the_database_in_a_pod(snapshot):
 def test_clients_reach_redis_with_its_password(snapshot, name):
     found = snapshot(name)
 
-    assert connection(found, "broker") == "redis://:redis-password-1@redis:6379/0"
+    assert connection(found, "broker") == "redis://:redis-password-1-1@redis:6379/0"
     config = find(found, "Secret redis-config").inputs["stringData"]["redis.conf"]
-    assert "requirepass redis-password-1" in config.value.replace('"', "")
+    assert "requirepass redis-password-1-1" in config.value.replace('"', "")
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,51 @@ def values(deployed):
     return lambda **given: airflow_values(deployed(**given))
 
 
+def env(found, component):
+    return {variable["name"]: variable for variable in found[component]["env"]}
+
+
+@pytest.mark.parametrize("component", ["scheduler", "apiServer"])
+def test_pods_that_use_tokens_have_all_valid_keys(values, component):
+    found = values()
+    variables, part = env(found, component), found[component]
+
+    (volume,), (mount,) = part["extraVolumes"], part["extraVolumeMounts"]
+    assert volume == {
+        "name": mount["name"],
+        "secret": {"secretName": "airflow-jwt", "items": [{"key": "jwks", "path": "jwks.json"}]},
+    }
+    assert mount["readOnly"] is True
+    url = variables["AIRFLOW__API_AUTH__TRUSTED_JWKS_URL"]["value"]
+    assert url == f"{mount['mountPath']}/jwks.json"
+    key_id = variables["AIRFLOW__API_AUTH__JWT_KID"]["valueFrom"]["secretKeyRef"]
+    assert key_id == {"name": "airflow-jwt", "key": "jwt-kid"}
+
+
+@pytest.mark.parametrize(
+    ("workers", "airflow", "seconds"),
+    [
+        ({"max": 11}, {}, None),
+        ({"max": 12}, {}, "2"),
+        ({"max": 12}, {"config": {"api": {"workers": 2}}}, None),
+        ({"max": 12}, {"config": {"workers": {"min_heartbeat_interval": 1}}}, None),
+    ],
+    ids=["89 tasks", "97 tasks", "two processes", "chosen"],
+)
+def test_the_heartbeat_interval_follows_the_size(values, workers, airflow, seconds):
+    queues = {"etl": WorkerSettings(max=1, concurrency=1)}
+
+    found = values(workers=workers, airflow=airflow, queues=queues)
+
+    intervals = {
+        variable["value"]
+        for each in at(found, "workers.celery.sets")
+        for variable in each.get("env", [])
+        if variable["name"] == "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"
+    }
+    assert intervals == ({seconds} if seconds else set())
+
+
 def test_the_release_is_the_pinned_chart_with_a_fixed_name(deployed):
     release = deployed().one(RELEASE).inputs
 
@@ -157,7 +202,7 @@ def test_settings_become_chart_values(values):
     assert at(found, "dags.gitSync.subPath") == "team/dags"
     assert at(found, "config.celery.worker_concurrency") == 5
     assert at(found, "config.email.from_email") == "a@b.example"
-    assert at(found, "scheduler.env") == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": "15"}]
+    assert env(found, "scheduler")["AIRFLOW__CORE__PARALLELISM"]["value"] == "15"
 
 
 def test_another_branch_restarts_no_airflow_pod(values):
@@ -172,7 +217,7 @@ def test_every_queue_has_workers_and_scheduler_slots(values):
     found = values(workers={"max": 3, "concurrency": 5}, queues={"etl": etl})
 
     assert [each["queue"] for each in at(found, "workers.celery.sets")] == ["default", "etl"]
-    assert at(found, "scheduler.env") == [{"name": "AIRFLOW__CORE__PARALLELISM", "value": "21"}]
+    assert env(found, "scheduler")["AIRFLOW__CORE__PARALLELISM"]["value"] == "21"
 
 
 def test_keda_password_rotation_restarts_no_worker(values):
@@ -203,7 +248,7 @@ def test_an_incomplete_load_balancer_opens_no_access(values, airflow, cidr):
 
     assert at(found, "apiServer.networkPolicy.ingress.from") == [AIRFLOW_PODS]
     assert "ingress" not in found
-    assert "env" not in found["apiServer"]
+    assert "FORWARDED_ALLOW_IPS" not in env(found, "apiServer")
 
 
 def test_task_logs_are_written_to_the_bucket(values):

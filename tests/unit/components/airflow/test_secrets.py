@@ -1,4 +1,5 @@
 import base64
+import json
 from dataclasses import fields
 from urllib.parse import unquote, urlsplit
 
@@ -111,26 +112,76 @@ def test_any_password_is_valid_in_a_connection_url(secrets, password, secret, ke
     assert (unquote(url.password or ""), url.hostname) == (password, host)
 
 
-@pytest.mark.parametrize(("rotation", "keys"), [(1, 1), (2, 2), (5, 2)])
-def test_fernet_rotation_keeps_the_previous_key(secrets, rotation, keys):
-    def fernet(newest):
-        data = secret_data(secrets(rotation={"fernet": newest}), "airflow-fernet")
-        return data["fernet-key"].split(",")
+def fernet_keys(snapshot):
+    return secret_data(snapshot, "airflow-fernet")["fernet-key"].split(",")
 
-    current = fernet(rotation)
 
-    decoded = [base64.b64decode(key, altchars=b"-_", validate=True) for key in current]
+def token_keys(snapshot):
+    """The key that signs, then the keys of valid tokens by their ID."""
+    data = secret_data(snapshot, "airflow-jwt")
+    keys = {key["kid"]: key for key in json.loads(data["jwks"])["keys"]}
+    assert {(key["kty"], key["alg"]) for key in keys.values()} == {("oct", "HS512")}
+    valid = {id_: base64.urlsafe_b64decode(key["k"] + "==").decode() for id_, key in keys.items()}
+    assert valid[data["jwt-kid"]] == data["jwt-secret"], "the ID in a token names its key"
+    return data["jwt-secret"], valid
+
+
+@pytest.mark.parametrize(("rotation", "keys"), [(1, 2), (2, 3), (5, 3)])
+def test_fernet_keys_have_32_bytes_and_differ(secrets, rotation, keys):
+    found = fernet_keys(secrets(rotation={"fernet": rotation}))
+
+    decoded = {base64.b64decode(key, altchars=b"-_", validate=True) for key in found}
     assert [len(key) for key in decoded] == [32] * keys
-    assert len(set(current)) == keys
-    assert fernet(rotation + 1)[1] == current[0]
 
 
-@pytest.mark.parametrize(("rotation", "kept"), [(1, {1}), (2, {1, 2}), (5, {4, 5})])
-def test_the_previous_fernet_key_does_not_change(secrets, rotation, kept):
-    snapshot = secrets(rotation={"fernet": rotation})
+@pytest.mark.parametrize("rotation", [1, 2, 5])
+def test_old_and_new_pods_decrypt_each_other_s_data(secrets, rotation):
+    old, new = (fernet_keys(secrets(rotation={"fernet": n})) for n in (rotation, rotation + 1))
+
+    assert old[0] != new[0], "the first key encrypts"
+    assert old[0] in new
+    assert new[0] in old
+
+
+@pytest.mark.parametrize("rotation", [1, 2, 5])
+def test_old_and_new_pods_accept_each_other_s_tokens(secrets, rotation):
+    pods = (token_keys(secrets(rotation={"jwt": n})) for n in (rotation, rotation + 1))
+    (old, valid_in_old), (new, valid_in_new) = pods
+
+    assert old != new
+    assert old in valid_in_new.values(), "running and queued tasks hold tokens of the old key"
+    assert new in valid_in_old.values(), "in a rollout, a new scheduler meets an old API server"
+
+
+def test_a_key_is_invalid_after_three_rotations(secrets):
+    (old, _), (_, valid) = (token_keys(secrets(rotation={"jwt": n})) for n in (2, 5))
+
+    assert old not in valid.values()
+
+
+def test_tokens_of_an_earlier_release_stay_valid(secrets):
+    snapshot = secrets(rotation={"jwt": 3})
+    signing, valid = token_keys(snapshot)
+
+    assert valid["not-used"] == signing, "Airflow's key ID of a token without one"
+    former = {r.name: r.aliases for r in snapshot.all(GENERATED) if r.aliases}
+    assert former == {"s-jwt-3": {"s-jwt-key"}}, "Pulumi would replace the key of that release"
+
+
+def test_several_token_keys_can_be_configured(secrets):
+    signing, valid = token_keys(secrets(jwt_secret="new,old"))
+
+    assert signing == "new"
+    assert set(valid.values()) == {"new", "old"}
+
+
+@pytest.mark.parametrize("key", ["fernet", "jwt"])
+@pytest.mark.parametrize(("rotation", "kept"), [(1, {1, 2}), (2, {1, 2, 3}), (5, {4, 5, 6})])
+def test_a_rotation_changes_none_of_the_accepted_keys(secrets, key, rotation, kept):
+    snapshot = secrets(rotation={key: rotation})
 
     names = {r.name for r in snapshot.all(GENERATED)}
-    assert {n for n in names if n.startswith("s-fernet-")} == {f"s-fernet-{g}" for g in kept}
+    assert {n for n in names if n.startswith(f"s-{key}-")} == {f"s-{key}-{g}" for g in kept}
 
 
 @pytest.mark.parametrize(
@@ -146,11 +197,17 @@ def test_a_configured_secret_replaces_the_generated_one(secrets, setting, secret
     generated, configured = secrets(), secrets(**{setting: "configured"})
 
     assert secret_data(generated, secret)[key] != "configured"
-    assert secret_data(configured, secret) == {key: "configured"}
-    assert len(configured.resources) == len(generated.resources) - 1, "no password may be generated"
+    assert secret_data(configured, secret)[key] == "configured"
+    unused = {r.name for r in generated.all(GENERATED)} - {
+        r.name for r in configured.all(GENERATED)
+    }
+    prefix = "s-" + setting.partition("_")[0]
+    assert unused == {r.name for r in generated.all(GENERATED) if r.name.startswith(prefix)}, (
+        "no password may be generated"
+    )
 
 
-@pytest.mark.parametrize("key", ["s-api-key", "s-jwt-key"])
+@pytest.mark.parametrize("key", ["s-api-key", "s-jwt-1", "s-jwt-2"])
 def test_signing_keys_have_64_characters(secrets, key):
     generated = secrets().one("random:index/randomPassword:RandomPassword", key)
 

@@ -9,7 +9,12 @@ import pytest
 
 from components.airflow.task_keeper import HEARTBEAT_FILE, TaskKeeper, TaskKeeperArgs
 from components.in_pod.task_keeper import reconcile as keeper
-from components.in_pod.task_keeper.database import Airflow, OrphanedTask, next_suspect
+from components.in_pod.task_keeper.database import (
+    LONG_AGO,
+    Airflow,
+    OrphanedTask,
+    next_suspect,
+)
 from components.support.named_secret import NamedSecret
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -88,6 +93,12 @@ def test_a_task_with_a_recent_heartbeat_is_not_orphaned():
     recent = task(last_heartbeat=ago(seconds=14))
 
     assert keeper.orphaned([], [recent], NOW) == [], "its pod may be newer than the list of pods"
+
+
+def test_a_reported_task_is_not_reported_again():
+    reported = task(last_heartbeat=TEN_MINUTES_AGO - LONG_AGO)
+
+    assert keeper.orphaned([], [reported], NOW) == [], "the scheduler has not acted on it yet"
 
 
 def key(name):
@@ -213,6 +224,24 @@ def test_an_orphaned_task_keeps_its_retry_and_skips_the_delay(
     assert one.state == "up_for_retry", "a later failure waits for its own delay"
 
 
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_a_cleared_task_of_a_lost_worker_is_only_reported(airflow, try_number):
+    one = Instance("one", try_number, state="restarting")
+
+    airflow(one).report([orphan("one")])
+
+    assert (one.state, one.max_tries) == ("restarting", 1), "cleared before"
+    assert one.last_heartbeat_at < ago(days=300), "the scheduler must not wait for the timeout"
+
+
+def test_only_running_tasks_are_cleared(airflow):
+    one, two = Instance("one"), Instance("two", state="restarting")
+
+    airflow(one, two).restart([task("one"), task("two")])
+
+    assert [(i.state, i.max_tries) for i in (one, two)] == [("restarting", 2), ("restarting", 1)]
+
+
 def test_crash_suspects_use_a_retry_one_at_a_time(airflow):
     one, two = Instance("one", 2), Instance("two", 2)
     database = airflow(one, two)
@@ -286,6 +315,9 @@ class Database:
         assert time == ago(seconds=15)
         return set(self._waiting)
 
+    def requeue(self, ids):
+        self.requeued = ids
+
     def restart(self, tasks):
         self.restarted += tasks
 
@@ -301,10 +333,16 @@ class Broker:
 
     def __init__(self, *unclaimed):
         self._unclaimed, self.calls = unclaimed, []
+        self.without_message, self.searched = [], []
 
     def requeue(self, *arguments):
         self.calls.append(arguments)
         return list(self._unclaimed)
+
+    def lost(self, queued, queues, now):
+        assert now == NOW
+        self.searched.append((queued, queues))
+        return self.without_message
 
 
 class Pods:
@@ -368,6 +406,20 @@ def test_reconcile_requeues_messages_of_lost_workers(reconcile, caplog):
     assert "requeue messages of lost workers: one" in caplog.text
 
 
+def test_reconcile_queues_tasks_without_a_message_again(reconcile, caplog):
+    caplog.set_level("INFO")
+    database = Database(queued=[("gpu", 2, ago(seconds=90))], waiting={"one", "two"})
+    broker = Broker()
+    broker.without_message = ["two"]
+
+    _, stats = reconcile(database, pod(), broker=broker)
+
+    assert broker.searched == [({"one", "two"}, ["gpu"])], "also in queues without workers"
+    assert database.requeued == ["two"]
+    assert stats["task_keeper.handed_out_again"] == 1
+    assert "queue tasks again whose message is lost: two" in caplog.text
+
+
 def test_a_queued_task_is_not_counted_as_requeued(reconcile):
     _, stats = reconcile(Database(waiting={"one"}), pod())
 
@@ -381,6 +433,7 @@ def test_reconcile_writes_nothing_if_nothing_changed(reconcile):
 
     assert not broker.calls
     assert not pods.patched
+    assert not hasattr(database, "requeued")
     assert not database.restarted
     assert not database.reported
     counters = ("started_again", "lost", "handed_out_again")

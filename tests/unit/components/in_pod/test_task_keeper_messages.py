@@ -70,6 +70,29 @@ class Channel:
         return None if id_ in self._ended else json.dumps([{"headers": {"id": id_}}, "", "default"])
 
 
+class Queues:
+    """Channel with these task IDs by queue, and those of messages on workers."""
+
+    unacked_key, priority_steps = "unacked", (0, 9)
+
+    def __init__(self, taken=(), **queues):
+        self.queues, self.taken = queues, taken
+
+    def conn_or_acquire(self):
+        return nullcontext(self)
+
+    def _q_for_pri(self, queue, step):
+        return f"{queue}-{step}" if step else queue
+
+    def lrange(self, key, start, end):
+        ids = self.queues.get(key, [])[start : end + 1]
+        return [json.dumps({"headers": {"id": id_}}) for id_ in ids]
+
+    def hvals(self, key):
+        assert key == "unacked"
+        return [json.dumps([{"headers": {"id": id_}}, "", "default"]) for id_ in self.taken]
+
+
 @pytest.fixture
 def broker(monkeypatch):
     """A broker with these answers of its workers, and the recorded queries."""
@@ -127,6 +150,44 @@ def test_other_messages_are_not_touched(broker, channel):
 
     assert redis.requeue({"one"}, {}, NOW) == []
     assert channel.restored == queries == []
+
+
+def lost(redis, queued, *queues):
+    """Lost messages of the first check, and of the second one a minute later."""
+    return [redis.lost(queued, queues, NOW + n * messages.CHECK_EVERY) for n in (0, 1)]
+
+
+def test_a_message_that_is_nowhere_in_redis_is_lost(broker):
+    many = [f"task-{n}" for n in range(messages.PAGE + 1)]
+    channel = Queues(taken=["on a worker"], default=many, **{"etl-9": ["urgent"]})
+    redis, _ = broker(channel, None)
+    everywhere = {*many, "on a worker", "urgent", "nowhere"}
+
+    assert lost(redis, everywhere, "default", "etl") == [[], ["nowhere"]]
+
+
+def test_a_message_that_arrives_late_is_not_lost(broker):
+    channel = Queues()
+    redis, _ = broker(channel, None)
+    redis.lost({"late"}, ["default"], NOW)
+    channel.queues["default"] = ["late"]
+
+    assert redis.lost({"late"}, ["default"], NOW + messages.CHECK_EVERY) == []
+
+
+def test_a_lost_message_is_reported_once_in_two_checks(broker):
+    redis, _ = broker(Queues(), None)
+    times = [NOW + n * messages.CHECK_EVERY / 2 for n in range(7)]
+
+    found = [redis.lost({"one"}, ["default"], time) for time in times]
+
+    assert found == [[], [], ["one"], [], [], [], ["one"]]
+
+
+def test_without_queued_tasks_redis_is_not_read(broker):
+    redis, _ = broker(None, None)
+
+    assert lost(redis, set()) == [[], []]
 
 
 def test_an_unreachable_redis_times_out_quickly(broker):

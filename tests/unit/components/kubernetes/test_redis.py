@@ -29,7 +29,7 @@ def redis(deploy):
         ("maxmemory-policy", "noeviction", "an evicted message is a lost task"),
         ("maxmemory", "300mb", "above the memory limit, the kernel kills Redis"),
         ("dir", "/data", "the volume is mounted there"),
-        ("requirepass", "redis-password-1", "without it, every pod could queue tasks"),
+        ("requirepass", "redis-password-1-1", "without it, every pod could queue tasks"),
     ],
 )
 def test_redis_persists_writes_and_never_evicts(redis, option, value, reason):
@@ -50,6 +50,23 @@ def test_any_password_is_valid_in_redis_conf(deploy, password):
     )
 
 
+@pytest.mark.parametrize("rotation", [2, 5])
+def test_clients_with_the_previous_password_stay_connected(deploy, rotation):
+    snapshot = deploy(lambda: Redis("redis", replace(ARGS, password_rotation=rotation)))
+
+    text = secret_data(snapshot, "redis-config")["redis.conf"]
+    new, old = (f"redis-password-{n}-{n}" for n in (rotation, rotation - 1))
+    users = [shlex.split(line) for line in text.splitlines() if line.startswith("user ")]
+    assert users == [["user", "default", "on", "~*", "&*", "+@all", f">{new}", f">{old}"]]
+    assert secret_data(snapshot, "redis-config")["password"] == new
+
+
+def test_the_password_of_an_earlier_release_is_kept(redis):
+    (generated,) = redis().all("random:index/randomPassword:RandomPassword")
+
+    assert generated.aliases == {"redis-password"}
+
+
 def test_redis_reads_the_mounted_configuration(redis):
     snapshot = redis()
 
@@ -66,7 +83,7 @@ def test_redis_reads_the_mounted_configuration(redis):
 def test_the_pod_gets_the_password_from_a_secret(redis):
     snapshot = redis()
 
-    assert secret_data(snapshot, "redis-config")["password"] == "redis-password-1"
+    assert secret_data(snapshot, "redis-config")["password"] == "redis-password-1-1"
     assert container(snapshot)["env"] == [
         {
             "name": "REDISCLI_AUTH",
