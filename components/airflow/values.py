@@ -15,6 +15,7 @@ from components.aws import nodes
 from components.kubernetes import load_balancer
 from components.kubernetes.namespace import PODS_OF_AIRFLOW
 from components.support import chart_names
+from components.support.hardened_pod import IN_POD
 from components.support.named_secret import annotations
 from settings import limits, sizing
 from settings.airflow import AirflowSettings, IngressSettings
@@ -46,6 +47,12 @@ PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
 # Worker set of the queue `default`. The chart's selectors for the set `default` match the workers
 # of every other set too, so that pods would have two autoscalers and two disruption budgets.
 SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
+
+# Replaces `airflow db clean` of the chart, which ends at the first row that another row refers to.
+CLEAN_UP = [
+    *("python", "-c", (IN_POD / "database_cleanup.py").read_text()),
+    "{{ .Values.databaseCleanup.retentionDays }}",
+]
 
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
@@ -95,6 +102,7 @@ def chart_values(
             "podAnnotations": signing_checksums,
             **api_server_access(airflow, load_balancer_cidrs),
         },
+        "databaseCleanup": {"args": CLEAN_UP},
         "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
     }
     if airflow.ingress is not None and load_balancer_cidrs:
