@@ -43,7 +43,10 @@ class ReplicaSettings(Section):
     api_server: Replicas = Field(
         default=1, description="API servers (UI, REST API, task execution API)"
     )
-    dag_processor: Replicas = Field(default=1, description="DAG processors")
+    dag_processor: Replicas = Field(
+        default=1,
+        description="DAG processors: one processes the DAGs, the others take over within seconds",
+    )
     triggerer: Replicas = Field(default=1, description="Triggerers (deferred tasks)")
 
 

@@ -48,6 +48,7 @@ PLUGINS_FOLDER = "/opt/airflow/dags/repo/plugins"
 # of every other set too, so that pods would have two autoscalers and two disruption budgets.
 SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
 
+DAG_PROCESSOR = ["python", "-c", (IN_POD / "dag_processor.py").read_text()]
 # Replaces `airflow db clean` of the chart, which ends at the first row that another row refers to.
 CLEAN_UP = [
     *("python", "-c", (IN_POD / "database_cleanup.py").read_text()),
@@ -93,6 +94,7 @@ def chart_values(
         },
         "dagProcessor": {
             "replicas": airflow.replicas.dag_processor,
+            "args": DAG_PROCESSOR,
             "podAnnotations": checksums,
             **dag_bundles(dags),
         },

@@ -103,7 +103,7 @@ def delete(table: str, before: datetime) -> None:
         with create_session() as session:
             deleted = session.execute(text(STATEMENTS[table]), values).rowcount
         rows += deleted
-    print(f"Deleted {rows} rows: {table}")
+    sys.stdout.write(f"Deleted {rows} rows: {table}\n")
 
 
 def report(failed_tables: int) -> None:
