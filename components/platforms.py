@@ -179,7 +179,7 @@ def _on_existing_cluster(
     stack: Settings,
     secrets: Secrets,
 ) -> Platform:
-    """A kubeconfig context, PostgreSQL in a pod, and task logs in the pods."""
+    """A kubeconfig context, and PostgreSQL in a pod. Task logs: in the pods, or as `logs.bucket` says."""
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
     namespace = Namespace(

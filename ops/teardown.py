@@ -58,7 +58,8 @@ NOTHING = Deletion(status=0, errors={})
 def down(session: Session) -> int:
     """Delete the stack except protected resources, and report what is left."""
     stack, account = session.stack, session.account
-    if account is None:
+    # A stack on an existing cluster may have a Region, too.
+    if account is None or session.on_existing_cluster:
         recover(session)
         return finish(session, stack.destroy("--exclude-protected"))
     names = remember(session)

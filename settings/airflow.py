@@ -30,7 +30,8 @@ DERIVED_OPTIONS = {
     "dags.poll_seconds sets how often the Git host is polled",
     "dag_processor.bundle_refresh_check_interval": "is fixed: one second",
     "dag_processor.dag_bundle_config_list": "is set by dags",
-    "logging.remote_base_log_folder": "is always the log bucket of the stack",
+    "logging.remote_base_log_folder": "is the log bucket of the stack on EKS, and set by logs.bucket on "
+    "an existing cluster",
 }
 OFFICIAL_IMAGE = "apache/airflow"
 SECRET_OPTION = re.compile(r"(password|secret|_key|fernet|token|_conn$|broker_url|result_backend)")

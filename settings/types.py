@@ -156,6 +156,14 @@ PolicyArn = Annotated[
 Cpu = Annotated[float, Field(ge=0.01, le=limits.NODE_CPU)]
 Architecture = Literal["amd64", "arm64"]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+SecretName = Annotated[
+    str,
+    Field(
+        title="name of a Kubernetes Secret",
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+    ),
+]
 QueueName = Annotated[str, AfterValidator(_queue_name)]
 RdsIdentifier = Annotated[
     str,

@@ -17,6 +17,7 @@ from settings import Secrets, sizing
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.dags import DagSettings
+from settings.logs import LogSettings
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
 from settings.workers import WorkerSettings, need_keda
@@ -38,7 +39,7 @@ class AirflowArgs:
     database_ca: str | None = None
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
-    # Without a bucket, task logs stay in the pods.
+    # Bucket of this program. Without one, `logs` may name a bucket of the user.
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     # Source of requests through the load balancer.
@@ -48,6 +49,7 @@ class AirflowArgs:
     # Schedule the workers of each queue on the queue's nodes.
     own_nodes: bool = False
     dags: DagSettings
+    logs: LogSettings
     charts: ChartSettings
     rotation: RotationSettings
     secrets: Secrets
@@ -108,6 +110,7 @@ class Airflow(pulumi.ComponentResource):
                 load_balancer_cidrs=args.load_balancer_cidrs,
                 log_bucket=args.log_bucket,
                 log_region=args.log_region,
+                logs=args.logs,
             ),
             timeout=TIMEOUT_SECONDS,
             # A rollback would restore old pods on a database that is already migrated.
