@@ -21,7 +21,7 @@ POLL_SECONDS = 1
 WAITING = Path("/tmp/dag-processor-waits")  # noqa: S108
 # Both sides give up a connection whose other side is gone, for example after the loss of a node,
 # within seven seconds: https://www.postgresql.org/docs/current/runtime-config-connection.html
-CONNECTION = {
+CONNECTION: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 3,
     "keepalives_interval": 2,
