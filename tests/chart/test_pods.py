@@ -251,3 +251,9 @@ def test_the_database_is_cleaned_up_every_week(any_stack):
     assert container["args"][:2] == ["python", "-c"]
     assert program == (IN_POD / "database_cleanup.py").read_text(), "Helm must change nothing in it"
     assert days == "90"
+
+
+def test_helm_changes_nothing_in_the_dag_processor(any_stack):
+    container = any_stack.airflow.pod("airflow-dag-processor").container("dag-processor")
+
+    assert container["args"] == ["python", "-c", (IN_POD / "dag_processor.py").read_text()]
