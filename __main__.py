@@ -90,6 +90,7 @@ airflow = Airflow(
         redis_password=redis.password,
         log_bucket=platform.log_bucket,
         log_region=platform.log_region,
+        logs=stack.logs,
         load_balancer_cidrs=platform.load_balancer_cidrs,
         airflow=stack.airflow,
         queues=stack.all_queues,

@@ -198,7 +198,7 @@ def _on_existing_cluster(
     stack: Settings,
     secrets: Secrets,
 ) -> Platform:
-    """A kubeconfig context, PostgreSQL in a pod, RDS or an existing database, logs in the pods."""
+    """A kubeconfig context; PostgreSQL in a pod, RDS or an existing database; logs as `logs.bucket` says."""
     cluster = ExistingCluster("cluster", ExistingClusterArgs(settings=cluster_settings))
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
     namespace = Namespace("namespace", _namespace_args(stack, secrets), opts=in_cluster)

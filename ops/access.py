@@ -42,6 +42,11 @@ def reachable(session: Session, caller: str | None, *, creates: bool = False) ->
     """
     settings, account = session.settings.cluster, session.account
     private = isinstance(settings, EksSettings) and settings.private_endpoint
+    if caller is not None and session.on_existing_cluster:
+        raise OperationError(
+            f"FROM opens a private endpoint of EKS, and Pulumi.{session.stack.name}.yaml has "
+            "cluster.kind: existing: run the command without FROM"
+        )
     if caller is not None and not private:
         raise OperationError(
             f"FROM needs cluster.private_endpoint: true in Pulumi.{session.stack.name}.yaml; without "

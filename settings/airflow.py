@@ -42,7 +42,8 @@ DERIVED_OPTIONS = {
     "dags.poll_seconds sets how often the Git host is polled",
     "dag_processor.bundle_refresh_check_interval": "is fixed: one second",
     "dag_processor.dag_bundle_config_list": "is set by dags",
-    "logging.remote_base_log_folder": "is always the log bucket of the stack",
+    "logging.remote_base_log_folder": "is the log bucket of the stack on EKS, and set by logs.bucket on "
+    "an existing cluster",
 }
 OFFICIAL_IMAGE = "apache/airflow"
 
@@ -54,7 +55,10 @@ class ReplicaSettings(Section):
     api_server: Replicas = Field(
         default=1, description="API servers (UI, REST API, task execution API)"
     )
-    dag_processor: Replicas = Field(default=1, description="DAG processors")
+    dag_processor: Replicas = Field(
+        default=1,
+        description="DAG processors: one processes the DAGs, the others take over within seconds",
+    )
     triggerer: Replicas = Field(default=1, description="Triggerers (deferred tasks)")
 
 

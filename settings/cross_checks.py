@@ -206,12 +206,24 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
     if stack.images.docker_hub_secret_arn:
         yield (
             "images.docker_hub_secret_arn",
-            "needs cluster.kind: eks: the nodes of an existing cluster have their own registry mirrors",
+            "needs cluster.kind: eks: the cache is in ECR, which the nodes of an existing cluster may not "
+            "be able to read; remove this setting, and set airflow.image, redis.image and "
+            "dags.git_sync_image to a mirror",
         )
     if stack.logs.protect:
         yield (
             "logs.protect",
-            "needs cluster.kind: eks; an existing cluster has no log bucket: task logs stay on the pods",
+            "needs cluster.kind: eks; for an existing cluster the program creates no log bucket that it "
+            "could protect: remove this setting",
+        )
+
+
+def _eks_has_its_own_log_bucket(stack: Sections) -> Iterator[Mistake]:
+    if stack.cluster.kind == "eks" and stack.logs.bucket is not None:
+        yield (
+            "logs.bucket",
+            "needs cluster.kind: existing; on EKS the program creates the bucket for task logs: remove "
+            "this setting",
         )
 
 
@@ -303,6 +315,7 @@ def _connections_fit_database(stack: Sections) -> Iterator[Mistake]:
     queues, database = stack.queues, stack.database
     needed = sizing.database_connections(queues.values(), stack.airflow)
     if needed > database.max_connections:
+        larger = "use a larger instance_class, or " if database.kind == "rds" else ""
         yield (
             "database",
             f"accepts {database.max_connections} connections, but Airflow with all its workers opens up "
@@ -444,6 +457,7 @@ CHECKS = (
     _load_balancer_has_subnets,
     _aws_settings_need_eks,
     _arns_are_usable,
+    _eks_has_its_own_log_bucket,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
     _webhook_needs_ingress,
@@ -474,6 +488,7 @@ def warnings(stack: Settings) -> Iterator[Mistake]:
     """Valid settings with a consequence that is easy to miss."""
     yield from _only_nodes_reach_the_endpoint(stack)
     yield from _spot_ends_long_tasks(stack)
+    yield from _logs_end_with_their_pod(stack)
     yield from _keda_is_untested(stack)
     yield from _options_are_unlisted(stack)
 
@@ -507,6 +522,16 @@ def _options_are_unlisted(stack: Settings) -> Iterator[Mistake]:
             f"airflow.config.{name}",
             f"is not a known option of Airflow {airflow.version} or its providers: only code of your image "
             "can read it",
+        )
+
+
+def _logs_end_with_their_pod(stack: Settings) -> Iterator[Mistake]:
+    in_pods = stack.cluster.kind == "existing" and stack.logs.bucket is None
+    if in_pods and stack.policies.level == "production":
+        yield (
+            "logs.bucket",
+            "is not set: task logs stay on the workers, and scale-in or an upgrade deletes them; set an S3 "
+            "bucket, or one of a compatible service",
         )
 
 

@@ -21,7 +21,8 @@ CONTAINER_MAX_CONNECTIONS = 200
 # SQLAlchemy's pool of one Airflow process ([database] sql_alchemy_pool_size, sql_alchemy_max_overflow).
 POOL_SIZE = 5
 MAX_OVERFLOW = 10
-# For the migration job, manual `airflow` commands, monitoring, and PostgreSQL's own reserve of 3.
+# For the migration job, manual `airflow` commands, monitoring, the lock of the DAG processor, and
+# PostgreSQL's own reserve of 3.
 RESERVED_CONNECTIONS = 15
 
 # KEDA queries the database twice per queue, in its own loop and for the HPA. After a node failure the

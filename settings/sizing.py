@@ -107,23 +107,26 @@ def min_nodes(queue: WorkerSettings, disk_gb: int) -> int:
 
 
 def database_connections(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
-    """Maximum number of connections: full pools, the workers of every queue, and KEDA."""
+    """Maximum number of connections: full pools, the workers of every queue, and KEDA.
+
+    A waiting DAG processor has one connection; the lock of the working one is part of the reserve.
+    """
     replicas = airflow.replicas
-    servers = replicas.scheduler + replicas.dag_processor + replicas.triggerer
-    processes = servers + airflow.api_processes
+    processes = replicas.scheduler + replicas.triggerer + 1 + airflow.api_processes
     pools = processes * (POOL_SIZE + MAX_OVERFLOW)
-    return pools + _queue_connections(queues) + RESERVED_CONNECTIONS
+    waiting = replicas.dag_processor - 1
+    return pools + waiting + _queue_connections(queues) + RESERVED_CONNECTIONS
 
 
 def loaded_connections(queues: Collection[WorkerSettings], airflow: AirflowSettings) -> int:
     """Connections while every slot runs a task, as `make bench-workers` counts them.
 
-    A process of an API server opens its pool and one asynchronous connection; the task keeper and every other
-    process open one.
+    A process of an API server opens its pool and one asynchronous connection; each DAG processor one
+    for its lock, the working one another; the task keeper and every other process open one.
     """
     replicas = airflow.replicas
     servers = airflow.api_processes * (POOL_SIZE + 1)
-    others = replicas.scheduler + replicas.dag_processor + replicas.triggerer + 1
+    others = replicas.scheduler + replicas.dag_processor + 1 + replicas.triggerer + 1
     return servers + others + _queue_connections(queues)
 
 

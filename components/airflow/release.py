@@ -20,6 +20,7 @@ from settings import Secrets, sizing
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.dags import DagSettings
+from settings.logs import LogSettings
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
 from settings.workers import WorkerSettings, need_keda
@@ -38,7 +39,7 @@ class AirflowArgs:
     database: DatabaseLogin
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
-    # Without a bucket, task logs stay in the pods.
+    # Bucket of this program. Without one, `logs` may name a bucket of the user.
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     # Source of requests through the load balancer.
@@ -50,6 +51,7 @@ class AirflowArgs:
     # Schedule the workers of each queue on the queue's nodes.
     own_nodes: bool = False
     dags: DagSettings
+    logs: LogSettings
     charts: ChartSettings
     rotation: RotationSettings
     secrets: Secrets
@@ -112,6 +114,7 @@ class Airflow(pulumi.ComponentResource):
                     load_balancer_cidrs=args.load_balancer_cidrs,
                     log_bucket=args.log_bucket,
                     log_region=args.log_region,
+                    logs=args.logs,
                     pull_secret=args.pull_secret,
                 ),
                 options=args.airflow.options,

@@ -15,11 +15,13 @@ from components.aws import nodes
 from components.kubernetes import load_balancer
 from components.kubernetes.namespace import PODS_OF_AIRFLOW
 from components.support import chart_names
+from components.support.hardened_pod import IN_POD
 from components.support.named_secret import annotations
 from settings import limits, sizing
 from settings.airflow import AirflowSettings, IngressSettings
 from settings.dags import DagSettings
 from settings.images import pinned
+from settings.logs import LogSettings
 from settings.workers import DEFAULT_QUEUE, WorkerSettings
 
 SCALE_UP = {
@@ -54,6 +56,20 @@ SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
 TOKEN_KEYS = "/opt/airflow/token-keys"  # noqa: S105 - a folder
 # Only for workers: in airflow.cfg, a step of the interval would restart every pod.
 HEARTBEAT = "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"
+DAG_PROCESSOR = ["python", "-c", (IN_POD / "dag_processor.py").read_text()]
+# Replaces `airflow db clean` of the chart, which ends at the first row that another row refers to.
+CLEAN_UP = [
+    *("python", "-c", (IN_POD / "database_cleanup.py").read_text()),
+    "{{ .Values.databaseCleanup.retentionDays }}",
+]
+
+LOG_CONNECTION = "remote_logs"
+# Field of the connection, environment variable, and key of the Secret.
+LOG_CREDENTIALS = (
+    ("login", "REMOTE_LOGS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+    ("password", "REMOTE_LOGS_KEY", "AWS_SECRET_ACCESS_KEY"),
+)
+
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
 # Exclude workers from Karpenter's consolidation.
@@ -72,6 +88,7 @@ def chart_values(
     log_bucket: pulumi.Output[str] | None,
     log_region: pulumi.Output[str] | None,
     pull_secret: pulumi.Input[str] | None,
+    logs: LogSettings,
 ) -> dict[str, Any]:
     """All values that this program adds to the files in values/."""
     checksums = annotations(*secrets.every_pod)
@@ -103,6 +120,7 @@ def chart_values(
         },
         "dagProcessor": {
             "replicas": airflow.replicas.dag_processor,
+            "args": DAG_PROCESSOR,
             "podAnnotations": checksums,
             **dag_bundles(dags),
         },
@@ -114,6 +132,7 @@ def chart_values(
             **token_keys(secrets),
             **api_server_access(airflow, load_balancer_cidrs),
         },
+        "databaseCleanup": {"args": CLEAN_UP},
         "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
     }
     if pull_secret is not None:
@@ -124,6 +143,10 @@ def chart_values(
         logging: Mapping[str, Any] = values["config"].get("logging", {})
         values["config"]["logging"] = {**remote_logging(log_bucket), **logging}
         values["env"] += log_connection(log_region)
+    if logs.bucket is not None:
+        logging = values["config"].get("logging", {})
+        values["config"]["logging"] = {**own_remote_logging(logs.bucket), **logging}
+        values["extraEnv"] = extra_env(own_log_connection(logs))
     values["secret"] += [
         secret_variable(name, *reference.split("/"))
         for name, reference in airflow.secret_env.items()
@@ -234,6 +257,48 @@ def log_connection(region: pulumi.Output[str]) -> list[dict[str, Any]]:
     """
     connection = pulumi.Output.concat("aws://?region_name=", region)
     return [{"name": "AIRFLOW_CONN_AWS_DEFAULT", "value": connection}]
+
+
+def own_remote_logging(bucket: str) -> dict[str, Any]:
+    """Values under `config.logging`: task logs in the user's bucket. values/aws.yaml has the others."""
+    return {
+        "remote_logging": "True",
+        "remote_base_log_folder": f"s3://{bucket}",
+        "remote_log_conn_id": LOG_CONNECTION,
+        "encrypt_s3_logs": "False",  # S3 encrypts every object; other services may refuse the header
+        "delete_local_logs": "True",
+    }
+
+
+def own_log_connection(logs: LogSettings) -> list[dict[str, Any]]:
+    """Environment of Airflow's containers: the connection to the user's bucket.
+
+    Not `aws_default`, which tasks use for AWS. Kubernetes inserts the credentials into the JSON text.
+    https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+    """
+    extra: dict[str, Any] = {}
+    if logs.region is not None:
+        extra["region_name"] = logs.region
+    if logs.endpoint_url is not None:
+        extra["endpoint_url"] = logs.endpoint_url
+        # Many S3-compatible services refuse the checksums that boto3 adds since 1.36:
+        # https://docs.aws.amazon.com/sdkref/latest/guide/feature-dataintegrity.html
+        when_required = ("request_checksum_calculation", "response_checksum_validation")
+        extra["config_kwargs"] = dict.fromkeys(when_required, "when_required")
+    connection: dict[str, Any] = {"conn_type": "aws", "extra": extra}
+    env: list[dict[str, Any]] = []
+    if logs.credentials_secret is not None:
+        for field, name, key in LOG_CREDENTIALS:
+            reference = {"name": logs.credentials_secret, "key": key}
+            env.append({"name": name, "valueFrom": {"secretKeyRef": reference}})
+            connection[field] = f"$({name})"
+    value = json.dumps(connection)
+    return [*env, {"name": f"AIRFLOW_CONN_{LOG_CONNECTION.upper()}", "value": value}]
+
+
+def extra_env(variables: Sequence[Mapping[str, Any]]) -> str:
+    """Value of `extraEnv`: YAML, and a template of Helm."""
+    return "\n".join(f"- {json.dumps(variable)}" for variable in variables)
 
 
 def scaling(queue: str, workers: WorkerSettings) -> dict[str, Any]:

@@ -115,6 +115,16 @@ VARIANTS = {
             "cluster": {"namespace": "flow"},
         },
     ),
+    "own-logs": (
+        "local",
+        {
+            "logs": {
+                "bucket": "logs",
+                "endpoint_url": "https://s3",
+                "credentials_secret": "task-logs",
+            }
+        },
+    ),
     "queue-on-existing": ("local", {"queues": {"etl": {"max": 2, "concurrency": 6}}}),
 }
 GIT_LOGINS = {f"{PROJECT}:git_token": "a-git-token", f"{PROJECT}:git_ssh_key": "an-ssh-key"}

@@ -7,6 +7,7 @@ import pytest
 
 from components.aws import logs
 from components.kubernetes import load_balancer
+from components.support.hardened_pod import IN_POD
 from settings.versions import GIT_SYNC_IMAGE
 
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
@@ -266,12 +267,16 @@ def test_the_database_is_cleaned_up_every_week(any_stack):
     (job,) = any_stack.airflow.all("CronJob").values()
     spec = job["spec"]
     container = any_stack.airflow.pod("airflow-database-cleanup").container("database-cleanup")
-    script = container["args"][-1]
+    program, days = container["args"][2:]
 
     assert re.fullmatch(r"[0-5]?\d ([01]?\d|2[0-3]) \* \* [0-6]", spec["schedule"])
     assert spec["concurrencyPolicy"] == "Forbid", "two concurrent cleanups lock each other's rows"
-    assert "-90 days" in script
-    assert "airflow db clean" in script
-    assert {"--yes", "--skip-archive"} <= set(script.split()), (
-        "without them it asks for confirmation, or archives the rows"
-    )
+    assert container["args"][:2] == ["python", "-c"]
+    assert program == (IN_POD / "database_cleanup.py").read_text(), "Helm must change nothing in it"
+    assert days == "90"
+
+
+def test_helm_changes_nothing_in_the_dag_processor(any_stack):
+    container = any_stack.airflow.pod("airflow-dag-processor").container("dag-processor")
+
+    assert container["args"] == ["python", "-c", (IN_POD / "dag_processor.py").read_text()]

@@ -102,6 +102,8 @@ def test_all_components_of_airflow_are_rendered(any_stack):
         ("local", "worker", "logging.remote_logging", "False"),
         ("prod", "worker", "logging.remote_logging", "True"),
         ("prod", "worker", "logging.remote_base_log_folder", "s3://logs-bucket"),
+        ("own-logs", "worker", "logging.remote_base_log_folder", "s3://logs"),
+        ("own-logs", "api-server", "logging.remote_log_conn_id", "remote_logs"),
         ("own-image", "scheduler", "core.max_active_runs_per_dag", "3"),
         ("own-image", "scheduler", "scheduler.task_queued_timeout", "2400"),
     ],
@@ -114,6 +116,17 @@ def test_a_setting_reaches_the_component_that_reads_it(render, name, component, 
     in_cfg = _airflow_cfg(render(name))[section].get(key)
 
     assert environment.get(f"AIRFLOW__{section}__{key}".upper(), in_cfg) == value
+
+
+@pytest.mark.parametrize("component", ["worker", "triggerer", "api-server", "scheduler"])
+def test_log_credentials_precede_their_connection(render, component):
+    container = render("own-logs").airflow.pod(f"airflow-{component}").container(component)
+    names = [variable["name"] for variable in container["env"]]
+
+    order = ["REMOTE_LOGS_KEY_ID", "REMOTE_LOGS_KEY", "AIRFLOW_CONN_REMOTE_LOGS"]
+    assert [name for name in names if name in order] == order, (
+        "Kubernetes inserts only variables that it already knows"
+    )
 
 
 def test_airflow_has_the_executor_and_dags_folder(options, any_stack):

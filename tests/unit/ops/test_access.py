@@ -367,11 +367,15 @@ def test_a_caller_who_stays_unknown_is_told(session, platform):
     assert "could not add the access entry" in refused(session())
 
 
-@pytest.mark.parametrize(("name", "cluster"), [("dev", {}), ("local", {})])
-def test_from_is_for_private_endpoints(session, name, cluster):
-    assert f"needs cluster.private_endpoint: true in Pulumi.{name}.yaml" in refused(
-        session(name, **cluster), CALLER
-    )
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("dev", "FROM needs cluster.private_endpoint: true in Pulumi.dev.yaml"),
+        ("local", "Pulumi.local.yaml has cluster.kind: existing: run the command without FROM"),
+    ],
+)
+def test_from_is_for_private_endpoints(session, name, advice):
+    assert advice in refused(session(name), CALLER)
 
 
 @pytest.mark.parametrize(

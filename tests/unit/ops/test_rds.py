@@ -124,7 +124,7 @@ def test_workers_that_need_the_class_that_waits_are_refused(session):
     )
     assert (
         "Until then the database is db.m7g.large and accepts 811 connections, but Airflow with all its "
-        "workers opens up to 947. Nothing was changed: set apply_immediately: true, or change only "
+        "workers opens up to 933. Nothing was changed: set apply_immediately: true, or change only "
         "instance_class now and the workers after the window"
     ) in text
 
@@ -160,7 +160,7 @@ def test_a_class_that_waits_is_reported_with_its_date(session):
         "  max_connections     1622, after a restart",
         "  when                in the maintenance window sun:05:00-sun:05:30 UTC, next on 2026-11-29 "
         "05:00 UTC",
-        "  until then          811 connections; Airflow with all its workers opens up to 317",
+        "  until then          811 connections; Airflow with all its workers opens up to 303",
         f"  apply now           {MODIFY} --region eu-west-1",
         "                      (no connections for one to two minutes with multi_az, for several "
         "without)",
@@ -203,7 +203,7 @@ def test_too_few_connections_until_then_are_a_warning(session):
 
     text = rds.waiting(session(found, instance_class="db.m7g.xlarge", workers=90), NOW)
 
-    assert "811 connections; Airflow with all its workers opens up to 947" in text
+    assert "811 connections; Airflow with all its workers opens up to 933" in text
     assert "warning: too few; apply the changes now, or lower workers.max" in text
 
 

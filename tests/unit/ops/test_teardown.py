@@ -11,6 +11,7 @@ from ops.recovery.aws import Aws
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
+from settings.cluster import ExistingClusterSettings
 
 PREFIX = "urn:pulumi:dev::p::"
 # Deletes like Pulumi: the targets with their dependents, or everything that is not protected.
@@ -486,9 +487,13 @@ def test_no_other_cluster_is_awaited(platform, exists):
     assert platform.calls("aws eks wait") == []
 
 
-def test_a_stack_on_an_existing_cluster_is_deleted_in_one_step(platform):
+@pytest.mark.parametrize("region", [False, True])
+def test_a_stack_on_an_existing_cluster_is_deleted_in_one_step(platform, region):
+    cluster = ExistingClusterSettings(kind="existing", context="kind-airflow")
     session = Session(
-        settings=platform.session.settings, stack=platform.session.stack, account=None
+        settings=platform.session.settings.model_copy(update={"cluster": cluster}),
+        stack=platform.session.stack,
+        account=platform.session.account if region else None,
     )
     platform.state([resource("namespace", "kubernetes:core/v1:Namespace")])
 

@@ -72,7 +72,10 @@ def test_a_custom_image_is_amd64_by_default(load, airflow, built):
         ),
         ("dag_processor.dag_bundle_config_list", "is set by dags"),
         ("dag_processor.bundle_refresh_check_interval", "is fixed: one second"),
-        ("logging.remote_base_log_folder", "is always the log bucket"),
+        (
+            "logging.remote_base_log_folder",
+            "is the log bucket of the stack on EKS, and set by logs.bucket on an existing cluster",
+        ),
     ],
 )
 def test_an_option_that_the_program_sets_is_refused(mistakes, option, reason):

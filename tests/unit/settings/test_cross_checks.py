@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from settings import cross_checks
@@ -11,6 +13,7 @@ from settings.images import ImageSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.policies import PolicySettings
 from settings.stack import Settings
 from settings.versions import AIRFLOW_CHART, KEDA_CHART, KEDA_KUBERNETES
 from settings.workers import WorkerSettings
@@ -52,6 +55,7 @@ ON_EXISTING = {
     "network": None,
     "database": CONTAINER,
 }
+ON_EXISTING_WITH_LOGS = {"cluster": EXISTING, "logs": LogSettings(bucket="logs")}
 GIT = DagSettings(repo="git://git-server:9418/dags.git")
 TAGGED = DagSettings(repo="git://git-server:9418/dags.git", tag="v1")
 COMMIT = DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
@@ -160,6 +164,14 @@ BROKEN = {
             )
         ),
     ],
+    "_eks_has_its_own_log_bucket": [
+        (
+            ON_AWS,
+            {"logs": LogSettings(bucket="logs")},
+            "logs.bucket",
+            "needs cluster.kind: existing; on EKS the program creates the bucket",
+        ),
+    ],
     "_arns_are_usable": [
         (
             ON_AWS,
@@ -250,7 +262,7 @@ BROKEN = {
             ON_AWS,
             {"database": RdsSettings(kind="rds", instance_class="db.t4g.micro")},
             "database",
-            "accepts 101 connections, but Airflow with all its workers opens up to 113",
+            "101 connections, but Airflow with all its workers opens up to 113; use a larger instance_class",
         ),
     ],
     "_existing_keda_needs_existing_cluster": [
@@ -318,6 +330,7 @@ SOUND = [
     (ON_AWS, {"workers": ARM, "airflow": AirflowSettings(image="me/a", architectures=BOTH)}),
     (ON_EXISTING, {"airflow": AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": LogSettings(protect=True)}),
+    (ON_EXISTING, {"logs": LogSettings(bucket="logs")}),
     (ON_AWS, {"airflow": PUBLIC_UI}),
     (ON_AWS, {"network": existing_network(), "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_AWS, {"network": existing_network(PUBLIC), "airflow": PUBLIC_UI}),
@@ -363,6 +376,26 @@ def test_a_broken_check_is_one_mistake_with_its_key(base, different, key, reason
 @pytest.mark.parametrize(("base", "different"), SOUND)
 def test_a_stack_at_the_edge_of_a_check_is_valid(base, different):
     assert list(cross_checks.mistakes({**base, **different})) == []
+
+
+# Settings that only EKS has. (Shorter names are also words of English.)
+ONLY_ON_EKS = {
+    field
+    for section in (EksSettings, RdsSettings, IngressSettings)
+    for field in section.model_fields
+    if "_" in field and field not in WorkerSettings.model_fields.keys() | {"storage_gb"}
+}
+
+
+@pytest.mark.parametrize(
+    ("different", "key"),
+    [(different, key) for base, different, key, _ in CASES if base["cluster"] == EXISTING],
+)
+def test_an_advice_names_settings_of_its_platform(different, key):
+    found = dict(cross_checks.mistakes({**ON_EXISTING, "git_server": GIT_SERVER, **different}))
+
+    named = set(re.findall(r"\w+", found[key])) & ONLY_ON_EKS
+    assert not named, "an existing cluster has no such setting"
 
 
 def test_every_check_has_a_case_that_breaks_it():
@@ -461,6 +494,22 @@ def test_a_private_endpoint_without_networks_is_a_warning(cluster, keys):
     assert [key for key, _ in found] == keys
 
 
+@pytest.mark.parametrize(
+    ("sections", "warned"),
+    [
+        ({}, True),
+        ({"logs": LogSettings(bucket="logs")}, False),
+        ({"policies": PolicySettings(level="development")}, False),
+        ({"cluster": TESTED}, False),
+    ],
+    ids=["no bucket", "a bucket", "development", "EKS"],
+)
+def test_logs_that_end_with_their_pod_are_a_warning(sections, warned):
+    found = warnings(**{"cluster": EXISTING, **sections})
+
+    assert [key for key, _ in found] == (["logs.bucket"] if warned else [])
+
+
 @pytest.mark.parametrize("version", ["1.29", "1.35"])
 def test_a_kubernetes_that_keda_never_tested_is_a_warning(version):
     untested = EKS.model_copy(update={"version": version})
@@ -484,7 +533,7 @@ def test_a_keda_without_tested_versions_is_a_warning(monkeypatch):
 
 @pytest.mark.parametrize(
     "sections",
-    [{"cluster": TESTED}, {"cluster": EXISTING}, {"workers": WorkerSettings(scaling="cpu")}],
+    [{"cluster": TESTED}, ON_EXISTING_WITH_LOGS, {"workers": WorkerSettings(scaling="cpu")}],
     ids=["a tested version", "an existing cluster", "no KEDA"],
 )
 def test_no_warning_without_an_untested_keda(sections):

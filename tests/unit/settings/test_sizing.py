@@ -30,7 +30,8 @@ def test_parallelism_per_scheduler_is_all_slots_by_default(parallelism, schedule
         (20, 8, {}, 4 * 15 + 20 * 9 + 2 + 15),
         (4, 16, {}, 4 * 15 + 4 * 17 + 2 + 15),
         (4, 8, {"scheduler": 3}, 6 * 15 + 4 * 9 + 2 + 15),
-        (4, 8, {"api_server": 2, "dag_processor": 2, "triggerer": 2}, 7 * 15 + 4 * 9 + 2 + 15),
+        # A waiting DAG processor has one connection.
+        (4, 8, {"api_server": 2, "dag_processor": 2, "triggerer": 2}, 6 * 15 + 1 + 4 * 9 + 2 + 15),
     ],
 )
 def test_the_maximum_number_of_connections(max_workers, concurrency, replicas, connections):
@@ -41,9 +42,10 @@ def test_the_maximum_number_of_connections(max_workers, concurrency, replicas, c
 
 def test_connections_under_full_load_match_the_measurement():
     # make bench-workers, 2026-11-26: 20 of the workers, 6 of the API server, one of each other process.
+    # Since then, the DAG processor has another one for its lock.
     fixed = WorkerSettings(max=4, concurrency=4, scaling="fixed")
 
-    assert sizing.loaded_connections([fixed], AirflowSettings()) == 20 + 6 + 4
+    assert sizing.loaded_connections([fixed], AirflowSettings()) == 20 + 6 + 4 + 1
 
 
 def test_every_process_and_queue_adds_loaded_connections():
@@ -52,7 +54,7 @@ def test_every_process_and_queue_adds_loaded_connections():
 
     connections = sizing.loaded_connections(queues, AirflowSettings(replicas=replicas))
 
-    assert connections == 3 * 6 + 2 + 2 + 2 + 1 + 4 * 9 + 2 * 4 + 2 * 2
+    assert connections == 3 * 6 + 2 + 3 + 2 + 1 + 4 * 9 + 2 * 4 + 2 * 2
 
 
 def api_servers(replicas, processes=None, **config):

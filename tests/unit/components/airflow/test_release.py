@@ -1,3 +1,4 @@
+import json
 import ssl
 from dataclasses import fields
 
@@ -14,6 +15,7 @@ from settings import Secrets
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.dags import DagSettings
+from settings.logs import LogSettings
 from settings.rds_ca import RDS_CA
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
@@ -61,6 +63,7 @@ def deployed(deploy):
                     "queues": all_queues(WorkerSettings(**workers or {}), queues or {}),
                     "task_namespace": "airflow-tasks",
                     "dags": DagSettings(**dags or {"repo": "https://github.com/example/dags.git"}),
+                    "logs": LogSettings(),
                     "charts": ChartSettings(),
                     "rotation": RotationSettings(),
                     "secrets": Secrets(**given),
@@ -273,6 +276,51 @@ def test_task_logs_stay_in_the_pods_without_a_bucket(values):
 
     assert "logging" not in found["config"]
     assert "env" not in found
+    assert "extraEnv" not in found
+
+
+def own_bucket(**given):
+    return LogSettings(bucket="the-bucket/airflow", **given)
+
+
+def connection(variables):
+    (value,) = [v["value"] for v in variables if v["name"] == "AIRFLOW_CONN_REMOTE_LOGS"]
+    return json.loads(value)
+
+
+def test_task_logs_are_written_to_a_bucket_of_the_user(values):
+    more = {"config": {"logging": {"encrypt_s3_logs": True}}}
+    found = values(logs=own_bucket(region="eu-west-1"), airflow=more)
+
+    assert found["config"]["logging"] == {
+        "remote_logging": "True",
+        "remote_base_log_folder": "s3://the-bucket/airflow",
+        "remote_log_conn_id": "remote_logs",
+        "encrypt_s3_logs": True,
+        "delete_local_logs": "True",
+    }
+    variables = yaml.safe_load(found["extraEnv"])
+    assert connection(variables) == {"conn_type": "aws", "extra": {"region_name": "eu-west-1"}}
+    assert len(variables) == 1, "without a Secret, the role of the pods applies"
+
+
+def test_a_compatible_service_gets_its_credentials_by_name(values):
+    logs = own_bucket(endpoint_url="https://minio.example:9000", credentials_secret="minio")
+    found = values(logs=logs)
+
+    assert "{{" not in found["extraEnv"], "Helm would evaluate it"
+    *credentials, _ = variables = yaml.safe_load(found["extraEnv"])
+    assert credentials == [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": "minio", "key": key}}}
+        for name, key in (
+            ("REMOTE_LOGS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+            ("REMOTE_LOGS_KEY", "AWS_SECRET_ACCESS_KEY"),
+        )
+    ], "before the connection: Kubernetes inserts only variables that it already knows"
+    given = connection(variables)
+    assert (given["login"], given["password"]) == ("$(REMOTE_LOGS_KEY_ID)", "$(REMOTE_LOGS_KEY)")
+    assert given["extra"]["endpoint_url"] == "https://minio.example:9000"
+    assert set(given["extra"]["config_kwargs"].values()) == {"when_required"}
 
 
 def test_the_async_connection_verifies_the_database():
