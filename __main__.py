@@ -17,7 +17,7 @@ from components.kubernetes.redis import Redis, RedisArgs
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 stack = settings.load()
-secrets = settings.load_secrets(stack.dags)
+secrets = settings.load_secrets(stack.dags, stack.airflow.sso)
 
 platform = platforms.declare(stack, secrets)
 in_cluster = pulumi.ResourceOptions(provider=platform.provider)

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from settings import versions
+from settings.sso import SsoSettings
 from settings.types import (
     AirflowVersion,
     Architecture,
@@ -104,6 +105,13 @@ class AirflowSettings(Section):
     ingress: IngressSettings | None = Field(
         default=None, description="Load balancer for the UI (EKS); if not set, use port-forward"
     )
+    sso: SsoSettings | None = Field(
+        default=None,
+        description="Sign-in at an OpenID Connect provider; if not set, the UI asks for a password",
+    )
+    admin_user: bool = Field(
+        default=True, description="Local user `admin` with a password, whatever `sso` is"
+    )
 
     @model_validator(mode="after")
     def _options_are_not_derived_or_secret(self) -> "AirflowSettings":
@@ -140,3 +148,8 @@ class AirflowSettings(Section):
         if self.base_url:
             return self.base_url
         return f"https://{self.ingress.host}" if self.ingress else "http://localhost:8080"
+
+    @property
+    def sso_redirect(self) -> str | None:
+        """Redirect URI that the client at the OpenID Connect provider must allow."""
+        return None if self.sso is None else self.url + self.sso.redirect_path

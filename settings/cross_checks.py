@@ -17,6 +17,7 @@ from settings.images import ImageSettings, image_cache
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.sso import BUILT_IN_ROLES
 from settings.stack import Settings
 from settings.versions import (
     AIRFLOW_CHART,
@@ -25,6 +26,10 @@ from settings.versions import (
     KEDA_KUBERNETES_SOURCE,
 )
 from settings.workers import WorkerSettings, all_queues, key_of, need_keda
+
+# Set on the API server, whose environment takes precedence over airflow.cfg.
+SESSION_OPTIONS = ("fab.session_lifetime_minutes", "api_auth.jwt_expiration_time")
+FAB_AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 # (full key, what is wrong and what to do)
 Mistake = tuple[str, str]
@@ -205,6 +210,30 @@ def _git_server_needs_branch(stack: Sections) -> Iterator[Mistake]:
             )
 
 
+def _a_user_can_sign_in(stack: Sections) -> Iterator[Mistake]:
+    if stack.airflow.sso is None and not stack.airflow.admin_user:
+        yield "airflow.admin_user", "false needs airflow.sso: without it, no user could sign in"
+
+
+def _sso_configures_fab(stack: Sections) -> Iterator[Mistake]:
+    if stack.airflow.sso is None:
+        return
+    for section, options in stack.airflow.config.items():
+        for option, value in options.items():
+            name = f"{section}.{option}".lower()
+            if name in SESSION_OPTIONS:
+                yield (
+                    f"airflow.config.{name}",
+                    "is set by airflow.sso.session_hours; remove this option",
+                )
+            if name == "core.auth_manager" and value != FAB_AUTH_MANAGER:
+                yield (
+                    f"airflow.config.{name}",
+                    f"{value} does not read airflow.sso, which configures {FAB_AUTH_MANAGER}; remove one "
+                    "of the two",
+                )
+
+
 def _webhook_needs_ingress(stack: Sections) -> Iterator[Mistake]:
     # An existing cluster may have an ingress of its own, which this program does not know.
     if stack.cluster.kind == "eks" and stack.dags.webhook and stack.airflow.ingress is None:
@@ -327,6 +356,8 @@ CHECKS = (
     _image_cache_is_in_the_region,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
+    _a_user_can_sign_in,
+    _sso_configures_fab,
     _webhook_needs_ingress,
     _image_supports_nodes,
     _parallelism_covers_slots,
@@ -351,6 +382,7 @@ def warnings(stack: Settings) -> Iterator[Mistake]:
     yield from _only_nodes_reach_the_endpoint(stack)
     yield from _spot_ends_long_tasks(stack)
     yield from _keda_is_untested(stack)
+    yield from _role_is_built_in(stack)
 
 
 def _only_nodes_reach_the_endpoint(stack: Settings) -> Iterator[Mistake]:
@@ -372,6 +404,17 @@ def _spot_ends_long_tasks(stack: Settings) -> Iterator[Mistake]:
                 f"a spot node is reclaimed {limits.SPOT_NOTICE_SECONDS} seconds after AWS's notice, whatever "
                 f"grace_seconds ({queue.grace_seconds}) allows: a longer task is killed, and restarts only "
                 "if it has a retry left; use a queue with spot: false for long tasks",
+            )
+
+
+def _role_is_built_in(stack: Settings) -> Iterator[Mistake]:
+    sso = stack.airflow.sso
+    for group, role in sso.roles.items() if sso is not None else ():
+        if role not in BUILT_IN_ROLES:
+            yield (
+                f"airflow.sso.roles.{group}",
+                f"{role} is not a built-in role ({', '.join(BUILT_IN_ROLES)}): until an administrator "
+                "creates it, it grants nothing",
             )
 
 

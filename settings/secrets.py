@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 import pulumi
 
 from settings.dags import DagSettings, GithubAppAuth, SshAuth, TokenAuth
+from settings.sso import SsoSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +22,11 @@ class Secrets:
     git_ssh_key: pulumi.Output[str] | None
     github_app_key: pulumi.Output[str] | None
     git_webhook_secret: pulumi.Output[str] | None
+    sso_client_secret: pulumi.Output[str] | None
 
 
-def load_secrets(dags: DagSettings) -> Secrets:
-    """Read the secrets of the stack. Only the secret of `dags.auth` is required.
+def load_secrets(dags: DagSettings, sso: SsoSettings | None = None) -> Secrets:
+    """Read the secrets of the stack. Only those of `dags.auth` and `airflow.sso` are required.
 
     Secrets are top-level keys: inside `settings`, Pulumi would lose their secret mark
     (pulumi/pulumi#7127).
@@ -36,4 +38,6 @@ def load_secrets(dags: DagSettings) -> Secrets:
         config.require_secret("git_ssh_key")
     if isinstance(dags.auth, GithubAppAuth):
         config.require_secret("github_app_key")
+    if sso is not None:
+        config.require_secret("sso_client_secret")
     return Secrets(**{field.name: config.get_secret(field.name) for field in fields(Secrets)})

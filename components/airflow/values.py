@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 
-from components.airflow import dag_relay
+from components.airflow import dag_relay, sso
 from components.airflow.secrets import AirflowSecrets
 from components.aws import nodes
 from components.kubernetes import load_balancer
@@ -49,6 +49,12 @@ SINGLE_QUEUE_SET, DEFAULT_QUEUE_SET = "default", "default-queue"
 
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
+DELETE_ADMIN = """\
+airflow db check-migrations --migration-wait-timeout=600
+said=$(airflow users delete --email admin@localhost 2>&1) \\
+  || case $said in *does?not?exist*) ;; *) echo "$said"; exit 1;; esac
+"""
+
 # Exclude workers from Karpenter's consolidation.
 DO_NOT_DISRUPT = {"karpenter.sh/do-not-disrupt": "true"}
 
@@ -71,7 +77,7 @@ def chart_values(
         **image(airflow),
         "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
-        "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
+        "createUserJob": admin_user(secrets),
         "dags": {"gitSync": git_sync(dags)},
         "workers": {
             "celery": {
@@ -92,11 +98,18 @@ def chart_values(
         "triggerer": {"replicas": airflow.replicas.triggerer, "podAnnotations": checksums},
         "apiServer": {
             "replicas": airflow.replicas.api_server,
-            "podAnnotations": signing_checksums,
             **api_server_access(airflow, load_balancer_cidrs),
+            "podAnnotations": signing_checksums,
         },
         "config": airflow_config(airflow, queues[DEFAULT_QUEUE], dags),
     }
+    if airflow.sso is not None and secrets.sso is not None:
+        api_server = values["apiServer"]
+        signed_in = sso.api_server(airflow, airflow.sso, secrets.sso)
+        signed_in["env"] = [*api_server.get("env", []), *signed_in["env"]]
+        changes = sso.checksums(airflow.sso, secrets.sso)
+        signed_in["podAnnotations"] = {**signing_checksums, **changes}
+        values["apiServer"] = {**api_server, **signed_in}
     if airflow.ingress is not None and load_balancer_cidrs:
         values["ingress"] = {"apiServer": ingress(airflow.ingress, webhook=dags.webhook)}
     if log_bucket is not None and log_region is not None:
@@ -133,6 +146,14 @@ def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:
         "apiSecretKeySecretName": secrets.api.name,
         "jwtSecretName": secrets.jwt.name,
     }
+
+
+def admin_user(secrets: AirflowSecrets) -> dict[str, Any]:
+    """Values under `createUserJob`: create the local user `admin`, or delete it."""
+    if secrets.admin is not None:
+        return {"jobAnnotations": annotations(secrets.admin)}
+    # By its e-mail address: a user of the OpenID Connect provider may have the name `admin`.
+    return {"args": ["bash", "-euc", DELETE_ADMIN], "env": []}
 
 
 def api_server_access(
