@@ -19,6 +19,9 @@ GIT_SECRETS = {
 }
 
 
+SSO_SECRET = "sso_client_secret"  # noqa: S105 - a name
+
+
 @dataclass(frozen=True, kw_only=True)
 class SecretKey:
     name: str
@@ -39,6 +42,9 @@ def secret_keys() -> Iterator[SecretKey]:
         if field.name in GIT_SECRETS:
             kind, meaning = GIT_SECRETS[field.name]
             unset = f"an error if `dags.auth.kind` is `{kind}`"
+        elif field.name == SSO_SECRET:
+            meaning = "Secret of the client at the OpenID Connect provider"
+            unset = "an error if `airflow.sso` is set"
         else:
             # The setting `rotation.fernet` replaces the secret `fernet_key`.
             rotation = field.name.removeprefix("git_").split("_")[0]
