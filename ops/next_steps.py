@@ -19,10 +19,17 @@ def next_steps(cluster: Kubernetes, settings: Settings, load_balancer: str | Non
             f"  UI         {settings.airflow.url}",
             *_dns(kubectl, ingress.host, load_balancer),
         ]
-    lines += [
-        "  user       admin",
-        f"  password   {_read_secret(kubectl, ADMIN_SECRET, 'password')}",
-    ]
+    sso = settings.airflow.sso
+    if sso is not None:
+        lines += [
+            f"  sign-in    at {sso.issuer}, whose client {sso.client_id} must allow the redirect URI",
+            f"             {settings.airflow.sso_redirect}",
+        ]
+    if settings.airflow.admin_user:
+        lines += [
+            "  user       admin" if sso is None else "  user       admin, for the API only",
+            f"  password   {_read_secret(kubectl, ADMIN_SECRET, 'password')}",
+        ]
     if settings.git_server is None:
         lines += [f"  DAGs       push to {settings.dags.repo}, {settings.dags.ref}"]
         others = settings.dags.repositories.values()

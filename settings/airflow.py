@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from settings import limits, versions
 from settings.arns import CertificateArn, PolicyArn
+from settings.sso import SsoSettings
 from settings.types import (
     AirflowVersion,
     Architecture,
@@ -139,6 +140,13 @@ class AirflowSettings(Section):
     ingress: IngressSettings | None = Field(
         default=None, description="Load balancer for the UI (EKS); if not set, use port-forward"
     )
+    sso: SsoSettings | None = Field(
+        default=None,
+        description="Sign-in at an OpenID Connect provider; if not set, the UI asks for a password",
+    )
+    admin_user: bool = Field(
+        default=True, description="Local user `admin` with a password, whatever `sso` is"
+    )
 
     @model_validator(mode="after")
     def _options_are_not_derived(self) -> "AirflowSettings":
@@ -183,3 +191,8 @@ class AirflowSettings(Section):
         if self.base_url:
             return self.base_url
         return f"https://{self.ingress.host}" if self.ingress else "http://localhost:8080"
+
+    @property
+    def sso_redirect(self) -> str | None:
+        """Redirect URI that the client at the OpenID Connect provider must allow."""
+        return None if self.sso is None else self.url + self.sso.redirect_path

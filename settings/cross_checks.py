@@ -22,6 +22,7 @@ from settings.images import ImageSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.sso import BUILT_IN_ROLES
 from settings.stack import Settings
 from settings.versions import (
     AIRFLOW_CHART,
@@ -30,6 +31,10 @@ from settings.versions import (
     KEDA_KUBERNETES_SOURCE,
 )
 from settings.workers import WorkerSettings, all_queues, key_of, need_keda
+
+# Set on the API server, whose environment takes precedence over airflow.cfg.
+SESSION_OPTIONS = ("fab.session_lifetime_minutes", "api_auth.jwt_expiration_time")
+FAB_AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 # (full key, what is wrong and what to do)
 Mistake = tuple[str, str]
@@ -256,6 +261,30 @@ def _dags_key(repository: str) -> str:
     return f"dags.repositories.{repository}" if repository else "dags"
 
 
+def _a_user_can_sign_in(stack: Sections) -> Iterator[Mistake]:
+    if stack.airflow.sso is None and not stack.airflow.admin_user:
+        yield "airflow.admin_user", "false needs airflow.sso: without it, no user could sign in"
+
+
+def _sso_configures_fab(stack: Sections) -> Iterator[Mistake]:
+    if stack.airflow.sso is None:
+        return
+    for section, options in stack.airflow.config.items():
+        for option, value in options.items():
+            name = f"{section}.{option}".lower()
+            if name in SESSION_OPTIONS:
+                yield (
+                    f"airflow.config.{name}",
+                    "is set by airflow.sso.session_hours; remove this option",
+                )
+            if name == "core.auth_manager" and value != FAB_AUTH_MANAGER:
+                yield (
+                    f"airflow.config.{name}",
+                    f"{value} does not read airflow.sso, which configures {FAB_AUTH_MANAGER}; remove one "
+                    "of the two",
+                )
+
+
 def _webhook_needs_ingress(stack: Sections) -> Iterator[Mistake]:
     # An existing cluster may have an ingress of its own, which this program does not know.
     if stack.cluster.kind == "eks" and stack.dags.webhook and stack.airflow.ingress is None:
@@ -460,6 +489,8 @@ CHECKS = (
     _eks_has_its_own_log_bucket,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
+    _a_user_can_sign_in,
+    _sso_configures_fab,
     _webhook_needs_ingress,
     _image_supports_nodes,
     _parallelism_covers_slots,
@@ -491,6 +522,7 @@ def warnings(stack: Settings) -> Iterator[Mistake]:
     yield from _logs_end_with_their_pod(stack)
     yield from _keda_is_untested(stack)
     yield from _options_are_unlisted(stack)
+    yield from _role_is_built_in(stack)
 
 
 def _only_nodes_reach_the_endpoint(stack: Settings) -> Iterator[Mistake]:
@@ -533,6 +565,17 @@ def _logs_end_with_their_pod(stack: Settings) -> Iterator[Mistake]:
             "is not set: task logs stay on the workers, and scale-in or an upgrade deletes them; set an S3 "
             "bucket, or one of a compatible service",
         )
+
+
+def _role_is_built_in(stack: Settings) -> Iterator[Mistake]:
+    sso = stack.airflow.sso
+    for group, role in sso.roles.items() if sso is not None else ():
+        if role not in BUILT_IN_ROLES:
+            yield (
+                f"airflow.sso.roles.{group}",
+                f"{role} is not a built-in role ({', '.join(BUILT_IN_ROLES)}): until an administrator "
+                "creates it, it grants nothing",
+            )
 
 
 def _keda_is_untested(stack: Settings) -> Iterator[Mistake]:

@@ -23,6 +23,7 @@ class Secrets:
     git_ssh_key: pulumi.Output[str] | None
     github_app_key: pulumi.Output[str] | None
     git_webhook_secret: pulumi.Output[str] | None
+    sso_client_secret: pulumi.Output[str] | None
     keda_password: pulumi.Output[str] | None
     image_pull_credentials: pulumi.Output[str] | None
 
@@ -36,6 +37,8 @@ def load_secrets(settings: Settings) -> Secrets:
     config = pulumi.Config()
     if name := git_secret(settings.dags.auth):
         config.require_secret(name)
+    if settings.airflow.sso is not None:
+        config.require_secret("sso_client_secret")
     if isinstance(settings.database, ExistingDatabaseSettings):
         config.require_secret("database_password")
     if config.get("image_pull_credentials") is not None and settings.images.pull_secret is None:

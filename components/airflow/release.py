@@ -8,9 +8,10 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.airflow import layers
+from components.airflow import layers, sso
 from components.airflow.keda_role import KedaRole, KedaRoleArgs
 from components.airflow.secrets import AirflowSecrets, AirflowSecretsArgs
+from components.airflow.sso_check import SsoCheck, SsoCheckArgs
 from components.airflow.task_keeper import TaskKeeper, TaskKeeperArgs
 from components.airflow.values import chart_values
 from components.support.charts import chart_reference
@@ -79,6 +80,8 @@ class Airflow(pulumi.ComponentResource):
                 redis_host=args.redis_host,
                 redis_password=args.redis_password,
                 for_keda=need_keda(args.queues.values()),
+                admin_user=args.airflow.admin_user,
+                for_sso=args.airflow.sso is not None,
                 rotation=args.rotation,
                 configured=args.secrets,
             ),
@@ -96,6 +99,17 @@ class Airflow(pulumi.ComponentResource):
                     opts=child,
                 )
             )
+        if args.airflow.sso is not None and secrets.sso is not None:
+            check_args = SsoCheckArgs(
+                namespace=args.namespace,
+                image=args.airflow.image_reference,
+                configuration=sso.configuration(args.airflow, args.airflow.sso),
+                client_secret=secrets.sso,
+                ca=sso.ca(args.airflow.sso),
+            )
+            # A failed check leaves the release as it is.
+            check_opts = pulumi.ResourceOptions(parent=self, depends_on=[*prerequisites])
+            prerequisites.append(SsoCheck(f"{name}-sso-check", check_args, opts=check_opts))
         release = k8s.helm.v3.Release(
             f"{name}-release",
             **chart_reference(AIRFLOW_CHART, args.charts.source),

@@ -28,6 +28,9 @@ class AirflowSecretsArgs:
     redis_host: pulumi.Input[str]
     redis_password: pulumi.Output[str]
     for_keda: bool
+    # The local user `admin` exists.
+    admin_user: bool
+    for_sso: bool
     rotation: RotationSettings
     configured: Secrets
 
@@ -39,7 +42,9 @@ class AirflowSecrets(pulumi.ComponentResource):
     api: NamedSecret
     # Signs API tokens; only the API server and the schedulers use it.
     jwt: NamedSecret
-    admin: NamedSecret
+    admin: NamedSecret | None
+    # Client secret of the OpenID Connect provider; only the API server uses it.
+    sso: NamedSecret | None
     # Used by KEDA only; workers refer to it because KEDA reads the reference from their pod spec.
     keda: NamedSecret | None
 
@@ -104,15 +109,20 @@ class AirflowSecrets(pulumi.ComponentResource):
             jwt_kid=jwt_keys.apply(lambda keys: _key_id(keys[0])),
             jwks=jwt_keys.apply(_key_set),
         )
-        self.admin = secret(
-            "admin",
-            password=password(
-                f"{name}-admin-password",
-                configured=args.configured.admin_password,
-                rotation=args.rotation.admin,
-                opts=child,
-            ),
-        )
+        self.admin = None
+        if args.admin_user:
+            self.admin = secret(
+                "admin",
+                password=password(
+                    f"{name}-admin-password",
+                    configured=args.configured.admin_password,
+                    rotation=args.rotation.admin,
+                    opts=child,
+                ),
+            )
+        self.sso = None
+        if args.for_sso and args.configured.sso_client_secret is not None:
+            self.sso = secret("sso", client_secret=args.configured.sso_client_secret)
         self.keda = None
         if args.for_keda:
             keda_address = address(

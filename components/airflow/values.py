@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi
 
-from components.airflow import dag_relay
+from components.airflow import dag_relay, sso
 from components.airflow.secrets import AirflowSecrets
 from components.aws import nodes
 from components.kubernetes import load_balancer
@@ -72,6 +72,12 @@ LOG_CREDENTIALS = (
 
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
+DELETE_ADMIN = """\
+airflow db check-migrations --migration-wait-timeout=600
+said=$(airflow users delete --email admin@localhost 2>&1) \\
+  || case $said in *does?not?exist*) ;; *) echo "$said"; exit 1;; esac
+"""
+
 # Exclude workers from Karpenter's consolidation.
 DO_NOT_DISRUPT = {"karpenter.sh/do-not-disrupt": "true"}
 
@@ -98,7 +104,7 @@ def chart_values(
         "env": plain_variables(airflow.env),
         "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
-        "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
+        "createUserJob": admin_user(secrets),
         "dags": {"gitSync": git_sync(dags)},
         "workers": {
             "celery": {
@@ -137,6 +143,14 @@ def chart_values(
     }
     if pull_secret is not None:
         values["imagePullSecrets"] = [{"name": pull_secret}]
+    if airflow.sso is not None and secrets.sso is not None:
+        api_server = values["apiServer"]
+        signed_in = sso.api_server(airflow, airflow.sso, secrets.sso)
+        for key in ("env", "extraVolumes", "extraVolumeMounts"):
+            signed_in[key] = [*api_server.get(key, []), *signed_in.get(key, [])]
+        changes = sso.checksums(airflow.sso, secrets.sso)
+        signed_in["podAnnotations"] = {**signing_checksums, **changes}
+        values["apiServer"] = {**api_server, **signed_in}
     if airflow.ingress is not None and load_balancer_cidrs:
         values["ingress"] = {"apiServer": ingress(airflow.ingress, webhook=dags.webhook)}
     if log_bucket is not None and log_region is not None:
@@ -206,6 +220,14 @@ def as_text(value: Any) -> str:
 def secret_variable(name: str, secret: str, key: str) -> dict[str, str]:
     """Entry under `secret`: an environment variable from a Secret."""
     return {"envName": name, "secretName": secret, "secretKey": key}
+
+
+def admin_user(secrets: AirflowSecrets) -> dict[str, Any]:
+    """Values under `createUserJob`: create the local user `admin`, or delete it."""
+    if secrets.admin is not None:
+        return {"jobAnnotations": annotations(secrets.admin)}
+    # By its e-mail address: a user of the OpenID Connect provider may have the name `admin`.
+    return {"args": ["bash", "-euc", DELETE_ADMIN], "env": []}
 
 
 def api_server_access(

@@ -26,6 +26,10 @@ GIVEN_SECRETS = {
         "Private key of the GitHub App, in PEM format",
         "an error if `dags.auth.kind` is `github_app`",
     ),
+    "sso_client_secret": (
+        "Secret of the client at the OpenID Connect provider",
+        "an error if `airflow.sso` is set",
+    ),
     "keda_password": (
         "Password of the database role of KEDA",
         "generated; raise `rotation.keda` to replace it",

@@ -1,0 +1,108 @@
+"""Check of `airflow.sso` in the cluster, before Airflow is changed."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+
+from components.airflow.sso import CA_CONFIG_MAP, CA_FOLDER, CLIENT_SECRET
+from components.kubernetes.namespace import PART_OF
+from components.support.hardened_pod import IN_POD, container_security, pod_security, resources
+from components.support.named_secret import NamedSecret, secret_env
+
+SCRIPT = IN_POD / "sso_check.py"
+USER_ID = 50000  # `airflow` in the Airflow image
+MEMORY_MB = 128
+# A new node, and the image.
+WAIT_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class SsoCheckArgs:
+    namespace: pulumi.Input[str]
+    image: str
+    # Environment variable AIRFLOW_SSO of the API server.
+    configuration: str
+    client_secret: NamedSecret
+    # CA certificates (PEM) of the provider.
+    ca: str | None
+
+
+class SsoCheck(pulumi.ComponentResource):
+    """Job that fails if the image or the provider is not ready for `airflow.sso`."""
+
+    def __init__(
+        self, name: str, args: SsoCheckArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("airflow:k8s:SsoCheck", name, None, opts)
+
+        ca = None
+        if args.ca is not None:
+            ca = core.ConfigMap(
+                f"{name}-ca",
+                metadata=meta.ObjectMetaArgs(name=CA_CONFIG_MAP, namespace=args.namespace),
+                data={"ca.pem": args.ca},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        pod = _pod(args)
+        wait = f"{WAIT_SECONDS}s"
+        k8s.batch.v1.Job(
+            f"{name}-job",
+            metadata=meta.ObjectMetaArgs(
+                # A Job is immutable and runs once: its name contains a digest of its inputs.
+                name=pulumi.Output.concat(name, "-", _digest(args, pod)),
+                namespace=args.namespace,
+                labels=PART_OF,
+            ),
+            spec=k8s.batch.v1.JobSpecArgs(
+                active_deadline_seconds=WAIT_SECONDS,
+                backoff_limit=0,
+                template=core.PodTemplateSpecArgs(
+                    metadata=meta.ObjectMetaArgs(labels={**PART_OF, "component": "sso-check"}),
+                    spec=pod,
+                ),
+            ),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=[ca] if ca else None,
+                custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait),
+            ),
+        )
+        self.register_outputs({})
+
+
+def _pod(args: SsoCheckArgs) -> core.PodSpecArgs:
+    mounts = [core.VolumeMountArgs(name="ca", mount_path=CA_FOLDER, read_only=True)]
+    config_map = core.ConfigMapVolumeSourceArgs(name=CA_CONFIG_MAP)
+    volumes = [core.VolumeArgs(name="ca", config_map=config_map)]
+    return core.PodSpecArgs(
+        restart_policy="Never",
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=pod_security(user_id=USER_ID, group_id=0),
+        containers=[
+            core.ContainerArgs(
+                name="sso-check",
+                image=args.image,
+                image_pull_policy="IfNotPresent",
+                command=["python", "-c", SCRIPT.read_text()],
+                env=[
+                    core.EnvVarArgs(name="AIRFLOW_SSO", value=args.configuration),
+                    secret_env("AIRFLOW_SSO_CLIENT_SECRET", args.client_secret, CLIENT_SECRET),
+                ],
+                resources=resources(MEMORY_MB),
+                security_context=container_security(),
+                volume_mounts=mounts if args.ca else None,
+            )
+        ],
+        volumes=volumes if args.ca else None,
+    )
+
+
+def _digest(args: SsoCheckArgs, pod: core.PodSpecArgs) -> pulumi.Output[str]:
+    inputs = [pod, args.client_secret.checksum, args.ca]
+    text = pulumi.Output.json_dumps(inputs, sort_keys=True, default=vars)
+    return text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest()[:10])
