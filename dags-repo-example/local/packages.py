@@ -1,0 +1,151 @@
+"""python -m local.packages: make .venv from both lock files, with the image's version of Python.
+
+Only the standard library: .venv does not exist yet.
+"""
+
+import ast
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from local.env_file import ROOT
+from local.errors import OperationError
+
+ADDED = "requirements-image.txt"
+LOCK = "requirements.lock"
+ADDED_LOCK = "requirements-image.lock"
+BLOCK = re.compile(r"^(?P<name>[a-z0-9._-]+)==.*\n(?:[ ]{4}.*\n)*", re.MULTILINE)
+
+
+def requirements(root: Path) -> list[str]:
+    lines = (root / ADDED).read_text().splitlines() if (root / ADDED).exists() else []
+    return [text for line in lines if (text := line.partition("#")[0].strip())]
+
+
+def wanted_python(root: Path) -> str | None:
+    """The Python version of the platform's image."""
+    found = re.search(r"^python: *[\"']?(\d+\.\d+)", (root / "platform.yaml").read_text(), re.M)
+    return found and found[1]
+
+
+def pip_settings(text: str) -> dict[str, str]:
+    """The package index of pip's configuration, which uv does not read."""
+    found = dict(re.findall(r"^(?:global|install|:env:)\.([a-z-]+)=('.*')$", text, re.M))
+    names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX"}
+    names |= {"find-links": "UV_FIND_LINKS"}
+    return {
+        variable: " ".join(ast.literal_eval(found[name]).split())
+        for name, variable in names.items()
+        if name in found
+    }
+
+
+def environment() -> dict[str, str]:
+    pip = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(pip, capture_output=True, text=True, check=False).stdout
+    # Like pip, uv trusts the certificates of the operating system.
+    return {"UV_SYSTEM_CERTS": "1", **pip_settings(listed), **os.environ}
+
+
+class Uv:
+    """uv of .venv, else of a temporary virtual environment."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root = root
+        self._environment = environment()
+        self._program = root / ".venv" / "bin" / "uv"
+        if not self.succeeds("--version"):
+            self._program = folder / "bin" / "uv"
+            block = re.search(r"^uv==.*\n(?:[ ]{4}--hash.*\n)+", (root / LOCK).read_text(), re.M)
+            (folder / "uv.txt").write_text(block[0])
+            for command in (
+                ["-m", "venv", str(folder)],
+                ["-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
+                + ["--disable-pip-version-check", "--require-hashes", "-r", f"{folder}/uv.txt"],
+            ):
+                if subprocess.run([sys.executable, *command], check=False).returncode:
+                    raise OperationError("The set-up of .venv failed; the cause is printed above.")
+
+    def succeeds(self, *words: str) -> bool:
+        try:
+            return self.run(*words, capture_output=True).returncode == 0
+        except FileNotFoundError:
+            return False
+
+    def run(self, *words: str, **options: bool) -> subprocess.CompletedProcess[str]:
+        command = [str(self._program), *words]
+        return subprocess.run(
+            command, cwd=self._root, env=self._environment, text=True, check=False, **options
+        )
+
+
+def resolve(root: Path, uv: Uv) -> None:
+    """Update requirements-image.lock: the packages that the image lacks, with their hashes."""
+    wanted, pins = requirements(root), (root / LOCK).read_text()
+    digest = hashlib.sha256("\n".join([*wanted, pins]).encode()).hexdigest()
+    header = f"# {ADDED}, resolved by `make check`; the sha256 of both inputs is\n# {digest}\n"
+    lock = root / ADDED_LOCK
+    if lock.exists() and lock.read_text().startswith(header):
+        return
+    if lock.exists() and os.environ.get("CI"):
+        raise OperationError(
+            f"{ADDED_LOCK} does not match {ADDED}; run `make check` on your machine and commit "
+            f"{ADDED_LOCK}"
+        )
+    resolved = ""
+    if wanted:
+        words = ["pip", "compile", ADDED, "--constraint", LOCK, "--universal", "--no-header"]
+        words += ["--python-version", "3.11", "--generate-hashes", "--no-annotate", "--quiet"]
+        found = uv.run(*words, "--no-emit-index-url", "--no-progress", capture_output=True)
+        if found.returncode:
+            raise OperationError(
+                f"{ADDED}: the packages cannot be added to those of the image ({LOCK}). Choose another "
+                f"version.\n{found.stderr.strip()}"
+            )
+        resolved = found.stdout
+    image = {block["name"] for block in BLOCK.finditer(pins)}
+    added = [block[0] for block in BLOCK.finditer(resolved) if block["name"] not in image]
+    lock.write_text(header + "".join(added))
+    if added:
+        print(f"{ADDED_LOCK} is updated; commit it with {ADDED}.")
+
+
+def create(root: Path, uv: Uv) -> None:
+    """Create .venv with the image's version of Python, else with that of `make`."""
+    config, wanted = root / ".venv" / "pyvenv.cfg", wanted_python(root)
+    if config.exists():
+        current = re.search(r"^version(?:_info)? *= *(\d+\.\d+)", config.read_text(), re.M)
+        is_wanted = wanted is None or (current and current[1] == wanted)
+        # Without a download: the first run tried it.
+        if is_wanted or not uv.succeeds("python", "find", "--no-python-downloads", wanted):
+            return
+    venv = ["venv", "--quiet", "--clear", ".venv", "--python"]
+    if wanted is None or not uv.succeeds(*venv, wanted):
+        uv.run(*venv, sys.executable)
+
+
+def install(root: Path = ROOT) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        uv = Uv(root, Path(folder))
+        resolve(root, uv)
+        create(root, uv)
+        words = ["pip", "sync", "--quiet", "--python", ".venv/bin/python", "--require-hashes"]
+        if uv.run(*words, LOCK, ADDED_LOCK).returncode:
+            raise OperationError("The installation failed; the cause is printed above.")
+
+
+def main() -> int:
+    try:
+        install()
+    except OperationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
