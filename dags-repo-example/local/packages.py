@@ -14,22 +14,22 @@ from pathlib import Path
 
 from local.env_file import ROOT
 from local.errors import OperationError
+from local.platform_yaml import scalar
 
 ADDED = "requirements-image.txt"
 LOCK = "requirements.lock"
 ADDED_LOCK = "requirements-image.lock"
+# Executed when Python starts; sys.prefix is .venv. See attach.py.
+ATTACH = (
+    "import os, sys; sys.path.insert(0, os.path.dirname(sys.prefix)); "
+    "from local.attach import attach; sys.path.pop(0); attach()"
+)
 BLOCK = re.compile(r"^(?P<name>[a-z0-9._-]+)==.*\n(?:[ ]{4}.*\n)*", re.MULTILINE)
 
 
 def requirements(root: Path) -> list[str]:
     lines = (root / ADDED).read_text().splitlines() if (root / ADDED).exists() else []
     return [text for line in lines if (text := line.partition("#")[0].strip())]
-
-
-def wanted_python(root: Path) -> str | None:
-    """The Python version of the platform's image."""
-    found = re.search(r"^python: *[\"']?(\d+\.\d+)", (root / "platform.yaml").read_text(), re.M)
-    return found and found[1]
 
 
 def pip_settings(text: str) -> dict[str, str]:
@@ -44,8 +44,8 @@ def pip_settings(text: str) -> dict[str, str]:
     }
 
 
-def environment() -> dict[str, str]:
-    pip = [sys.executable, "-m", "pip", "config", "list"]
+def environment(python: Path) -> dict[str, str]:
+    pip = [str(python), "-m", "pip", "config", "list"]
     listed = subprocess.run(pip, capture_output=True, text=True, check=False).stdout
     # Like pip, uv trusts the certificates of the operating system.
     return {"UV_SYSTEM_CERTS": "1", **pip_settings(listed), **os.environ}
@@ -56,25 +56,23 @@ class Uv:
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root = root
-        self._environment = environment()
-        self._program = root / ".venv" / "bin" / "uv"
-        if not self.succeeds("--version"):
-            self._program = folder / "bin" / "uv"
+        programs = root / ".venv" / "bin"
+        if not (programs / "uv").exists():
+            programs = folder / "bin"
             block = re.search(r"^uv==.*\n(?:[ ]{4}--hash.*\n)+", (root / LOCK).read_text(), re.M)
             (folder / "uv.txt").write_text(block[0])
-            for command in (
-                ["-m", "venv", str(folder)],
-                ["-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet"]
-                + ["--disable-pip-version-check", "--require-hashes", "-r", f"{folder}/uv.txt"],
+            pip = ["pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+            for python, words in (
+                (sys.executable, ["venv", str(folder)]),
+                (str(programs / "python"), [*pip, "-r", "uv.txt"]),
             ):
-                if subprocess.run([sys.executable, *command], check=False).returncode:
+                if subprocess.run([python, "-m", *words], cwd=folder, check=False).returncode:
                     raise OperationError("The set-up of .venv failed; the cause is printed above.")
+        self._program = programs / "uv"
+        self._environment = environment(programs / "python")
 
     def succeeds(self, *words: str) -> bool:
-        try:
-            return self.run(*words, capture_output=True).returncode == 0
-        except FileNotFoundError:
-            return False
+        return self.run(*words, capture_output=True).returncode == 0
 
     def run(self, *words: str, **options: bool) -> subprocess.CompletedProcess[str]:
         command = [str(self._program), *words]
@@ -116,16 +114,23 @@ def resolve(root: Path, uv: Uv) -> None:
 
 def create(root: Path, uv: Uv) -> None:
     """Create .venv with the image's version of Python, else with that of `make`."""
-    config, wanted = root / ".venv" / "pyvenv.cfg", wanted_python(root)
+    config, wanted = root / ".venv" / "pyvenv.cfg", scalar("python", root=root)
     if config.exists():
         current = re.search(r"^version(?:_info)? *= *(\d+\.\d+)", config.read_text(), re.M)
-        is_wanted = wanted is None or (current and current[1] == wanted)
+        is_wanted = not wanted or (current and current[1] == wanted)
         # Without a download: the first run tried it.
         if is_wanted or not uv.succeeds("python", "find", "--no-python-downloads", wanted):
             return
     venv = ["venv", "--quiet", "--clear", ".venv", "--python"]
-    if wanted is None or not uv.succeeds(*venv, wanted):
+    if not wanted or not uv.succeeds(*venv, wanted):
         uv.run(*venv, sys.executable)
+
+
+def update_lock(root: Path = ROOT) -> bool:
+    """Update requirements-image.lock; return whether it has packages."""
+    with tempfile.TemporaryDirectory() as folder:
+        resolve(root, Uv(root, Path(folder)))
+    return BLOCK.search((root / ADDED_LOCK).read_text()) is not None
 
 
 def install(root: Path = ROOT) -> None:
@@ -136,6 +141,8 @@ def install(root: Path = ROOT) -> None:
         words = ["pip", "sync", "--quiet", "--python", ".venv/bin/python", "--require-hashes"]
         if uv.run(*words, LOCK, ADDED_LOCK).returncode:
             raise OperationError("The installation failed; the cause is printed above.")
+    (site_packages,) = (root / ".venv" / "lib").glob("python*/site-packages")
+    (site_packages / "airflow_of_this_folder.pth").write_text(f"{ATTACH}\n")
 
 
 def main() -> int:
