@@ -24,6 +24,7 @@ ATTACH = (
     "import os, sys; sys.path.insert(0, os.path.dirname(sys.prefix)); "
     "from local.attach import attach; sys.path.pop(0); attach()"
 )
+SEPARATORS = {"UV_FIND_LINKS": ","}
 BLOCK = re.compile(r"^(?P<name>[a-z0-9._-]+)==.*\n(?:[ ]{4}.*\n)*", re.MULTILINE)
 
 
@@ -38,7 +39,7 @@ def pip_settings(text: str) -> dict[str, str]:
     names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX"}
     names |= {"find-links": "UV_FIND_LINKS"}
     return {
-        variable: " ".join(ast.literal_eval(found[name]).split())
+        variable: SEPARATORS.get(variable, " ").join(ast.literal_eval(found[name]).split())
         for name, variable in names.items()
         if name in found
     }
@@ -81,14 +82,23 @@ class Uv:
         )
 
 
+def header(root: Path) -> str:
+    """First lines of requirements-image.lock, which name the files that it was resolved from."""
+    inputs = "\n".join([*requirements(root), (root / LOCK).read_text()])
+    digest = hashlib.sha256(inputs.encode()).hexdigest()
+    return f"# {ADDED}, resolved by `make check`; the sha256 of it and {LOCK} is\n# {digest}\n"
+
+
+def is_resolved(root: Path) -> bool:
+    lock = root / ADDED_LOCK
+    return lock.exists() and lock.read_text().startswith(header(root))
+
+
 def resolve(root: Path, uv: Uv) -> None:
     """Update requirements-image.lock: the packages that the image lacks, with their hashes."""
-    wanted, pins = requirements(root), (root / LOCK).read_text()
-    digest = hashlib.sha256("\n".join([*wanted, pins]).encode()).hexdigest()
-    header = f"# {ADDED}, resolved by `make check`; the sha256 of both inputs is\n# {digest}\n"
-    lock = root / ADDED_LOCK
-    if lock.exists() and lock.read_text().startswith(header):
+    if is_resolved(root):
         return
+    wanted, pins, lock = requirements(root), (root / LOCK).read_text(), root / ADDED_LOCK
     if lock.exists() and os.environ.get("CI"):
         raise OperationError(
             f"{ADDED_LOCK} does not match {ADDED}; run `make check` on your machine and commit "
@@ -107,7 +117,7 @@ def resolve(root: Path, uv: Uv) -> None:
         resolved = found.stdout
     image = {block["name"] for block in BLOCK.finditer(pins)}
     added = [block[0] for block in BLOCK.finditer(resolved) if block["name"] not in image]
-    lock.write_text(header + "".join(added))
+    lock.write_text(header(root) + "".join(added))
     if added:
         print(f"{ADDED_LOCK} is updated; commit it with {ADDED}.")
 
@@ -128,8 +138,9 @@ def create(root: Path, uv: Uv) -> None:
 
 def update_lock(root: Path = ROOT) -> bool:
     """Update requirements-image.lock; return whether it has packages."""
-    with tempfile.TemporaryDirectory() as folder:
-        resolve(root, Uv(root, Path(folder)))
+    if not is_resolved(root):
+        with tempfile.TemporaryDirectory() as folder:
+            resolve(root, Uv(root, Path(folder)))
     return BLOCK.search((root / ADDED_LOCK).read_text()) is not None
 
 
