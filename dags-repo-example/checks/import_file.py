@@ -96,8 +96,9 @@ def explain(error: BaseException, watch: Watch) -> None:
         )
     elif isinstance(error, ModuleNotFoundError):
         text += (
-            "only Airflow, its standard provider, Python's standard library and modules in dags/ "
-            "are available; ask the platform team for other packages"
+            "only Python's standard library, modules in dags/ and the packages of the platform's image "
+            "are available; add a missing package to requirements-image.txt, and ask the platform "
+            "team for an image with it"
         )
     else:
         text += f"fix the error; `.venv/bin/python {path}` prints the full traceback"

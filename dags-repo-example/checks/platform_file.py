@@ -1,5 +1,7 @@
-"""Reads platform.yaml and compares its Airflow version with the installed one."""
+"""Reads platform.yaml and compares its versions of Airflow and Python with those of .venv."""
 
+import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +23,7 @@ class Platform(BaseModel):
 
     airflow: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     image: Name
+    python: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
     sub_path: Name
     queues: Annotated[list[Name], Field(min_length=1)]
     pools: Annotated[list[Name], Field(min_length=1)]
@@ -41,7 +44,9 @@ def read(root: Path) -> tuple[Platform | None, list[Mistake]]:
     except ValidationError as invalid:
         lines = {key: yaml_nodes.line(value) for key, value in yaml_nodes.entries(node).items()}
         return None, [explain(error, lines) for error in invalid.errors()]
-    return platform, check_installed(platform, yaml_nodes.entries(node)["airflow"])
+    nodes = yaml_nodes.entries(node)
+    mistakes = check_installed(platform, nodes["airflow"])
+    return platform, [*mistakes, *check_python(platform, nodes.get("python"))]
 
 
 def explain(error: dict, lines: dict[str, int]) -> Mistake:
@@ -70,3 +75,18 @@ def check_installed(platform: Platform, node: yaml.Node) -> list[Mistake]:
         "and run `make lock`"
     )
     return [Mistake(FILE, yaml_nodes.line(node), text)]
+
+
+def check_python(platform: Platform, node: yaml.Node | None) -> list[Mistake]:
+    """Compare the Python of the image and of .venv; without it on this machine, only warn."""
+    current = "{}.{}".format(*sys.version_info)
+    if platform.python in (None, current):
+        return []
+    text = (
+        f"python: the platform's image has {platform.python}, but `make check` uses another version "
+        f"(found {current} in .venv); install Python {platform.python} and delete .venv"
+    )
+    if os.environ.get("CI"):
+        return [Mistake(FILE, yaml_nodes.line(node), text)]
+    print(f"warning: {Mistake(FILE, yaml_nodes.line(node), text)}")
+    return []

@@ -1,21 +1,33 @@
-"""The PostgreSQL data directory, Airflow's tables and the user `admin`."""
+"""The PostgreSQL data directory, Airflow's tables, the user `admin` and the platform's pools."""
 
+import contextlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
 
 import psycopg2
 
-from local.environment import LOOPBACK, ROOT, STATE, Ports
+from local import platform_yaml
+from local.environment import LOOPBACK, PORTS_FILE, ROOT, STATE, Ports
 from local.errors import OperationError, last_lines
-from local.services import LOGS, log_of, postgres_program
+from local.services import LOGS, POSTGRES_ENVIRONMENT, log_of, postgres_command, postgres_program
+from local.supervisord import wait_until
 
 DATA = STATE / "postgres"
 # Modified when the password of `admin` was last set.
 ADMIN_STAMP = STATE / "admin-password-set"
+# Contains the version of Airflow's tables; modified when Airflow last read all DAG files.
+MIGRATED_STAMP = STATE / "migrated"
 COMMAND_SECONDS = 300
+READY_SECONDS = 60
+STOP_SECONDS = 15
 
 
 def create_data(password: str) -> None:
@@ -58,6 +70,71 @@ def migrate(env: Mapping[str, str]) -> None:
     status = _airflow("migrate", ["db", "migrate"], env)
     if status:
         raise OperationError(f"`airflow db migrate` failed.\n{last_lines(log_of('migrate'))}")
+    MIGRATED_STAMP.write_text(version("apache-airflow"))
+
+
+def ensure_pools(env: Mapping[str, str]) -> None:
+    """Create the pools of platform.yaml; Airflow itself creates default_pool."""
+    names = [name for name in platform_yaml.names("pools") if name != "default_pool"]
+    if names and _run_logged("pools", ["local/create_pools.py", *names], env):
+        raise OperationError(f"The pools were not created.\n{last_lines(log_of('pools'))}")
+
+
+@contextlib.contextmanager
+def running(secret: Mapping[str, str], ports: Ports, env: Mapping[str, str]) -> Iterator[None]:
+    """PostgreSQL with Airflow's tables, without Airflow: for one command."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    (STATE / "home").mkdir(exist_ok=True)
+    create_data(secret["POSTGRES_PASSWORD"])
+    with log_of("postgres").open("a") as log:
+        server = subprocess.Popen(
+            postgres_command(ports.postgres),
+            stdout=log,
+            stderr=log,
+            env=os.environ | POSTGRES_ENVIRONMENT,
+            start_new_session=True,  # Ctrl-C ends the command, not its database
+        )
+
+    def is_ready() -> bool:
+        if server.poll() is not None:
+            raise OperationError(f"PostgreSQL failed to start.\n{last_lines(log_of('postgres'))}")
+        return accepts_connections(secret["POSTGRES_PASSWORD"], ports)
+
+    try:
+        wait_until(is_ready, READY_SECONDS, "PostgreSQL", log_of("postgres"))
+        if not (
+            MIGRATED_STAMP.exists() and MIGRATED_STAMP.read_text() == version("apache-airflow")
+        ):
+            print("Creating Airflow's tables, once ...", file=sys.stderr, flush=True)
+            migrate(env)
+            os.utime(MIGRATED_STAMP, (0, 0))
+        if any(path.stat().st_mtime > MIGRATED_STAMP.stat().st_mtime for path in dag_files()):
+            # Without a DAG processor. The UI and `airflow dags list-import-errors` show its errors.
+            _airflow("reserialize", ["dags", "reserialize"], env)
+            MIGRATED_STAMP.touch()
+        with announced(ports):
+            yield
+    finally:
+        server.send_signal(signal.SIGINT)  # fast shutdown
+        try:
+            server.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def dag_files() -> list[Path]:
+    folder = ROOT / platform_yaml.scalar("sub_path", "dags")
+    return [folder, *folder.rglob("*.py")] if folder.exists() else []
+
+
+@contextlib.contextmanager
+def announced(ports: Ports) -> Iterator[None]:
+    """Other commands in this folder use the database while it runs."""
+    PORTS_FILE.write_text(json.dumps(asdict(ports)))
+    try:
+        yield
+    finally:
+        PORTS_FILE.unlink(missing_ok=True)
 
 
 def ensure_admin(password: str, env: Mapping[str, str]) -> None:
@@ -78,10 +155,13 @@ def ensure_admin(password: str, env: Mapping[str, str]) -> None:
 
 
 def _airflow(name: str, args: list[str], env: Mapping[str, str], stdin: str = "") -> int:
-    command = [sys.executable, "-m", "airflow", *args]
+    return _run_logged(name, ["-m", "airflow", *args], env, stdin)
+
+
+def _run_logged(name: str, args: list[str], env: Mapping[str, str], stdin: str = "") -> int:
     with log_of(name).open("w") as log:
         return subprocess.run(
-            command,
+            [sys.executable, *args],
             input=stdin,
             text=True,
             stdout=log,
@@ -103,7 +183,7 @@ def _run(name: str, command: list[str], stdin: str) -> None:
             text=True,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "TZ": "UTC"},
+            env=os.environ | POSTGRES_ENVIRONMENT,
             timeout=COMMAND_SECONDS,
             check=False,
         )

@@ -16,7 +16,8 @@ IMAGE_USER_ID = 50000  # `airflow` in the official image
 
 HEADER = """\
 # Created by `make env` for this copy of the repository; read by Docker Compose and `make airflow`.
-# Do not commit. `make env` adds missing variables and keeps existing values.
+# Do not commit. `make env` adds missing variables and keeps existing values. Airflow's processes get
+# all other variables, such as AIRFLOW_CONN_SHOP='postgres://user:password@host/shop'.
 """
 
 
@@ -61,6 +62,9 @@ VARIABLES = {
     "API_SECRET_KEY": Variable(_long_secret, r"\S{32,}", SECRET_REQUIREMENT),
     "JWT_SECRET": Variable(_long_secret, r"\S{32,}", SECRET_REQUIREMENT),
 }
+
+# Read by Docker Compose only, not passed to Airflow by `make airflow`.
+COMPOSE_VARIABLES = ("AIRFLOW_IMAGE", "AIRFLOW_PORT")
 
 
 def parse(text: str) -> dict[str, str]:

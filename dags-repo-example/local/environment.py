@@ -1,15 +1,25 @@
 """Environment of Airflow's processes: options of airflow.env, secrets of .env, ports, folders."""
 
+import fcntl
+import hashlib
+import json
 import os
+import re
 import socket
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from local import env_file
 from local.errors import OperationError
+from local.platform_yaml import scalar
 
 ROOT = env_file.ROOT
 STATE = ROOT / ".airflow"
+# Locked by the process that runs the database, which writes its ports into the other file.
+LOCK_FILE = STATE / "lock"
+PORTS_FILE = STATE / "ports.json"
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8080
 
@@ -22,7 +32,31 @@ class Ports:
 
     @property
     def url(self) -> str:
+        """For the components: every system resolves the address."""
         return f"http://{LOOPBACK}:{self.api}"
+
+    @property
+    def ui(self) -> str:
+        """For browsers, which send a cookie to every port of a host: a host name per checkout."""
+        return f"http://{host_name(ROOT)}:{self.api}"
+
+
+def host_name(root: Path) -> str:
+    """Browsers resolve every name below localhost to this machine (RFC 6761)."""
+    name = re.sub(r"[^a-z0-9]+", "-", root.name.lower())[:40].strip("-")
+    return f"{name or 'dags'}-{hashlib.sha256(str(root).encode()).hexdigest()[:4]}.localhost"
+
+
+def running_ports() -> Ports | None:
+    """Ports of the Airflow or the database that runs in this folder."""
+    if not PORTS_FILE.exists():
+        return None
+    with LOCK_FILE.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Ports(**json.loads(PORTS_FILE.read_text()))
+    return None  # a killed process left the file
 
 
 def is_free(port: int) -> bool:
@@ -43,9 +77,12 @@ def requested_port(text: str) -> int | None:
     if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 65535:
         raise OperationError(f"PORT={text} is not a port from 1024 to 65535, such as PORT=8081")
     if not is_free(int(text)):
+        # macOS has no `ss`, and a minimal Linux no `lsof`.
+        mac = f"lsof -nP -iTCP:{text} -sTCP:LISTEN"
+        command = mac if sys.platform == "darwin" else f"ss -ltnp 'sport = {text}'"
         raise OperationError(
-            f"PORT={text} is in use by another program. Stop that program (`ss -ltnp 'sport = {text}'` "
-            "prints it), set another port, or omit PORT to use a free one."
+            f"PORT={text} is in use by another program. Stop that program (`{command}` prints it), "
+            "set another port, or omit PORT to use a free one."
         )
     return int(text)
 
@@ -64,7 +101,20 @@ def choose_ports(requested: int | None) -> Ports:
     return Ports(api=requested or default, postgres=free[1], redis=free[2])
 
 
-def environment(secret: dict[str, str], ports: Ports, root: Path = ROOT) -> dict[str, str]:
+def own_variables(root: Path) -> dict[str, str]:
+    """Variables of .env besides those of the local Airflow itself, such as AIRFLOW_CONN_*."""
+    # Part of .venv, which `make` may not have created yet.
+    from dotenv import dotenv_values
+
+    values = dotenv_values(root / ".env")
+    return {
+        name: value
+        for name, value in values.items()
+        if value is not None and name not in (*env_file.VARIABLES, *env_file.COMPOSE_VARIABLES)
+    }
+
+
+def environment(secret: Mapping[str, str], ports: Ports, root: Path = ROOT) -> dict[str, str]:
     """Environment variables of every Airflow process."""
     state = root / STATE.name
     database = f"airflow:{secret['POSTGRES_PASSWORD']}@{LOOPBACK}:{ports.postgres}/airflow"
@@ -72,19 +122,23 @@ def environment(secret: dict[str, str], ports: Ports, root: Path = ROOT) -> dict
     shell = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     # The components connect to each other on this machine, never through a proxy.
     no_proxy = ",".join([*filter(None, [shell.get("NO_PROXY")]), LOOPBACK, "localhost"])
+    # macOS ends the forked processes of a Celery worker: https://github.com/celery/celery/issues/4113
+    mac = {"OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"} if sys.platform == "darwin" else {}
     return {
         **shell,
+        **mac,
         "NO_PROXY": no_proxy,
         "no_proxy": no_proxy,
         "PATH": f"{root / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
         **env_file.parse((root / "local" / "airflow.env").read_text()),
+        **own_variables(root),
         "AIRFLOW_HOME": str(state / "home"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(root / "dags"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(root / scalar("sub_path", "dags", root)),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(root / "plugins"),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(state / "logs"),
         "AIRFLOW__API__HOST": LOOPBACK,
         "AIRFLOW__API__PORT": str(ports.api),
-        "AIRFLOW__API__BASE_URL": ports.url,
+        "AIRFLOW__API__BASE_URL": ports.ui,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{ports.url}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
         "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{database}",

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 import sys
 
-from local import env_file
+from checks import folders
+from local import env_file, packages, platform_yaml
 from local.env_file import ROOT
 from local.errors import OperationError
 
+DEFAULT_NAME = "airflow-with-packages"
 FOLDERS = ("dags", "plugins", "include")
 
 
@@ -30,7 +32,7 @@ def build_image(image: str, base_digest: str) -> None:
     docker(
         *("build", "--tag", image, *arguments, "."),
         error="docker build failed; the cause is printed above. On a version conflict, choose a version "
-        "in requirements-image.txt that is compatible with the packages of Airflow's image.",
+        "in requirements-image.txt that is compatible with the packages of the base image.",
     )
 
 
@@ -75,11 +77,16 @@ def next_step(repository: str, image: str, digest: str | None) -> str:
     return f"For the stack file:\n    airflow:\n      image: {repository}\n      digest: {digest}"
 
 
-def create(repository: str, base_digest: str) -> None:
+def require_docker() -> None:
     if shutil.which("docker") is None:
         raise OperationError(
             "docker is not installed; `make image` needs it: https://docs.docker.com/get-docker/"
         )
+
+
+def create(repository: str, base_digest: str) -> None:
+    require_docker()
+    packages.update_lock(ROOT)
     image = f"{repository}:{airflow_version()}"
     build_image(image, base_digest)
     verify_image(image)
@@ -87,15 +94,36 @@ def create(repository: str, base_digest: str) -> None:
     print(f"Built {image}.\n{next_step(repository, image, pushed_digest(repository, image))}")
 
 
+def prepare_compose() -> None:
+    """Build the image of Docker Compose if DAGs need packages; refuse a missing DAG folder."""
+    folder = platform_yaml.scalar("sub_path", "dags", ROOT)
+    if not folders.has_dag_files(ROOT, folder):
+        missing = folders.no_dag_files(ROOT, folder)
+        if not (ROOT / folder).is_dir():
+            # Docker would create the folder, owned by root.
+            raise OperationError(str(missing))
+        print(f"No DAG was found: {missing}")
+    used = env_file.ensure(ROOT).get("AIRFLOW_IMAGE", "")
+    image = f"{DEFAULT_NAME}:{airflow_version()}"
+    if (packages.update_lock(ROOT) and not used) or used == image:
+        require_docker()
+        build_image(image, "")
+        use_in_compose(image)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.image", description=__doc__)
     parser.add_argument(
-        "--name", required=True, help="repository of the image, such as registry/team/airflow"
+        "--name", default=DEFAULT_NAME, help="repository of the image: registry/team/airflow"
     )
+    parser.add_argument("--for-compose", action="store_true", help="build it only if necessary")
     parser.add_argument("--base-digest", default="", help="sha256:... of the base image")
     arguments = parser.parse_args()
     try:
-        create(arguments.name, arguments.base_digest)
+        if arguments.for_compose:
+            prepare_compose()
+        else:
+            create(arguments.name, arguments.base_digest)
     except OperationError as error:
         print(error, file=sys.stderr)
         return 1

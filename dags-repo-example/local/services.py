@@ -6,10 +6,14 @@ from configparser import RawConfigParser
 from importlib.util import find_spec
 from pathlib import Path
 
+from local import platform_yaml
 from local.environment import LOOPBACK, STATE, Ports
 
 LOGS = STATE / "logs" / "services"
 PID_FILE = STATE / "supervisord.pid"
+# On macOS without a locale: "postmaster became multithreaded during startup".
+POSTGRES_ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
+POSTGRES_VARIABLES = ",".join(f'{name}="{value}"' for name, value in POSTGRES_ENVIRONMENT.items())
 # Started before the migration, stopped after all Airflow components.
 SERVERS = ("postgres", "redis")
 # Grace period after Ctrl-C: workers finish their tasks, servers flush to disk.
@@ -46,14 +50,25 @@ def valkey_server() -> Path:
 
 def _commands(ports: Ports) -> dict[str, list[str]]:
     return {
-        "postgres": [
-            *(str(postgres_program("postgres")), "-D", str(STATE / "postgres")),
-            *("-c", f"listen_addresses={LOOPBACK}", "-c", f"port={ports.postgres}"),
-            *("-c", "unix_socket_directories="),
-        ],
+        "postgres": postgres_command(ports.postgres),
         "redis": [str(valkey_server()), str(STATE / "redis.conf")],
         **{name: [sys.executable, "-m", "airflow", *args] for name, args in COMPONENTS.items()},
+        "worker": [sys.executable, "-m", "airflow", *COMPONENTS["worker"], *worker_queues()],
     }
+
+
+def worker_queues() -> list[str]:
+    """The worker serves every queue of the platform."""
+    queues = platform_yaml.names("queues")
+    return ["--queues", ",".join(queues)] if queues else []
+
+
+def postgres_command(port: int) -> list[str]:
+    return [
+        *(str(postgres_program("postgres")), "-D", str(STATE / "postgres")),
+        *("-c", f"listen_addresses={LOOPBACK}", "-c", f"port={port}"),
+        *("-c", "unix_socket_directories="),
+    ]
 
 
 def redis_config(password: str, ports: Ports) -> str:
@@ -100,6 +115,7 @@ def supervisor_config(ports: Ports, socket: Path) -> str:
                 STOP_SECONDS if name in (*SERVERS, "worker") else STATELESS_STOP_SECONDS
             ),
             "killasgroup": "true",
+            **({"environment": POSTGRES_VARIABLES} if name == "postgres" else {}),
             "redirect_stderr": "true",
             "stdout_logfile": _escaped(log_of(name)),
             "stdout_logfile_maxbytes": "10MB",

@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from local import database, health
+from checks import folders
+from local import database, health, platform_yaml
 from local.environment import ROOT, STATE, Ports, environment
 from local.errors import OperationError, last_lines
 from local.services import COMPONENTS, LOGS, SERVERS, log_of, redis_config
@@ -43,8 +44,9 @@ def run(ports: Ports, secret: Mapping[str, str]) -> None:
         with supervisord(ports, env) as supervisor:
             try:
                 _start(supervisor, ports, secret, env, progress)
-                print(_usage(ports), flush=True)
-                _watch(supervisor, progress)
+                with database.announced(ports):
+                    print(_usage(ports), flush=True)
+                    _watch(supervisor, progress)
             except KeyboardInterrupt:
                 print()
                 progress.report("stopping")
@@ -80,6 +82,7 @@ def _start(
     # The API server last: it writes the same roles as `airflow users create`.
     supervisor.start(*(f"airflow:{name}" for name in COMPONENTS if name != "api-server"))
     database.ensure_admin(secret["ADMIN_PASSWORD"], env)
+    database.ensure_pools(env)
     supervisor.start("airflow:api-server")
     _wait_healthy(supervisor, ports, started_at, progress)
 
@@ -107,15 +110,23 @@ def _usage(ports: Ports) -> str:
         [
             "",
             "Airflow is healthy.",
-            f"  UI         {ports.url}",
+            f"  UI         {ports.ui}",
             "  user       admin",
             "  password   grep ADMIN_PASSWORD .env",
-            "  DAGs       a file saved in dags/ is loaded within about two seconds",
+            f"  DAGs       {dags()}",
             f"  logs       {LOGS.relative_to(ROOT)}/",
             "  stop       Ctrl-C",
             "",
         ]
     )
+
+
+def dags() -> str:
+    """How the DAGs are loaded, or why Airflow has none."""
+    folder = platform_yaml.scalar("sub_path", "dags")
+    if not folders.has_dag_files(ROOT, folder):
+        return f"none: {folders.no_dag_files(ROOT, folder).text}"
+    return f"a file saved in {folder}/ is loaded within about two seconds"
 
 
 def _watch(supervisor: Supervisor, progress: Progress) -> None:

@@ -24,7 +24,14 @@ def clone(folder: Path) -> Path:
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
+    platform = folder / "platform.yaml"
+    platform.write_text(installed_python(platform.read_text()))
     return folder
+
+
+def installed_python(text: str) -> str:
+    """Return platform.yaml with the Python of .venv: the machine may lack the image's."""
+    return text.replace('python: "3.12"', 'python: "{}.{}"'.format(*sys.version_info))
 
 
 def run_checks(folder: Path) -> tuple[int, list[str]]:

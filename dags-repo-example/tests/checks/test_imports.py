@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,13 +35,14 @@ MISTAKES = {
     "a package that is not in the image": (
         "dags/lacks.py",
         good("lacks", imports="no_such_package"),
-        r"3: the import fails with ModuleNotFoundError.*no_such_package.*ask the platform team",
+        r"3: the import fails with ModuleNotFoundError.*no_such_package.*"
+        r"add a missing package to requirements-image.txt, and ask the platform team for an image",
     ),
     "a module outside of dags/": (
         "dags/reaches.py",
         good("reaches", imports="elsewhere"),
         r"3: the import fails with ModuleNotFoundError.*elsewhere.*"
-        r"Python's standard library and modules in dags/ are",
+        r"only Python's standard library, modules in dags/ and the packages of the platform's image",
     ),
     "an import from plugins/": (
         "dags/plugged.py",
@@ -249,15 +251,28 @@ def test_this_repository_has_no_mistakes_and_reports_import_time(repository, run
     )
 
 
-def test_a_missing_dags_folder_is_reported(repository, run):
+@pytest.mark.parametrize("dags_exists", [False, True])
+def test_a_misnamed_dags_folder_is_to_be_renamed(repository, run, dags_exists):
     (repository / "dags").rename(repository / "dag")
+    if dags_exists:
+        (repository / "dags").mkdir()
     status, lines = run(repository)
     assert status == 1
-    assert lines[0].startswith(
-        "dag/delivery_window.py:1: the platform does not read DAGs from this folder"
-    )
+    state = "contains no DAG files" if dags_exists else "does not exist"
+    rmdir = "`rmdir dags`, then " if dags_exists else ""
+    assert lines == [
+        f"dags/:1: the platform's DAG folder {state} (found no dags/*.py); "
+        f"rename dag/: {rmdir}`git mv dag dags`",
+        "1 mistake found.",
+    ]
+
+
+def test_an_empty_dags_folder_is_reported(repository, run):
+    shutil.rmtree(repository / "dags")
+    (repository / "dags").mkdir()
+    _, lines = run(repository)
     assert (
-        "dags/:1: the platform's DAG folder does not exist "
+        "dags/:1: the platform's DAG folder contains no DAG files "
         "(found no dags/*.py); add your DAGs to it" in lines
     )
 

@@ -1,9 +1,11 @@
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from checks import platform_file
+from tests.checks.conftest import installed_python
 
 ROOT = Path(__file__).parents[2]
 
@@ -16,7 +18,7 @@ def read_changed(tmp_path):
         shutil.copy(ROOT / "platform.yaml", tmp_path)
         path = tmp_path / "platform.yaml"
         assert old in path.read_text(), f"{old!r} is not in platform.yaml: correct the test"
-        path.write_text(path.read_text().replace(old, new, 1))
+        path.write_text(installed_python(path.read_text().replace(old, new, 1)))
         found, mistakes = platform_file.read(tmp_path)
         return found, [str(mistake) for mistake in mistakes]
 
@@ -42,21 +44,21 @@ def test_a_missing_platform_file_is_reported(tmp_path):
         (
             "sub_path: dags",
             "subpath: dags",
-            "platform.yaml:6: subpath is not a known key (known: airflow, ",
+            "platform.yaml:7: subpath is not a known key (known: airflow, ",
         ),
         ("sub_path: dags", "", "platform.yaml:1: sub_path is missing; "),
         (
             "[default]",
             "default",
-            "platform.yaml:7: queues: Input should be a valid list (found 'default')",
+            "platform.yaml:8: queues: Input should be a valid list (found 'default')",
         ),
-        ("[default_pool]", "[]", "platform.yaml:8: pools: List should have at least 1 item"),
+        ("[default_pool]", "[]", "platform.yaml:9: pools: List should have at least 1 item"),
         (
             "airflow: 3.2.2",
             "airflow: 3",
             "platform.yaml:4: airflow: Input should be a valid string (found 3)",
         ),
-        ("queues: [", "queues: ]", "platform.yaml:7: is not valid YAML: "),
+        ("queues: [", "queues: ]", "platform.yaml:8: is not valid YAML: "),
     ],
 )
 def test_an_invalid_key_is_reported_with_its_line(read_changed, old, new, message):
@@ -71,6 +73,31 @@ def test_a_different_installed_airflow_version_is_reported(read_changed):
         "platform.yaml:4: airflow: the platform runs 3.3.2, but `make check` uses another version (found "
         "3.2.2 in .venv); set apache-airflow==3.3.2 in requirements.in and run `make lock`"
     ]
+
+
+OTHER = f"{sys.version_info.major}.{sys.version_info.minor + 1}"
+WARNING = f"platform.yaml:6: python: the platform's image has {OTHER}, but `make check` uses another version "
+
+
+@pytest.mark.parametrize("pipeline", ["true", ""])
+def test_another_python_fails_a_pipeline_and_warns_authors(
+    read_changed, monkeypatch, capsys, pipeline
+):
+    monkeypatch.setenv("CI", pipeline)
+    _, mistakes = read_changed('python: "3.12"', f'python: "{OTHER}"')
+    printed = capsys.readouterr().out
+    if pipeline:
+        (text,) = mistakes
+    else:
+        assert mistakes == []
+        text = printed.removeprefix("warning: ")
+    assert text.startswith(WARNING)
+    assert f"install Python {OTHER} and delete .venv" in text
+
+
+def test_a_platform_file_without_python_is_accepted(read_changed):
+    found, mistakes = read_changed('python: "3.12"', "")
+    assert (found.python, mistakes) == (None, [])
 
 
 def test_an_invalid_platform_file_hides_no_other_mistakes(repository, run):

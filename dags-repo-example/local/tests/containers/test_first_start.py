@@ -55,6 +55,18 @@ def test_wrong_database_password_is_reported(compose):
     )
 
 
+def test_wrong_database_user_is_named(compose):
+    compose.make_env()
+    assert compose("up", "--wait", "postgres", "redis").returncode == 0
+    path = compose.folder / "compose.yaml"
+    path.write_text(path.read_text().replace("psycopg2://airflow:", "psycopg2://airflw:"))
+    result = compose("run", "--rm", "--no-deps", "airflow-init")
+    assert result.returncode
+    output = result.stdout + result.stderr
+    assert "Airflow connects to PostgreSQL as user airflw, database airflow." in output
+    assert "this user is not POSTGRES_USER of the service postgres" in output
+
+
 def test_unwritable_logs_folder_is_reported(compose):
     compose.make_env()
     (compose.folder / "logs").chmod(0o755)

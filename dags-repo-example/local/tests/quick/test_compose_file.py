@@ -32,14 +32,15 @@ def test_airflow_services_share_image_user_options_and_mounts(service):
         assert service[key] == common[key]
     assert service["environment"].items() >= common["environment"].items()
     assert common["user"] == "${AIRFLOW_UID:-50000}:0"
-    assert common["env_file"] == ["local/airflow.env"]
+    assert common["env_file"] == ["local/airflow.env", {"path": ".env", "required": False}]
 
 
 @for_every_service
 def test_repository_folders_are_mounted_where_airflow_reads_them(service):
     mounts = [volume.split(":") for volume in service["volumes"]]
     assert {mount[0]: mount[1] for mount in mounts} == {
-        f"./{name}": f"/opt/airflow/{name}" for name in ("dags", "plugins", "include", "logs")
+        f"./{name}": f"/opt/airflow/{name}"
+        for name in ("dags", "plugins", "include", "logs", "local", "platform.yaml")
     }
     assert [mount[0] for mount in mounts if mount[2:] != ["ro"]] == ["./logs"]
     assert all((ROOT / name).is_dir() for name in ("dags", "plugins", "include"))
@@ -67,8 +68,11 @@ def test_only_the_api_server_is_published_and_on_loopback():
 
 def test_secrets_come_from_env_file_or_fail_with_advice():
     required = re.findall(r"\$\{([A-Z_]+)(?::\?(.*?))?\}", re.sub(r"\$\{\w+:-[^}]*\}", "", TEXT))
-    assert {name for name, _ in required} == env_file.VARIABLES.keys() - {"AIRFLOW_UID"}
-    assert {advice for _, advice in required} == {"run make env"}
+    advice = dict(required)
+    # Set by Docker Compose.
+    assert advice.pop("COMPOSE_PROJECT_NAME") == ""
+    assert advice.keys() == env_file.VARIABLES.keys() - {"AIRFLOW_UID"}
+    assert set(advice.values()) == {"run make env"}
 
 
 def test_no_secret_is_hard_coded():
@@ -95,3 +99,23 @@ def test_connection_strings_match_the_database_service():
 
 def test_stopping_worker_finishes_its_tasks():
     assert SERVICES["airflow-worker"]["environment"]["DUMB_INIT_SETSID"] == "0"
+
+
+def test_the_ui_has_a_host_name_per_project():
+    url = AIRFLOW["init"]["environment"]["AIRFLOW__API__BASE_URL"]
+    assert url == "http://${COMPOSE_PROJECT_NAME}.localhost:${AIRFLOW_PORT:-8080}", (
+        "browsers send a cookie to every port of a host"
+    )
+
+
+def test_the_worker_serves_the_queues_of_the_platform():
+    _, _, command = SERVICES["airflow-worker"]["command"]
+    assert command == (
+        'exec airflow celery worker --queues "$$(python -P /opt/airflow/local/platform_yaml.py queues)"'
+    )
+
+
+def test_the_pools_of_the_platform_are_created():
+    script = SERVICES["airflow-init"]["command"][-1]
+    assert "platform_yaml.py pools" in script
+    assert "python -P /opt/airflow/local/create_pools.py" in script

@@ -1,3 +1,4 @@
+import re
 import socket
 
 import pytest
@@ -79,6 +80,66 @@ def test_connection_strings_contain_password_and_port():
         env["AIRFLOW__CELERY__BROKER_URL"]
         == f"redis://:{SECRET['REDIS_PASSWORD']}@127.0.0.1:5002/0"
     )
+
+
+def test_variables_of_env_file_reach_airflow(tmp_path):
+    connection = '{"conn_type": "postgres", "password": "a$b"}'
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "airflow.env").write_text("AIRFLOW__CORE__PARALLELISM=4\n")
+    (tmp_path / ".env").write_text(
+        f"ADMIN_PASSWORD=secret-password\nAIRFLOW_PORT=8081\nAIRFLOW_CONN_SHOP='{connection}'\n"
+        'AIRFLOW_VAR_GREETING="good day"  # comment\nAIRFLOW__CORE__PARALLELISM=8\n'
+    )
+    env = environment.environment(SECRET, PORTS, tmp_path)
+    assert env["AIRFLOW_CONN_SHOP"] == connection
+    assert env["AIRFLOW_VAR_GREETING"] == "good day"
+    assert env["AIRFLOW__CORE__PARALLELISM"] == "8"
+    assert "ADMIN_PASSWORD" not in env
+    assert "AIRFLOW_PORT" not in env
+
+
+def test_each_checkout_has_its_own_host_for_cookies(tmp_path):
+    names = [environment.host_name(tmp_path / path) for path in ("a/My_DAGs", "b/My_DAGs")]
+    assert len(set(names)) == 2, "browsers send a cookie to every port of a host"
+    assert all(re.fullmatch(r"my-dags-[0-9a-f]{4}\.localhost", name) for name in names)
+    assert environment.environment(SECRET, PORTS)["AIRFLOW__API__BASE_URL"] == PORTS.ui
+
+
+def test_components_use_an_address_that_every_system_resolves():
+    env = environment.environment(SECRET, PORTS)
+    assert env["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] == "http://127.0.0.1:8080/execution/"
+
+
+def test_dag_folder_is_the_one_of_the_platform(tmp_path):
+    (tmp_path / "local").mkdir()
+    (tmp_path / "local" / "airflow.env").touch()
+    (tmp_path / "platform.yaml").write_text('sub_path: "flows" # folder\n')
+    env = environment.environment(SECRET, PORTS, tmp_path)
+    assert env["AIRFLOW__CORE__DAGS_FOLDER"] == str(tmp_path / "flows")
+
+
+@pytest.mark.parametrize(("system", "command"), [("darwin", "lsof -nP -iTCP:"), ("linux", "ss ")])
+def test_advice_names_a_command_of_the_operating_system(monkeypatch, used_port, system, command):
+    monkeypatch.setattr(environment.sys, "platform", system)
+    with pytest.raises(OperationError, match=rf"\(`{command}"):
+        requested_port(str(used_port))
+
+
+@pytest.mark.parametrize(("system", "expected"), [("darwin", "YES"), ("linux", None)])
+def test_worker_may_fork_on_macos(monkeypatch, system, expected):
+    monkeypatch.setattr(environment.sys, "platform", system)
+    env = environment.environment(SECRET, PORTS)
+    assert env.get("OBJC_DISABLE_INITIALIZE_FORK_SAFETY") == expected
+
+
+def test_ports_are_those_of_a_running_airflow(state, monkeypatch):
+    monkeypatch.setattr(environment, "LOCK_FILE", state / "lock")
+    monkeypatch.setattr(environment, "PORTS_FILE", state / "ports.json")
+    assert environment.running_ports() is None
+    (state / "ports.json").write_text('{"api": 8080, "postgres": 5001, "redis": 5002}')
+    with commands.folder_lock("Airflow runs"):
+        assert environment.running_ports() == PORTS
+    assert environment.running_ports() is None, "a killed process leaves the file"
 
 
 def test_root_is_refused_with_advice(monkeypatch, state):

@@ -8,6 +8,7 @@ import pytest
 from local import env_file, image
 from local.errors import OperationError
 
+PACKAGES = ("requirements.lock", "requirements-image.txt", "requirements-image.lock")
 DIGEST = f"sha256:{'a' * 64}"
 
 
@@ -26,7 +27,7 @@ def docker(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAIL", "nothing fails")
     monkeypatch.setenv("DIGESTS", "null")
-    for name in ("Dockerfile", "local"):
+    for name in (*("Dockerfile", "local", "dags", "platform.yaml"), *PACKAGES):
         (tmp_path / name).symlink_to(image.ROOT / name)
     monkeypatch.setattr(image, "ROOT", tmp_path)
     return calls
@@ -90,6 +91,48 @@ def test_other_variables_in_env_file_are_kept(docker, tmp_path):
     image.create("airflow-second", "")
     after = env_file.parse((tmp_path / ".env").read_text())
     assert after == before | {"AIRFLOW_IMAGE": "airflow-second:3.2.2"}
+
+
+def add_package(folder):
+    for name in PACKAGES[1:]:
+        (folder / name).unlink()
+    (folder / PACKAGES[1]).write_text("holidays==0.74\n")
+    lock = image.packages.header(folder) + "holidays==0.74 \\\n    --hash=sha256:1\n"
+    (folder / PACKAGES[2]).write_text(lock)
+
+
+def test_compose_uses_the_official_image_without_packages(docker, tmp_path):
+    image.prepare_compose()
+    assert not docker.exists()
+    assert "AIRFLOW_IMAGE" not in env_file.parse((tmp_path / ".env").read_text())
+
+
+def test_compose_uses_an_image_with_the_packages_of_dags(docker, tmp_path):
+    add_package(tmp_path)
+    image.prepare_compose()
+    assert docker.read_text() == "build --tag airflow-with-packages:3.2.2 .\n"
+    used = env_file.parse((tmp_path / ".env").read_text())["AIRFLOW_IMAGE"]
+    assert used == "airflow-with-packages:3.2.2"
+
+
+def test_compose_keeps_an_image_that_the_author_chose(docker, tmp_path):
+    add_package(tmp_path)
+    (tmp_path / ".env").write_text("AIRFLOW_IMAGE=registry.example.com/airflow:3.2.2\n")
+    image.prepare_compose()
+    assert not docker.exists()
+
+
+def test_compose_refuses_a_missing_dag_folder(docker, tmp_path):
+    (tmp_path / "dags").rename(tmp_path / "dag")
+    with pytest.raises(OperationError, match="rename dag/: `git mv dag dags`"):
+        image.prepare_compose()
+
+
+def test_compose_reports_that_there_is_no_dag(docker, tmp_path, capsys):
+    (tmp_path / "dags").unlink()
+    (tmp_path / "dags").mkdir()
+    image.prepare_compose()
+    assert "No DAG was found: dags/:1: " in capsys.readouterr().out
 
 
 def test_missing_docker_is_reported(monkeypatch, tmp_path):

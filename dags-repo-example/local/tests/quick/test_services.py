@@ -6,6 +6,7 @@ from threading import Thread
 
 import pytest
 
+from local import services
 from local.environment import Ports
 from local.health import fetch, unhealthy_components
 from local.services import (
@@ -73,6 +74,16 @@ def test_supervisord_configuration_contains_no_secret(config):
     commands = " ".join(each["command"] for each in programs(config).values())
     assert "password" not in commands
     assert "environment" not in config["supervisord"]
+
+
+def test_worker_serves_the_queues_of_the_platform(config, monkeypatch):
+    monkeypatch.setattr(services.platform_yaml, "names", lambda _: ["default", "etl"])
+    worker = services._commands(PORTS)["worker"]
+    assert worker[-2:] == ["--queues", "default,etl"]
+
+
+def test_postgresql_starts_without_a_locale(config):
+    assert 'LC_ALL="C"' in config["program:postgres"]["environment"], "macOS has none"
 
 
 def test_redis_requires_a_password_and_persists_data():
