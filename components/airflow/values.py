@@ -343,7 +343,17 @@ def dag_bundles(dags: DagSettings) -> dict[str, Any]:
             "refresh_interval": BUNDLE_REFRESH_SECONDS,
         },
     }
-    return {"dagBundleConfigList": [bundle]}
+    return {
+        "dagBundleConfigList": [bundle],
+        # The Git hook that git-sync also uses: a changed module makes Airflow parse its importers.
+        # https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT
+        "env": [
+            {"name": "GIT_CONFIG_COUNT", "value": "1"},
+            {"name": "GIT_CONFIG_KEY_0", "value": "core.hooksPath"},
+            {"name": "GIT_CONFIG_VALUE_0", "value": "/relay"},
+        ],
+        "extraVolumeMounts": [{"name": "dag-relay", "mountPath": "/relay", "readOnly": True}],
+    }
 
 
 def airflow_config(

@@ -223,6 +223,8 @@ def test_in_a_bundle_files_that_import_a_change_are_parsed(tmp_path):
     pod.git(checkout, "fetch", "--quiet")
     pod.git(checkout, "reset", "--quiet", "--hard", commit, "--", bundle=True)
 
-    new = {str(p.relative_to(checkout)) for p in checkout.rglob("*.py") if p.stat().st_mtime != PAST}
+    new = {
+        str(p.relative_to(checkout)) for p in checkout.rglob("*.py") if p.stat().st_mtime != PAST
+    }
     assert new == {"dags/_rates.py", "dags/reader.py"}
     assert (checkout / "dags" / "_rates.py").read_text() == "2"
