@@ -77,14 +77,14 @@ TASK_RULES: list[tuple[str, Callable[[Any], Any], str]] = [
 
 
 def check(
-    root: Path, file: Path, dags: list[DAG], platform: Platform | None
+    root: Path, folder: Path, file: Path, dags: list[DAG], platform: Platform | None
 ) -> tuple[list[FoundDag], set[Mistake]]:
     """Return the DAGs of a file, and their mistakes."""
     found, mistakes = [], set()
     for dag in dags:
         # A DAG that a shared module creates has its lines there.
         made_in = Path(dag.fileloc)
-        source = made_in if made_in.is_relative_to(file.parents[0]) else file
+        source = made_in if made_in.is_relative_to(folder) else file
         lines = Lines(ast.parse(source.read_bytes()))
         path, line = str(source.relative_to(root)), lines.dag(dag.dag_id)
         is_asset = lines.is_asset(dag.task_ids)

@@ -64,7 +64,7 @@ def run(root: Path, file: Path, platform: Platform | None, sender: Connection) -
         )
         watch.add(watch.slow_place, text, "import-time")
     if file.is_relative_to(folder):
-        check_dags(root, file, dags, platform, result)
+        check_dags(root, folder, file, dags, platform, result)
         if not dags and not might_contain_dag(str(file), safe_mode=True):
             # Airflow does not import it. The files that do report its mistakes.
             watch.mistakes.clear()
@@ -72,7 +72,12 @@ def run(root: Path, file: Path, platform: Platform | None, sender: Connection) -
 
 
 def check_dags(
-    root: Path, file: Path, dags: list[DAG] | None, platform: Platform | None, result: ImportResult
+    root: Path,
+    folder: Path,
+    file: Path,
+    dags: list[DAG] | None,
+    platform: Platform | None,
+    result: ImportResult,
 ) -> None:
     if dags and not might_contain_dag(str(file), safe_mode=True):
         text = (
@@ -81,7 +86,7 @@ def check_dags(
         )
         result.mistakes.add(Mistake(result.path, 1, text))
     elif dags:
-        result.dags, mistakes = dag_rules.check(root, file, dags, platform)
+        result.dags, mistakes = dag_rules.check(root, folder, file, dags, platform)
         result.mistakes |= mistakes
     elif dags is not None:
         result.defines_no_dag = syntax.defines_dag(ast.parse(file.read_bytes()))

@@ -28,12 +28,14 @@ def find(root: Path, files: list[Path]) -> list[Finding]:
     starts = list(FINDING.finditer(output))
     ends = [match.start() for match in starts[1:]] + [len(output)]
     findings = []
-    for match, end in zip(starts, ends, strict=True):
+    for match, end in zip(starts, ends, strict=False):
         fix = HELP.search(output, match.end(), end)
         path = (root / match["path"]).relative_to(root)
         # The standard provider is part of Airflow.
         new = fix and re.sub(r"Install `apache-airflow-providers-standard.*?` and u", "U", fix[1])
-        text = match["text"].rstrip(";. ") + (f"; {new[0].lower()}{new[1:].rstrip('.')}" if new else "")
+        text = match["text"].rstrip(";. ") + (
+            f"; {new[0].lower()}{new[1:].rstrip('.')}" if new else ""
+        )
         findings.append(Finding(str(path), int(match["line"]), text))
     return findings
 
