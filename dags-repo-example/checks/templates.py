@@ -7,12 +7,19 @@ from typing import Any
 
 from airflow.sdk import DAG
 from airflow.sdk.definitions.context import Context
+from airflow.sdk.definitions.timetables.assets import AssetTriggeredTimetable
 from jinja2 import Environment, TemplateError, TemplateNotFound, meta, nodes
 
 from checks.syntax import Lines
 
 # https://airflow.apache.org/docs/apache-airflow/stable/templates-ref.html
 CONTEXT = set(Context.__annotations__)
+# A run that an asset event starts has no logical date.
+DATED = {
+    *("logical_date", "ds", "ds_nodash", "ts", "ts_nodash", "ts_nodash_with_tz"),
+    *("data_interval_start", "data_interval_end"),
+    *("prev_data_interval_start_success", "prev_data_interval_end_success"),
+}
 # https://airflow.apache.org/docs/apache-airflow/stable/installation/upgrading_to_airflow3.html
 REMOVED = {
     "execution_date": "logical_date",
@@ -30,6 +37,7 @@ REMOVED = {
 def check(dag: DAG, lines: Lines) -> Iterable[tuple[int, str, str]]:
     """Report line, rule and text of each template that fails when its task runs."""
     environment = dag.get_template_env()
+    absent = DATED if isinstance(dag.timetable, AssetTriggeredTimetable) else set()
     for task in dag.tasks:
         # A mapped task has the arguments of `partial`.
         mapped = getattr(task, "partial_kwargs", None)
@@ -37,7 +45,9 @@ def check(dag: DAG, lines: Lines) -> Iterable[tuple[int, str, str]]:
             value = getattr(task, field, None) if mapped is None else mapped.get(field)
             for text in texts(value):
                 line = lines.task(task.task_id) or lines.dag(dag.dag_id)
-                for rule, problem in check_text(environment, text, tuple(task.template_ext)):
+                for rule, problem in check_text(
+                    environment, text, tuple(task.template_ext), absent
+                ):
                     yield line, rule, f"{field} of task {task.task_id} {problem}"
 
 
@@ -52,7 +62,7 @@ def texts(value: Any) -> Iterable[str]:
 
 
 def check_text(
-    environment: Environment, text: str, endings: tuple[str, ...]
+    environment: Environment, text: str, endings: tuple[str, ...], absent: set[str]
 ) -> Iterable[tuple[str, str]]:
     where = ""
     if endings and text.endswith(endings):
@@ -83,8 +93,17 @@ def check_text(
         for test in tree.find_all(nodes.Test)
         if test.name in ("defined", "undefined") and isinstance(test.node, nodes.Name)
     }
-    known = CONTEXT | optional | environment.globals.keys()
+    known = (CONTEXT - absent) | optional | environment.globals.keys()
     for name in sorted(meta.find_undeclared_variables(tree) - known):
+        if name in absent:
+            yield (
+                "template",
+                (
+                    "uses a name that runs of an asset event lack, because they have no logical date "
+                    f"(found {name}{where}); use dag_run.run_after"
+                ),
+            )
+            continue
         close = REMOVED.get(name) or next(iter(get_close_matches(name, known, n=1)), None)
         fix = f"use {close}" if close else "pass it as params, and use params.NAME"
         yield "template", f"uses a name that Airflow does not provide (found {name}{where}); {fix}"

@@ -162,6 +162,14 @@ MISTAKES |= {
         r"11: bash_command of task run uses a name .* \(found tomorrow_ds in sourced.sh\); "
         r"use macros.ds_add\(ds, 1\)",
     ),
+    "a logical date in runs of an asset": (
+        "dags/dated.py",
+        CLASSIC.replace('"true"', '"echo {{ ds }}"')
+        .replace("schedule=None", 'schedule=[Asset("x")]')
+        .replace("import DAG", "import DAG, Asset"),
+        r"11: bash_command of task run uses a name that runs of an asset event lack, .* "
+        r"\(found ds\); use dag_run.run_after \[template\]",
+    ),
     "an argument that an operator does not have": (
         "dags/extra.py",
         CLASSIC.replace("queue=QUEUE", "bash_comand=QUEUE"),
