@@ -89,7 +89,8 @@ def check(
         path, line = str(source.relative_to(root)), lines.dag(dag.dag_id)
         is_asset = lines.is_asset(dag.task_ids)
         is_named = not is_asset and source == file and lines.has_dag(dag.dag_id)
-        found.append(FoundDag(dag.dag_id, str(file.relative_to(root)), line, is_named))
+        own_line = line if source == file else 1
+        found.append(FoundDag(dag.dag_id, str(file.relative_to(root)), own_line, is_named))
         # As Airflow does: a relative path of a script starts at the DAG file.
         dag.fileloc = str(file)
         located = [

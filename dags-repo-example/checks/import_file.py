@@ -53,10 +53,10 @@ def run(root: Path, file: Path, platform: Platform | None, sender: Connection) -
     watch.start(on_timeout=send)
     dags = execute(file)
     watch.stop()
+    result.seconds = time.perf_counter() - begin
     if isinstance(dags, BaseException):
         explain(root, folder, dags, watch)
         dags = None
-    result.seconds = time.perf_counter() - begin
     if result.seconds > SLOW_SECONDS:
         text = (
             f"the import takes too long (found {result.seconds:.1f} s, most of it near this line; "
