@@ -11,9 +11,9 @@ def main() -> int:
     report = repository.check(ROOT)
     if report.mistakes:
         print(*sorted(report.mistakes), sep="\n")
-        print(f"{len(report.mistakes)} mistake{'s' * (len(report.mistakes) > 1)} found.")
-        if any(mistake.rule == "deprecated" for mistake in report.mistakes):
-            print("`make migrate` replaces names of Airflow 2.")
+        deprecated = any(mistake.rule == "deprecated" for mistake in report.mistakes)
+        fix = "; `make migrate` replaces names of Airflow 2" * deprecated
+        print(f"{len(report.mistakes)} mistake{'s' * (len(report.mistakes) > 1)} found{fix}.")
         return 1
     with_dags = [result for result in report.results if result.dags]
     count = sum(len(result.dags) for result in with_dags)

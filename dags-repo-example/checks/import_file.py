@@ -124,6 +124,7 @@ def explain(root: Path, folder: Path, error: BaseException, watch: Watch) -> Non
         return
     source = linecache.getline(path, line).strip()
     message = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    message = re.sub(r" \(/\S+\)$", "", message)  # the path of a package
     text = f"the import fails with {message} (found `{source}`); "
     if isinstance(error, SystemExit):
         text = (
@@ -152,7 +153,11 @@ def other_name(root: Path, folder: Path, file: Path, line: int, error: BaseExcep
     statements = ast.walk(ast.parse(file.read_bytes()))
     imports = [node for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]
     statement = next((node for node in imports if node.lineno <= line <= node.end_lineno), None)
-    module = getattr(statement, "module", None) or error.name
+    if isinstance(statement, ast.Import):
+        names = [each.name for each in statement.names]
+        module = next((name for name in names if name.startswith(error.name)), error.name)
+    else:
+        module = getattr(statement, "module", None) or error.name
     top, _, rest = module.partition(".")
     if top == "airflow" and not module.startswith("airflow.providers."):
         found = moved.places(statement) if isinstance(statement, ast.ImportFrom) else []

@@ -51,7 +51,7 @@ def report(replaced: Counter[str], left: list[Mistake], of_style: Counter[str]) 
         yield from (f"  {mistake.line:4}  {mistake.text}" for mistake in mistakes)
     files = len({mistake.path for mistake in left})
     yield (
-        f"{len(left)} left in {files} files: correct them and run `make migrate` again."
+        f"{len(left)} left in {files} file{'s' * (files > 1)}: correct them and run `make migrate` again."
         if left
         else "Nothing is left to migrate."
     )

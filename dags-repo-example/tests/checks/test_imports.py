@@ -188,7 +188,7 @@ MISTAKES = {
     "an argument that Airflow 3 renamed": (
         "dags/interval.py",
         good("interval", ("schedule=", "schedule_interval=")),
-        r"14: the import fails with TypeError: .* 'schedule_interval' .*; `schedule_interval` is "
+        r"32: the import fails with TypeError: .* 'schedule_interval' .*; `schedule_interval` is "
         r"removed in Airflow 3.0; use `schedule` instead$",
     ),
     "a module named by its folder": (
@@ -265,7 +265,8 @@ def test_a_mistake_is_reported_with_file_line_and_fix(output, mistake):
 
 def test_a_mistake_is_reported_once_without_follow_up_errors(output):
     counts = Counter(line.split(":")[0] for line in output[:-1])
-    assert output[-1] == f"{counts.total()} mistakes found."
+    hint = "`make migrate` replaces names of Airflow 2"
+    assert output[-1] == f"{counts.total()} mistakes found; {hint}."
     # Its second DAG has further mistakes, and both files of a duplicate id report it.
     assert counts.pop("dags/again.py") > 1
     assert counts.pop("dags/sales_report.py") == 1
