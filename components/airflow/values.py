@@ -537,14 +537,24 @@ def dag_bundles(dags: DagSettings) -> dict[str, Any]:
             }
             for name, repository in dags.all_repositories.items()
         ]
-    elif dags.repositories:
+        return {
+            "dagBundleConfigList": bundles,
+            # The Git hook that git-sync also uses: a changed module makes Airflow parse its importers.
+            # https://git-scm.com/docs/git-config#Documentation/git-config.txt-GITCONFIGCOUNT
+            "env": [
+                {"name": "GIT_CONFIG_COUNT", "value": "1"},
+                {"name": "GIT_CONFIG_KEY_0", "value": "core.hooksPath"},
+                {"name": "GIT_CONFIG_VALUE_0", "value": "/relay"},
+            ],
+            "extraVolumeMounts": [{"name": "dag-relay", "mountPath": "/relay", "readOnly": True}],
+        }
+    if dags.repositories:
         bundles = [
             {"name": name, "classpath": LOCAL_BUNDLE, "kwargs": {"path": path} if path else {}}
             for name, path in {CHART_BUNDLE: None, **_folders(dags)}.items()
         ]
-    else:
-        return {}  # the chart's default
-    return {"dagBundleConfigList": bundles}
+        return {"dagBundleConfigList": bundles}
+    return {}  # the chart's default
 
 
 def _folders(dags: DagSettings) -> dict[str, str]:

@@ -3,48 +3,25 @@
 import os
 import sys
 
-from checks import (
-    ROOT,
-    compose_file,
-    compose_rules,
-    dag_ids,
-    folders,
-    imports,
-    platform_file,
-    syntax,
-)
+from checks import ROOT, excuses, repository
 
 
 def main() -> int:
     os.chdir(ROOT)
-    imports.start_forkserver()
-    platform, mistakes = platform_file.read(ROOT)
-    found = set(mistakes)
-    sub_path = platform.sub_path if platform else "dags"
-
-    project, mistakes = compose_file.read(ROOT)
-    found |= {*mistakes, *compose_rules.check(ROOT, project, platform)}
-
-    trees, mistakes = syntax.check(ROOT, folders.python_files(ROOT))
-    found |= {*mistakes, *folders.check(ROOT, trees, sub_path)}
-
-    dag_files = imports.dag_files(ROOT / sub_path)
-    if not dag_files:
-        found.add(folders.no_dag_files(ROOT, sub_path))
-    files = [file for file in [*dag_files, *sorted(ROOT.glob("plugins/*.py"))] if file in trees]
-    results = imports.import_all(ROOT, files, platform)
-    found |= {mistake for result in results for mistake in result.mistakes}
-    found |= set(dag_ids.check(results))
-
-    if found:
-        print(*sorted(found), sep="\n")
-        print(f"{len(found)} mistake{'s' * (len(found) > 1)} found.")
+    report = repository.check(ROOT)
+    if report.mistakes:
+        print(*sorted(report.mistakes), sep="\n")
+        deprecated = any(mistake.rule == "deprecated" for mistake in report.mistakes)
+        fix = "; `make migrate` replaces names of Airflow 2" * deprecated
+        print(f"{len(report.mistakes)} mistake{'s' * (len(report.mistakes) > 1)} found{fix}.")
         return 1
-    count = sum(len(result.dags) for result in results)
-    slowest = max(results, key=lambda result: result.seconds)
+    with_dags = [result for result in report.results if result.dags]
+    count = sum(len(result.dags) for result in with_dags)
+    slowest = max(report.results, key=lambda result: result.seconds)
+    excused = f", {report.excused} excused in {excuses.FILE}" if report.excused else ""
     print(
-        f"No mistakes: {count} DAGs in {len(dag_files)} files, "
-        f"slowest import {slowest.path} ({slowest.seconds:.2f} s)."
+        f"No mistakes: {count} DAGs in {len(with_dags)} files, "
+        f"slowest import {slowest.path} ({slowest.seconds:.2f} s){excused}."
     )
     return 0
 

@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from checks.dag_ids import FoundDag
 from checks.mistake import Mistake
 from checks.platform_file import Platform
 from checks.watch import LIMIT_SECONDS, SLOW_SECONDS
@@ -25,8 +26,9 @@ class ImportResult:
     path: str
     seconds: float = LIMIT_SECONDS
     mistakes: set[Mistake] = field(default_factory=set)
-    dags: list[tuple[str, int]] = field(default_factory=list)
-    """DAG ids, with the lines of their definitions."""
+    dags: list[FoundDag] = field(default_factory=list)
+    defines_no_dag: bool = False
+    """Uses `dag` or `DAG`, but no DAG is defined after its import."""
 
 
 def start_forkserver() -> None:

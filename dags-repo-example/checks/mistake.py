@@ -10,6 +10,8 @@ class Mistake:
     path: str
     line: int
     text: str
+    rule: str = ""
+    """Name by which pyproject.toml can excuse the rule; a mistake without one breaks the DAG."""
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.text}"
+        return f"{self.path}:{self.line}: {self.text}" + (f" [{self.rule}]" if self.rule else "")

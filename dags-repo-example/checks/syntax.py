@@ -45,9 +45,12 @@ class Lines:
         self._functions: dict[str, int] = {}
         self._values: dict[tuple[str, object], int] = {}
         self._dags: list[int] = []
+        self._assets: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.decorator_list:
                 self._functions.setdefault(node.name, node.decorator_list[0].lineno)
+                if any(ast.unparse(each).startswith("asset") for each in node.decorator_list):
+                    self._assets.add(node.name)
             elif isinstance(node, ast.Call):
                 self._add_call(node)
             elif isinstance(node, ast.Dict):
@@ -73,6 +76,14 @@ class Lines:
         line = self.argument("dag_id", dag_id) or self._functions.get(dag_id)
         return line or min(self._dags, default=1)
 
+    def has_dag(self, dag_id: str) -> bool:
+        """Return whether the file contains the id, which is otherwise generated."""
+        return bool(self.argument("dag_id", dag_id) or self._functions.get(dag_id))
+
+    def is_asset(self, task_ids: list[str]) -> bool:
+        """Return whether `@asset` created the DAG of these tasks."""
+        return bool(task_ids) and self._assets.issuperset(task_ids)
+
     def task(self, task_id: str) -> int | None:
         name = task_id.rpartition(".")[2]
         return self.argument("task_id", name) or self._functions.get(name)
@@ -87,3 +98,18 @@ def defines_dag(tree: ast.Module) -> bool:
         alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
     ]
     return bool(names & {"dag", "DAG"}) and any(name.startswith("airflow") for name in imports)
+
+
+def module_name(file: Path) -> str:
+    return file.parent.name if file.name == "__init__.py" else file.stem
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Return the last names of imported modules, and imported names, which may be modules."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names |= {(node.module or "").rpartition(".")[2], *(each.name for each in node.names)}
+        elif isinstance(node, ast.Import):
+            names |= {each.name.rpartition(".")[2] for each in node.names}
+    return names

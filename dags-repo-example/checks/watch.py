@@ -60,12 +60,12 @@ class Watch:
             return str(path.relative_to(self._root)), line
         return None
 
-    def add(self, place: tuple[str, int], text: str) -> None:
-        self.mistakes.add(Mistake(*place, text))
+    def add(self, place: tuple[str, int], text: str, rule: str = "") -> None:
+        self.mistakes.add(Mistake(*place, text, rule))
 
     def refuse(self, what: str) -> None:
         """Report a call that belongs in a task, and raise in its place."""
-        self.add(self.place(sys._getframe(1)), f"{what}; {INTO_A_TASK}")
+        self.add(self.place(sys._getframe(1)), f"{what}; {INTO_A_TASK}", "import-work")
         raise RefusedError(what)
 
     def audit(self, event: str, arguments: tuple) -> None:
@@ -89,9 +89,8 @@ class Watch:
             place = self._own_place(filename, line)
         if place:
             text = " ".join(str(message).split()).rstrip(".")
-            self.add(
-                place, f"deprecated: {text} (found {category.__name__}); use the named replacement"
-            )
+            fix = "use the named replacement"
+            self.add(place, f"deprecated: {text} (found {category.__name__}); {fix}", "deprecated")
 
     def start(self, on_timeout: Callable[[], None]) -> None:
         """Start to watch; after LIMIT_SECONDS call `on_timeout` and end the process."""

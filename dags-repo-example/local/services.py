@@ -29,6 +29,8 @@ COMPONENTS = {
     "triggerer": ["triggerer", "--skip-serve-logs"],
     "worker": ["celery", "worker", "--skip-serve-logs"],
 }
+# Only for the DAG processor: compose.yaml sets the same.
+DAG_BUNDLE = '[{"name":"dags-folder","classpath":"local.dag_folder.DagFolder","kwargs":{}}]'
 
 
 def package_folder(name: str) -> Path:
@@ -121,6 +123,9 @@ def supervisor_config(ports: Ports, socket: Path) -> str:
             "stdout_logfile_maxbytes": "10MB",
             "stdout_logfile_backups": "1",
         }
+    config["program:dag-processor"]["environment"] = (
+        f"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST='{DAG_BUNDLE}'"
+    )
     # Groups stop one by one in reverse priority; processes within a group stop together.
     config["group:servers"] = {"programs": ",".join(SERVERS), "priority": "1"}
     config["group:airflow"] = {"programs": ",".join(COMPONENTS), "priority": "2"}

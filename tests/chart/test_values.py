@@ -212,6 +212,19 @@ def test_in_mode_bundle_airflow_reads_the_relay_itself(render):
     }
 
 
+def test_in_mode_bundle_the_dag_processor_has_the_git_hook(render):
+    pod = render("bundle").airflow.pod("airflow-dag-processor")
+
+    container = pod.container("dag-processor")
+    environment = {e["name"]: e.get("value") for e in container["env"]}
+    assert environment["GIT_CONFIG_KEY_0"] == "core.hooksPath"
+    (mount,) = [
+        m for m in container["volumeMounts"] if m["mountPath"] == environment["GIT_CONFIG_VALUE_0"]
+    ]
+    volumes = {v["name"]: v for v in pod.spec["volumes"]}
+    assert volumes[mount["name"]]["configMap"] == {"name": "dag-relay", "defaultMode": 0o555}
+
+
 @pytest.mark.parametrize("name", ["local", "dev", "queues"])
 def test_git_sync_has_the_hook_that_preserves_file_times(render, name):
     airflow = render(name).airflow

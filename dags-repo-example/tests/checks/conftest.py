@@ -14,7 +14,10 @@ from tests.checks.compose_file import COMPOSE, ENV, PLATFORM
 
 ROOT = Path(__file__).parents[2]
 # The files of a clone, without generated ones such as .env and .venv.
-CLONED = ("checks", "dags", "include", "plugins", "platform.yaml", "requirements.in")
+CLONED = (
+    *("checks", "dags", "include", "plugins"),
+    *("platform.yaml", "pyproject.toml", "requirements.in"),
+)
 
 
 def clone(folder: Path) -> Path:

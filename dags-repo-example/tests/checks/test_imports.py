@@ -168,8 +168,40 @@ MISTAKES = {
     ),
     "no DAG": (
         "dags/nothing.py",
-        "x = 1\n",
-        r"1: defines no DAG; .* or rename a shared module to _nothing.py",
+        good("nothing", ("\n\nnothing()\n", "")),
+        r"1: defines no DAG; .* or rename a shared module to _nothing.py \[no-dag\]",
+    ),
+    "a file that Airflow skips": (
+        "dags/hidden.py",
+        "from _hidden import make\n\nmade = make('hidden')\n",
+        r"1: Airflow skips this file \(found none of its words: .*\); add the comment `# airflow dag`",
+    ),
+    "a module that Airflow 3 moved": (
+        "dags/dummy.py",
+        good("dummy", end="from airflow.operators.dummy import DummyOperator\n"),
+        r"33: the import fails with ModuleNotFoundError: .* is moved into `standard` provider in "
+        r"Airflow 3.0; use `EmptyOperator` from `airflow.providers.standard.operators.empty` instead$",
+    ),
+    "a module that Airflow 3 removed": (
+        "dags/www.py",
+        good("www", end="from airflow.www.security import AirflowSecurityManager\n"),
+        r"33: the import fails with ModuleNotFoundError: .*; Airflow 3 has no such module: https://",
+    ),
+    "an argument that Airflow 3 renamed": (
+        "dags/interval.py",
+        good("interval", ("schedule=", "schedule_interval=")),
+        r"32: the import fails with TypeError: .* 'schedule_interval' .*; `schedule_interval` is "
+        r"removed in Airflow 3.0; use `schedule` instead$",
+    ),
+    "a module named by its folder": (
+        "dags/prefixed.py",
+        good("prefixed", imports="dags._files"),
+        r"3: .*No module named 'dags' .*; dags/ itself is on the import path: write `_files` instead",
+    ),
+    "a module in another folder": (
+        "dags/outside.py",
+        good("outside", end="from include.texts import tyger\n"),
+        r"33: .*No module named 'include' .*; only dags/ is on the import path, not its parent: move",
     ),
     "an id that does not match the file name": (
         "dags/renamed.py",
@@ -213,6 +245,10 @@ VALID_FILES = {
     "env/pyvenv.cfg": "",
     "env/lib/other.py": "def other(\n",
     ".tool/other.py": "def other(\n",
+    "dags/_hidden.py": "from airflow.sdk import DAG\n\n\ndef make(name):\n    return DAG(name)\n",
+    # Airflow does not parse them.
+    "dags/plain.py": "x = 1\n",
+    "dags/network.py": "import socket\n\nsocket.gethostbyname('example.invalid')\n",
     # Excluded by .airflowignore.
     "dags/_constants.py": "x = 1\n",
 }
@@ -231,7 +267,8 @@ def test_a_mistake_is_reported_with_file_line_and_fix(output, mistake):
 
 def test_a_mistake_is_reported_once_without_follow_up_errors(output):
     counts = Counter(line.split(":")[0] for line in output[:-1])
-    assert output[-1] == f"{counts.total()} mistakes found."
+    hint = "`make migrate` replaces names of Airflow 2"
+    assert output[-1] == f"{counts.total()} mistakes found; {hint}."
     # Its second DAG has further mistakes, and both files of a duplicate id report it.
     assert counts.pop("dags/again.py") > 1
     assert counts.pop("dags/sales_report.py") == 1
@@ -307,7 +344,9 @@ def test_a_file_that_is_slow_only_once_is_accepted(repository, run):
 
 def test_dags_are_read_from_the_sub_path_of_the_platform(repository, run):
     (repository / "dags").rename(repository / "flows")
-    (repository / "flows" / "word_count.py").write_text("import socket\nsocket.gethostname()\n")
+    (repository / "flows" / "word_count.py").write_text(
+        "from airflow.sdk import dag\n\n\n@dag\ndef word_count(): ...\n"
+    )
     platform = repository / "platform.yaml"
     platform.write_text(platform.read_text().replace("sub_path: dags", "sub_path: flows"))
 

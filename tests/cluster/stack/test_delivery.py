@@ -72,6 +72,19 @@ def test_a_pushed_dag_is_added_changed_and_removed(clone, api):
     wait_for("removal of visitor", lambda: "visitor" not in listed(api))
 
 
+def test_a_changed_module_reaches_the_dags_that_import_it(clone, api):
+    tag = "from _tag import TAG\n" + dags.source("tagged", tags="[TAG]")
+    clone.push({"dags/tagged.py": tag, "dags/_tag.py": 'TAG = "one"\n'})
+    appears(api, "tagged")
+    begin = time.monotonic()
+    clone.push({"dags/_tag.py": 'TAG = "two"\n'})
+    appears(api, "tagged", "two")
+    clone.push({"dags/_tag.py": None})
+    wait_for("the error", lambda: "tagged.py" in import_errors(api))
+    assert time.monotonic() - begin < 60, "Airflow parses unchanged files every 300 s"
+    clone.push({"dags/tagged.py": None})
+
+
 def test_tasks_use_the_macros_of_the_last_push(clone, api):
     def push(version):
         dag = {"dags/calls.py": dags.source("calls", version, work=CALL_MACRO)}

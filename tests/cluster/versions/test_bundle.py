@@ -12,15 +12,14 @@ PATH, OTHER = "public/versions.git", "public/other.git"
 DAG = """
 import time
 
+from _version import SECONDS, VERSION
 from airflow.sdk import dag, task
-
-VERSION = "{version}"
 
 @dag(schedule=None, tags=[VERSION])
 def versioned():
     @task
     def first():
-        time.sleep({seconds})
+        time.sleep(SECONDS)
         return VERSION
 
     @task
@@ -73,7 +72,9 @@ print(f"{killed > 10} {spoiled} spoiled")
 
 
 def files(version, seconds):
-    return {"team/dags/versioned.py": DAG.format(version=version, seconds=seconds)}
+    """The file of the DAG never changes, only the module that it imports."""
+    module = f'VERSION = "{version}"\nSECONDS = {seconds}\n'
+    return {"team/dags/versioned.py": DAG, "team/dags/_version.py": module}
 
 
 @pytest.fixture(scope="module")

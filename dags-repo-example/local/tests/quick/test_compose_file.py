@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from local import env_file
+from local.services import DAG_BUNDLE
 
 ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "compose.yaml").read_text()
@@ -95,6 +96,15 @@ def test_connection_strings_match_the_database_service():
         assert environment[name].endswith(
             f"postgresql+psycopg2://{user}:{database['POSTGRES_PASSWORD']}@postgres/{database['POSTGRES_DB']}"
         )
+
+
+def test_the_dag_processor_follows_changed_modules():
+    name = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
+    assert SERVICES["airflow-dag-processor"]["environment"][name] == DAG_BUNDLE
+    (config,) = SERVICES["airflow-dag-processor"]["configs"]
+    # /opt/airflow/config is on the import path.
+    assert config["target"] == "/opt/airflow/config/local/dag_folder.py"
+    assert yaml.safe_load(TEXT)["configs"][config["source"]] == {"file": "local/dag_folder.py"}
 
 
 def test_stopping_worker_finishes_its_tasks():

@@ -5,12 +5,14 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from supervisor.datatypes import dict_of_key_value_pairs
 
 from local import services
 from local.environment import Ports
 from local.health import fetch, unhealthy_components
 from local.services import (
     COMPONENTS,
+    DAG_BUNDLE,
     postgres_program,
     redis_config,
     supervisor_config,
@@ -48,6 +50,15 @@ def health(**heartbeats):
 def test_every_process_is_restarted_on_exit(config):
     assert len(programs(config)) == 7
     assert {each["autorestart"] for each in programs(config).values()} == {"true"}
+
+
+def test_only_the_dag_processor_has_a_bundle_of_its_own(config):
+    given = {name: each.get("environment") for name, each in programs(config).items()}
+    environment = given.pop("program:dag-processor")
+    assert dict_of_key_value_pairs(environment) == {
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": DAG_BUNDLE
+    }
+    assert set(given.values()) == {None}
 
 
 def test_only_sigkill_is_sent_to_the_process_group(config):

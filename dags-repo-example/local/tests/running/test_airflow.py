@@ -64,6 +64,24 @@ def test_saved_dag_is_loaded_within_3_seconds(airflow):
     assert max(durations) <= 3
 
 
+def test_saved_module_reaches_its_dags_within_5_seconds(airflow):
+    module = airflow.folder / "dags" / "_files.py"
+    good = module.read_text()
+
+    def broken_files():
+        errors = airflow.call("GET", "/api/v2/importErrors")["import_errors"]
+        return {error["filename"] for error in errors}
+
+    durations = []
+    for text, expected in [(f"{good}RATE = 1 / 0\n", {"stock_levels.py"}), (good, set())]:
+        started = time.monotonic()
+        module.write_text(text)
+        wait_for(f"errors: {expected}", lambda expected=expected: broken_files() == expected, 30)
+        durations.append(time.monotonic() - started)
+    print("error shown and gone after", ", ".join(f"{seconds:.1f} s" for seconds in durations))
+    assert max(durations) <= 5
+
+
 def test_log_of_a_running_task_is_readable(airflow):
     name = "waiting_dag"
     (airflow.folder / "dags" / f"{name}.py").write_text(WAITING_DAG.format(name=name))

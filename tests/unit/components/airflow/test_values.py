@@ -206,6 +206,18 @@ def test_each_repository_is_a_folder_with_git_sync():
     ]
 
 
+def test_the_dag_processor_of_a_bundle_has_the_git_hook():
+    values = dag_bundles(DagSettings(repo=REPO, mode="bundle"))
+
+    assert {each["name"]: each["value"] for each in values["env"]} == {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "core.hooksPath",
+        "GIT_CONFIG_VALUE_0": "/relay",
+    }, "without it, files that import a changed module are parsed minutes later"
+    (mount,) = values["extraVolumeMounts"]
+    assert mount == {"name": "dag-relay", "mountPath": "/relay", "readOnly": True}
+
+
 def config(airflow=None, workers=None, dags=None):
     return airflow_config(
         AirflowSettings(**airflow or {}),

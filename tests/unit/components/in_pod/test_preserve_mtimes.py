@@ -24,13 +24,10 @@ class Pod:
         self.git(folder, "init", "--quiet", "-b", "main", str(self.root))
         self.git(self.root, "config", "core.hooksPath", str(self.hooks))
 
-    def git(self, folder, *words):
-        env = {
-            **os.environ,
-            "GITSYNC_ROOT": str(self.root),
-            "GITSYNC_LINK": "repo",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-        }
+    def git(self, folder, *words, bundle=False):
+        env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+        if not bundle:
+            env |= {"GITSYNC_ROOT": str(self.root), "GITSYNC_LINK": "repo"}
         author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
         done = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", *author, *words],  # noqa: S607
@@ -109,6 +106,13 @@ def test_a_moved_file_is_new(pod):
     assert pod.new() == {"dags/moved.py"}
 
 
+def test_after_a_commit_without_changes_no_file_is_parsed(pod):
+    pod.git(pod.root, "commit", "--quiet", "--allow-empty", "-m", "Release")
+    pod.sync(pod.git(pod.root, "rev-parse", "HEAD"))
+
+    assert pod.new() == set()
+
+
 def test_a_missing_previous_checkout_is_harmless(pod):
     before = (pod.root / "repo").resolve()
     (pod.root / "repo").unlink()
@@ -118,3 +122,109 @@ def test_a_missing_previous_checkout_is_harmless(pod):
     pod.sync(pod.commit({"dags/a.py": "another"}))
 
     assert pod.new() == {"dags/a.py", "dags/b b.py", "lib/\u00e4.py"}
+
+
+MODULE = "dags/team/_rates.py"
+OTHER = "dags/other.py"  # depends on nothing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from _rates import rate\n",
+        "import team._rates as rates\n",
+        "from team import _rates\n",
+        "from .team._rates import rate, other\n",
+        "from . import (\n    first,\n    _rates as rates,  # why\n)\n",
+        "from team import (first, _rates)\n",
+        "try:\n    from team._rates import rate\nexcept ImportError:\n    pass\n",
+        "rates = importlib.import_module('team._rates')\n",
+    ],
+)
+def test_files_that_import_a_changed_module_are_parsed(pod, text):
+    pod.sync(pod.commit({"dags/reader.py": text, MODULE: "1", OTHER: "# _rates\n"}))
+    pod.age()
+    pod.sync(pod.commit({MODULE: "2"}))
+
+    assert pod.new() == {MODULE, "dags/reader.py"}
+
+
+def test_files_that_import_a_deleted_module_are_parsed(pod):
+    pod.sync(pod.commit({"dags/reader.py": "import _rates\n", "dags/_rates.py": "1"}))
+    pod.age()
+    pod.sync(pod.commit({"dags/_rates.py": None}))
+
+    assert pod.new() == {"dags/reader.py"}
+
+
+def test_modules_between_a_change_and_a_dag_are_followed(pod):
+    files = {
+        "dags/team/__init__.py": "from ._rates import rate\n",
+        MODULE: "1",
+        "dags/reader.py": "from team import rate\n",
+        OTHER: "from airflow.sdk import dag\n",
+    }
+    pod.sync(pod.commit(files))
+    pod.age()
+    pod.sync(pod.commit({MODULE: "2"}))
+
+    assert pod.new() == {MODULE, "dags/team/__init__.py", "dags/reader.py"}
+
+
+def test_a_dag_file_affects_no_file_that_only_mentions_it(pod):
+    files = {
+        "dags/task.py": "1",
+        "dags/other.py": "from airflow.sdk import task\n# task\nTriggerDagRunOperator('task')\n",
+    }
+    pod.sync(pod.commit(files))
+    pod.age()
+    pod.sync(pod.commit({"dags/task.py": "2"}))
+
+    assert pod.new() == {"dags/task.py"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Path(__file__).with_name('tables.yaml')\n",
+        'open("../include/tables.yaml")\n',
+        "(Path(__file__).parents[1] / 'include').iterdir()\n",
+        "glob('**/*.yaml')\n",
+    ],
+)
+def test_files_that_read_a_changed_data_file_are_parsed(pod, text):
+    data = "include/tables.yaml"
+    pod.sync(pod.commit({"dags/reader.py": text, data: "a: 1", OTHER: "'tables'\n"}))
+    pod.age()
+    pod.sync(pod.commit({data: "a: 2"}))
+
+    assert pod.new() == {"dags/reader.py"}
+
+
+def test_names_that_are_no_plain_text_are_harmless(pod):
+    pod.sync(pod.commit({"dags/reader.py": "open('a+(b.sql')\n"}))
+    pod.age()
+    pod.sync(pod.commit({"dags/a+(b.sql": "1", "dags/[c.py": "1", "a b/\u00e4.txt": "1"}))
+
+    assert pod.new() == {"dags/reader.py", "dags/[c.py"}
+
+
+def test_in_a_bundle_files_that_import_a_change_are_parsed(tmp_path):
+    """GitDagBundle resets one checkout: Git gives only changed files a new time."""
+    pod = Pod(tmp_path)
+    pod.commit({"dags/reader.py": "import _rates\n", "dags/_rates.py": "1", OTHER: "1"})
+    checkout = tmp_path / "checkout"
+    pod.git(tmp_path, "clone", "--quiet", str(pod.root), str(checkout))
+    pod.git(checkout, "config", "core.hooksPath", str(pod.hooks))
+    for path in checkout.rglob("*.py"):
+        os.utime(path, (PAST, PAST))
+    pod.git(checkout, "update-index", "--refresh")
+    commit = pod.commit({"dags/_rates.py": "2"})
+    pod.git(checkout, "fetch", "--quiet")
+    pod.git(checkout, "reset", "--quiet", "--hard", commit, "--", bundle=True)
+
+    new = {
+        str(p.relative_to(checkout)) for p in checkout.rglob("*.py") if p.stat().st_mtime != PAST
+    }
+    assert new == {"dags/_rates.py", "dags/reader.py"}
+    assert (checkout / "dags" / "_rates.py").read_text() == "2"
