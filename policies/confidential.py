@@ -26,7 +26,9 @@ PATTERNS = {
     ),
 }
 # Properties and environment variables whose value is a secret.
-NAMES = re.compile(r"(password|passwd|token|secret|api_?key|private_?key|access_?key|fernet_?key)$", re.I)
+NAMES = re.compile(
+    r"(password|passwd|token|secret|api_?key|private_?key|access_?key|fernet_?key)$", re.I
+)
 # Of the Airflow chart: settings/options.py knows the secret ones by name, and `client_secret_secret`
 # is the name of a secret.
 OPTIONS = "values.config."

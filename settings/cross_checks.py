@@ -269,8 +269,8 @@ def _a_user_can_sign_in(stack: Sections) -> Iterator[Mistake]:
 def _sso_configures_fab(stack: Sections) -> Iterator[Mistake]:
     if stack.airflow.sso is None:
         return
-    for section, options in stack.airflow.config.items():
-        for option, value in options.items():
+    for section, given in stack.airflow.config.items():
+        for option, value in given.items():
             name = f"{section}.{option}".lower()
             if name in SESSION_OPTIONS:
                 yield (
@@ -344,7 +344,6 @@ def _connections_fit_database(stack: Sections) -> Iterator[Mistake]:
     queues, database = stack.queues, stack.database
     needed = sizing.database_connections(queues.values(), stack.airflow)
     if needed > database.max_connections:
-        larger = "use a larger instance_class, or " if database.kind == "rds" else ""
         yield (
             "database",
             f"accepts {database.max_connections} connections, but Airflow with all its workers opens up "

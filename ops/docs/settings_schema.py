@@ -40,6 +40,9 @@ GIVEN_SECRETS = {
     ),
 }
 
+# Those of a repository in `dags.repositories` end in its name.
+GIT_SECRETS = ("git_token", "git_ssh_key", "github_app_key")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SecretKey:

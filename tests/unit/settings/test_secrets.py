@@ -4,6 +4,7 @@ import pytest
 import settings
 from ops.plan.mock_engine import Secret
 from settings import Settings
+from settings.dags import DagSettings
 from tests.unit.settings.stacks import GITHUB_APP, LOCAL, REPO, SSH_KEY, TOKEN, changed
 
 # Keys of stack files: a renamed secret would be generated anew.
