@@ -12,8 +12,8 @@ from policies.view import Secret, Stack
 PATTERNS = {
     "an AWS access key": re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
     "a private key": re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    # Not a placeholder such as `${PASSWORD}` in code and compose.yaml.
-    "a URL with a password": re.compile(r"://[^/\s:@]*:[^/\s:@${}]+@"),
+    # Not a placeholder such as `${PASSWORD}` or `<password>` in code and documentation.
+    "a URL with a password": re.compile(r"://[^/\s:@]*:[^/\s:@${}<>]+@"),
     "a Git host token": re.compile(r"\b(gh[pousr]_|github_pat_|glpat-)[A-Za-z0-9_-]{16,}"),
     "a Slack token": re.compile(r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
     "a Slack webhook": re.compile(r"://hooks\.slack\.com/services/\w+/\w+/\w+"),
@@ -21,7 +21,7 @@ PATTERNS = {
     "a URL with a key": re.compile(r"://[0-9a-f]{32}@"),
     # An option such as `backend_kwargs`; not a reference such as `{"password": "${NAME}"}`.
     "a password in JSON": re.compile(
-        r"""["']\w*(password|passwd|secret|secret_id|token|access_key)["']\s*:\s*["'][^"'${}]""",
+        r"""^\s*\{[^{}]*["']\w*(password|passwd|secret|secret_id|token|access_key)["']\s*:\s*["'][^"'${}]""",
         re.I,
     ),
 }

@@ -17,7 +17,7 @@ IMAGE_USER_ID = 50000  # `airflow` in the official image
 HEADER = """\
 # Created by `make env` for this copy of the repository; read by Docker Compose and `make airflow`.
 # Do not commit. `make env` adds missing variables and keeps existing values. Airflow's processes get
-# all other variables, such as AIRFLOW_CONN_SHOP='postgres://user:password@host/shop'.
+# all other variables, such as AIRFLOW_CONN_SHOP='postgres://user:<password>@host/shop'.
 """
 
 

@@ -37,6 +37,8 @@ def secrets(deploy):
                     redis_host="redis.example",
                     redis_password=pulumi.Output.secret(password),
                     for_keda=True,
+                    admin_user=True,
+                    for_sso=False,
                     rotation=RotationSettings(**rotation or {}),
                     configured=Secrets(**given),
                 ),
