@@ -19,10 +19,13 @@ def next_steps(cluster: Kubernetes, settings: Settings, load_balancer: str | Non
             f"  UI         {settings.airflow.url}",
             *_dns(kubectl, ingress.host, load_balancer),
         ]
-    lines += [
-        "  user       admin",
-        f"  password   {_read_secret(kubectl, ADMIN_SECRET, 'password')}",
-    ]
+    if settings.airflow.creates_admin:
+        lines += [
+            "  user       admin",
+            f"  password   {_read_secret(kubectl, ADMIN_SECRET, 'password')}",
+        ]
+    else:
+        lines += [f"  users      of {settings.airflow.auth_manager}"]
     if settings.git_server is None:
         lines += [f"  DAGs       push to {settings.dags.repo}, {settings.dags.ref}"]
     else:

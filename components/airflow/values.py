@@ -72,7 +72,10 @@ def chart_values(
         "env": plain_variables(airflow.env),
         "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
-        "createUserJob": {"jobAnnotations": annotations(secrets.admin)},
+        "createUserJob": {
+            "enabled": airflow.creates_admin,
+            "jobAnnotations": annotations(secrets.admin),
+        },
         "dags": {"gitSync": git_sync(dags)},
         "workers": {
             "celery": {
