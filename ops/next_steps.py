@@ -25,7 +25,9 @@ def next_steps(cluster: Kubernetes, settings: Settings, load_balancer: str | Non
             f"  sign-in    at {sso.issuer}, whose client {sso.client_id} must allow the redirect URI",
             f"             {settings.airflow.sso_redirect}",
         ]
-    if settings.airflow.admin_user:
+    if not settings.airflow.creates_admin:
+        lines += [f"  users      of {settings.airflow.auth_manager}"]
+    elif settings.airflow.admin_user:
         lines += [
             "  user       admin" if sso is None else "  user       admin, for the API only",
             f"  password   {_read_secret(kubectl, ADMIN_SECRET, 'password')}",

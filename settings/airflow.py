@@ -24,6 +24,7 @@ from settings.types import (
 # Airflow options that the program sets. A second value in `config` would hide which one applies.
 DERIVED_OPTIONS = {
     "api.base_url": "is set by airflow.base_url",
+    "api.port": "is fixed: the Service, the probes and the load balancer use 8080",
     "api.secret_key": "is set by the Pulumi secret api_secret_key",
     "api_auth.jwt_kid": "follows from rotation.jwt",
     "api_auth.jwt_private_key_path": "would replace the keys of rotation.jwt",
@@ -31,21 +32,31 @@ DERIVED_OPTIONS = {
     "api_auth.trusted_jwks_url": "would replace the keys of rotation.jwt",
     "celery.broker_url": "is always the Redis of the stack",
     "celery.result_backend": "is always the database of the stack",
+    "celery.worker_autoscale": "would replace workers.concurrency, which sizes workers and autoscalers",
     "celery.worker_concurrency": "is set by workers.concurrency",
+    "celery.worker_enable_remote_control": "is fixed: the liveness probe asks the worker for its queues",
+    "core.dags_folder": "is set by dags",
     "core.fernet_key": "is set by the Pulumi secret fernet_key",
+    "core.hostname_callable": "is fixed: liveness probes and links to log files use the address of the pod",
     "core.executor": "is always CeleryExecutor",
     "core.parallelism": "is set by airflow.parallelism",
     "database.sql_alchemy_conn": "is always the database of the stack",
     "database.sql_alchemy_conn_async": "is always the database of the stack",
     "database.sql_alchemy_max_overflow": "is set by settings/limits.py, which counts connections with it",
+    "database.sql_alchemy_pool_enabled": "is fixed: settings/limits.py counts the connections of pools",
+    "database.sql_alchemy_schema": "is fixed: probes, KEDA and the task keeper read the default schema",
     "database.sql_alchemy_pool_size": "is set by settings/limits.py, which counts connections with it",
     "dag_processor.refresh_interval": "is fixed: DAG processors look for changes every second; "
     "dags.poll_seconds sets how often the Git host is polled",
     "dag_processor.bundle_refresh_check_interval": "is fixed: one second",
     "dag_processor.dag_bundle_config_list": "is set by dags",
+    "logging.base_log_folder": "is fixed: the chart mounts the volume of the log files there",
+    "logging.trigger_log_server_port": "is fixed: the network policies open 8794",
+    "logging.worker_log_server_port": "is fixed: the network policies open 8793",
     "logging.remote_base_log_folder": "is the log bucket of the stack on EKS, and set by logs.bucket on "
     "an existing cluster",
 }
+FAB_AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 OFFICIAL_IMAGE = "apache/airflow"
 
 
@@ -174,6 +185,15 @@ class AirflowSettings(Section):
     def options(self) -> list[str]:
         """`section.option` of every option in `config`."""
         return [f"{section}.{option}" for section, given in self.config.items() for option in given]
+
+    @property
+    def auth_manager(self) -> str:
+        return str(self.config.get("core", {}).get("auth_manager", FAB_AUTH_MANAGER))
+
+    @property
+    def creates_admin(self) -> bool:
+        """Only the auth manager of the FAB provider has users in the database of Airflow."""
+        return self.auth_manager == FAB_AUTH_MANAGER
 
     @property
     def image_architectures(self) -> tuple[Architecture, ...]:

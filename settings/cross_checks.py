@@ -30,7 +30,7 @@ from settings.versions import (
     KEDA_KUBERNETES,
     KEDA_KUBERNETES_SOURCE,
 )
-from settings.workers import WorkerSettings, all_queues, key_of, need_keda
+from settings.workers import DEFAULT_QUEUE, WorkerSettings, all_queues, key_of, need_keda
 
 # Set on the API server, whose environment takes precedence over airflow.cfg.
 SESSION_OPTIONS = ("fab.session_lifetime_minutes", "api_auth.jwt_expiration_time")
@@ -426,6 +426,16 @@ def _airflow_reads_every_option(stack: Sections) -> Iterator[Mistake]:
             yield f"airflow.config.{name}", what
 
 
+def _default_queue_has_workers(stack: Sections) -> Iterator[Mistake]:
+    queue = stack.airflow.config.get("operators", {}).get("default_queue", DEFAULT_QUEUE)
+    if queue not in stack.queues:
+        yield (
+            "airflow.config.operators.default_queue",
+            f"{queue} is no queue of this stack, and its tasks would never start; use one of "
+            f"{', '.join(stack.queues)}, or add queues.{queue}",
+        )
+
+
 def _with_variables(stack: Sections) -> Iterator[tuple[str, AirflowSettings | WorkerSettings]]:
     """Key and settings of everything that has environment variables."""
     yield "airflow", stack.airflow
@@ -500,6 +510,7 @@ CHECKS = (
     _worker_fits_node,
     _worker_disk_holds_dags,
     _airflow_reads_every_option,
+    _default_queue_has_workers,
     _variables_are_free,
     _program_sets_a_variable,
     _chart_directory_is_complete,

@@ -8,7 +8,7 @@ import pulumi
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from settings import chart_keys, cross_checks, rds_ca
+from settings import chart_keys, cross_checks, rds_ca, versions
 from settings.network import with_kind
 from settings.stack import Settings
 
@@ -51,7 +51,9 @@ def parse(given: Any, key: str, region: str | None = None) -> Settings:
     found = [f"{key}.{line}" for line in lines]
     if without_root := rds_ca.mistake(sections.get("database"), region):
         found.append(f"aws:region: {without_root}")
-    report = {stack_file: found, **chart_keys.mistakes()}
+    airflow = sections.get("airflow")
+    version = airflow.version if airflow else versions.AIRFLOW
+    report = {stack_file: found, **chart_keys.mistakes(version)}
     if any(report.values()):
         raise pulumi.RunError("\n".join(_by_file(report)))
     # Every section is valid by now: construct without a third validation.

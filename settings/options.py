@@ -118,7 +118,7 @@ def variable_mistakes(
             kind = "a secret"
         if name in secret_env:
             yield f"env.{name}", "is in secret_env, too; keep one of them"
-        elif what := _not_free(name, version, derived):
+        elif what := not_free(name, version, derived):
             yield f"env.{name}", what
         elif kind:
             yield (
@@ -129,11 +129,12 @@ def variable_mistakes(
         elif option and not queue:
             yield f"env.{name}", f"is an Airflow option; set config.{option} instead"
     for name in secret_env:
-        if what := _not_free(name, version, derived):
+        if what := not_free(name, version, derived):
             yield f"secret_env.{name}", what
 
 
-def _not_free(name: str, version: str, derived: Mapping[str, str]) -> str | None:
+def not_free(name: str, version: str, derived: Mapping[str, str]) -> str | None:
+    """Why a variable is of no use: the chart or the program sets it, or Airflow does not read it."""
     option = option_of(name)
     if name in RESERVED or option is None:
         return RESERVED.get(name)

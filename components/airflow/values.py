@@ -104,7 +104,7 @@ def chart_values(
         "env": plain_variables(airflow.env),
         "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
-        "createUserJob": admin_user(secrets),
+        "createUserJob": {"enabled": airflow.creates_admin, **admin_user(secrets)},
         "dags": {"gitSync": git_sync(dags)},
         "workers": {
             "celery": {

@@ -10,7 +10,7 @@ from ops.plan.report import airflow_values
 from ops.stack_files import ROOT, stack_names
 from policies import chart_values
 from settings import chart_keys
-from settings.versions import AIRFLOW_CHART
+from settings.versions import AIRFLOW, AIRFLOW_CHART
 
 CHART = f"chart airflow {AIRFLOW_CHART.version}"
 STACK = {
@@ -83,6 +83,27 @@ def test_wired_values_have_known_keys(stack, name):
         ({"zzzz": 1}, f"zzzz: is not a key of {CHART}"),
         ({1: 2}, f"1: is not a key of {CHART}"),
         ([1], "should be a map of chart values"),
+        (
+            {"workers": {"env": []}},
+            "workers.env: is deprecated in the chart; write workers.celery.env instead",
+        ),
+        (
+            {"config": {"core": {"load_exampels": "False"}}},
+            f"config.core.load_exampels: is not an option of Airflow {AIRFLOW}; did you mean "
+            "core.load_examples?",
+        ),
+        (
+            {"env": [{"name": "AIRFLOW__CORE__EXECUTOR", "value": "x"}]},
+            "env.AIRFLOW__CORE__EXECUTOR: is always CeleryExecutor",
+        ),
+        (
+            {"secret": [{"envName": "AIRFLOW__CORE__FERNET_KEY", "secretName": "a"}]},
+            "secret.AIRFLOW__CORE__FERNET_KEY: is set by the Pulumi secret fernet_key",
+        ),
+        (
+            {"scheduler": {"env": [{"name": "AIRFLOW_HOME", "value": "x"}]}},
+            "scheduler.env.AIRFLOW_HOME: is fixed by the chart",
+        ),
     ],
 )
 def test_a_mistake_is_reported_with_file_and_key(deploy, edited, file, content, line):
@@ -105,6 +126,7 @@ def test_a_file_that_is_not_yaml_is_reported(deploy, edited):
         {},
         {"labels": {"any": "x"}},
         {"config": {"any_section": {"any_option": 1}}},
+        {"env": [{"name": "ANY", "value": "x"}], "secret": [{"envName": "X", "secretName": "a"}]},
         {"postgresql": {"primary": {"resources": {}}}},
         {"scheduler": {"resources": {"limits": {"memory": "1Gi"}}}},
         {"scheduler": None},

@@ -48,3 +48,15 @@ def test_a_load_balancer_without_a_name_yet_is_named(stack):
 
 def test_without_an_ingress_there_is_no_dns_record(stack):
     assert "DNS" not in next_steps(CLUSTER, stack("dev")[1])
+
+
+def test_next_steps_name_no_user_of_another_auth_manager(stack):
+    plain: Settings = stack("local")[1]
+    config = {"core": {"auth_manager": "a.b.OtherAuthManager"}}
+    airflow = plain.airflow.model_copy(update={"config": config})
+
+    text = next_steps(CLUSTER, plain.model_copy(update={"airflow": airflow}))
+
+    assert "  users      of a.b.OtherAuthManager\n" in text
+    assert "admin" not in text
+    assert "  user       admin\n" in next_steps(CLUSTER, plain)

@@ -6,7 +6,9 @@ from components.airflow.values import (
     dag_bundles,
     git_sync,
     git_sync_image,
+    in_airflow_cfg,
     ingress,
+    plain_variables,
     scaling,
     worker_sets,
     worker_values,
@@ -273,3 +275,27 @@ def test_git_sync_of_the_pods_has_the_digest_of_the_settings():
         "repository": "host:5000/git-sync",
         "tag": f"v4.5.0@{digest}",
     }, "the chart joins them with a colon and has no value for the digest"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(True, "true"), (5.0, "5"), (0.5, "0.5"), (1_000_000, "1000000"), ("x", "x")],
+)
+def test_a_scalar_is_passed_as_yaml_spells_it(value, text):
+    assert plain_variables({"A": value}) == [{"name": "A", "value": text}]
+    assert in_airflow_cfg(value) == text
+
+
+def test_braces_and_lines_of_an_option_are_no_template():
+    assert in_airflow_cfg("{{ ti }}\nb") == '{{ "{{" }} ti }}\n        b'
+
+
+def test_a_worker_set_has_the_variables_of_its_queue():
+    etl = WorkerSettings(env={"A": 1}, secret_env={"B": "vendor/token"})
+    (default, own) = worker_sets({"default": WorkerSettings(scaling="cpu"), "etl": etl})
+
+    assert "env" not in default
+    assert own["env"][2:] == [
+        {"name": "A", "value": "1"},
+        {"name": "B", "valueFrom": {"secretKeyRef": {"name": "vendor", "key": "token"}}},
+    ]
