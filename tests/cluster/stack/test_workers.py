@@ -1,7 +1,11 @@
 """Scale-in, eviction and crashes of workers lose no task."""
 
+import time
+from functools import partial
+
 import pytest
 
+from tests.harness.airflow_api import Api
 from tests.harness.cluster import MAIN_PROCESS, Cluster
 from tests.harness.waiting import wait_for
 
@@ -69,6 +73,19 @@ def test_a_task_beyond_the_grace_period_restarts_once(start, api, cluster):
     assert api.ended("sleeper", run)["state"] == "success", "the restart must not count as a retry"
     assert tries(api, run) == [1, 2]
     assert worker not in cluster.pods("worker")
+
+
+@pytest.mark.slow
+def test_a_task_survives_an_absent_api_server(start, cluster):
+    run = start(30)
+    scale = partial(cluster.kubectl, "-n", "airflow", "scale", "deployment/airflow-api-server")
+    scale("--replicas=0")
+    time.sleep(120)  # a new node and the image; five minutes in `make chaos`
+    scale("--replicas=1")
+    wait_for("an API server", lambda: cluster.ready("api-server"), seconds=240)
+
+    with Api.open(cluster) as api:
+        assert api.succeeded_at_first_try("sleeper", run)
 
 
 def delete_at_once(cluster, worker):
