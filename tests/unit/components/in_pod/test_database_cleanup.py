@@ -80,6 +80,11 @@ def test_versions_of_dags_are_deleted_after_their_tasks(airflow):
     assert order.index("task_instance") < order.index("dag") < order.index("dag_version")
 
 
+@pytest.mark.parametrize("table", ["dag_run of removed DAGs", "dag"])
+def test_a_platform_that_was_off_for_long_keeps_its_dags(table):
+    assert "FROM dag WHERE is_stale AND last_parsed_time < :before" in cleanup.STATEMENTS[table]
+
+
 def test_rows_are_deleted_in_batches_until_none_is_left(airflow, capsys):
     airflow.rows = [cleanup.VERSION_BATCH, 7]
 
