@@ -3,6 +3,7 @@ import pytest
 from ops.kubernetes import Kubernetes
 from ops.next_steps import next_steps
 from settings import Settings
+from settings.airflow import AirflowSettings
 
 CLUSTER = Kubernetes(name="dev", arguments=["--kubeconfig", "k"])
 
@@ -48,3 +49,26 @@ def test_a_load_balancer_without_a_name_yet_is_named(stack):
 
 def test_without_an_ingress_there_is_no_dns_record(stack):
     assert "DNS" not in next_steps(CLUSTER, stack("dev")[1])
+
+
+SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
+
+
+def with_airflow(plain, **given):
+    airflow = AirflowSettings.model_validate({**plain.airflow.model_dump(), **given})
+    return plain.model_copy(update={"airflow": airflow})
+
+
+def test_next_steps_name_the_redirect_uri_of_sso(stack):
+    text = next_steps(CLUSTER, with_airflow(stack("prod")[1], sso=SSO))
+
+    assert "at https://i.example, whose client airflow must allow the redirect URI" in text
+    assert "https://airflow.example.com/auth/oauth-authorized/sso\n" in text
+    assert "user       admin, for the API only\n" in text
+
+
+def test_without_the_local_user_there_is_no_password(stack):
+    text = next_steps(CLUSTER, with_airflow(stack("prod")[1], sso=SSO, admin_user=False))
+
+    assert "airflow-admin" not in text
+    assert "user       admin" not in text

@@ -4,6 +4,7 @@ import pytest
 import settings
 from ops.plan.mock_engine import Secret
 from settings.dags import DagSettings, GithubAppAuth, SshAuth, TokenAuth
+from settings.sso import SsoSettings
 from tests.unit.settings.stacks import GITHUB_APP, REPO, SSH_KEY, TOKEN
 
 # Keys of stack files: a renamed secret would be generated anew.
@@ -18,6 +19,7 @@ NAMES = [
     "git_ssh_key",
     "github_app_key",
     "git_webhook_secret",
+    "sso_client_secret",
 ]
 
 
@@ -57,3 +59,14 @@ def test_every_other_secret_is_optional(deploy):
     deploy(lambda: read.update(vars(settings.load_secrets(DagSettings(repo=REPO)))))
 
     assert read == dict.fromkeys(NAMES)
+
+
+def test_the_client_secret_of_sso_is_required(deploy):
+    sso = SsoSettings(issuer="https://i.example", client_id="airflow", roles={"ops": "Admin"})
+
+    def program():
+        settings.load_secrets(DagSettings(repo=REPO), sso)
+
+    with pytest.raises(pulumi.RunError, match="airflow-platform:sso_client_secret"):
+        deploy(program)
+    deploy(program, config={"airflow-platform:sso_client_secret": "hunter2"})
