@@ -13,13 +13,13 @@ CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 
 @pytest.fixture
 def check(deploy):
-    def make(*, secret="hunter2", image="apache/airflow:3.2.2", configuration="{}", ca=None):
+    def make(*, value="hunter2", image="apache/airflow:3.2.2", configuration="{}", ca=None):
         def program():
             client_secret = named_secret(
                 "airflow-sso",
                 name="airflow-sso",
                 namespace="airflow",
-                data={"client-secret": pulumi.Output.secret(secret)},
+                data={"client-secret": pulumi.Output.secret(value)},
                 opts=pulumi.ResourceOptions(),
             )
             args = SsoCheckArgs(
@@ -45,7 +45,7 @@ def test_the_check_runs_again_only_if_an_input_changes(check, tmp_path, monkeypa
         for different in (
             {},
             {},
-            {"secret": "another"},
+            {"value": "another"},
             {"image": "apache/airflow:3.2.3"},
             {"configuration": '{"issuer": "https://i"}'},
             {"ca": "PEM"},
