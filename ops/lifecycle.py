@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from components.support.chart_names import SSO_CHECK
 from ops import (
     drift,
     eks,
@@ -98,6 +99,15 @@ def explain_nodes(session: Session) -> None:
         print("\n".join(["\nNodes are not ready:", *(f"  {reason}" for reason in reasons)]))
 
 
+def explain_sso(session: Session) -> None:
+    """Print why the check of `airflow.sso` failed."""
+    cluster = None if session.settings.airflow.sso is None else session.cluster()
+    reasons = cluster.termination_messages(SSO_CHECK) if cluster is not None else []
+    if reasons:
+        lines = "\n".join(reasons).splitlines()
+        print("\n".join(["\nAirflow was not changed:", *(f"  {line}" for line in lines)]))
+
+
 def apply(session: Session) -> int:
     eks.check_name(session)
     rds.check(session)
@@ -139,9 +149,12 @@ def update(session: Session) -> int:
 
 def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
+    if settings.airflow.sso is not None and (before := session.cluster()) is not None:
+        before.delete_failed_jobs(SSO_CHECK)
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs")
     if status:
         explain_nodes(session)
+        explain_sso(session)
         return status
     cluster = session.cluster()
     if cluster is None:
