@@ -48,6 +48,23 @@ class Kubernetes:
         words = ["patch", name, "--namespace", self.namespace, "--type=merge"]
         output(self.command(*words, f"--patch={json.dumps(change)}"), seconds=30)
 
+    def delete_failed_jobs(self, component: str) -> None:
+        """Otherwise Pulumi reports the old failure again, and does not run the Job again."""
+        words = ["delete", "jobs", "--namespace", self.namespace]
+        # Of the Jobs with one pod, 0 are those that failed or have not finished.
+        selectors = [f"--selector=component={component}", "--field-selector=status.successful=0"]
+        output(self.command(*words, *selectors), seconds=60)
+
+    def termination_messages(self, component: str) -> list[str]:
+        """What the failed containers of a component wrote as their reason."""
+        pods = self.items("pods", f"component={component}")
+        ended = [
+            container["state"].get("terminated", {})
+            for pod in pods
+            for container in pod["status"].get("containerStatuses", [])
+        ]
+        return [found["message"] for found in ended if found.get("exitCode") and "message" in found]
+
     def check_reachable(self) -> None:
         """Raise `OperationError` unless the Kubernetes API server responds."""
         get_contexts = ["kubectl", "config", "get-contexts", "--output", "name"]

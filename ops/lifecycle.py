@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from components.support.chart_names import SSO_CHECK
 from ops import (
     drift,
     eks,
@@ -101,6 +102,15 @@ def explain_nodes(session: Session) -> None:
         print("\n".join(["\nNodes are not ready:", *(f"  {reason}" for reason in reasons)]))
 
 
+def explain_sso(session: Session) -> None:
+    """Print why the check of `airflow.sso` failed."""
+    cluster = None if session.settings.airflow.sso is None else session.cluster()
+    reasons = cluster.termination_messages(SSO_CHECK) if cluster is not None else []
+    if reasons:
+        lines = "\n".join(reasons).splitlines()
+        print("\n".join(["\nAirflow was not changed:", *(f"  {line}" for line in lines)]))
+
+
 def check(session: Session) -> None:
     """Raise `OperationError` for an update that would lose data or could not work."""
     shared_cluster.check_namespace(session)
@@ -151,12 +161,15 @@ def update(session: Session) -> int:
 
 def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
+    if settings.airflow.sso is not None and (before := session.cluster()) is not None:
+        before.delete_failed_jobs(SSO_CHECK)
     pulls = PullWatch(session=session)
     status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs", stops=pulls.stops)
     if pulls.failure is not None:
         raise OperationError(pulls.failure)
     if status:
         explain_nodes(session)
+        explain_sso(session)
         return status
     cluster = session.cluster()
     if cluster is None:

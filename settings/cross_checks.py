@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from settings import arns, limits, options, sizing
-from settings.airflow import DERIVED_OPTIONS, AirflowSettings
+from settings.airflow import DERIVED_OPTIONS, FAB_AUTH_MANAGER, AirflowSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
@@ -34,7 +34,6 @@ from settings.workers import DEFAULT_QUEUE, WorkerSettings, all_queues, key_of, 
 
 # Set on the API server, whose environment takes precedence over airflow.cfg.
 SESSION_OPTIONS = ("fab.session_lifetime_minutes", "api_auth.jwt_expiration_time")
-FAB_AUTH_MANAGER = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 
 # (full key, what is wrong and what to do)
 Mistake = tuple[str, str]

@@ -10,6 +10,7 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.airflow.sso import CA_CONFIG_MAP, CA_FOLDER, CLIENT_SECRET
 from components.kubernetes.namespace import PART_OF
+from components.support.chart_names import SSO_CHECK
 from components.support.hardened_pod import IN_POD, container_security, pod_security, resources
 from components.support.named_secret import NamedSecret, secret_env
 
@@ -48,6 +49,7 @@ class SsoCheck(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
         pod = _pod(args)
+        labels = {**PART_OF, "component": SSO_CHECK}
         wait = f"{WAIT_SECONDS}s"
         k8s.batch.v1.Job(
             f"{name}-job",
@@ -55,13 +57,13 @@ class SsoCheck(pulumi.ComponentResource):
                 # A Job is immutable and runs once: its name contains a digest of its inputs.
                 name=pulumi.Output.concat(name, "-", _digest(args, pod)),
                 namespace=args.namespace,
-                labels=PART_OF,
+                labels=labels,
             ),
             spec=k8s.batch.v1.JobSpecArgs(
                 active_deadline_seconds=WAIT_SECONDS,
                 backoff_limit=0,
                 template=core.PodTemplateSpecArgs(
-                    metadata=meta.ObjectMetaArgs(labels={**PART_OF, "component": "sso-check"}),
+                    metadata=meta.ObjectMetaArgs(labels=labels),
                     spec=pod,
                 ),
             ),

@@ -24,6 +24,12 @@ PROJECT = "airflow-platform"
 KUBERNETES = "1.34.0"
 HOST_KEY = "github.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample"
 
+SSO = {
+    "issuer": "https://keycloak.example.com/realms/example",
+    "client_id": "airflow",
+    "roles": {"data-platform": "Admin", "{{ analysts }}": "Viewer"},
+}
+
 # By name: a committed stack, and changes of its settings.
 VARIANTS = {
     "queue-from-zero": ("local", {"workers": {"scaling": "queue", "min": 0}}),
@@ -125,9 +131,15 @@ VARIANTS = {
             }
         },
     ),
+    "sso": ("prod", {"airflow": {"sso": SSO}}),
+    "sso-only": ("local", {"airflow": {"sso": SSO, "admin_user": False}}),
     "queue-on-existing": ("local", {"queues": {"etl": {"max": 2, "concurrency": 6}}}),
 }
-GIT_LOGINS = {f"{PROJECT}:git_token": "a-git-token", f"{PROJECT}:git_ssh_key": "an-ssh-key"}
+LOGINS = {
+    f"{PROJECT}:git_token": "a-git-token",
+    f"{PROJECT}:git_ssh_key": "an-ssh-key",
+    f"{PROJECT}:sso_client_secret": "a-client-secret",
+}
 
 
 @dataclass(frozen=True)
@@ -223,7 +235,7 @@ def _declare(name):
     stack, changes = VARIANTS.get(name, (name, None))
     if changes is None:
         return stack_files.run_stack(stack)
-    config = {key: text for key, text, _ in stack_files.read_stack(stack)} | GIT_LOGINS
+    config = {key: text for key, text, _ in stack_files.read_stack(stack)} | LOGINS
     given = json.loads(config[f"{PROJECT}:settings"])
     config[f"{PROJECT}:settings"] = json.dumps(merge(given, changes))
     program = {}
@@ -232,7 +244,7 @@ def _declare(name):
         stack=stack,
         project=PROJECT,
         config=config,
-        secret_keys=frozenset(GIT_LOGINS),
+        secret_keys=frozenset(LOGINS),
     )
     return snapshot, program["stack"]
 

@@ -9,10 +9,12 @@ import pytest
 
 from ops import lifecycle
 from ops.__main__ import main
+from ops.kubernetes import Kubernetes
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
 from settings import Settings
+from settings.airflow import AirflowSettings
 
 REPLACED_DATABASE = {
     "steps": [
@@ -102,3 +104,29 @@ def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch, capsys):
 
     assert main() == 130, "128 + the number of SIGINT"
     assert capsys.readouterr().err == "interrupted: re-run the command to continue\n"
+
+
+SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
+
+
+@pytest.mark.parametrize("sso", [SSO, None])
+def test_a_failed_check_of_sso_is_explained_and_repeated(tools, session, monkeypatch, capsys, sso):
+    tools("pulumi", "exit 255")
+    state = {"exitCode": 1, "message": "sso_client_secret: refused"}
+    pods = {"items": [{"status": {"containerStatuses": [{"state": {"terminated": state}}]}}]}
+    tools("kubectl", f"echo '{json.dumps(pods)}'")
+    cluster = Kubernetes(name="local", arguments=[])
+    monkeypatch.setattr(Session, "cluster", lambda _: cluster)
+    opened = session("local")
+    airflow = AirflowSettings.model_validate({**opened.settings.airflow.model_dump(), "sso": sso})
+    opened = replace(opened, settings=opened.settings.model_copy(update={"airflow": airflow}))
+
+    assert lifecycle.update(opened) == 255
+
+    deleted = [call for call in tools.calls() if "delete jobs" in call]
+    assert len(deleted) == (sso is not None), "Pulumi would report the old failure again"
+    for call in deleted:
+        assert "--selector component=sso-check --field-selector=status.successful=0" in call
+        assert tools.calls().index(call) == 0, "before the update"
+    shown = "Airflow was not changed:\n  sso_client_secret: refused" in capsys.readouterr().out
+    assert shown == (sso is not None)

@@ -3,6 +3,7 @@ import pytest
 from ops.kubernetes import Kubernetes
 from ops.next_steps import next_steps
 from settings import Settings
+from settings.airflow import AirflowSettings
 
 CLUSTER = Kubernetes(name="dev", namespace="airflow", arguments=["--kubeconfig", "k"])
 
@@ -60,3 +61,26 @@ def test_next_steps_name_no_user_of_another_auth_manager(stack):
     assert "  users      of a.b.OtherAuthManager\n" in text
     assert "admin" not in text
     assert "  user       admin\n" in next_steps(CLUSTER, plain)
+
+
+SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
+
+
+def with_airflow(plain, **given):
+    airflow = AirflowSettings.model_validate({**plain.airflow.model_dump(), **given})
+    return plain.model_copy(update={"airflow": airflow})
+
+
+def test_next_steps_name_the_redirect_uri_of_sso(stack):
+    text = next_steps(CLUSTER, with_airflow(stack("prod")[1], sso=SSO))
+
+    assert "at https://i.example, whose client airflow must allow the redirect URI" in text
+    assert "https://airflow.example.com/auth/oauth-authorized/sso\n" in text
+    assert "user       admin, for the API only\n" in text
+
+
+def test_without_the_local_user_there_is_no_password(stack):
+    text = next_steps(CLUSTER, with_airflow(stack("prod")[1], sso=SSO, admin_user=False))
+
+    assert "airflow-admin" not in text
+    assert "user       admin" not in text

@@ -103,8 +103,44 @@ def airflow(parallelism, schedulers):
 
 EVERY_SECOND = AirflowSettings(config={"workers": {"min_heartbeat_interval": 1}})
 
+
+SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
+
+
+def with_sso(**given):
+    return AirflowSettings.model_validate({"sso": SSO, **given})
+
+
 # By check: valid sections, the sections that break the check, and the mistake: key and reason.
 BROKEN = {
+    "_a_user_can_sign_in": [
+        (
+            ON_AWS,
+            {"airflow": AirflowSettings(admin_user=False)},
+            "airflow.admin_user",
+            "without it, no user could sign in",
+        ),
+    ],
+    "_sso_configures_fab": [
+        *(
+            (
+                ON_AWS,
+                {"airflow": with_sso(config={section: {option: 60}})},
+                f"airflow.config.{section}.{option.lower()}",
+                "is set by airflow.sso.session_hours; remove this option",
+            )
+            for section, option in (
+                ("fab", "SESSION_LIFETIME_MINUTES"),
+                ("api_auth", "jwt_expiration_time"),
+            )
+        ),
+        (
+            ON_EXISTING,
+            {"airflow": with_sso(config={"core": {"auth_manager": "airflow.x.SimpleAuthManager"}})},
+            "airflow.config.core.auth_manager",
+            "airflow.x.SimpleAuthManager does not read airflow.sso",
+        ),
+    ],
     "_load_balancer_has_subnets": [
         (
             {**ON_AWS, "network": existing_network()},
@@ -362,6 +398,12 @@ SOUND = [
         },
     ),
     (ON_EXISTING, {"workers": WorkerSettings(cpu=192, memory_mb=1572864)}),
+    (ON_AWS, {"airflow": with_sso(admin_user=False)}),
+    (
+        ON_AWS,
+        {"airflow": with_sso(config={"core": {"auth_manager": cross_checks.FAB_AUTH_MANAGER}})},
+    ),
+    (ON_AWS, {"airflow": AirflowSettings(config={"fab": {"session_lifetime_minutes": 60}})}),
 ]
 
 
@@ -538,3 +580,12 @@ def test_a_keda_without_tested_versions_is_a_warning(monkeypatch):
 )
 def test_no_warning_without_an_untested_keda(sections):
     assert warnings(**sections) == []
+
+
+@pytest.mark.parametrize(("role", "warned"), [("Op", False), ("Auditor", True)])
+def test_a_role_of_your_own_is_a_warning(role, warned):
+    found = warnings(cluster=TESTED, airflow=with_sso(sso={**SSO, "roles": {"ops": role}}))
+
+    assert [key for key, _ in found] == (["airflow.sso.roles.ops"] if warned else [])
+    if warned:
+        assert "Auditor is not a built-in role (Admin, Op, User, Viewer)" in found[0][1]

@@ -19,6 +19,7 @@ NAMES = [
     "git_ssh_key",
     "github_app_key",
     "git_webhook_secret",
+    "sso_client_secret",
     "keda_password",
     "image_pull_credentials",
 ]
@@ -101,3 +102,15 @@ def test_each_repository_has_a_secret_of_its_own(deploy):
     for missing in config:
         with pytest.raises(pulumi.RunError, match=missing):
             deploy(program, config={key: text for key, text in config.items() if key != missing})
+
+
+def test_the_client_secret_of_sso_is_required(deploy):
+    sso = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
+    stack = Settings.model_validate(changed(LOCAL, "airflow", {"sso": sso}))
+
+    with pytest.raises(pulumi.RunError, match="airflow-platform:sso_client_secret"):
+        deploy(lambda: settings.load_secrets(stack))
+    deploy(
+        lambda: settings.load_secrets(stack),
+        config={"airflow-platform:sso_client_secret": "hunter2"},
+    )

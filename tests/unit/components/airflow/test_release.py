@@ -335,3 +335,70 @@ def test_the_async_connection_verifies_the_database():
     context = settings["connect_args_async"]["ssl"]
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert len(context.get_ca_certs()) > 0
+
+
+SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
+
+
+def test_the_release_waits_for_the_check_of_sso(deployed):
+    snapshot = deployed(airflow={"sso": SSO}, configured={"sso_client_secret": "hunter2"})
+
+    (job,) = [job for job in snapshot.all("kubernetes:batch/v1:Job") if "sso-check" in job.name]
+    assert job.urn in snapshot.waits_for(snapshot.one(RELEASE).urn)
+
+
+@pytest.mark.parametrize("on_aws", [True, False])
+def test_only_the_api_server_has_the_configuration_of_sso(values, on_aws):
+    given = {"sso": {**SSO, "session_hours": 2}}
+    if on_aws:
+        given["ingress"] = INGRESS
+    found = values(
+        airflow=given,
+        configured={"sso_client_secret": "hunter2"},
+        on_aws=on_aws,
+        load_balancer_cidrs=["10.2.0.0/16"] if on_aws else [],
+    )
+
+    api_server = found["apiServer"]
+    env = {e["name"]: e.get("valueFrom", e.get("value")) for e in api_server["env"]}
+    assert env["AIRFLOW__FAB__SESSION_LIFETIME_MINUTES"] == "120"
+    assert env["AIRFLOW__API_AUTH__JWT_EXPIRATION_TIME"] == "7200"
+    secret = {"secretKeyRef": {"name": "airflow-sso", "key": "client-secret"}}
+    assert env["AIRFLOW_SSO_CLIENT_SECRET"] == secret
+    assert ("FORWARDED_ALLOW_IPS" in env) == on_aws, "the redirect URI starts with https://"
+    assert "AUTH_OAUTH" in api_server["apiServerConfig"]
+    assert "checksum/airflow-sso" in api_server["podAnnotations"]
+    assert "checksum/airflow-jwt" in api_server["podAnnotations"]
+    for component in ("scheduler", "dagProcessor", "triggerer"):
+        assert "checksum/airflow-sso" not in found[component]["podAnnotations"]
+    assert "hunter2" not in str(found)
+
+
+def test_a_private_ca_of_the_provider_is_mounted(values, tmp_path):
+    pem = tmp_path / "ca.pem"
+    pem.write_text("-----BEGIN CERTIFICATE-----")
+    given = {"sso": {**SSO, "ca_file": str(pem)}}
+    api_server = values(airflow=given, configured={"sso_client_secret": "hunter2"})["apiServer"]
+
+    assert api_server["extraVolumes"] == [{"name": "sso-ca", "configMap": {"name": "sso-ca"}}]
+    (mount,) = api_server["extraVolumeMounts"]
+    assert mount == {"name": "sso-ca", "mountPath": "/etc/sso-ca", "readOnly": True}
+    assert "checksum/sso-ca" in api_server["podAnnotations"], "a new CA restarts API servers"
+
+
+def test_without_the_local_user_the_job_deletes_it(values):
+    given = {"sso": SSO, "admin_user": False}
+    job = values(airflow=given, configured={"sso_client_secret": "hunter2"})["createUserJob"]
+
+    assert "airflow users delete --email admin@localhost" in job["args"][2]
+    assert "users create" not in job["args"][2]
+    assert job["env"] == [], "the Secret of its password does not exist"
+
+
+def test_without_sso_nothing_changes(deployed, values):
+    api_server = values()["apiServer"]
+
+    assert "apiServerConfig" not in api_server
+    assert "AIRFLOW_SSO" not in str(api_server)
+    names = [job.name for job in deployed().all("kubernetes:batch/v1:Job")]
+    assert not [name for name in names if "sso" in name]

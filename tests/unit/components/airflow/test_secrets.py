@@ -20,7 +20,16 @@ GENERATED = "random:index/randomPassword:RandomPassword"
 def secrets(deploy):
     """A stack with the Secrets of Airflow."""
 
-    def make(*, password=PASSWORD, tls=True, rotation=None, login=None, **configured):
+    def make(
+        *,
+        password=PASSWORD,
+        tls=True,
+        rotation=None,
+        login=None,
+        admin_user=True,
+        for_sso=False,
+        **configured,
+    ):
         def program():
             given = {f.name: None for f in fields(Secrets)}
             given |= {key: pulumi.Output.secret(value) for key, value in configured.items()}
@@ -37,8 +46,8 @@ def secrets(deploy):
                     redis_host="redis.example",
                     redis_password=pulumi.Output.secret(password),
                     for_keda=True,
-                    admin_user=True,
-                    for_sso=False,
+                    admin_user=admin_user,
+                    for_sso=for_sso,
                     rotation=RotationSettings(**rotation or {}),
                     configured=Secrets(**given),
                 ),
@@ -224,3 +233,20 @@ def test_no_other_secrets_exist(secrets):
         f"airflow-{what}"
         for what in ("metadata", "broker", "fernet", "api", "jwt", "admin", "keda")
     }
+
+
+def test_without_the_local_user_there_is_no_password(secrets):
+    snapshot = secrets(admin_user=False, admin_password="configured")
+
+    names = {r.inputs["metadata"]["name"] for r in snapshot.all("kubernetes:core/v1:Secret")}
+    assert "airflow-admin" not in names
+
+
+@pytest.mark.parametrize("for_sso", [True, False])
+def test_the_client_secret_is_in_a_secret_if_sso_uses_it(secrets, for_sso):
+    snapshot = secrets(for_sso=for_sso, sso_client_secret="hunter2")
+
+    names = {r.inputs["metadata"]["name"] for r in snapshot.all("kubernetes:core/v1:Secret")}
+    assert ("airflow-sso" in names) == for_sso
+    if for_sso:
+        assert secret_data(snapshot, "airflow-sso") == {"client-secret": "hunter2"}

@@ -23,11 +23,12 @@ from tests.unit.settings.stacks import (
 OPEN = {"kind": "eks", "public_access_cidrs": ["203.0.113.0/24"]}
 SSH = {"repo": "git@git.example:dags.git", "auth": SSH_KEY}
 # Together they have every kind and every section, and set every required setting.
+SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
 STACKS = (
     EKS,
     {**EKS, "network": EXISTING_NETWORK},
     {**EKS, "cluster": OPEN, "airflow": {"ingress": INGRESS}},
-    {**EKS, "dags": {"repo": REPO, "auth": TOKEN}},
+    {**EKS, "dags": {"repo": REPO, "auth": TOKEN}, "airflow": {"sso": SSO}},
     {**LOCAL, "dags": {"repo": REPO, "auth": GITHUB_APP}, "workers": {}},
     {**LOCAL, "dags": SSH},
 )
@@ -41,6 +42,9 @@ REQUIRED = {
     "`dags.auth.known_hosts` (ssh)",
     "`dags.auth.client_id` (github_app)",
     "`dags.auth.installation_id` (github_app)",
+    "`airflow.sso.issuer`",
+    "`airflow.sso.client_id`",
+    "`airflow.sso.roles`",
     "`airflow.ingress.host`",
     "`airflow.ingress.certificate_arn`",
     "`airflow.ingress.allowed_cidrs`",
@@ -117,6 +121,11 @@ def test_program_and_table_require_the_same_secret(deploy, dags, name):
 
     _, unset = SECRETS[f"`pulumi config set --secret {name}`"]
     assert unset == f"an error if `dags.auth.kind` is `{dags['auth']['kind']}`"
+
+
+def test_the_table_says_when_the_client_secret_is_required():
+    _, unset = SECRETS["`pulumi config set --secret sso_client_secret`"]
+    assert unset == "an error if `airflow.sso` is set"
 
 
 @pytest.mark.parametrize("name", ["fernet", "api", "jwt", "admin", "database", "redis", "webhook"])
