@@ -5,13 +5,15 @@ import pty
 import re
 import subprocess
 import sys
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from local.tests.client import wait_for
 from local.tests.local_airflow import LocalAirflow
 
-SECONDS = 300
+SECONDS = 600
 DAG = """
 from datetime import datetime
 
@@ -87,6 +89,27 @@ def test_the_airflow_command_reads_env_file(folder):
 def test_dag_test_runs_the_tasks(folder):
     python = folder / ".venv" / "bin" / "python"
     assert "the answer is 42" in run(folder, python, "dags/asks.py")
+
+
+def test_a_killed_command_leaves_no_database(copy_repository):
+    """The next command stops its PostgreSQL and uses the data."""
+    folder = copy_repository()
+    run(folder, "make", "env")
+    python = [str(folder / ".venv" / "bin" / "python"), "-m", "local", "exec"]
+    connect = "import os, sqlalchemy as s; s.create_engine(os.environ['AIRFLOW__DATABASE__SQL_ALCHEMY_CONN'])"
+    command = [*python, "python", "-c", f"{connect}.connect(); print('connected', flush=True)"]
+    assert "connected" in run(folder, *command)
+    sleeping = [*python, "python", "-c", "print('ready', flush=True); import time; time.sleep(600)"]
+    with subprocess.Popen(
+        sleeping, cwd=folder, env=environment(), stdout=subprocess.PIPE, text=True
+    ) as killed:
+        assert killed.stdout.readline() == "ready\n"
+        child = psutil.Process(killed.pid).children()
+        killed.kill()
+        assert "connected" in run(folder, *command)
+        for process in child:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def test_breakpoint_stops_make_debug(folder):
