@@ -171,8 +171,17 @@ def _airflow(name: str, args: list[str], env: Mapping[str, str], stdin: str = ""
     return _run_logged(name, ["-m", "airflow", *args], env, stdin)
 
 
+@contextlib.contextmanager
+def within_time(name: str) -> Iterator[None]:
+    try:
+        yield
+    except subprocess.TimeoutExpired:
+        text = f"{name} did not end within {COMMAND_SECONDS} s: the machine may be overloaded."
+        raise OperationError(f"{text}\n{last_lines(log_of(name))}") from None
+
+
 def _run_logged(name: str, args: list[str], env: Mapping[str, str], stdin: str = "") -> int:
-    with log_of(name).open("w") as log:
+    with log_of(name).open("w") as log, within_time(name):
         return subprocess.run(
             [sys.executable, *args],
             input=stdin,
