@@ -12,13 +12,14 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import psycopg2
 
 from local import platform_yaml
 from local.environment import LOOPBACK, PORTS_FILE, ROOT, STATE, Ports
 from local.errors import OperationError, last_lines
 from local.services import LOGS, POSTGRES_ENVIRONMENT, log_of, postgres_command, postgres_program
-from local.supervisord import wait_until
+from local.supervisord import terminate_orphans, wait_until
 
 DATA = STATE / "postgres"
 # Modified when the password of `admin` was last set.
@@ -30,8 +31,19 @@ READY_SECONDS = 60
 STOP_SECONDS = 15
 
 
+def terminate_orphan() -> None:
+    """Stop the PostgreSQL of a killed command; the caller holds the lock of this folder."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        server = psutil.Process(int((DATA / "postmaster.pid").read_text().split()[0]))
+        # Another program may have this process id now.
+        if Path(server.cwd()) == DATA:
+            server.send_signal(signal.SIGINT)
+            server.wait(STOP_SECONDS)
+
+
 def create_data(password: str) -> None:
     """Create the data directory with an empty database `airflow`, unless it exists."""
+    terminate_orphan()
     if DATA.exists():
         return
     # Renamed once complete: a killed start leaves no partial data directory behind.
@@ -85,6 +97,7 @@ def running(secret: Mapping[str, str], ports: Ports, env: Mapping[str, str]) -> 
     """PostgreSQL with Airflow's tables, without Airflow: for one command."""
     LOGS.mkdir(parents=True, exist_ok=True)
     (STATE / "home").mkdir(exist_ok=True)
+    terminate_orphans()
     create_data(secret["POSTGRES_PASSWORD"])
     with log_of("postgres").open("a") as log:
         server = subprocess.Popen(
@@ -158,8 +171,17 @@ def _airflow(name: str, args: list[str], env: Mapping[str, str], stdin: str = ""
     return _run_logged(name, ["-m", "airflow", *args], env, stdin)
 
 
+@contextlib.contextmanager
+def within_time(name: str) -> Iterator[None]:
+    try:
+        yield
+    except subprocess.TimeoutExpired:
+        text = f"{name} did not end within {COMMAND_SECONDS} s: the machine may be overloaded."
+        raise OperationError(f"{text}\n{last_lines(log_of(name))}") from None
+
+
 def _run_logged(name: str, args: list[str], env: Mapping[str, str], stdin: str = "") -> int:
-    with log_of(name).open("w") as log:
+    with log_of(name).open("w") as log, within_time(name):
         return subprocess.run(
             [sys.executable, *args],
             input=stdin,

@@ -48,7 +48,8 @@ class LocalAirflow:
 
         url = wait_for("a healthy Airflow", url, HEALTHY_SECONDS)
         print(f"healthy after {time.monotonic() - self._started:.1f} s")
-        return Client(url, self.folder)
+        # Browsers resolve names below localhost, other programs do not on every system.
+        return Client(re.sub(r"//[\w-]+\.localhost:", "//127.0.0.1:", url), self.folder)
 
     def processes(self) -> list[psutil.Process]:
         """Processes whose working directory is in the folder.

@@ -103,3 +103,30 @@ def log_or_empty(airflow, dag, run):
         return airflow.log(dag, run, "wait")
     except Exception:  # no task instance, try or log yet
         return ""
+
+
+PLATFORM_DAG = """
+from datetime import datetime
+
+from airflow.sdk import BaseHook, Variable, dag, task
+
+
+@task(queue="etl", pool="warehouse")
+def read():
+    print(Variable.get("greeting"), BaseHook.get_connection("shop").host)
+
+
+@dag(schedule=None, start_date=datetime(2026, 1, 1))
+def platform_dag():
+    read()
+
+
+platform_dag()
+"""
+
+
+def test_queue_pool_and_variables_of_the_platform_exist(airflow):
+    (airflow.folder / "dags" / "platform_dag.py").write_text(PLATFORM_DAG)
+    wait_for("platform_dag", lambda: "platform_dag" in airflow.dag_ids(), 10)
+    run = airflow.run("platform_dag")
+    assert "good day shop.example.com" in airflow.log("platform_dag", run, "read")
