@@ -2,7 +2,7 @@
 # Git hook post-index-change (https://git-scm.com/docs/githooks#_post_index_change): runs when a new
 # checkout is complete. Airflow parses files with a new modification time. Two corrections:
 # - git-sync gives every file a new time: restore the time of files that a commit does not affect.
-# - A changed module or data file affects other files: they keep or get a new time.
+# - A changed module or data file affects other files: they get a new time too.
 # Without restored times, Airflow only parses more files: a failure must not stop the checkout.
 [ "$1" = 1 ] || exit 0
 if [ -n "${GITSYNC_ROOT-}" ]; then # git-sync switches to this checkout afterwards
@@ -50,8 +50,10 @@ while [ ${#next[@]} -gt 0 ]; do
         [ -n "${affected[$path]-}" ] || next+=("$path")
     done <"$work/found"
 done
+# In the future: a parse of the previous version that ends after the change would hide it otherwise.
+[ ${#affected[@]} = 0 ] || touch --no-create --no-dereference --date='5 seconds' -- "${!affected[@]}"
 if [ -z "$before" ]; then
-    [ ${#affected[@]} = 0 ] || touch --no-create --no-dereference -- "${!affected[@]}"
+    git update-index -q --refresh # otherwise the next reset writes the files again
     exit 0
 fi
 printf '%s\0' "${!affected[@]}" | sort -z >"$work/affected"

@@ -5,12 +5,15 @@ also requests the files that a changed module or data file affects, as the UI do
 """
 
 import ast
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from airflow.dag_processing.bundles.local import LocalDagBundle
 from airflow.models.dagbag import DagPriorityParsingRequest
+from airflow.utils.file import list_py_file_paths
 from airflow.utils.session import create_session
 from sqlalchemy.exc import IntegrityError
 
@@ -61,19 +64,23 @@ def affected(changed: Iterable[Path], references: dict[Path, set[str]]) -> set[P
 class DagFolder(LocalDagBundle):
     """The folder `dags/`, next to `include/`."""
 
-    _times: dict[Path, int] | None = None
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Airflow ignores a request while it parses the file: a change is requested three times.
+        self._states: deque[dict[Path, int]] = deque(maxlen=4)
 
     def refresh(self) -> None:
         """Airflow calls this every second."""
         times = dict(self._files())
-        before, self._times = self._times, times
-        if before is None or before == times:
+        self._states.append(times)
+        changed = {path for path, _ in self._states[0].items() ^ times.items()}
+        if not changed:
             return
-        changed = {path for path, _ in before.items() ^ times.items()}
         references = {path: referenced(self._read(path)) for path in times if path.suffix == ".py"}
-        for path in affected(changed, references) - changed:
-            if path.is_relative_to(self.path):
-                self._request(str(path.relative_to(self.path)))
+        # Without the modules that .airflowignore excludes.
+        parsed = {Path(path) for path in list_py_file_paths(self.path)}
+        for path in sorted((affected(changed, references) | changed) & parsed):
+            self._request(str(path.relative_to(self.path)))
 
     def _files(self) -> Iterable[tuple[Path, int]]:
         for folder in (self.path, self.path.parent / "include"):

@@ -92,9 +92,10 @@ def test_time_zone_and_serialization_are_airflows_defaults():
 
 @pytest.mark.parametrize("file", ["compose.yaml", "local/environment.py"])
 def test_only_airflow_env_sets_shared_options(file):
-    # These files set only addresses, folders and keys.
+    # These files set only addresses, folders and keys, and the class that reads the folder.
     own = re.compile(
         r"_conn$|result_backend|broker_url|_key$|jwt_secret|_folder$|_url$|^api\.(host|port)$|health_check"
+        r"|dag_bundle_config_list$"
     )
     names = re.findall(r"AIRFLOW__[A-Z_]+", (DAGS / file).read_text())
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 
 import pytest
 
@@ -228,3 +229,16 @@ def test_in_a_bundle_files_that_import_a_change_are_parsed(tmp_path):
     }
     assert new == {"dags/_rates.py", "dags/reader.py"}
     assert (checkout / "dags" / "_rates.py").read_text() == "2"
+
+    times = {path: path.stat().st_mtime for path in checkout.rglob("*.py")}
+    pod.git(checkout, "reset", "--quiet", "--hard", commit, "--", bundle=True)
+    assert times == {path: path.stat().st_mtime for path in times}, "Airflow resets it each second"
+
+
+def test_a_change_during_a_parse_is_newer_than_its_end(pod):
+    pod.sync(pod.commit({"dags/reader.py": "import _rates\n", "dags/_rates.py": "1"}))
+    pod.age()
+    pod.sync(pod.commit({"dags/_rates.py": "2"}))
+
+    ahead = (pod.root / "repo" / "dags" / "reader.py").stat().st_mtime - time.time()
+    assert 3 < ahead <= 5, "Airflow compares it with the end of the last parse"
