@@ -104,7 +104,9 @@ RDS_ON_EXISTING = {
     "network": existing_network(),
     "database": RdsSettings(kind="rds", client_cidrs=CIDRS),
 }
-SERVER = ExistingDatabaseSettings(kind="existing", host="db.eu-west-1.rds.amazonaws.com")
+SERVER = ExistingDatabaseSettings(
+    kind="existing", host="db.eu-west-1.rds.amazonaws.com", max_connections=200
+)
 
 # By check: valid sections, the sections that break the check, and the mistake: key and reason.
 BROKEN = {
@@ -328,8 +330,8 @@ SOUND = [
         RDS_ON_EXISTING,
         {"database": RdsSettings(kind="rds", client_security_group_ids=("sg-0123456789",))},
     ),
-    (ON_EXISTING, {"database": SERVER, "workers": WorkerSettings(max=1), "region": None}),
-    (ON_AWS, {"database": SERVER.model_copy(update={"max_connections": 200})}),
+    (ON_EXISTING, {"database": SERVER, "region": None}),
+    (ON_AWS, {"database": SERVER}),
     (ON_AWS, {}),
     (ON_EXISTING, {}),
     (ON_AWS, {"network": network(2, "single"), "database": PROTECTED}),

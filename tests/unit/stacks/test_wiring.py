@@ -449,7 +449,13 @@ def test_an_existing_database_on_an_existing_cluster(program):
 
 
 def test_an_existing_database_for_a_new_cluster(program):
-    server = {"kind": "existing", "host": "pg.example.com", "tls": False, "port": 6432}
+    server = {
+        "kind": "existing",
+        "host": "pg.example.com",
+        "tls": False,
+        "port": 6432,
+        "max_connections": 200,
+    }
     found = program(
         "dev", keys=PASSWORD, only={"database": {**server, "security_group_id": "sg-0123456789"}}
     )
