@@ -36,8 +36,7 @@ def require(aws: Aws | None, settings: Settings, stack: Stack) -> None:
     """Raise `OperationError` with every problem of the existing network of a stack."""
     if aws is None or not isinstance(settings.network, ExistingNetworkSettings):
         return
-    deployed = stack.exists() and stack.kubeconfig() is not None
-    found = problems(aws, settings, deployed=deployed)
+    found = problems(aws, settings, deployed=stack.kubeconfig() is not None)
     if found:
         heading = (
             f"Pulumi.{stack.name}.yaml: nothing was changed, the existing network does not fit:"

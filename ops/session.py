@@ -85,17 +85,14 @@ def open_session(name: str, settings: Settings) -> Session:
 def open_or_create(name: str, settings: Settings) -> Session:
     """Like `open_session`; creates the stack in its backend if it does not exist."""
     session = open_session(name, settings)
-    if session.stack.exists():
-        existing_network.require(session.account, settings, session.stack)
-        return session
-    if session.on_existing_cluster:
-        existing_network.require(session.account, settings, session.stack)
-    else:
-        raise OperationError(
-            f"stack {name!r} does not exist in your Pulumi backend. Create it once, with a KMS key "
-            "for its secrets: docs/aws.md, One-time setup per stack"
-        )
-    session.stack.create()
+    if not session.stack.exists():
+        if not session.on_existing_cluster:
+            raise OperationError(
+                f"stack {name!r} does not exist in your Pulumi backend. Create it once, with a KMS key "
+                "for its secrets: docs/aws.md, One-time setup per stack"
+            )
+        session.stack.create()
+    existing_network.require(session.account, settings, session.stack)
     return session
 
 

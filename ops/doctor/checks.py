@@ -103,7 +103,8 @@ class Patient:
     @cached_property
     def _probe(self) -> Mapping[str, dict[str, Any]] | OperationError:
         try:
-            return network_policy.measure(self.cluster, self.settings.airflow.image_reference)
+            image, login = self.settings.airflow.image_reference, self.settings.images.pull_secret
+            return network_policy.measure(self.cluster, image, login)
         except OperationError as error:
             return error
 

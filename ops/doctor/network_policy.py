@@ -23,12 +23,18 @@ DELETE_SECONDS = 60
 AIRFLOW_UID = 50000
 
 
-def measure(cluster: Kubernetes, image: str) -> dict[str, dict[str, Any]]:
+def measure(
+    cluster: Kubernetes, image: str, pull_secret: str | None = None
+) -> dict[str, dict[str, Any]]:
     """By kind: whether the port is open at the end, and when a connection succeeded last."""
     clean_up(cluster)
     try:
         _apply(
-            cluster, _namespace(cluster), *_policies(), _pod("client", "client", "client.py", image)
+            cluster,
+            _namespace(cluster),
+            *_login(cluster, pull_secret),
+            *_policies(),
+            _pod("client", "client", "client.py", image),
         )
         address = _address(cluster)
         servers = [_server(kind, image, address) for kind in KINDS]
@@ -97,6 +103,20 @@ def _namespace(cluster: Kubernetes) -> dict[str, Any]:
         "kind": "Namespace",
         "metadata": {"name": namespace(cluster), "labels": labels},
     }
+
+
+def _login(cluster: Kubernetes, pull_secret: str | None) -> list[dict[str, Any]]:
+    """The login to a private registry, for all pods of the namespace."""
+    if pull_secret is None:
+        return []
+    words = ["get", "secret", pull_secret, "--namespace", cluster.namespace, "--output", "json"]
+    found = json.loads(output(cluster.command(*words), seconds=30))
+    secret = {key: found[key] for key in ("apiVersion", "kind", "type", "data")}
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    return [
+        {**secret, "metadata": {"name": pull_secret}},
+        {**account, "imagePullSecrets": [{"name": pull_secret}]},
+    ]
 
 
 def _policies() -> list[dict[str, Any]]:

@@ -192,6 +192,15 @@ class AwsStack:
     def change(self, **sections: Any) -> None:
         self.checkout.change(self.name, **sections)
 
+    def replace(self, *remove: str, **sections: Any) -> None:
+        """Remove sections of the settings, and replace others as a whole."""
+        file = self.checkout.file(self.name)
+        content = yaml.safe_load(file.read_text())
+        settings = content["config"][SETTINGS]
+        kept = {key: values for key, values in settings.items() if key not in remove}
+        content["config"][SETTINGS] = {**kept, **sections}
+        file.write_text(yaml.safe_dump(content))
+
     def settings(self) -> dict[str, Any]:
         return yaml.safe_load(self.checkout.file(self.name).read_text())["config"][SETTINGS]
 

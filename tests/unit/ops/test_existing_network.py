@@ -5,6 +5,8 @@ import pytest
 from ops import existing_network, session
 from ops.shell import OperationError
 from settings.airflow import IngressSettings
+from settings.cluster import ExistingClusterSettings
+from settings.database import RdsSettings
 from settings.network import ExistingNetworkSettings
 
 VPC = "vpc-00000001"
@@ -20,6 +22,7 @@ class Account:
 
     def __init__(self):
         self.calls = []
+        self.groups = ["sg-0000000a"]
         self.dns = {"enableDnsSupport": True, "enableDnsHostnames": True}
         self.subnets = {id_: self.subnet(id_) for id_ in (*PRIVATE, *PUBLIC)}
         self.tables = [
@@ -62,6 +65,8 @@ class Account:
         if command == "describe-route-tables":
             assert words[-1] == f"Name=vpc-id,Values={VPC}"
             return {"RouteTables": self.tables}
+        if command == "describe-security-groups":
+            return {"SecurityGroups": [{"GroupId": id_} for id_ in self.groups if id_ in words[-1]]}
         ids = words[-1].removeprefix("Name=subnet-id,Values=").split(",")
         return {"Subnets": [row for id_, row in self.subnets.items() if id_ in ids]}
 
@@ -295,3 +300,34 @@ def test_up_and_preview_check_the_network_first(stack, monkeypatch):
 class Existing:
     def exists(self):
         return True
+
+
+def on_existing_cluster(stack, *groups):
+    database = RdsSettings(kind="rds", client_security_group_ids=groups)
+    cluster = ExistingClusterSettings(kind="existing", context="kind-airflow")
+    return settings(stack).model_copy(update={"cluster": cluster, "database": database})
+
+
+def test_rds_beside_an_existing_cluster_needs_only_subnets(stack, account):
+    """Routes, tags and free addresses are matters of its nodes."""
+    account.tables = []
+    for subnet in account.subnets.values():
+        subnet |= {"AvailableIpAddressCount": 9, "AvailabilityZoneId": f"{subnet['SubnetId']}-laxc"}
+    wanted = on_existing_cluster(stack, "sg-0000000a")
+
+    assert existing_network.problems(account, wanted) == []
+    for subnet in account.subnets.values():
+        subnet["AvailabilityZoneId"] = "euw1-az1"
+    assert existing_network.problems(account, wanted) == [
+        "network.private_subnet_ids: all subnets are in zone eu-west-1a (euw1-az1), but RDS needs two "
+        "zones; list a subnet of another zone"
+    ]
+
+
+def test_a_client_group_of_the_database_must_exist(stack, account):
+    wanted = on_existing_cluster(stack, "sg-0000000a", "sg-0000000b")
+
+    assert existing_network.problems(account, wanted) == [
+        "database.client_security_group_ids: sg-0000000b does not exist in this Region and account; "
+        "remove it, or list its addresses in database.client_cidrs"
+    ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from ops import shared_cluster
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
+from settings.database import ExistingDatabaseSettings
 
 KUBECTL = """cd {folder}
 case "$*" in
@@ -79,9 +81,10 @@ def test_a_new_stack_may_have_any_namespace(platform, resources):
     shared_cluster.check_namespace(platform.session("flow"))
 
 
-def operator(watched):
+def operator(watched, *mounted):
     env = [{"name": "WATCH_NAMESPACE", "value": watched}, {"name": "POD_NAME", "valueFrom": {}}]
-    return {"items": [{"spec": {"template": {"spec": {"containers": [{"env": env}]}}}}]}
+    container = {"env": env, "volumeMounts": [{"mountPath": path} for path in mounted]}
+    return {"items": [{"spec": {"template": {"spec": {"containers": [container]}}}}]}
 
 
 @pytest.mark.parametrize("watched", ["", "airflow, flow"], ids=["all", "listed"])
@@ -100,6 +103,21 @@ def test_a_keda_that_serves_others_only_is_refused(platform):
         r"Nothing was changed. Set keda.all_namespaces: true",
     ):
         shared_cluster.check_keda(platform.session("flow", existing=True))
+
+
+def test_a_keda_that_cannot_verify_the_database_is_refused(platform):
+    session = platform.session(existing=True)
+    database = ExistingDatabaseSettings(kind="existing", host="a.rds.amazonaws.com")
+    changed = session.settings.model_copy(update={"database": database})
+    session = replace(session, settings=changed)
+    platform.answer("operators", operator(""))
+
+    with pytest.raises(
+        OperationError, match=r"no CA bundle at /etc/rds-ca, .* Nothing was changed"
+    ):
+        shared_cluster.check_keda(session)
+    platform.answer("operators", operator("", "/etc/rds-ca"))
+    shared_cluster.check_keda(session)
 
 
 def test_an_existing_keda_that_is_missing_is_named(platform):

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -500,3 +501,39 @@ def test_a_stack_on_an_existing_cluster_is_deleted_in_one_step(platform, region)
     assert teardown.down(session) == 0
     assert platform.destroyed() == [[]]
     assert platform.calls("aws") == []
+
+
+NAMESPACE = {"metadata": {"name": "flow", "labels": {"airflow-platform/stack": "team-b"}}}
+
+
+def test_a_cluster_with_another_stack_is_not_deleted(platform):
+    platform.answer("namespaces", items(NAMESPACE))
+
+    with pytest.raises(OperationError, match="also runs stack 'team-b' in namespace 'flow'"):
+        platform.down()
+    assert platform.destroyed() == []
+
+
+def test_a_keda_that_another_stack_uses_is_not_deleted(platform):
+    platform.answer("scaled", items({"metadata": {"namespace": "flow"}}))
+    platform.state([*resources(), resource("keda-release", "kubernetes:helm.sh/v3:Release")])
+
+    with pytest.raises(OperationError, match=r"also scales workers in flow\. Nothing was changed"):
+        platform.down()
+    assert platform.destroyed() == []
+
+
+def test_rds_beside_an_existing_cluster_is_deleted_with_its_logs(platform, stack, capsys):
+    """The state has no EKS cluster: its objects must be deleted, not forgotten."""
+    cluster = ExistingClusterSettings(kind="existing", context="kind-airflow")
+    settings = platform.session.settings.model_copy(update={"cluster": cluster})
+    platform.session = replace(platform.session, settings=settings)
+    kinds = ("eks", "airflow-dev", "addon", "pool", "pod-identity", "bucket")
+    platform.state([r for r in resources() if r["id"] not in kinds])
+    name = "/aws/rds/instance/airflow-db/postgresql"
+    platform.answer("log_groups", {"logGroups": [{"logGroupName": name}]})
+
+    assert platform.down() == 0
+    assert platform.destroyed() == [[]]
+    assert platform.left() == []
+    assert f"deleted the log group {name}, which AWS had kept" in capsys.readouterr().out

@@ -7,7 +7,11 @@ from settings.airflow import AirflowSettings, ComponentPolicies, IngressSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
-from settings.database import ContainerDatabaseSettings, RdsSettings
+from settings.database import (
+    ContainerDatabaseSettings,
+    ExistingDatabaseSettings,
+    RdsSettings,
+)
 from settings.git_server import GitServerSettings
 from settings.images import ImageSettings
 from settings.keda import KedaSettings
@@ -110,6 +114,14 @@ SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "
 def with_sso(**given):
     return AirflowSettings.model_validate({"sso": SSO, **given})
 
+RDS_ON_EXISTING = {
+    **ON_EXISTING,
+    "network": existing_network(),
+    "database": RdsSettings(kind="rds", client_cidrs=CIDRS),
+}
+SERVER = ExistingDatabaseSettings(
+    kind="existing", host="db.eu-west-1.rds.amazonaws.com", max_connections=200
+)
 
 # By check: valid sections, the sections that break the check, and the mistake: key and reason.
 BROKEN = {
@@ -157,14 +169,47 @@ BROKEN = {
             "network",
             "an existing cluster has its own network: remove this section",
         ),
+        (
+            ON_EXISTING,
+            {"network": existing_network()},
+            "network",
+            "needs database.kind: rds on an existing cluster; remove this section",
+        ),
     ],
     "_database_matches_cluster": [
         (ON_AWS, {"database": CONTAINER}, "database.kind", "container has no backups"),
         (
-            ON_EXISTING,
+            RDS_ON_EXISTING,
+            {"network": None},
+            "network",
+            "is required for database.kind: rds; name a VPC that the existing cluster reaches",
+        ),
+        (
+            RDS_ON_EXISTING,
             {"database": RDS},
-            "database.kind",
-            "rds needs the network of cluster.kind: eks; use container",
+            "database.client_security_group_ids",
+            "is required on an existing cluster, unless client_cidrs is set",
+        ),
+        (RDS_ON_EXISTING, {"region": None}, "database.kind", "rds needs aws:region"),
+        (
+            ON_EXISTING,
+            {"database": SERVER.model_copy(update={"security_group_id": "sg-0123456789"})},
+            "database.security_group_id",
+            "needs cluster.kind: eks; admit the nodes of the existing cluster yourself",
+        ),
+    ],
+    "_namespace_has_no_other_use": [
+        (
+            ON_EXISTING,
+            {"cluster": EXISTING.model_copy(update={"namespace": "kube-system"})},
+            "cluster.namespace",
+            "kube-system belongs to Kubernetes; use another name, such as airflow",
+        ),
+        (
+            ON_EXISTING,
+            {"cluster": EXISTING.model_copy(update={"namespace": "keda"})},
+            "cluster.namespace",
+            "keda is the namespace of KEDA; use another name",
         ),
     ],
     "_nat_survives_zone_failure": [
@@ -354,6 +399,13 @@ CASES = [case for cases in BROKEN.values() for case in cases]
 
 # Valid stacks at the edge of a check.
 SOUND = [
+    (RDS_ON_EXISTING, {}),
+    (
+        RDS_ON_EXISTING,
+        {"database": RdsSettings(kind="rds", client_security_group_ids=("sg-0123456789",))},
+    ),
+    (ON_EXISTING, {"database": SERVER, "region": None}),
+    (ON_AWS, {"database": SERVER}),
     (ON_AWS, {}),
     (ON_EXISTING, {}),
     (ON_AWS, {"network": network(2, "single"), "database": PROTECTED}),

@@ -4,7 +4,8 @@ import pytest
 
 from settings import limits
 from settings.database import RdsSettings, database_identifier
-from tests.unit.settings.stacks import EKS, changed
+from settings.rds_ca import RDS_CA
+from tests.unit.settings.stacks import EKS, LOCAL, changed
 
 RDS = RdsSettings(kind="rds")
 
@@ -62,3 +63,40 @@ def test_an_identifier_that_rds_refuses_is_a_mistake(mistakes, given):
 @pytest.mark.parametrize("given", ["a", "airflow-prod", "a" * 63])
 def test_an_identifier_that_rds_accepts_is_no_mistake(mistakes, given):
     assert mistakes(changed(EKS, "database.identifier", given)) == []
+
+
+SERVER = {"kind": "existing", "host": "pg.example.com", "ca_file": str(RDS_CA)}
+EXISTING = {**LOCAL, "database": {**SERVER, "max_connections": 200}}
+
+
+def test_an_existing_database_is_verified_unless_tls_is_off(load, mistakes):
+    assert load(EXISTING).database.uses_tls
+    without = {"kind": "existing", "host": "pg.example.com", "max_connections": 200}
+    assert mistakes({**LOCAL, "database": without}) == [
+        "database: ca_file is required: pg.example.com is no endpoint of RDS, whose root certificates "
+        "are the default; or set tls: false if the server has no TLS"
+    ]
+    assert not load({**LOCAL, "database": {**without, "tls": False}}).database.uses_tls
+    of_rds = {**without, "host": "db.abc.eu-west-1.rds.amazonaws.com"}
+    assert load({**LOCAL, "database": of_rds}).database.ca_file is None
+
+
+def test_a_ca_file_without_tls_is_a_mistake(mistakes):
+    assert mistakes(changed(EXISTING, "database.tls", False)) == [
+        "database: ca_file needs tls: true"
+    ]
+
+
+def test_the_connections_of_an_existing_database_are_counted(mistakes):
+    (line,) = mistakes(changed(EXISTING, "database.max_connections", 50))
+    assert line.startswith(
+        "database: accepts 50 connections, but Airflow with all its workers opens"
+    )
+    assert "raise max_connections if the server has them, or lower workers.max" in line
+
+
+@pytest.mark.parametrize("user", ["", "1st", 'a"b', "a b", "a" * 59])
+def test_a_user_that_is_no_plain_name_is_a_mistake(mistakes, user):
+    """The role of KEDA has five more characters."""
+    (line,) = mistakes(changed(EXISTING, "database.user", user))
+    assert line.startswith("database.user: ")

@@ -65,6 +65,14 @@ def test_every_other_secret_is_optional(deploy):
     assert read == dict.fromkeys(NAMES)
 
 
+def test_the_password_of_an_existing_database_is_required(deploy):
+    database = {"kind": "existing", "host": "pg", "tls": False}
+    given = Settings.model_validate({**LOCAL, "database": database})
+
+    with pytest.raises(pulumi.RunError, match="airflow-platform:database_password"):
+        deploy(lambda: settings.load_secrets(given))
+
+
 def test_credentials_of_a_registry_need_the_name_of_a_secret(deploy):
     config = {"airflow-platform:image_pull_credentials": "{}"}
     with pytest.raises(

@@ -403,3 +403,70 @@ def test_keda_serves_all_namespaces_only_if_it_should(program):
     found = program("local", workers={"scaling": "queue"}, keda={"all_namespaces": True})
 
     assert find(found, "Release keda-release").inputs["values"]["watchNamespace"] == ""
+
+
+def _tls(found):
+    values = airflow_values(found)
+    mounted = {mount["mountPath"] for mount in values.get("volumeMounts", [])}
+    return "/etc/rds-ca" in mounted, "connect_args_async" in values.get("airflowLocalSettings", "")
+
+
+def test_rds_beside_an_existing_cluster(program):
+    found = program(
+        "local",
+        keys={"aws:region": "eu-west-1"},
+        network=EXISTING_NETWORK,
+        only={"database": {"kind": "rds", "client_security_group_ids": ["sg-0123456789"]}},
+        workers={"scaling": "queue"},
+    )
+
+    assert "@database-instance.rds.example:5432/" in connection(found, "metadata")
+    assert _tls(found) == (True, True)
+    assert authorities(found) == [RDS_CA.read_text()] * 2, "for Airflow and for KEDA"
+    rule = find(found, "SecurityGroupIngressRule").inputs
+    assert rule["referencedSecurityGroupId"] == "sg-0123456789"
+    group = find(found, "SecurityGroup database-security-group").inputs
+    assert group["vpcId"] == EXISTING_NETWORK["vpc_id"]
+    subnets = find(found, "SubnetGroup database-subnets").inputs["subnetIds"]
+    assert subnets == EXISTING_NETWORK["private_subnet_ids"]
+    assert not found.all("eks:index:Cluster")
+
+
+SERVER = {"kind": "existing", "host": "db.eu-west-1.rds.amazonaws.com", "max_connections": 900}
+PASSWORD = {"airflow-platform:database_password": "given"}
+
+
+def test_an_existing_database_on_an_existing_cluster(program):
+    database = {**SERVER, "user": "flow", "name": "flow"}
+    found = program("local", keys=PASSWORD, only={"database": database})
+
+    assert connection(found, "metadata") == (
+        "postgresql+psycopg2://flow:given@db.eu-west-1.rds.amazonaws.com:5432/flow"
+        "?sslmode=verify-full&sslrootcert=/etc/rds-ca/ca.pem"
+    )
+    assert _tls(found) == (True, True)
+    assert "database-server" not in names(found)
+
+
+def test_an_existing_database_for_a_new_cluster(program):
+    server = {
+        "kind": "existing",
+        "host": "pg.example.com",
+        "tls": False,
+        "port": 6432,
+        "max_connections": 200,
+    }
+    found = program(
+        "dev", keys=PASSWORD, only={"database": {**server, "security_group_id": "sg-0123456789"}}
+    )
+
+    assert connection(found, "metadata") == (
+        "postgresql+psycopg2://airflow:given@pg.example.com:6432/airflow"
+    )
+    assert _tls(found) == (False, False)
+    assert authorities(found) == []
+    assert not found.all("aws:rds/instance:Instance")
+    rule = find(found, "SecurityGroupIngressRule database-from-clients").inputs
+    assert rule["securityGroupId"] == "sg-0123456789"
+    assert rule["referencedSecurityGroupId"] == "cluster-eks-cluster-security-group"
+    assert (rule["fromPort"], rule["toPort"]) == (6432, 6432)

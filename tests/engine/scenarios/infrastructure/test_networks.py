@@ -118,3 +118,50 @@ def test_dev_uses_an_existing_vpc_and_leaves_it_untouched(deploy, small_charts, 
     assert account.inventory() == before
     after = ec2.describe_route_tables()["RouteTables"], ec2.describe_subnets()["Subnets"]
     assert after == described
+
+
+@pytest.fixture
+def nodes(account, vpc):
+    """Security group of the nodes of an existing cluster."""
+    ec2 = account.client("ec2")
+    group = ec2.create_security_group(GroupName="nodes", Description="nodes", VpcId=vpc["vpc_id"])[
+        "GroupId"
+    ]
+    yield group
+    ec2.delete_security_group(GroupId=group)
+
+
+def test_an_existing_cluster_uses_rds(deploy, small_charts, account, cluster, dags, vpc, nodes):
+    before = account.inventory()
+    stack = deploy("dev", small_charts, dags=dags)
+    database = {"kind": "rds", "ca_file": stack.settings()["database"]["ca_file"]}
+    stack.replace(
+        "airflow",
+        cluster={"kind": "existing", "context": cluster.context},
+        network=vpc,
+        database={**database, "client_security_group_ids": ["sg-00000000"]},
+        workers={"scaling": "queue", "max": 2},
+    )
+    status, output = stack.make("up")
+    assert status != 0
+    assert "database.client_security_group_ids: sg-00000000 does not exist" in output
+    assert account.inventory() == before, "a missing group changes nothing"
+
+    stack.replace(database={**database, "client_security_group_ids": [nodes]})
+    assert "Airflow is healthy." in stack.up()
+    (instance,) = account.client("rds").describe_db_instances()["DBInstances"]
+    assert instance["DBInstanceIdentifier"] == "airflow-dev"
+    assert instance["DBSubnetGroup"]["VpcId"] == vpc["vpc_id"]
+    (firewall,) = instance["VpcSecurityGroups"]
+    filters = [{"Name": "group-id", "Values": [firewall["VpcSecurityGroupId"]]}]
+    rules = account.client("ec2").describe_security_group_rules(Filters=filters)
+    admitted = [r for r in rules["SecurityGroupRules"] if not r["IsEgress"]]
+    assert [r["ReferencedGroupInfo"]["GroupId"] for r in admitted] == [nodes]
+    assert account.client("eks").list_clusters()["clusters"] == []
+    status, output = stack.make("preview")
+    assert status == 0, output
+
+    status, output = stack.make("down")
+    assert status == 0, output
+    assert "All resources were deleted." in output
+    assert account.inventory() == before

@@ -31,6 +31,7 @@ STACKS = (
     {**EKS, "dags": {"repo": REPO, "auth": TOKEN}, "airflow": {"sso": SSO}},
     {**LOCAL, "dags": {"repo": REPO, "auth": GITHUB_APP}, "workers": {}},
     {**LOCAL, "dags": SSH},
+    {**LOCAL, "database": {"kind": "existing", "host": "pg.rds.amazonaws.com"}},
 )
 REQUIRED = {
     "`cluster.kind`",
@@ -38,6 +39,7 @@ REQUIRED = {
     "`network.vpc_id` (existing)",
     "`network.private_subnet_ids` (existing)",
     "`database.kind`",
+    "`database.host` (existing)",
     "`dags.repo`",
     "`dags.auth.known_hosts` (ssh)",
     "`dags.auth.client_id` (github_app)",

@@ -325,3 +325,18 @@ def test_only_the_client_and_the_control_accept_connections():
     assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress"]}
     (expression,) = allow["spec"]["podSelector"]["matchExpressions"]
     assert expression["values"] == ["client", "allowed"]
+
+
+def test_the_probe_logs_in_to_the_private_registry(tools):
+    data = {".dockerconfigjson": "e30="}
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "t", "data": data, "metadata": {}}
+    tools("kubectl", prints(secret))
+    cluster = Kubernetes(name="c", namespace="flow", arguments=[])
+
+    copied, account = network_policy._login(cluster, "registry")
+
+    assert "get secret registry --namespace flow" in tools.calls()[0]
+    assert (copied["data"], copied["metadata"]) == (data, {"name": "registry"})
+    assert account["metadata"] == {"name": "default"}, "of all pods of the namespace"
+    assert account["imagePullSecrets"] == [{"name": "registry"}]
+    assert network_policy._login(cluster, None) == []
