@@ -203,7 +203,11 @@ def test_in_mode_bundle_airflow_reads_the_relay_itself(render):
     names = {c["name"] for pod in rendered.airflow.pods for c in pod.containers}
     assert not {name for name in names if name.startswith("git-sync")}
     (bundle,) = json.loads(_airflow_cfg(rendered)["dag_processor"]["dag_bundle_config_list"])
-    assert bundle["classpath"] == "airflow.providers.git.bundles.git.GitDagBundle"
+    assert bundle["classpath"] == "relay_bundle.RelayBundle"
+    for name in ("scheduler", "api-server", "dag-processor", "triggerer", "worker"):
+        mounts = rendered.airflow.pod(f"airflow-{name}").container(name)["volumeMounts"]
+        (mount,) = [m for m in mounts if m["mountPath"] == "/opt/airflow/config/relay_bundle.py"]
+        assert (mount["name"], mount["subPath"]) == ("dag-relay", "relay_bundle.py")
     assert bundle["kwargs"] == {
         "repo_url": "git://dag-relay:9418/dags.git",
         "tracking_ref": "dags",
