@@ -19,14 +19,11 @@ PATTERNS = {
     "a Slack webhook": re.compile(r"://hooks\.slack\.com/services/\w+/\w+/\w+"),
     # Sentry's data source name, for example.
     "a URL with a key": re.compile(r"://[0-9a-f]{32}@"),
-    # An option such as `backend_kwargs`; not a reference such as `{"password": "${NAME}"}`.
-    "a password in JSON": re.compile(
-        r"""["']\w*(password|passwd|secret|secret_id|token|access_key)["']\s*:\s*["'][^"'${}]""",
-        re.I,
-    ),
 }
 # Properties and environment variables whose value is a secret.
-NAMES = re.compile(r"(password|passwd|token|secret|api_?key|private_?key|access_?key|fernet_?key)$", re.I)
+NAMES = re.compile(
+    r"(password|passwd|token|secret|api_?key|private_?key|access_?key|fernet_?key)$", re.I
+)
 # Of the Airflow chart: settings/options.py knows the secret ones by name, and `client_secret_secret`
 # is the name of a secret.
 OPTIONS = "values.config."
