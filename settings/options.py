@@ -24,6 +24,10 @@ OPEN_SECTIONS = (
 # Airflow reads a secret option also from a command, or from the secrets backend:
 # https://airflow.apache.org/docs/apache-airflow/stable/howto/set-config.html
 FORM = re.compile(r"_(cmd|secret)$")
+# Of `backend_kwargs`, for example; not a reference such as `{"password": "${NAME}"}`.
+JSON_SECRET = re.compile(
+    r"""["']\w*(password|passwd|secret|secret_id|token|access_key)["']\s*:\s*["'][^"'${}]""", re.I
+)
 # Secret options that often hold no secret, such as the prefix of a secrets backend: their value
 # decides.
 MAY_BE_PUBLIC = ("_kwargs", "_args", "username")
@@ -113,7 +117,7 @@ def variable_mistakes(
     """Key and mistake of environment variables, of every component or of one queue."""
     for name, value in env.items():
         option = option_of(name)
-        kind = "a secret by its name" if NAMES.search(name) else secret_in(str(value))
+        kind = "a secret by its name" if NAMES.search(name) else _secret_in(str(value))
         if option in known().sensitive and not name.lower().endswith(MAY_BE_PUBLIC):
             kind = "a secret"
         if name in secret_env:
@@ -141,6 +145,10 @@ def not_free(name: str, version: str, derived: Mapping[str, str]) -> str | None:
     return derived.get(option) or derived.get(FORM.sub("", option)) or _void(option, version, ())
 
 
+def _secret_in(text: str) -> str | None:
+    return "a password in JSON" if JSON_SECRET.search(text) else secret_in(text)
+
+
 def _secret(name: str, value: Any) -> str | None:
     """What is wrong with an option that is a secret by the list, by its name or by its value."""
     data = known()
@@ -149,7 +157,7 @@ def _secret(name: str, value: Any) -> str | None:
     elif not _is_listed(name) and NAMES.search(name):
         kind = "a secret by its name"
     else:
-        kind = secret_in(str(value))
+        kind = _secret_in(str(value))
     return kind and (
         f"holds {kind}, and airflow.cfg is plain text; put it into a Kubernetes Secret, and set "
         f"airflow.secret_env.{variable(name)}: <name of the Secret>/<key>"

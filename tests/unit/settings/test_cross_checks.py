@@ -114,6 +114,7 @@ SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "
 def with_sso(**given):
     return AirflowSettings.model_validate({"sso": SSO, **given})
 
+
 RDS_ON_EXISTING = {
     **ON_EXISTING,
     "network": existing_network(),
