@@ -19,14 +19,6 @@ PATTERNS = {
     "a Slack webhook": re.compile(r"://hooks\.slack\.com/services/\w+/\w+/\w+"),
     # Sentry's data source name, for example.
     "a URL with a key": re.compile(r"://[0-9a-f]{32}@"),
-<<<<<<< HEAD
-    # An option such as `backend_kwargs`; not a reference such as `{"password": "${NAME}"}`.
-    "a password in JSON": re.compile(
-        r"""^\s*\{[^{}]*["']\w*(password|passwd|secret|secret_id|token|access_key)["']\s*:\s*["'][^"'${}]""",
-        re.I,
-    ),
-=======
->>>>>>> options
 }
 # Properties and environment variables whose value is a secret.
 NAMES = re.compile(

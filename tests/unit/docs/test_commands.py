@@ -42,7 +42,6 @@ NOT_RUN = {
     "make image": "needs a registry",
     "make migrate": "dags-repo-example/tests/checks/test_migrate.py runs its module",
     "make simulate": "runs until Ctrl-C; `make engine` uses the same account",
-    "pulumi config set": "asks for the secret on the terminal",
     "pulumi stack": "plain Pulumi with the environment that ops/stack.py sets",
     "pulumi preview": "plain Pulumi with the environment that ops/stack.py sets",
     "kubectl": "inspects a cluster; the suites use a client in tests/harness/",
