@@ -72,11 +72,22 @@ LOG_CREDENTIALS = (
 
 CONCURRENCY = "AIRFLOW__CELERY__WORKER_CONCURRENCY"
 
+# Steps of the job that creates the first user.
+MIGRATED = "airflow db check-migrations --migration-wait-timeout=600\n"
+# Airflow reads the password twice from stdin; on the command line it would be visible to others.
+CREATE_ADMIN = """\
+answer() { printf '%s\\n' "$ADMIN_PASSWORD" "$ADMIN_PASSWORD"; }
+said=$(answer | airflow users create --role Admin --username admin --firstname Airflow \\
+    --lastname Admin --email admin@localhost 2>&1) || { echo "$said"; exit 1; }
+case $said in *already?exist*) answer | airflow users reset-password --username admin ;; esac
+"""
+# By its e-mail address: a user of the OpenID Connect provider may have the name `admin`.
 DELETE_ADMIN = """\
-airflow db check-migrations --migration-wait-timeout=600
 said=$(airflow users delete --email admin@localhost 2>&1) \\
   || case $said in *does?not?exist*) ;; *) echo "$said"; exit 1;; esac
 """
+# Three keys: the previous one may still be in use, and the next rotation deletes it.
+REENCRYPT = "case $AIRFLOW__CORE__FERNET_KEY in *,*,*) airflow rotate-fernet-key ;; esac\n"
 
 # Exclude workers from Karpenter's consolidation.
 DO_NOT_DISRUPT = {"karpenter.sh/do-not-disrupt": "true"}
@@ -104,7 +115,7 @@ def chart_values(
         "env": plain_variables(airflow.env),
         "images": {"gitSync": git_sync_image(dags)},
         **secret_names(secrets),
-        "createUserJob": {"enabled": airflow.creates_admin, **admin_user(secrets)},
+        "createUserJob": user_job(airflow, secrets),
         "dags": {"gitSync": git_sync(dags)},
         "workers": {
             "celery": {
@@ -222,12 +233,21 @@ def secret_variable(name: str, secret: str, key: str) -> dict[str, str]:
     return {"envName": name, "secretName": secret, "secretKey": key}
 
 
-def admin_user(secrets: AirflowSecrets) -> dict[str, Any]:
-    """Values under `createUserJob`: create the local user `admin`, or delete it."""
-    if secrets.admin is not None:
-        return {"jobAnnotations": annotations(secrets.admin)}
-    # By its e-mail address: a user of the OpenID Connect provider may have the name `admin`.
-    return {"args": ["bash", "-euc", DELETE_ADMIN], "env": []}
+def user_job(airflow: AirflowSettings, secrets: AirflowSecrets) -> dict[str, Any]:
+    """Values under `createUserJob`: create the local user `admin`, or delete it.
+
+    Users of another auth manager than FAB's are not in the database.
+    """
+    values: dict[str, Any] = {"env": []}
+    user = ""
+    if airflow.creates_admin and secrets.admin is not None:
+        user = CREATE_ADMIN
+        reference = {"name": secrets.admin.name, "key": "password"}
+        values["env"] = [{"name": "ADMIN_PASSWORD", "valueFrom": {"secretKeyRef": reference}}]
+        values["jobAnnotations"] = annotations(secrets.admin)
+    elif airflow.creates_admin:
+        user = DELETE_ADMIN
+    return {**values, "args": ["bash", "-euc", f"{MIGRATED}{user}{REENCRYPT}"]}
 
 
 def api_server_access(

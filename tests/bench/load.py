@@ -18,7 +18,7 @@ from typing import Any
 
 from components.aws import database
 from components.kubernetes import redis
-from components.kubernetes.namespace import NAME as NAMESPACE
+from settings.cluster import NAMESPACE
 from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
 from settings.versions import REDIS_IMAGE
 from tests.bench.figures import step

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.kubernetes.namespace import NAME as NAMESPACE
+from settings.cluster import NAMESPACE
 from ops import stack_files
 from ops.plan import mock_engine
 from ops.plan.report import airflow_values

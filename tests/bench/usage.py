@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter, defaultdict
 
-from components.kubernetes.namespace import NAME as NAMESPACE
+from settings.cluster import NAMESPACE
 from settings.keda import KEDA_NAMESPACE
 from tests.bench import load
 from tests.harness.cluster import Cluster

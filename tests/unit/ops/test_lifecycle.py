@@ -115,7 +115,7 @@ def test_a_failed_check_of_sso_is_explained_and_repeated(tools, session, monkeyp
     state = {"exitCode": 1, "message": "sso_client_secret: refused"}
     pods = {"items": [{"status": {"containerStatuses": [{"state": {"terminated": state}}]}}]}
     tools("kubectl", f"echo '{json.dumps(pods)}'")
-    cluster = Kubernetes(name="local", arguments=[])
+    cluster = Kubernetes(name="local", namespace="airflow", arguments=[])
     monkeypatch.setattr(Session, "cluster", lambda _: cluster)
     opened = session("local")
     airflow = AirflowSettings.model_validate({**opened.settings.airflow.model_dump(), "sso": sso})
@@ -126,7 +126,7 @@ def test_a_failed_check_of_sso_is_explained_and_repeated(tools, session, monkeyp
     deleted = [call for call in tools.calls() if "delete jobs" in call]
     assert len(deleted) == (sso is not None), "Pulumi would report the old failure again"
     for call in deleted:
-        assert "--selector component=sso-check --field-selector=status.successful=0" in call
+        assert "--selector=component=sso-check --field-selector=status.successful=0" in call
         assert tools.calls().index(call) == 0, "before the update"
     shown = "Airflow was not changed:\n  sso_client_secret: refused" in capsys.readouterr().out
     assert shown == (sso is not None)

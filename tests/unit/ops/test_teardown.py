@@ -500,7 +500,7 @@ def test_a_stack_on_an_existing_cluster_is_deleted_in_one_step(platform, region)
 
     assert teardown.down(session) == 0
     assert platform.destroyed() == [[]]
-    assert platform.calls("aws") == []
+    assert platform.calls("aws eks") == [], "the cluster stays"
 
 
 NAMESPACE = {"metadata": {"name": "flow", "labels": {"airflow-platform/stack": "team-b"}}}

@@ -113,7 +113,7 @@ def test_a_setting_without_a_default_is_required(mistakes, path, section):
     ("path", "kinds"),
     [
         ("cluster", "'eks', 'existing'"),
-        ("database", "'rds', 'container'"),
+        ("database", "'rds', 'container', 'existing'"),
         ("dags.auth", "'none', 'token', 'ssh', 'github_app'"),
     ],
 )

@@ -124,7 +124,7 @@ def test_an_option_of_a_plugin_is_a_warning(deploy):
 
     found = deploy(settings.load, stack="prod", config={KEY: json.dumps(given)}).warnings
 
-    assert found == [
+    assert [line for line in found if "my_plugin" in line] == [
         f"Pulumi.prod.yaml: {KEY}.airflow.config.my_plugin.colour: is not a known option of {RELEASE} "
         "or its providers: only code of your image can read it"
     ]

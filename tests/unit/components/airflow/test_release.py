@@ -275,7 +275,7 @@ def test_task_logs_stay_in_the_pods_without_a_bucket(values):
     found = values()
 
     assert "logging" not in found["config"]
-    assert "env" not in found
+    assert found["env"] == []
     assert "extraEnv" not in found
 
 
@@ -296,7 +296,7 @@ def test_task_logs_are_written_to_a_bucket_of_the_user(values):
         "remote_logging": "True",
         "remote_base_log_folder": "s3://the-bucket/airflow",
         "remote_log_conn_id": "remote_logs",
-        "encrypt_s3_logs": True,
+        "encrypt_s3_logs": "true",
         "delete_local_logs": "True",
     }
     variables = yaml.safe_load(found["extraEnv"])
@@ -380,8 +380,10 @@ def test_a_private_ca_of_the_provider_is_mounted(values, tmp_path):
     given = {"sso": {**SSO, "ca_file": str(pem)}}
     api_server = values(airflow=given, configured={"sso_client_secret": "hunter2"})["apiServer"]
 
-    assert api_server["extraVolumes"] == [{"name": "sso-ca", "configMap": {"name": "sso-ca"}}]
-    (mount,) = api_server["extraVolumeMounts"]
+    (_, volume) = api_server["extraVolumes"]
+    assert volume == {"name": "sso-ca", "configMap": {"name": "sso-ca"}}
+    (of_tokens, mount) = api_server["extraVolumeMounts"]
+    assert of_tokens["name"] == "token-keys"
     assert mount == {"name": "sso-ca", "mountPath": "/etc/sso-ca", "readOnly": True}
     assert "checksum/sso-ca" in api_server["podAnnotations"], "a new CA restarts API servers"
 
@@ -393,6 +395,24 @@ def test_without_the_local_user_the_job_deletes_it(values):
     assert "airflow users delete --email admin@localhost" in job["args"][2]
     assert "users create" not in job["args"][2]
     assert job["env"] == [], "the Secret of its password does not exist"
+
+
+OTHER_MANAGER = {"config": {"core": {"auth_manager": "a.b.OtherAuthManager"}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "secrets"),
+    [
+        ({}, {}),
+        ({"sso": SSO, "admin_user": False}, {"sso_client_secret": "hunter2"}),
+        (OTHER_MANAGER, {}),
+    ],
+)
+def test_every_release_encrypts_again_after_a_rotation(values, given, secrets):
+    script = values(airflow=given, configured=secrets)["createUserJob"]["args"][2]
+
+    assert script.endswith("airflow rotate-fernet-key ;; esac\n")
+    assert ("airflow users" in script) is ("config" not in given), "FAB's command fails elsewhere"
 
 
 def test_without_sso_nothing_changes(deployed, values):
