@@ -148,15 +148,18 @@ def test_the_airflow_release_waits_for_what_it_needs(snapshot, name, needed):
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "parts"),
-    [("local", "local.yaml", {"git-server"}), ("prod", "aws.yaml", {"keda", "load-balancer"})],
+    ("name", "layers", "parts"),
+    [
+        ("local", ["airflow.yaml", "local.yaml"], {"git-server"}),
+        ("prod", ["airflow.yaml", "database-tls.yaml", "aws.yaml"], {"keda", "load-balancer"}),
+    ],
 )
-def test_a_stack_has_the_parts_of_its_settings(snapshot, name, file, parts):
+def test_a_stack_has_the_parts_of_its_settings(snapshot, name, layers, parts):
     found = snapshot(name)
 
     assert names(found) & {"git-server", "keda", "load-balancer"} == parts
     files = find(found, "Release airflow-release").inputs["valueYamlFiles"]
-    assert [f["path"].rpartition("/")[2] for f in files] == ["airflow.yaml", file]
+    assert [f["path"].rpartition("/")[2] for f in files] == layers
 
 
 @every_stack
