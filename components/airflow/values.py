@@ -436,7 +436,11 @@ def worker_sets(
         values: dict[str, Any] = {
             "name": name,
             "queue": queue,
-            "serviceAccount": {"name": service_account(queue)},
+            "serviceAccount": {
+                "name": service_account(queue),
+                # The token is the login of KubernetesPodOperator.
+                "automountServiceAccountToken": workers.pod_operator,
+            },
             # Annotations of a set replace those of `workers.celery`.
             "podAnnotations": {
                 **(annotations or {}),
@@ -449,8 +453,6 @@ def worker_sets(
             values["resources"] = _with_disk(values["resources"], workers.disk_gb)
         env: list[dict[str, Any]] = values.get("env", [])
         if workers.pod_operator:
-            # The token of the ServiceAccount is the login of KubernetesPodOperator.
-            values["serviceAccount"]["automountServiceAccountToken"] = True
             env = [*env, pod_connection(task_namespace)]
         if queue != DEFAULT_QUEUE:  # the concurrency of `default` is in airflow.cfg
             env = [*env, {"name": CONCURRENCY, "value": str(workers.concurrency)}]

@@ -221,6 +221,7 @@ def test_kubernetes_down_requires_both_commands(monkeypatch):
 class Cluster:
     """Records the words of kubectl."""
 
+    namespace = "airflow"
     exec = harness.Cluster.exec
 
     def __init__(self, answers):

@@ -84,9 +84,9 @@ def test_an_example_of_the_documentation_plans(checkout, place, text, section):
     else:
         stack, config = file.split(".")[1], over(content["config"], as_config(example))
         # Secrets that the section around the example tells to set.
-        for name in (field.name for field in fields(Secrets)):
-            if re.search(rf"\b{name}\b", section):
-                config.setdefault(f"{PROJECT}:{name}", {"secure": "v1:cipher"})
+        known = "|".join(field.name for field in fields(Secrets))
+        for name in re.findall(rf"\b((?:{known})(?:_[a-z-]+)?)\b", section):
+            config.setdefault(f"{PROJECT}:{name}", {"secure": "v1:cipher"})
         content = {"config": config}
     path.write_text(yaml.safe_dump(content))
 

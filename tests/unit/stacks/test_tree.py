@@ -150,8 +150,8 @@ def test_the_airflow_release_waits_for_what_it_needs(snapshot, name, needed):
 @pytest.mark.parametrize(
     ("name", "layers", "parts"),
     [
-        ("local", ["local.yaml"], {"git-server"}),
-        ("prod", ["database-tls.yaml", "aws.yaml"], {"keda", "load-balancer"}),
+        ("local", ["airflow.yaml", "local.yaml"], {"git-server"}),
+        ("prod", ["airflow.yaml", "database-tls.yaml", "aws.yaml"], {"keda", "load-balancer"}),
     ],
 )
 def test_a_stack_has_the_parts_of_its_settings(snapshot, name, layers, parts):
@@ -159,7 +159,7 @@ def test_a_stack_has_the_parts_of_its_settings(snapshot, name, layers, parts):
 
     assert names(found) & {"git-server", "keda", "load-balancer"} == parts
     files = find(found, "Release airflow-release").inputs["valueYamlFiles"]
-    assert [f["path"].rpartition("/")[2] for f in files] == ["airflow.yaml", *layers]
+    assert [f["path"].rpartition("/")[2] for f in files] == layers
 
 
 @every_stack

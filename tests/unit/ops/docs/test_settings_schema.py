@@ -32,6 +32,12 @@ def errors(given, **config):
     return [f"{error.json_path}: {error.message}" for error in SCHEMA.iter_errors(file)]
 
 
+OPTIONS = {
+    "core": {"max_active_tasks_per_dag": 1, "load_examples": True, "default_timezone": "utc"},
+    "scheduler": {"scheduler_heartbeat_sec": 0.5},
+}
+
+
 @pytest.fixture
 def refused(deploy):
     """Whether the program refuses these settings."""
@@ -67,7 +73,7 @@ def test_a_committed_stack_file_matches_the_schema(name):
         changed(EKS, "network", {"kind": "new", "az_count": 3}),
         changed(EKS, "network", EXISTING_NETWORK),
         changed(EKS, "airflow.ingress", INGRESS),
-        changed(EKS, "airflow.config", {"core": {"a": 1, "b": "x", "c": True, "d": 0.5}}),
+        changed(EKS, "airflow.config", OPTIONS),
         changed(EKS, "queues", {"etl": {"max": 2, "cpu": 0.5}, "high-memory": {}}),
         changed(EKS, "dags", {"repo": REPO, "auth": TOKEN}),
         changed(EKS, "dags", {"repo": REPO, "auth": GITHUB_APP, "tag": None}),

@@ -33,8 +33,10 @@ for path in sorted(root.glob("*.py")) + [
     for folder in ("settings", "components", "policies", "ops")
     for path in sorted(root.glob(f"{folder}/**/*.py"))
 ]:
-    # The policy pack has an environment of its own in policies/.venv. Only the image has Airflow.
-    if path.name not in ("__main__.py", "relay_bundle.py") and ".venv" not in path.parts:
+    # The policy pack has an environment of its own in policies/.venv. Only the image has Airflow
+    # and FAB.
+    of_image = ("relay_bundle.py", "webserver_config.py")
+    if path.name not in ("__main__.py", *of_image) and ".venv" not in path.parts:
         names.append(".".join(path.relative_to(root).with_suffix("").parts))
         importlib.import_module(names[-1].removesuffix(".__init__"))
 print(json.dumps([names, seen]))
