@@ -1,6 +1,7 @@
 """Reads a stack file like the Pulumi CLI, and runs the program of a stack on the mock engine."""
 
 import json
+import re
 import runpy
 import signal
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import yaml
 
 from ops.plan.mock_engine import StackSnapshot, run
 from settings import Secrets, Settings, load
+from settings.dags import REPOSITORY_LOGIN
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,7 +115,11 @@ def _refuse_unknown_keys(stack: str, project: str, keys: list[str]) -> None:
     """Reject misspelt secrets: the program would generate them instead."""
     known = ["settings", *(field.name for field in fields(Secrets))]
     of_project = [key for key in keys if key.startswith(f"{project}:")]
-    unknown = [key for key in of_project if key.partition(":")[2] not in known]
+    unknown = [
+        key
+        for key in of_project
+        if (name := key.partition(":")[2]) not in known and not re.fullmatch(REPOSITORY_LOGIN, name)
+    ]
     if unknown:
         lines = "\n".join(
             f"  {key}: is not a known key. Keys: {', '.join(known)}" for key in unknown

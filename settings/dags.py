@@ -51,6 +51,8 @@ class GithubAppAuth(Section):
 
 
 Auth = NoAuth | TokenAuth | SshAuth | GithubAppAuth
+# Regular expression of the secrets of `dags.repositories`: that of `git_secret`, then the name.
+REPOSITORY_LOGIN = rf"(git_token|git_ssh_key|github_app_key)_{REPOSITORY_NAME}"
 
 
 def git_secret(auth: Auth) -> str | None:

@@ -9,8 +9,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from ops.stack_files import project
 from settings import Secrets, Settings
+from settings.dags import REPOSITORY_LOGIN
 from settings.rotation import RotationSettings
-from settings.types import REPOSITORY_NAME
 
 # Secrets that the program cannot generate: meaning, and the behavior if they are not set.
 GIVEN_SECRETS = {
@@ -39,9 +39,6 @@ GIVEN_SECRETS = {
         "the Secret `images.pull_secret` must exist",
     ),
 }
-
-# Those of a repository in `dags.repositories` end in its name.
-GIT_SECRETS = ("git_token", "git_ssh_key", "github_app_key")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +93,7 @@ def stack_file_schema() -> dict[str, Any]:
         for secret in secret_keys()
     }
     # Of `dags.repositories`.
-    logins = f"({'|'.join(GIT_SECRETS)})_{REPOSITORY_NAME}"
+    logins = REPOSITORY_LOGIN
     known = "|".join(["settings", *(secret.name for secret in secret_keys()), logins])
     config = {
         "description": "Configuration of the stack",

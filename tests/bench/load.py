@@ -18,8 +18,8 @@ from typing import Any
 
 from components.aws import database
 from components.kubernetes import redis
-from settings.cluster import NAMESPACE
 from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
+from settings.cluster import NAMESPACE
 from settings.versions import REDIS_IMAGE
 from tests.bench.figures import step
 from tests.harness.airflow_api import Api

@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from settings.cluster import NAMESPACE
 from ops import stack_files
 from ops.plan import mock_engine
 from ops.plan.report import airflow_values
 from policies.chart_values import RELEASE
+from settings.cluster import NAMESPACE
 from settings.versions import AIRFLOW_CHART
 from tests.bench.figures import clock, show_range, show_ratio
 from tests.harness.checkout import ROOT, Checkout

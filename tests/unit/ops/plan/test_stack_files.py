@@ -36,6 +36,7 @@ WORKERS = f"config: {{{SETTINGS}: {{workers: %s}}}}"
         (WORKERS % "[]", f"{SETTINGS}.workers: Input should be a valid dictionary"),
         (WORKERS % "{max: 2024-01-01}", "Pulumi.mine.yaml"),
         ("config: {airflow-platform:admin_pasword: x}", "admin_pasword: is not a known key"),
+        ("config: {airflow-platform:git_tokn_sales: x}", "git_tokn_sales: is not a known key"),
         ("text", "Pulumi.mine.yaml"),
         ("[1]", "Pulumi.mine.yaml"),
         ("config: text", "Pulumi.mine.yaml"),
