@@ -1,5 +1,6 @@
 """Rules for deletion protection, backups and availability; most apply to production only."""
 
+import re
 from collections.abc import Iterator
 
 from policies import cluster, database, storage
@@ -10,7 +11,7 @@ SUBNET = "aws:ec2/subnet:Subnet"
 NAT = "aws:ec2/natGateway:NatGateway"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 REDIS = "redis-data"
-RESTORABLE = {"dag-relay-data"}  # restored from Git by the DAG relay
+RESTORABLE = re.compile(r"dag-relay(-.+)?-data")  # restored from Git by the DAG relay
 MIN_BACKUP_DAYS = 7
 
 
@@ -77,7 +78,9 @@ def _stateful_resources_are_protected(stack: Stack) -> Iterator[Finding]:
         "Set logs.protect to true": stack.all(storage.BUCKET),
         "Set redis.protect to true": [claim for claim in claims if claim.name == REDIS],
         "Store this data outside the cluster, in RDS or on a Git host": [
-            claim for claim in claims if claim.name not in {REDIS, *RESTORABLE}
+            claim
+            for claim in claims
+            if claim.name != REDIS and not RESTORABLE.fullmatch(claim.name)
         ],
     }
     for fix, resources in by_fix.items():

@@ -14,17 +14,20 @@ def _from_env(container):
 
 def _from_volumes(pod):
     """(Secret, key) of each mount."""
-    secrets = {
-        volume["name"]: volume["secret"]["secretName"]
-        for volume in pod.spec.get("volumes", [])
-        if "secret" in volume
-    }
+    secrets = {v["name"]: v["secret"] for v in pod.spec.get("volumes", []) if "secret" in v}
     mounts = [m for c in pod.containers for m in c.get("volumeMounts", [])]
-    return {(secrets[m["name"]], m.get("subPath")) for m in mounts if m["name"] in secrets}
+    return {
+        (secret["secretName"], key)
+        for mount in mounts
+        if (secret := secrets.get(mount["name"]))
+        for key in [item["key"] for item in secret.get("items", [])] or [mount.get("subPath")]
+    }
 
 
 def _used(pod):
-    return _from_volumes(pod).union(*map(_from_env, pod.containers))
+    """(Secret, key) of the Secrets that this program declares, not of the user's own."""
+    found = _from_volumes(pod).union(*map(_from_env, pod.containers))
+    return {(name, key) for name, key in found if name.startswith("airflow-")}
 
 
 def _wired_checksums(pod):
@@ -47,7 +50,9 @@ def _files(pod, container, config_maps):
 def test_pods_use_exactly_the_secrets_of_the_program(any_stack):
     declared = {
         (name, key)
-        for name, content in any_stack.contents("Secret", "airflow").items()
+        for name, content in any_stack.contents(
+            "Secret", any_stack.settings.cluster.namespace
+        ).items()
         if name.startswith("airflow-") and name != "airflow-git"  # the relay's alone
         for key in content
     }
@@ -102,7 +107,7 @@ def test_only_workers_with_keda_have_a_database_connection(render, name, contain
 
 
 def test_no_manifest_contains_a_secret(any_stack):
-    for name, content in any_stack.contents("Secret", "airflow").items():
+    for name, content in any_stack.contents("Secret", any_stack.settings.cluster.namespace).items():
         for key, secret in content.items():
             # The user name of a token is not secret.
             if not key.endswith("USERNAME"):
@@ -152,7 +157,7 @@ def test_every_mounted_config_map_exists(any_stack):
         for volume in pod.spec.get("volumes", [])
         if "configMap" in volume
     }
-    declared = any_stack.contents("ConfigMap", "airflow")
+    declared = any_stack.contents("ConfigMap", any_stack.settings.cluster.namespace)
 
     assert mounted - any_stack.airflow.all("ConfigMap").keys() == declared.keys() & {
         "rds-ca",

@@ -133,7 +133,8 @@ def test_airflow_has_the_executor_and_dags_folder(options, any_stack):
     assert options["core"]["executor"] == "CeleryExecutor"
     if any_stack.settings.dags.mode == "git-sync":
         assert options["core"]["dags_folder"] == "/opt/airflow/dags/repo/dags"
-    assert options["core"]["load_examples"] == "False"
+    of_stack = any_stack.settings.airflow.config.get("core", {}).get("load_examples", "False")
+    assert options["core"]["load_examples"] == str(of_stack).replace("True", "true")
 
 
 def test_plugins_are_loaded_from_the_checkout_of_the_dags(options, any_stack):
