@@ -97,6 +97,38 @@ def airflow(parallelism, schedulers):
 
 # By check: valid sections, the sections that break the check, and the mistake: key and reason.
 BROKEN = {
+    "_airflow_reads_every_option": [
+        (
+            ON_EXISTING,
+            {"airflow": AirflowSettings(config={"core": {"load_exampels": False}})},
+            "airflow.config.core.load_exampels",
+            "did you mean core.load_examples?",
+        ),
+    ],
+    "_default_queue_has_workers": [
+        (
+            ON_EXISTING,
+            {"airflow": AirflowSettings(config={"operators": {"default_queue": "gpu"}})},
+            "airflow.config.operators.default_queue",
+            "gpu is no queue of this stack",
+        ),
+    ],
+    "_variables_are_free": [
+        (
+            ON_EXISTING,
+            {"airflow": AirflowSettings(env={"AIRFLOW_HOME": "/a"})},
+            "airflow.env.AIRFLOW_HOME",
+            "is fixed by the chart",
+        ),
+    ],
+    "_program_sets_a_variable": [
+        (
+            ON_AWS,
+            {"airflow": AirflowSettings(env={"AIRFLOW_CONN_AWS_DEFAULT": "aws://"})},
+            "airflow.env.AIRFLOW_CONN_AWS_DEFAULT",
+            "is the connection of the task logs",
+        ),
+    ],
     "_load_balancer_has_subnets": [
         (
             {**ON_AWS, "network": existing_network()},

@@ -67,7 +67,7 @@ def test_a_committed_stack_file_matches_the_schema(name):
         changed(EKS, "network", {"kind": "new", "az_count": 3}),
         changed(EKS, "network", EXISTING_NETWORK),
         changed(EKS, "airflow.ingress", INGRESS),
-        changed(EKS, "airflow.config", {"core": {"a": 1, "b": "x", "c": True, "d": 0.5}}),
+        changed(EKS, "airflow.config", {"plugin": {"a": 1, "b": "x", "c": True, "d": 0.5}}),
         changed(EKS, "queues", {"etl": {"max": 2, "cpu": 0.5}, "high-memory": {}}),
         changed(EKS, "dags", {"repo": REPO, "auth": TOKEN}),
         changed(EKS, "dags", {"repo": REPO, "auth": GITHUB_APP, "tag": None}),
