@@ -218,7 +218,7 @@ def test_task_logs_stay_in_the_pods_without_a_bucket(values):
     found = values()
 
     assert "logging" not in found["config"]
-    assert "env" not in found
+    assert found["env"] == []
 
 
 @pytest.fixture
