@@ -79,7 +79,7 @@ VARIANTS = {
         {
             "airflow": {
                 "config": {
-                    "core": {"max_map_length": 1_000_000, "load_examples": True},
+                    "core": {"max_map_length": 1_000_000, "lazy_load_plugins": True},
                     "logging": {"task_log_prefix_template": "{{ ti.dag_id }} {% if x %}"},
                     "secrets": {"backend_kwargs": '{\n"connections_prefix": "x"\n}'},
                 },

@@ -302,7 +302,7 @@ def test_a_webhook_changes_only_the_ingress(render):
     ("option", "value"),
     [
         ("core.max_map_length", "1000000"),
-        ("core.load_examples", "true"),
+        ("core.lazy_load_plugins", "true"),
         ("logging.task_log_prefix_template", "{{ ti.dag_id }} {% if x %}"),
         ("secrets.backend_kwargs", '{\n"connections_prefix": "x"\n}'),
     ],

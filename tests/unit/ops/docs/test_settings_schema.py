@@ -32,10 +32,6 @@ def errors(given, **config):
     return [f"{error.json_path}: {error.message}" for error in SCHEMA.iter_errors(file)]
 
 
-OPTIONS = {
-    "core": {"max_active_tasks_per_dag": 1, "load_examples": True, "default_timezone": "utc"},
-    "scheduler": {"scheduler_heartbeat_sec": 0.5},
-}
 
 
 @pytest.fixture
@@ -73,7 +69,7 @@ def test_a_committed_stack_file_matches_the_schema(name):
         changed(EKS, "network", {"kind": "new", "az_count": 3}),
         changed(EKS, "network", EXISTING_NETWORK),
         changed(EKS, "airflow.ingress", INGRESS),
-        changed(EKS, "airflow.config", OPTIONS),
+        changed(EKS, "airflow.config", {"plugin": {"a": 1, "b": "x", "c": True, "d": 0.5}}),
         changed(EKS, "queues", {"etl": {"max": 2, "cpu": 0.5}, "high-memory": {}}),
         changed(EKS, "dags", {"repo": REPO, "auth": TOKEN}),
         changed(EKS, "dags", {"repo": REPO, "auth": GITHUB_APP, "tag": None}),
