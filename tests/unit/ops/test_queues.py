@@ -143,7 +143,7 @@ def test_scaling_creates_a_missing_stack_first(platform, operate):
     [
         (["--max=1000"], "workers.max: Input should be less than or equal to 500, got 1000"),
         (["--min=9"], "workers: min 9 must not exceed max 3"),
-        (["--max=400"], "use a larger instance_class"),
+        (["--max=400"], "lower workers.max"),
     ],
 )
 def test_refused_numbers_leave_the_file_unchanged(platform, operate, words, complaint):

@@ -97,6 +97,7 @@ def test_a_secret_that_ecr_refuses_is_refused(mistakes, secret):
 
 def test_an_existing_cluster_has_no_cache(mistakes):
     assert mistakes(changed(LOCAL, "images.docker_hub_secret_arn", SECRET)) == [
-        "images.docker_hub_secret_arn: needs cluster.kind: eks: the nodes of an existing cluster have "
-        "their own registry mirrors"
+        "images.docker_hub_secret_arn: needs cluster.kind: eks: the cache is in ECR, which the nodes of "
+        "an existing cluster may not be able to read; remove this setting, and set airflow.image, "
+        "redis.image and dags.git_sync_image to a mirror"
     ]
