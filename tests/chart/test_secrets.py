@@ -47,13 +47,6 @@ def _files(pod, container, config_maps):
     return {f"{m['mountPath']}/{key}" for m in mounts for key in sources[m["name"]]}
 
 
-def _named_by_settings(rendered):
-    """(Secret, key) of `secret_env`: Secrets that do not belong to the program."""
-    settings = rendered.settings
-    given = (settings.airflow, *settings.all_queues.values())
-    return {tuple(text.split("/")) for each in given for text in each.secret_env.values()}
-
-
 def test_pods_use_exactly_the_secrets_of_the_program(any_stack):
     declared = {
         (name, key)
@@ -64,8 +57,7 @@ def test_pods_use_exactly_the_secrets_of_the_program(any_stack):
         for key in content
     }
 
-    named = _named_by_settings(any_stack)
-    assert set().union(*map(_used, any_stack.airflow.pods)) == declared | named
+    assert set().union(*map(_used, any_stack.airflow.pods)) == declared
 
 
 def test_no_reference_to_a_secret_is_optional(any_stack):
@@ -76,10 +68,9 @@ def test_no_reference_to_a_secret_is_optional(any_stack):
 
 def test_a_rotated_secret_restarts_exactly_its_users(any_stack):
     # Workers have KEDA's connection in their environment. Only KEDA uses it, and reloads it.
-    others = {"airflow-keda", *(name for name, _ in _named_by_settings(any_stack))}
     for pod in any_stack.airflow.pods:
         if pod.kind == "Deployment":
-            used = {name for name, _ in _used(pod)} - others
+            used = {name for name, _ in _used(pod)} - {"airflow-keda"}
             assert _wired_checksums(pod) == used, pod.name
 
 

@@ -3,30 +3,29 @@
 import pytest
 
 from tests.harness import s3
+from tests.harness.airflow_api import Api
 from tests.harness.waiting import wait_for
+
+LOGS = {"bucket": "logs/airflow", "endpoint_url": s3.URL, "credentials_secret": s3.SECRET}
 
 
 @pytest.mark.slow
-def test_a_log_outlives_its_worker(settings, checkout, api, cluster):
+def test_a_log_outlives_its_worker(settings, checkout, cluster):
     with s3.installed(cluster):
-        settings(
-            logs={
-                "bucket": "logs/airflow",
-                "endpoint_url": s3.URL,
-                "credentials_secret": s3.SECRET,
-            }
-        )
+        settings(logs=LOGS)
         checkout.up()
-        workers = cluster.ready("worker")
-        run = api.run("word_count")
-        assert run["state"] == "success"
-        cluster.kubectl("-n", "airflow", "delete", "pod", "--now", *workers)
-        wait_for("another worker", lambda: cluster.ready("worker") - workers, seconds=240)
+        # Opened now: `up` has replaced the API server.
+        with Api.open(cluster) as api:
+            run = api.run("word_count")
+            assert run["state"] == "success"
+            workers = cluster.ready("worker")
+            cluster.kubectl("-n", "airflow", "delete", "pod", "--now", *workers)
+            wait_for("another worker", lambda: cluster.ready("worker") - workers, seconds=240)
 
-        path = f"dags/word_count/dagRuns/{run['dag_run_id']}/taskInstances"
-        (task, *_) = [t for t in api.get(path)["task_instances"] if t["map_index"] == -1]
-        log = api.get(f"{path}/{task['task_id']}/logs/1?map_index=-1")["content"]
+            path = f"dags/word_count/dagRuns/{run['dag_run_id']}/taskInstances"
+            (task, *_) = [t for t in api.get(path)["task_instances"] if t["map_index"] == -1]
+            log = api.get(f"{path}/{task['task_id']}/logs/1?map_index=-1")["content"]
 
-        sources = [source for line in log for source in line.get("sources", ())]
-        assert any(source.startswith("s3://logs/airflow/dag_id=word_count/") for source in sources)
-        assert any("Task" in str(line.get("event")) for line in log), log
+    sources = [source for line in log for source in line.get("sources", ())]
+    assert any(source.startswith("s3://logs/airflow/dag_id=word_count/") for source in sources), log
+    assert any("Task" in str(line.get("event")) for line in log), log
