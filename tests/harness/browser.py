@@ -78,7 +78,7 @@ class Browser:
         cookie = {"name": name, "value": value, "path": "/"}
         _request("POST", f"{self.session}/cookie", {"cookie": cookie})
 
-    def wait_for_text(self, text: str, seconds: float = 60) -> str:
+    def wait_for_text(self, text: str, seconds: float = 120) -> str:
         """The text of the page, once it contains `text`."""
         try:
             return wait_for(f"the text {text!r}", lambda: text in self.text and self.text, seconds)
@@ -95,7 +95,7 @@ class Browser:
         def found() -> Any:
             return _request("POST", f"{self.session}/elements", query)
 
-        element = wait_for(f"the element {css}", found, 60)[0][ELEMENT]
+        element = wait_for(f"the element {css}", found, 120)[0][ELEMENT]
         return f"{self.session}/element/{element}"
 
 

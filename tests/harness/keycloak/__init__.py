@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import yaml
 
 from tests.harness.certificates import Authority
-from tests.harness.cluster import Cluster
+from tests.harness.cluster import Cluster, is_ready
+from tests.harness.waiting import wait_for
 
 NAME = "keycloak"
 HOST = f"{NAME}.{NAME}.svc"
@@ -43,11 +44,15 @@ class Keycloak:
 
     @classmethod
     def _started(cls, cluster: Cluster) -> Generator["Keycloak"]:
-        ready = ["wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=250s"]
-        for attempt in (False, True):  # kubectl commands of the harness end after 300 s
-            cluster.kubectl("-n", NAME, *ready, check=attempt)
+        wait_for("Keycloak", lambda: cls._ready(cluster), seconds=500)
         with cluster.forward(f"pod/{NAME}", 8443, namespace=NAME) as port:
             yield cls(port)
+
+    @staticmethod
+    def _ready(cluster: Cluster) -> bool:
+        (pod,) = cluster.get("pods", namespace=NAME)
+        assert pod["status"]["phase"] != "Failed", cluster.kubectl("-n", NAME, "logs", NAME)
+        return is_ready(pod)
 
     @staticmethod
     def remove(cluster: Cluster) -> None:
