@@ -32,8 +32,6 @@ def errors(given, **config):
     return [f"{error.json_path}: {error.message}" for error in SCHEMA.iter_errors(file)]
 
 
-
-
 @pytest.fixture
 def refused(deploy):
     """Whether the program refuses these settings."""
