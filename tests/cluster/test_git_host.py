@@ -207,6 +207,7 @@ def with_large_file(host, git, tmp_path):
     return push
 
 
+@pytest.mark.slow
 def test_the_relay_publishes_lfs_files_as_plain_files(with_large_file, publish, git):
     with_large_file(b"model" * 1000, "dags/my model.bin")
 
@@ -217,6 +218,7 @@ def test_the_relay_publishes_lfs_files_as_plain_files(with_large_file, publish, 
     assert git("-C", "work", "status", "--porcelain") == (0, "")
 
 
+@pytest.mark.slow
 def test_each_version_of_an_lfs_file_stays_reachable(with_large_file, publish, git):
     for content in (b"old" * 1000, b"new" * 1000):
         with_large_file(content)
@@ -226,6 +228,7 @@ def test_each_version_of_an_lfs_file_stays_reachable(with_large_file, publish, g
     assert git("--git-dir=dags.git", "show", "kept^:dags/model.bin") == (0, "old" * 1000)
 
 
+@pytest.mark.slow
 def test_lfs_files_of_a_submodule_are_published(with_large_file, publish, git, host):
     with_large_file(b"model" * 1000)
     assert git("clone", host.https(PUBLIC), "whole")[0] == 0
@@ -240,6 +243,7 @@ def test_lfs_files_of_a_submodule_are_published(with_large_file, publish, git, h
     assert git("--git-dir=dags.git", "show", model) == (0, "model" * 1000)
 
 
+@pytest.mark.slow
 def test_lfs_files_count_before_they_are_fetched(with_large_file, publish, host):
     with_large_file(b"0" * 3_000_000)
     host.forget_requests()
@@ -250,6 +254,7 @@ def test_lfs_files_count_before_they_are_fetched(with_large_file, publish, host)
     assert host.requests() == []
 
 
+@pytest.mark.slow
 def test_without_lfs_the_pointer_is_published(with_large_file, publish, git):
     with_large_file(b"model" * 1000)
 

@@ -5,11 +5,13 @@ import signal
 
 import pytest
 
-from ops.doctor.network_policy import KINDS, NAMESPACE
+from ops.doctor.network_policy import KINDS
 from tests.harness.waiting import wait_for
 
 # It watches each new pod for half a minute.
 pytestmark = pytest.mark.slow
+
+NAMESPACE = "airflow-doctor"
 
 
 def namespaces(cluster):
