@@ -261,7 +261,8 @@ def _dags_key(repository: str) -> str:
 
 
 def _a_user_can_sign_in(stack: Sections) -> Iterator[Mistake]:
-    if stack.airflow.sso is None and not stack.airflow.admin_user:
+    airflow = stack.airflow
+    if airflow.creates_admin and airflow.sso is None and not airflow.admin_user:
         yield "airflow.admin_user", "false needs airflow.sso: without it, no user could sign in"
 
 
@@ -469,8 +470,11 @@ def _program_sets_a_variable(stack: Sections) -> Iterator[Mistake]:
     if stack.airflow.ingress is not None:
         reasons["FORWARDED_ALLOW_IPS"] = "is set by airflow.ingress"
     for key, of in _with_variables(stack):
+        taken = dict(reasons)
+        if isinstance(of, WorkerSettings) and of.pod_operator:
+            taken["AIRFLOW_CONN_KUBERNETES_DEFAULT"] = "is set by pod_operator"
         for kind, given in (("env", of.env), ("secret_env", of.secret_env)):
-            yield from ((f"{key}.{kind}.{n}", reasons[n]) for n in given if n in reasons)
+            yield from ((f"{key}.{kind}.{n}", taken[n]) for n in given if n in taken)
 
 
 def _chart_directory_is_complete(stack: Sections) -> Iterator[Mistake]:

@@ -284,7 +284,17 @@ BROKEN = {
             {"workers": WorkerSettings(env={"AIRFLOW_CONN_AWS_DEFAULT": "aws://"})},
             "workers.env.AIRFLOW_CONN_AWS_DEFAULT",
             "is the connection of the task logs",
-        )
+        ),
+        (
+            ON_EXISTING,
+            {
+                "workers": WorkerSettings(
+                    pod_operator=True, env={"AIRFLOW_CONN_KUBERNETES_DEFAULT": "kubernetes://"}
+                )
+            },
+            "workers.env.AIRFLOW_CONN_KUBERNETES_DEFAULT",
+            "is set by pod_operator",
+        ),
     ],
     "_arns_are_usable": [
         (
@@ -432,6 +442,14 @@ CASES = [case for cases in BROKEN.values() for case in cases]
 
 # Valid stacks at the edge of a check.
 SOUND = [
+    (
+        ON_EXISTING,
+        {
+            "airflow": AirflowSettings(
+                admin_user=False, config={"core": {"auth_manager": "a.b.OtherAuthManager"}}
+            )
+        },
+    ),
     (RDS_ON_EXISTING, {}),
     (
         RDS_ON_EXISTING,
