@@ -3,7 +3,6 @@
 docs/adr/0014-keda-reads-with-its-own-role.md
 """
 
-import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -13,7 +12,13 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.keda import CA_PATH
 from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
-from components.support.hardened_pod import IN_POD, container_security, pod_security, resources
+from components.support.hardened_pod import (
+    IN_POD,
+    container_security,
+    input_digest,
+    pod_security,
+    resources,
+)
 from components.support.named_secret import NamedSecret, secret_env
 from components.support.pull_secret import references
 
@@ -52,8 +57,7 @@ class KedaRole(pulumi.ComponentResource):
         k8s.batch.v1.Job(
             f"{name}-job",
             metadata=meta.ObjectMetaArgs(
-                # A Job is immutable and runs once: its name contains a digest of its inputs.
-                name=pulumi.Output.concat(name, "-", _digest(pod, args.keda.checksum)),
+                name=pulumi.Output.concat(name, "-", input_digest(pod, args.keda.checksum)),
                 namespace=args.namespace,
                 labels=PART_OF,
             ),
@@ -105,8 +109,3 @@ def _pod(args: KedaRoleArgs) -> core.PodSpecArgs:
         if has_ca
         else None,
     )
-
-
-def _digest(pod: core.PodSpecArgs, checksum: pulumi.Output[str]) -> pulumi.Output[str]:
-    text = pulumi.Output.json_dumps([pod, checksum], sort_keys=True, default=vars)
-    return text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest()[:10])

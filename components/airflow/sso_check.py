@@ -1,6 +1,5 @@
 """Check of `airflow.sso` in the cluster, before Airflow is changed."""
 
-import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -11,7 +10,13 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.airflow.sso import CA_CONFIG_MAP, CA_FOLDER, CLIENT_SECRET
 from components.kubernetes.namespace import PART_OF
 from components.support.chart_names import SSO_CHECK
-from components.support.hardened_pod import IN_POD, container_security, pod_security, resources
+from components.support.hardened_pod import (
+    IN_POD,
+    container_security,
+    input_digest,
+    pod_security,
+    resources,
+)
 from components.support.named_secret import NamedSecret, secret_env
 
 SCRIPT = IN_POD / "sso_check.py"
@@ -54,8 +59,9 @@ class SsoCheck(pulumi.ComponentResource):
         k8s.batch.v1.Job(
             f"{name}-job",
             metadata=meta.ObjectMetaArgs(
-                # A Job is immutable and runs once: its name contains a digest of its inputs.
-                name=pulumi.Output.concat(name, "-", _digest(args, pod)),
+                name=pulumi.Output.concat(
+                    name, "-", input_digest(pod, args.client_secret.checksum, args.ca)
+                ),
                 namespace=args.namespace,
                 labels=labels,
             ),
@@ -102,9 +108,3 @@ def _pod(args: SsoCheckArgs) -> core.PodSpecArgs:
         ],
         volumes=volumes if args.ca else None,
     )
-
-
-def _digest(args: SsoCheckArgs, pod: core.PodSpecArgs) -> pulumi.Output[str]:
-    inputs = [pod, args.client_secret.checksum, args.ca]
-    text = pulumi.Output.json_dumps(inputs, sort_keys=True, default=vars)
-    return text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest()[:10])

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.kubernetes.namespace import PART_OF, deny_ingress
+from components.kubernetes.namespace import RESTRICTED, deny_ingress
 from components.support import network_peers
 from components.support.charts import chart_reference
 from components.support.pull_secret import pull_secret
@@ -55,7 +55,7 @@ class Keda(pulumi.ComponentResource):
             f"{name}-namespace",
             metadata=meta.ObjectMetaArgs(
                 name=NAMESPACE,
-                labels={**PART_OF, "pod-security.kubernetes.io/enforce": "restricted"},
+                labels=RESTRICTED,
             ),
             opts=child,
         )

@@ -11,6 +11,9 @@ from components.support.pull_secret import pull_secret
 # `make up` recognizes its own namespace by these labels.
 PART_OF = {"app.kubernetes.io/part-of": "airflow-platform"}
 STACK_LABEL = "airflow-platform/stack"
+# Labels of a namespace of this program.
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/
+RESTRICTED = {**PART_OF, "pod-security.kubernetes.io/enforce": "restricted"}
 # Labels that the chart sets on the pods of the release `airflow`.
 PODS_OF_AIRFLOW = {"tier": "airflow", "release": "airflow"}
 # On top of the grace period of the workers: Helm's own cleanup, detaching volumes.
@@ -42,12 +45,7 @@ class Namespace(pulumi.ComponentResource):
             f"{name}-namespace",
             metadata=meta.ObjectMetaArgs(
                 name=args.name,
-                labels={
-                    **PART_OF,
-                    STACK_LABEL: pulumi.get_stack(),
-                    # https://kubernetes.io/docs/concepts/security/pod-security-standards/
-                    "pod-security.kubernetes.io/enforce": "restricted",
-                },
+                labels={**RESTRICTED, STACK_LABEL: pulumi.get_stack()},
             ),
             # Deletion waits until the last worker has finished its tasks.
             opts=pulumi.ResourceOptions(

@@ -7,7 +7,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.kubernetes.namespace import PART_OF, STACK_LABEL, deny_ingress
+from components.kubernetes.namespace import RESTRICTED, STACK_LABEL, deny_ingress
 from settings.task_pods import TaskPodSettings
 
 # Of a container without resources of its own; the quota counts both.
@@ -45,11 +45,7 @@ class TaskPods(pulumi.ComponentResource):
             f"{name}-namespace",
             metadata=meta.ObjectMetaArgs(
                 name=args.namespace,
-                labels={
-                    **PART_OF,
-                    STACK_LABEL: pulumi.get_stack(),
-                    "pod-security.kubernetes.io/enforce": "restricted",
-                },
+                labels={**RESTRICTED, STACK_LABEL: pulumi.get_stack()},
             ),
             opts=child,
         ).metadata.name

@@ -2,7 +2,9 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
+import pulumi
 from pulumi_kubernetes.core import v1 as core
 
 IN_POD = Path(__file__).parents[1] / "in_pod"  # programs that run in containers
@@ -46,3 +48,9 @@ def script_checksum(*scripts: str) -> str:
     A running process does not reload its script.
     """
     return hashlib.sha256("".join(scripts).encode()).hexdigest()
+
+
+def input_digest(*inputs: Any) -> pulumi.Output[str]:
+    """Part of the name of a Job, which is immutable and runs once: it changes with its inputs."""
+    text = pulumi.Output.json_dumps(list(inputs), sort_keys=True, default=vars)
+    return text.apply(lambda known: hashlib.sha256(known.encode()).hexdigest()[:10])

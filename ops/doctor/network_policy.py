@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from components.kubernetes.namespace import PART_OF
+from components.kubernetes.namespace import PART_OF, RESTRICTED
 from ops.kubernetes import Kubernetes
 from ops.shell import OperationError, attempt, output
 
@@ -96,12 +96,10 @@ def _metadata(name: str, role: str = "server") -> dict[str, Any]:
 
 
 def _namespace(cluster: Kubernetes) -> dict[str, Any]:
-    # https://kubernetes.io/docs/concepts/security/pod-security-standards/
-    labels = {**PART_OF, "pod-security.kubernetes.io/enforce": "restricted"}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": namespace(cluster), "labels": labels},
+        "metadata": {"name": namespace(cluster), "labels": RESTRICTED},
     }
 
 
