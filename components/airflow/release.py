@@ -106,6 +106,7 @@ class Airflow(pulumi.ComponentResource):
                 configuration=sso.configuration(args.airflow, args.airflow.sso),
                 client_secret=secrets.sso,
                 ca=sso.ca(args.airflow.sso),
+                pull_secret=args.pull_secret,
             )
             # A failed check leaves the release as it is.
             check_opts = pulumi.ResourceOptions(parent=self, depends_on=[*prerequisites])

@@ -18,6 +18,7 @@ from components.support.hardened_pod import (
     resources,
 )
 from components.support.named_secret import NamedSecret, secret_env
+from components.support.pull_secret import references
 
 SCRIPT = IN_POD / "sso_check.py"
 USER_ID = 50000  # `airflow` in the Airflow image
@@ -35,6 +36,7 @@ class SsoCheckArgs:
     client_secret: NamedSecret
     # CA certificates (PEM) of the provider.
     ca: str | None
+    pull_secret: pulumi.Input[str] | None = None
 
 
 class SsoCheck(pulumi.ComponentResource):
@@ -90,6 +92,7 @@ def _pod(args: SsoCheckArgs) -> core.PodSpecArgs:
         restart_policy="Never",
         automount_service_account_token=False,
         enable_service_links=False,
+        image_pull_secrets=references(args.pull_secret),
         security_context=pod_security(user_id=USER_ID, group_id=0),
         containers=[
             core.ContainerArgs(

@@ -415,6 +415,18 @@ def test_every_release_encrypts_again_after_a_rotation(values, given, secrets):
     assert ("airflow users" in script) is ("config" not in given), "FAB's command fails elsewhere"
 
 
+def test_the_check_of_sso_logs_in_to_the_private_registry(deployed):
+    found = deployed(
+        airflow={"sso": SSO},
+        configured={"sso_client_secret": "hunter2"},
+        pull_secret="registry",
+    )
+
+    (job,) = [job for job in found.all("kubernetes:batch/v1:Job") if "sso-check" in job.name]
+    spec = job.inputs["spec"]["template"]["spec"]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}]
+
+
 def test_without_sso_nothing_changes(deployed, values):
     api_server = values()["apiServer"]
 
