@@ -9,6 +9,7 @@ import sys
 
 import pulumi
 
+from ops import signals
 from ops.shell import OperationError
 from ops.stack_files import stack_names
 from ops.verbs import VERBS
@@ -18,6 +19,7 @@ def main() -> int:
     # The SDKs load as 400,000 objects, which the collector would scan again and again. Without it,
     # `make plan STACK=prod` takes 2.7 instead of 3.4 s: docs/benchmarks.md.
     gc.disable()
+    signals.as_interrupts()
     parser = argparse.ArgumentParser(prog="python -m ops")
     stacks = ", ".join(stack_names())
     commands = parser.add_subparsers(dest="verb", required=True)

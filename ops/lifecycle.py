@@ -1,6 +1,8 @@
 """Commands that create, update, repair and delete a stack."""
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from components.support.chart_names import SSO_CHECK
@@ -18,12 +20,12 @@ from ops import (
     teardown,
 )
 from ops.access import reachable
-from ops.image_pulls import PullWatch
 from ops.next_steps import next_steps
 from ops.recovery.existing import import_existing
 from ops.recovery.recover import recover, unlock
 from ops.session import Session, checked_settings, open_or_create, open_session
 from ops.shell import OperationError
+from ops.update_watch import UpdateWatch, explain_pods
 from policies import replacement
 from settings.cluster import EksSettings
 from settings.database import ContainerDatabaseSettings
@@ -163,12 +165,16 @@ def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
     if settings.airflow.sso is not None and (before := session.cluster()) is not None:
         before.delete_failed_jobs(SSO_CHECK)
-    pulls = PullWatch(session=session)
-    status = stack.run("up", "--yes", "--skip-preview", "--suppress-outputs", stops=pulls.stops)
-    if pulls.failure is not None:
-        raise OperationError(pulls.failure)
+    # Events contain inputs of resources: a private folder.
+    with tempfile.TemporaryDirectory() as folder:
+        watch = UpdateWatch(session=session, events=Path(folder, "events"))
+        words = ["--yes", "--skip-preview", "--suppress-outputs", "--event-log", str(watch.events)]
+        status = stack.run("up", *words, stops=watch.stops)
+    if watch.failure is not None:
+        raise OperationError(watch.failure)
     if status:
         explain_nodes(session)
+        explain_pods(session)
         explain_sso(session)
         return status
     cluster = session.cluster()

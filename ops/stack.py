@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ops import signals
 from ops.shell import OperationError, attempt, output
 from ops.stack_files import ROOT, project, stack_path
 
@@ -41,22 +42,21 @@ class Stack:
     def run(self, verb: str, *words: str, stops: Callable[[], bool] | None = None) -> int:
         """Run a command that prints its own progress. On Ctrl-C, Pulumi shuts down gracefully.
 
-        The same if `stops`, called every few seconds, is true.
+        The same on SIGTERM and SIGHUP, and if `stops`, called every few seconds, is true.
         """
         command = ["pulumi", verb, "--stack", self.name, "--config-file", str(self.file), *words]
-        process = subprocess.Popen([*command, "--non-interactive"], cwd=ROOT, env=self.env)
-        while True:
-            try:
-                return process.wait(timeout=STOP_SECONDS if stops else None)
-            except subprocess.TimeoutExpired:
-                if stops is not None and stops():
-                    stops = None
-                    process.send_signal(signal.SIGINT)
-            except KeyboardInterrupt:
-                # The terminal sends SIGINT to Pulumi, too, which finishes its current operations.
-                print(
-                    "interrupted: waiting for Pulumi to shut down; re-run the command to continue"
-                )
+        command.append("--non-interactive")
+        processes: list[subprocess.Popen[bytes]] = []
+        with signals.forwarded_to(processes):
+            process = subprocess.Popen(command, cwd=ROOT, env=self.env, process_group=0)
+            processes.append(process)
+            while True:
+                try:
+                    return process.wait(timeout=STOP_SECONDS if stops else None)
+                except subprocess.TimeoutExpired:
+                    if stops is not None and stops():
+                        stops = None
+                        process.send_signal(signal.SIGINT)
 
     def destroy(self, *words: str) -> Deletion:
         """Run `pulumi destroy` on all resources, or on those that the words select."""

@@ -177,6 +177,9 @@ class StatefulServer(pulumi.ComponentResource):
             spec=k8s.apps.v1.StatefulSetSpecArgs(
                 replicas=1,
                 service_name=name,
+                # With the default, a pod that never gets ready blocks its own replacement:
+                # https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+                pod_management_policy="Parallel",
                 selector=meta.LabelSelectorArgs(match_labels=selector),
                 template=core.PodTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(

@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import signal
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.harness.processes import kill_session
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = "airflow-platform:settings"
@@ -86,7 +87,7 @@ class Checkout:
         try:
             output, _ = process.communicate(timeout=UP_SECONDS)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            kill_session(process)
             raise
         return process.returncode, output
 

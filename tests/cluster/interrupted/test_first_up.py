@@ -1,10 +1,8 @@
 """Recovery from a first `make up` that was killed."""
 
-import os
-import signal
-
 import pytest
 
+from tests.harness.processes import kill_session
 from tests.harness.waiting import wait_for
 
 
@@ -14,7 +12,7 @@ def test_up_adopts_the_resources_of_a_killed_first_up(checkout, cluster, nothing
     try:
         wait_for("the StatefulSets", lambda: len(cluster.get("statefulsets")) >= 3)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_session(process)
         process.communicate()
     try:
         output = checkout.up()

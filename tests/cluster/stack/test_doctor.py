@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from ops.doctor.network_policy import KINDS
+from tests.harness.processes import kill_session
 from tests.harness.waiting import wait_for
 
 # It watches each new pod for half a minute.
@@ -43,7 +44,7 @@ def test_doctor_tests_the_policies_and_cleans_up(installed, checkout, cluster):
 def test_a_killed_doctor_is_cleaned_up_by_the_next(installed, checkout, cluster):
     process = checkout.start("doctor")
     wait_for("its namespace", lambda: NAMESPACE in namespaces(cluster))
-    os.killpg(process.pid, signal.SIGKILL)
+    kill_session(process)
     process.communicate()
     assert NAMESPACE in namespaces(cluster)
 

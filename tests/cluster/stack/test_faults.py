@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.harness.checkout import SETTINGS
+from tests.harness.processes import kill_session
 from tests.harness.waiting import wait_for
 
 ANSWER_SECONDS = 15
@@ -27,7 +28,7 @@ def test_up_recovers_from_a_killed_up(settings, checkout, cluster):
     settings(workers={"grace_seconds": 31})
     process = checkout.start("up")
     wait_for("the upgrade", lambda: _pending(cluster))
-    os.killpg(process.pid, signal.SIGKILL)
+    kill_session(process)
     process.communicate()
 
     output = checkout.up()
@@ -40,13 +41,22 @@ def test_up_recovers_from_a_killed_up(settings, checkout, cluster):
 
 
 @pytest.mark.slow
-def test_up_continues_after_an_interrupted_up(settings, checkout, cluster):
+@pytest.mark.parametrize(
+    "interrupt",
+    [
+        pytest.param(lambda make: os.killpg(make, signal.SIGINT), id="terminal"),
+        pytest.param(lambda make: os.kill(make, signal.SIGTERM), id="runner"),
+    ],
+)
+def test_up_continues_after_an_interrupted_up(settings, checkout, cluster, interrupt):
+    """A CI runner signals only the process that it started."""
     settings(workers={"grace_seconds": 32})
     process = checkout.start("up")
     wait_for("the upgrade", lambda: _pending(cluster))
-    os.killpg(process.pid, signal.SIGINT)
+    interrupt(process.pid)
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0
+    assert "waiting for Pulumi to shut down" in output
     assert "Traceback" not in output
 
     checkout.up()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from dataclasses import replace
 from unittest.mock import Mock
 
@@ -95,9 +96,10 @@ def test_a_stack_on_an_existing_cluster_skips_the_preview(tools, session):
     assert tools.calls() == []
 
 
-def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch, capsys):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_without_a_traceback(monkeypatch, capsys, number):
     def interrupted(name, caller):
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
 
     monkeypatch.setattr(lifecycle, "up", interrupted)
     monkeypatch.setattr("sys.argv", ["ops", "up", "--stack", "local"])

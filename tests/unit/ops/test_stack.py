@@ -1,6 +1,7 @@
 """Pulumi stacks: backend, passphrase, stack file and commands, with a fake Pulumi CLI."""
 
 import json
+import os
 import stat
 
 import pytest
@@ -187,22 +188,26 @@ def test_pulumi_gets_the_stack_file_and_environment(checkout, tools, tmp_path):
     assert (tmp_path / "seen").read_text() == f"{checkout} file://{checkout / '.state'}"
 
 
-def test_ctrl_c_waits_until_pulumi_has_shut_down(checkout, monkeypatch, capsys):
-    results = iter([KeyboardInterrupt(), 130])
+ENDS_ON_SIGINT = "trap 'echo $$ >> ended; sleep 0.2; exit 7' INT; touch started\n"
 
-    class Process:
-        def __init__(self, *command, **options):
-            pass
 
-        def wait(self, timeout=None):
-            result = next(results)
-            if isinstance(result, BaseException):
-                raise result
-            return result
+@pytest.mark.parametrize("number", ["INT", "TERM", "HUP"])
+def test_pulumi_shuts_down_on_a_signal_to_the_command(checkout, tools, tmp_path, number, capsys):
+    """`timeout` signals the command twice, and Pulumi must get one signal: the next is rude."""
+    signals = f"kill -{number} {os.getpid()}"
+    tools("pulumi", f"{ENDS_ON_SIGINT}{signals}; {signals}; while :; do sleep 0.05; done")
 
-    monkeypatch.setattr(stack_module.subprocess, "Popen", Process)
-    assert open_stack("local", in_checkout=False).run("up") == 130
-    assert "waiting for Pulumi to shut down" in capsys.readouterr().out
+    assert open_stack("local", in_checkout=False).run("up") == 7
+    assert len((tmp_path / "ended").read_text().splitlines()) == 1
+    assert capsys.readouterr().out.count("waiting for Pulumi to shut down") == 1
+
+
+def test_a_signal_of_the_terminal_does_not_reach_pulumi(checkout, tools, tmp_path):
+    """The command forwards it."""
+    tools("pulumi", f"ps -o pgid= -p $$ > {tmp_path}/group")
+
+    open_stack("local", in_checkout=False).run("up")
+    assert int((tmp_path / "group").read_text()) != os.getpgrp()
 
 
 def test_a_changed_copy_of_the_stack_file_is_private(checkout, tools):

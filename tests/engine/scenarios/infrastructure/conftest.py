@@ -1,13 +1,12 @@
 """Stacks with minimal charts: these scenarios test AWS resources and the order of steps."""
 
-import os
-import signal
 from dataclasses import replace
 
 import pytest
 
 from tests.engine.simulator.backends.endpoint import Machine
 from tests.harness.git_host import GitHost
+from tests.harness.processes import kill_session
 from tests.harness.waiting import wait_for
 
 FROM = f"FROM={Machine.public}"
@@ -41,7 +40,7 @@ def kill(stack, account, moment, target, *variables):
     try:
         wait_for("the moment to kill", moment, seconds=300)
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        kill_session(process)
         output, _ = process.communicate()
         stack.record(output)
         account.clear_faults()

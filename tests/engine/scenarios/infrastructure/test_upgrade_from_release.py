@@ -32,9 +32,15 @@ UNPROTECTED = {
 }
 SAFE = {"same", "update", "read", "create"}
 CLUSTER = "aws:eks/cluster:Cluster"
-# Replaced without loss: a Job runs again when the text of its script changes, and a StorageClass,
-# which got tags, has no effect on existing volumes. Both are immutable.
-REPLACEABLE = ("::airflow-keda-role-job", "::cluster-storage")
+# Replaced without loss, because a field is immutable: a Job runs again when the text of its script
+# changes, a StorageClass, which got tags, has no effect on existing volumes, and StatefulSets, which
+# got another pod management policy, have separate claims.
+REPLACEABLE = (
+    "::airflow-keda-role-job",
+    "::cluster-storage",
+    "::dag-relay-server",
+    "::redis-server",
+)
 # Settings that keep what the release created and AWS cannot change.
 KEPT = {"cluster": {"built_in_node_pools": True}}
 # Rules that are new, or that the unprotected stack breaks.
