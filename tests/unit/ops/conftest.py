@@ -96,7 +96,7 @@ def platform(tools, checkout, monkeypatch):
         *" get deployment/airflow-scheduler "*) cat scheduler ;;
         *--stdin*) cat > script; cat tasks ;;
         *" exec "*) cat health ;;
-        *" get secret "*|*" get job "*) echo '{"items": []}' ;;
+        *" get secret "*|*" get job "*|*" get pods "*) echo '{"items": []}' ;;
         esac""",
     )
     tools(

@@ -1,6 +1,7 @@
 """A fake cluster with three queues: answers of kubectl, and the changes that commands make."""
 
 import json
+import re
 
 import yaml
 
@@ -113,7 +114,8 @@ class FakePlatform:
         ]
 
     def pulumi_calls(self):
-        return [call for call in self.calls() if call.startswith(("pulumi preview", "pulumi up"))]
+        calls = [call for call in self.calls() if call.startswith(("pulumi preview", "pulumi up"))]
+        return [re.sub(r" --event-log \S+", "", call) for call in calls]
 
     def bounds(self, *keys):
         """`min` and `max` of a section in the stack file."""
