@@ -76,6 +76,8 @@ if stack.pod_queues:
         airflow_namespace=platform.namespace,
         service_accounts=[service_account(queue) for queue in stack.pod_queues],
         settings=stack.task_pods,
+        pull_secret=stack.images.pull_secret,
+        pull_credentials=secrets.image_pull_credentials,
     )
     parts.append(TaskPods("task-pods", pod_args, opts=in_cluster))
 

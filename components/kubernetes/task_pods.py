@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.namespace import RESTRICTED, STACK_LABEL, deny_ingress
+from components.support.pull_secret import pull_secret
 from settings.task_pods import TaskPodSettings
 
 # Of a container without resources of its own; the quota counts both.
@@ -30,6 +31,9 @@ class TaskPodsArgs:
     # ServiceAccounts of the workers that may start pods.
     service_accounts: Sequence[str]
     settings: TaskPodSettings
+    # Secret with the login to a private registry, and its content if the program creates it.
+    pull_secret: str | None = None
+    pull_credentials: pulumi.Output[str] | None = None
 
 
 class TaskPods(pulumi.ComponentResource):
@@ -50,6 +54,21 @@ class TaskPods(pulumi.ComponentResource):
             opts=child,
         ).metadata.name
         deny_ingress(name, namespace, opts=child)
+        login = pull_secret(
+            f"{name}-pull-secret",
+            name=args.pull_secret,
+            namespace=namespace,
+            credentials=args.pull_credentials,
+            opts=child,
+        )
+        if login is not None:
+            # Pods of a task have the ServiceAccount `default`, which Kubernetes creates.
+            k8s.core.v1.ServiceAccountPatch(
+                f"{name}-default",
+                metadata=meta.ObjectMetaPatchArgs(name="default", namespace=namespace),
+                image_pull_secrets=[k8s.core.v1.LocalObjectReferencePatchArgs(name=login)],
+                opts=child,
+            )
         k8s.core.v1.ResourceQuota(
             f"{name}-quota",
             metadata=meta.ObjectMetaArgs(name="task-pods", namespace=namespace),

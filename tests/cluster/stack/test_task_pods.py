@@ -50,8 +50,13 @@ def call(installed, checkout, cluster):
     """A request to the Kubernetes API from a worker: its status and body."""
     before = checkout.file("local").read_text()
     checkout.change(
-        "local", workers={"pod_operator": True}, task_pods={"max": 2, "memory_mb": 1024}
+        "local",
+        workers={"pod_operator": True},
+        task_pods={"max": 2, "memory_mb": 1024},
+        images={"pull_secret": "registry"},
     )
+    login = {"auths": {"registry.example.com": {"username": "robot", "password": "hunter2"}}}
+    checkout.configure("local", image_pull_credentials=json.dumps(login))
     checkout.up()
 
     def request(method, path, body=None):
@@ -65,8 +70,10 @@ def call(installed, checkout, cluster):
     checkout.up()
 
 
-def test_a_task_runs_a_pod_and_reads_its_log(call):
+def test_a_task_runs_a_pod_and_reads_its_log(call, cluster):
     assert call("POST", PODS, pod("hello", RESTRICTED))[0] == 201
+    (started,) = cluster.get("pods", namespace="airflow-tasks")
+    assert started["spec"]["imagePullSecrets"] == [{"name": "registry"}]
 
     def phase():
         return json.loads(call("GET", f"{PODS}/hello")[1])["status"]["phase"] == "Succeeded"

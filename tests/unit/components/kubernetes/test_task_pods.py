@@ -1,3 +1,4 @@
+import pulumi
 import pytest
 
 from components.kubernetes.task_pods import TaskPods, TaskPodsArgs
@@ -6,8 +7,10 @@ from settings.task_pods import TaskPodSettings
 
 @pytest.fixture
 def task_pods(deploy):
-    def make(**settings):
+    def make(login=None, credentials=None, **settings):
         args = TaskPodsArgs(
+            pull_secret=login,
+            pull_credentials=credentials and pulumi.Output.secret(credentials),
             namespace="airflow-tasks",
             airflow_namespace="airflow",
             service_accounts=["airflow-worker-etl", "airflow-worker-ml"],
@@ -70,3 +73,27 @@ def test_a_pod_without_resources_fits_the_quota(task_pods):
     assert limit["type"] == "Container"
     assert limit["default"].keys() == {"memory"}
     assert limit["defaultRequest"].keys() == {"cpu", "memory"}
+
+
+ACCOUNT = "kubernetes:core/v1:ServiceAccountPatch"
+SECRET = "kubernetes:core/v1:Secret"
+
+
+def test_task_pods_log_in_to_the_private_registry(task_pods):
+    found = task_pods(login="registry", credentials="{}")
+
+    account = found.one(ACCOUNT).inputs
+    assert account["metadata"] == {"name": "default", "namespace": "airflow-tasks"}
+    assert account["imagePullSecrets"] == [{"name": "registry"}]
+    assert found.one(SECRET).inputs["metadata"]["namespace"] == "airflow-tasks"
+
+
+def test_the_secret_of_another_program_is_used(task_pods):
+    found = task_pods(login="registry")
+
+    assert found.one(ACCOUNT).inputs["imagePullSecrets"] == [{"name": "registry"}]
+    assert not [r for r in found.resources.values() if r.type == SECRET]
+
+
+def test_without_a_pull_secret_the_account_is_unchanged(task_pods):
+    assert not [r for r in task_pods().resources.values() if r.type == ACCOUNT]
