@@ -8,15 +8,18 @@ from settings.task_pods import TaskPodSettings
 @pytest.fixture
 def task_pods(deploy):
     def make(login=None, credentials=None, **settings):
-        args = TaskPodsArgs(
-            pull_secret=login,
-            pull_credentials=credentials and pulumi.Output.secret(credentials),
-            namespace="airflow-tasks",
-            airflow_namespace="airflow",
-            service_accounts=["airflow-worker-etl", "airflow-worker-ml"],
-            settings=TaskPodSettings(**settings),
-        )
-        return deploy(lambda: TaskPods("pods", args))
+        def declare():
+            args = TaskPodsArgs(
+                namespace="airflow-tasks",
+                airflow_namespace="airflow",
+                service_accounts=["airflow-worker-etl", "airflow-worker-ml"],
+                settings=TaskPodSettings(**settings),
+                pull_secret=login,
+                pull_credentials=credentials and pulumi.Output.secret(credentials),
+            )
+            return TaskPods("pods", args)
+
+        return deploy(declare)
 
     return make
 
