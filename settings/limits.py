@@ -57,6 +57,8 @@ SIDECARS_CPU, SIDECARS_MB = 0.02, 96
 # small tasks.
 WORKER_MB = 640
 TASK_MB = 64
+# With the modules that it imports, such as pandas.
+SMALL_TASK_MB = 128
 
 # Measured on Airflow 3.2.2 (docs/benchmarks.md): CPU seconds of an API server process for a heartbeat.
 # Half of a process is for heartbeats, the rest for starts and ends of tasks, XComs and the UI.

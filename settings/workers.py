@@ -31,6 +31,13 @@ class WorkerSettings(Section):
         le=limits.NODE_GIB * 1024,
         description="Memory request and limit of a worker",
     )
+    task_memory_mb: int | None = Field(
+        default=None,
+        ge=0,
+        description="Memory of one task, with its processes: a task that uses more ends with an error in "
+        "its log. If not set, the largest task ends when the worker has no memory left; 0: no task is "
+        "ended",
+    )
     disk_gb: int = Field(
         default=10,
         ge=1,
@@ -92,6 +99,13 @@ class WorkerSettings(Section):
             wrong.append(
                 f"memory_mb {self.memory_mb} is too low for concurrency {self.concurrency}: a worker needs "
                 f"at least {needed}, plus the data of its tasks; raise memory_mb, or lower concurrency"
+            )
+        most = self.memory_mb - limits.WORKER_MB
+        if self.task_memory_mb and not limits.SMALL_TASK_MB <= self.task_memory_mb <= most:
+            wrong.append(
+                f"task_memory_mb should be 0, or from {limits.SMALL_TASK_MB}, which a task without data "
+                f"needs, to {most}, which memory_mb {self.memory_mb} leaves for tasks; found "
+                f"{self.task_memory_mb}"
             )
         if wrong:
             raise ValueError("; ".join(wrong))

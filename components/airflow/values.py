@@ -22,7 +22,7 @@ from settings.airflow import AirflowSettings, IngressSettings
 from settings.dags import DagSettings
 from settings.images import pinned
 from settings.logs import LogSettings
-from settings.workers import DEFAULT_QUEUE, WorkerSettings
+from settings.workers import DEFAULT_QUEUE, WorkerSettings, key_of
 
 SCALE_UP = {
     "stabilizationWindowSeconds": 0,
@@ -57,6 +57,7 @@ TOKEN_KEYS = "/opt/airflow/token-keys"  # noqa: S105 - a folder
 # Only for workers: in airflow.cfg, a step of the interval would restart every pod.
 HEARTBEAT = "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"
 DAG_PROCESSOR = ["python", "-c", (IN_POD / "dag_processor.py").read_text()]
+TASK_MEMORY = IN_POD / "task_memory.py"
 # Replaces `airflow db clean` of the chart, which ends at the first row that another row refers to.
 CLEAN_UP = [
     *("python", "-c", (IN_POD / "database_cleanup.py").read_text()),
@@ -461,8 +462,21 @@ def worker_sets(
         env = [*env, *own_variables(workers)]
         if env:
             values["env"] = env
+        if workers.task_memory_mb != 0:
+            values["args"] = watched_worker(queue, workers)
         sets.append(values)
     return sets
+
+
+def watched_worker(queue: str, workers: WorkerSettings) -> list[str]:
+    """Arguments of the container: the worker as in the chart, and the watch of its tasks' memory.
+
+    The watch is no child of the worker, which waits for its children.
+    """
+    words = [str(workers.memory_mb), str(workers.task_memory_mb or 0), key_of(queue)]
+    own_queue = "" if queue == DEFAULT_QUEUE else f" -q {queue}"
+    start = f'(python -c "$0" {" ".join(words)} &)\nexec airflow celery worker{own_queue}'
+    return ["bash", "-c", start, TASK_MEMORY.read_text()]
 
 
 def pod_connection(namespace: str) -> dict[str, Any]:

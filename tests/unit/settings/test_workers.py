@@ -29,6 +29,16 @@ def test_an_invalid_minimum_is_refused(mistakes, workers, line):
     assert mistakes({**EKS, "workers": workers}) == [f"workers: {line}"]
 
 
+@pytest.mark.parametrize("fits", [0, 128, 2432])
+@pytest.mark.parametrize("wrong", [127, 2433])
+def test_the_memory_of_a_task_fits_its_worker(mistakes, fits, wrong):
+    assert mistakes({**EKS, "workers": {"task_memory_mb": fits}}) == []
+    assert mistakes({**EKS, "workers": {"task_memory_mb": wrong}}) == [
+        "workers: task_memory_mb should be 0, or from 128, which a task without data needs, to 2432, "
+        f"which memory_mb 3072 leaves for tasks; found {wrong}"
+    ]
+
+
 def test_memory_covers_every_slot(mistakes):
     enough = {"concurrency": 8, "memory_mb": 1152}
 

@@ -1,6 +1,7 @@
 import pytest
 
 from components.airflow import dag_relay
+from components.airflow import values as values_module
 from components.airflow.values import (
     airflow_config,
     dag_bundles,
@@ -25,6 +26,29 @@ def test_the_hpa_measures_containers_not_pods():
     (metric,) = scaling("default", WorkerSettings(scaling="cpu"))["hpa"]["metrics"]
 
     assert metric["type"] == "ContainerResource", "sidecars would lower the average"
+
+
+@pytest.mark.parametrize(
+    ("queue", "task_mb", "words", "command"),
+    [
+        ("default", None, "3072 0 workers", "airflow celery worker"),
+        ("etl", 512, "3072 512 queues.etl", "airflow celery worker -q etl"),
+    ],
+)
+def test_a_worker_runs_with_the_watch_of_its_memory(queue, task_mb, words, command):
+    (values,) = worker_sets({queue: WorkerSettings(task_memory_mb=task_mb)})
+
+    shell, option, script, watch = values["args"]
+    assert (shell, option) == ("bash", "-c")
+    assert script == f'(python -c "$0" {words} &)\nexec {command}'
+    assert watch == values_module.TASK_MEMORY.read_text()
+    assert "{{" not in watch, "the chart renders arguments as a template"
+
+
+def test_the_watch_of_the_memory_can_be_switched_off():
+    (values,) = worker_sets({"default": WorkerSettings(task_memory_mb=0)})
+
+    assert "args" not in values, "the arguments of the chart"
 
 
 def test_keda_polls_with_its_own_connection():

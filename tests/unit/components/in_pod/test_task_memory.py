@@ -1,0 +1,197 @@
+"""The watch of the tasks' memory, with real processes that look like a worker and its tasks."""
+
+import json
+import subprocess
+import sys
+import uuid
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from components.in_pod import task_memory
+from components.in_pod.task_memory import MIB, Watch, used
+from tests.harness.waiting import wait_for
+
+# A supervisor opens the log of its task, and starts a process with the title of a task.
+SUPERVISOR = """
+import subprocess, sys
+log = open(sys.argv[1], "a")
+title, mb, child = sys.argv[2], *sys.argv[3:]
+code = '''
+import subprocess, sys, time
+data = b"x" * (int(sys.argv[1]) * 2**20)
+if sys.argv[2]: subprocess.Popen([sys.argv[3], "-c", sys.argv[2]])
+print("ready", flush=True)
+time.sleep(600)
+'''
+task = subprocess.Popen(
+    [title, "-c", code, mb, child, sys.executable],
+    executable=sys.executable, stdout=subprocess.PIPE, text=True)
+print(task.stdout.readline(), task.pid, flush=True)
+print("exit", task.wait(), flush=True)
+"""
+SLEEP = f"import time; time.sleep(600)  # {uuid.uuid4()}"
+# Closes what it inherited; its parent ends at once.
+DAEMON = f"import os; os.fork() and os._exit(0); os.setsid(); {SLEEP}"
+
+
+class FakeTask:
+    def __init__(self, folder, mb, child=""):
+        self.log = folder / f"task_id={uuid.uuid4()}" / "attempt=1.log"
+        self.log.parent.mkdir()
+        title = f"airflow worker -- {uuid.uuid4()}"
+        self.supervisor = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", SUPERVISOR, self.log, title, str(mb), child],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.supervisor.stdout.readline() == "ready\n"
+        self.process = psutil.Process(int(self.supervisor.stdout.readline()))
+
+    @property
+    def is_running(self):
+        return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
+
+    def lines(self):
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def kill(self):
+        for process in [*psutil.Process(self.supervisor.pid).children(recursive=True)]:
+            process.kill()
+        self.supervisor.kill()
+        self.supervisor.communicate()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Start a task with that much data, and a child process."""
+    started = []
+
+    def run(mb=1, child=""):
+        started.append(FakeTask(tmp_path, mb, child))
+        return started[-1]
+
+    yield run
+    for task in started:
+        task.kill()
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """Watch only processes of this test."""
+    ours = psutil.Process()
+    everything = psutil.process_iter
+    monkeypatch.setattr(
+        psutil, "process_iter", lambda: (p for p in everything() if _is_of(ours, p))
+    )
+    return lambda **given: Watch(worker_mb=3072, key="queues.etl", **{"task_mb": 0, **given})
+
+
+def command(process):
+    """Its words; a zombie has none."""
+    with suppress(psutil.Error):
+        return process.cmdline() or [""]
+    return [""]
+
+
+def _is_of(ours, process):
+    try:
+        left_behind = process.ppid() == 1 and command(process)[-1] in (SLEEP, DAEMON)
+        return left_behind or ours in process.parents()
+    except psutil.Error:
+        return False
+
+
+def test_the_largest_task_of_a_full_worker_ends(watch, start):
+    small, large = start(20), start(150)
+
+    watch().scan(used_mb=2900)
+
+    assert not large.is_running
+    assert small.is_running, "neighbors do not notice"
+    (line,) = large.lines()
+    assert line["level"] == "error"
+    assert "the worker used 2900 MiB of its memory (queues.etl.memory_mb is 3072)" in line["event"]
+    assert "of its 2 tasks this one used the most: 1" in line["event"]
+    assert small.lines() == []
+
+
+def test_a_task_beyond_its_limit_ends(watch, start):
+    small, large = start(20), start(150)
+
+    watch(task_mb=128).scan(used_mb=500)
+
+    assert (small.is_running, large.is_running) == (True, False)
+    assert "queues.etl.task_memory_mb is 128" in large.lines()[0]["event"]
+
+
+def test_processes_of_a_task_count_and_end(watch, start):
+    child = f"data = b'x' * 2**20 * 150; {SLEEP}"
+    task = start(1, child)
+    (started,) = task.process.children()
+    wait_for("its data", lambda: started.memory_info().rss > 150 * MIB)
+
+    watch(task_mb=128).scan(used_mb=500)
+
+    assert not task.is_running
+    assert not started.is_running()
+
+
+def test_without_a_limit_a_task_may_use_what_is_free(watch, start):
+    task = start(150)
+
+    watch().scan(used_mb=2700)
+
+    assert task.is_running
+
+
+def test_a_full_worker_without_tasks_is_left_alone(watch):
+    watch().scan(used_mb=3000)
+
+
+def parent_of(task, child):
+    return 1 if child == DAEMON else task.process.pid
+
+
+@pytest.mark.parametrize("child", [SLEEP, DAEMON], ids=["child", "daemon"])
+def test_what_a_task_left_behind_ends(watch, start, child):
+    other, task = start(), start(1, child)
+    watching = watch(started=other.process.create_time() - 1)
+
+    def started():
+        return [p for p in psutil.process_iter() if command(p)[1:] == ["-c", child]]
+
+    wait_for("one process", lambda: [p.ppid() for p in started()] == [parent_of(task, child)])
+    left = started()
+    watching.scan(used_mb=500)
+
+    task.process.kill()
+    wait_for("the end of the task", lambda: not task.is_running)
+    watching.scan(used_mb=500)
+    if child == DAEMON:
+        assert left[0].is_running(), "the other task may have started it"
+        other.process.kill()
+        wait_for("the end of the other task", lambda: not other.is_running)
+        watching.scan(used_mb=500)
+
+    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in left)
+
+
+@pytest.mark.parametrize(
+    ("stat", "expected"),
+    [
+        ("anon 5\nfile 100\nshmem 2\n", 7),
+        ("cache 100\nrss 1\nshmem 1\ntotal_rss 5\ntotal_shmem 2\n", 7),
+    ],
+    ids=["cgroup v2", "cgroup v1"],
+)
+def test_memory_that_the_kernel_cannot_reclaim_counts(stat, expected):
+    assert used(stat) == expected
+
+
+def test_a_task_has_the_process_title_of_airflow():
+    title = f"airflow worker -- {uuid.uuid4()}"
+
+    assert task_memory.TASK.match(title)
+    assert not task_memory.TASK.match("airflow task supervisor: ['airflow', 'tasks']")
