@@ -1,5 +1,7 @@
 """Entrypoint of the DAG processors: one processes the DAGs, the others wait, ready to take over.
 
+A file whose parser was killed gets an import error.
+
 Two at once end each other: https://github.com/apache/airflow/issues/68263. A lock in PostgreSQL
 admits one; it ends with the connection: docs/adr/0022-one-dag-processor-works.md
 """
@@ -8,9 +10,11 @@ admits one; it ends with the connection: docs/adr/0022-one-dag-processor-works.m
 # The Airflow image contains the missing packages.
 
 import os
+import signal
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,10 @@ LOCK = 31972  # arbitrary; the locks of Airflow have the numbers 1 and 2
 POLL_SECONDS = 1
 # Exists while this pod waits; the liveness probe in values/airflow.yaml reads it.
 WAITING = Path("/tmp/dag-processor-waits")  # noqa: S108
+LIMITS = [
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+]
 # Both sides give up a connection whose other side is gone, for example after the loss of a node,
 # within seven seconds: https://www.postgresql.org/docs/current/runtime-config-connection.html
 CONNECTION: dict[str, Any] = {
@@ -36,11 +44,90 @@ def main() -> None:
     from airflow.__main__ import main as airflow
 
     import_module("airflow.cli.commands.dag_processor_command")
+    report_killed_parsers()
     url = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "", 1)
     cursor = wait_for_turn(url)
     threading.Thread(target=watch, args=(cursor,), daemon=True).start()
     sys.argv = ["airflow", "dag-processor"]
     airflow()
+
+
+def report_killed_parsers() -> None:
+    """Store an import error for a file whose parser was killed or timed out.
+
+    Airflow only counts these: its author would see a DAG that does not appear.
+    """
+    from airflow.dag_processing import manager
+    from airflow.utils.session import create_session
+
+    processor = manager.DagFileProcessorManager
+    collect, kill_late = processor._collect_results, processor._kill_timed_out_processors
+
+    def collect_results(self: Any, *args: Any, **named: Any) -> None:
+        for file, parser in self._processors.items():
+            if is_killed(parser):
+                parser.parsing_result = failed(file, cause(parser._exit_code))
+        collect(self, *args, **named)
+
+    def kill_timed_out_processors(self: Any) -> None:
+        parsing = set(self._processors)
+        kill_late(self)
+        late = parsing - set(self._processors)
+        limit = f"{self.processor_timeout:g} s ([dag_processor] dag_file_processor_timeout)"
+        for file in late:
+            with create_session() as session:
+                manager.process_parse_results(
+                    run_duration=self.processor_timeout,
+                    finish_time=datetime.now(UTC),
+                    run_count=self._file_stats[file].run_count,
+                    bundle_name=file.bundle_name,
+                    bundle_version=self._bundle_versions[file.bundle_name],
+                    parsing_result=failed(file, f"it was not parsed after {limit}"),
+                    session=session,
+                    relative_fileloc=str(file.rel_path),
+                )
+
+    processor._collect_results = collect_results
+    processor._kill_timed_out_processors = kill_timed_out_processors
+
+
+def is_killed(parser: Any) -> bool:
+    """Whether a parser ended without a result, but not because this pod stops."""
+    if not parser.is_ready or parser.parsing_result is not None or parser.had_callbacks:
+        return False
+    return parser._exit_code not in (-signal.SIGTERM, -signal.SIGINT)
+
+
+def failed(file: Any, reason: str) -> Any:
+    """Result of a parser that has none."""
+    from airflow.dag_processing.processor import DagFileParsingResult
+
+    error = f"{file.rel_path} has no DAGs: {reason}"
+    return DagFileParsingResult(
+        fileloc=str(file.absolute_path),
+        serialized_dags=[],
+        import_errors={str(file.rel_path): error},
+    )
+
+
+def cause(exit_code: int | None) -> str:
+    if exit_code == -signal.SIGKILL:
+        limit = memory_limit_mb()
+        return (
+            "its parser was killed, probably because the DAG processor has no more memory"
+            f"{f' (limit {limit} MiB)' if limit else ''}. Load data in tasks, not at import"
+        )
+    if exit_code is not None and exit_code < 0:
+        return f"its parser was ended by {signal.Signals(-exit_code).name}, as by a native library"
+    return f"its parser ended with exit code {exit_code}, as after os._exit(). Let errors raise exceptions"
+
+
+def memory_limit_mb() -> int | None:
+    """Of this container, with cgroup v2 or v1."""
+    for path in LIMITS:
+        if path.exists() and (text := path.read_text().strip()).isdigit():
+            return int(text) // 2**20
+    return None
 
 
 def wait_for_turn(url: str) -> Any:

@@ -127,6 +127,16 @@ def test_a_syntax_error_is_reported_and_affects_one_file(clone, api):
     clone.push({"dags/broken.py": None})
 
 
+def test_a_killed_parser_is_reported_with_its_reason(clone, api):
+    clone.push({"dags/killed.py": "import os\nos._exit(3)\n", **dag("beside_killed")})
+    appears(api, "beside_killed")
+
+    wait_for("the error", lambda: "killed.py" in import_errors(api))
+    assert "its parser ended with exit code 3" in import_errors(api)["killed.py"]
+    clone.push({"dags/killed.py": None})
+    wait_for("no error", lambda: "killed.py" not in import_errors(api))
+
+
 def test_a_dag_that_hangs_at_import_delays_no_other(clone, api):
     clone.push({"dags/hangs.py": "# airflow dag\nimport time\n\ntime.sleep(600)\n"})
     clone.push(dag("steady", "next to a hanging file"))

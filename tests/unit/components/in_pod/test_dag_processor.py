@@ -1,7 +1,10 @@
 """Of several DAG processors one works; the others wait for its lock."""
 
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType
 from types import SimpleNamespace as Thing
 
@@ -108,7 +111,10 @@ def test_a_processor_ends_when_it_may_have_lost_the_lock(database, monkeypatch):
 
 
 def test_the_processor_starts_with_the_lock(database, monkeypatch):
-    seen = Thing(arguments=None, watched=None)
+    seen = Thing(arguments=None, watched=None, reports=False)
+    monkeypatch.setattr(
+        dag_processor, "report_killed_parsers", lambda: setattr(seen, "reports", True)
+    )
     main = ModuleType("airflow.__main__")
     vars(main).update(main=lambda: setattr(seen, "arguments", sys.argv))
     for name in ("airflow", "airflow.cli", "airflow.cli.commands"):
@@ -130,6 +136,7 @@ def test_the_processor_starts_with_the_lock(database, monkeypatch):
 
     assert seen.arguments == ["airflow", "dag-processor"]
     assert seen.watched == (dag_processor.watch, True)
+    assert seen.reports
     assert database.connections[0][0] == URL, "psycopg2 does not accept the scheme of SQLAlchemy"
 
 
@@ -153,3 +160,120 @@ def test_only_the_working_one_needs_a_heartbeat(tmp_path, waiting, asked):
 
     assert done.returncode == 0
     assert (done.stdout == "asked\n") is asked
+
+
+class FILE:
+    rel_path = Path("etl/load.py")
+    absolute_path = Path("/dags/etl/load.py")
+    bundle_name = "main"
+
+
+@pytest.fixture
+def processor(monkeypatch):
+    """A DAG processor with one parser. It collects results, and kills parsers after 50 s."""
+
+    class Manager:
+        processor_timeout = 50
+
+        def __init__(self, **parser):
+            self.parser = Thing(
+                **{"is_ready": True, "parsing_result": None, "had_callbacks": False, **parser}
+            )
+            self._processors = {FILE: self.parser}
+            self._bundle_versions = {"main": "3d1f"}
+            self._file_stats = {FILE: Thing(run_count=3)}
+            self.collected = None
+            self.session = None
+
+        def _collect_results(self, session):
+            self.session = session
+            self.collected = self.parser.parsing_result
+
+        def _kill_timed_out_processors(self):
+            if not self.parser.is_ready:
+                self._processors = {}
+
+        def process(self, session):
+            self._kill_timed_out_processors()
+            self._collect_results(session)
+
+    stored = []
+    manager = ModuleType("airflow.dag_processing.manager")
+    vars(manager).update(
+        DagFileProcessorManager=Manager, process_parse_results=lambda **given: stored.append(given)
+    )
+    package = ModuleType("airflow.dag_processing")
+    vars(package).update(manager=manager)
+    parser = ModuleType("airflow.dag_processing.processor")
+    vars(parser).update(DagFileParsingResult=Thing)
+    session = ModuleType("airflow.utils.session")
+    vars(session).update(create_session=lambda: nullcontext("session"))
+    for module in (package, manager, parser, session):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(dag_processor, "memory_limit_mb", lambda: 1024)
+    dag_processor.report_killed_parsers()
+    Manager.stored = stored
+    return Manager
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (3, "its parser ended with exit code 3, as after os._exit(). Let errors raise exceptions"),
+        (
+            -signal.SIGKILL,
+            "its parser was killed, probably because the DAG processor has no more memory (limit 1024 "
+            "MiB). Load data in tasks, not at import",
+        ),
+        (-signal.SIGSEGV, "its parser was ended by SIGSEGV, as by a native library"),
+    ],
+)
+def test_a_killed_parser_is_an_import_error(processor, code, reason):
+    running = processor(_exit_code=code)
+
+    running.process("session")
+
+    assert running.session == "session"
+    assert running.collected.import_errors == {"etl/load.py": f"etl/load.py has no DAGs: {reason}"}
+    assert running.collected.serialized_dags == []
+
+
+@pytest.mark.parametrize(
+    "parser",
+    [
+        {"parsing_result": "result", "_exit_code": 0},
+        {"had_callbacks": True, "_exit_code": 0},
+        {"_exit_code": -signal.SIGTERM},
+    ],
+    ids=["result", "callback", "the pod stops"],
+)
+def test_other_parsers_are_left_alone(processor, parser):
+    running = processor(**parser)
+
+    running.process("session")
+
+    assert running.collected == parser.get("parsing_result")
+    assert processor.stored == []
+
+
+def test_a_parser_that_is_too_slow_is_an_import_error(processor):
+    running = processor(is_ready=False)
+
+    running.process("session")
+
+    (stored,) = processor.stored
+    assert stored["parsing_result"].import_errors == {
+        "etl/load.py": "etl/load.py has no DAGs: it was not parsed after 50 s ([dag_processor] "
+        "dag_file_processor_timeout)"
+    }
+    assert (stored["relative_fileloc"], stored["bundle_version"]) == ("etl/load.py", "3d1f")
+    assert (stored["run_count"], stored["session"]) == (3, "session")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1073741824\n", 1024), ("max\n", None)])
+def test_the_memory_limit_is_that_of_the_container(monkeypatch, tmp_path, text, expected):
+    file = tmp_path / "memory.max"
+    file.write_text(text)
+    monkeypatch.setattr(dag_processor, "LIMITS", [tmp_path / "none", file])
+
+    assert dag_processor.memory_limit_mb() == expected
