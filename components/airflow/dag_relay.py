@@ -42,8 +42,15 @@ FETCH = IN_POD / "dag_relay_fetch.sh"
 PUBLISH = IN_POD / "dag_relay_publish.sh"
 COMBINE = IN_POD / "dag_relay_combine.sh"
 PRESERVE_MTIMES = IN_POD / "preserve_mtimes.sh"
+GATE = IN_POD / "dag_relay_gate.py"
+GATE_SERVER = IN_POD / "dag_relay_gate_server.py"
+GATE_PORT = 9419  # on loopback only
+GATE_MEMORY_MB = 128
+GIT_CONFIG = IN_POD / "gitconfig"
 BUNDLE = IN_POD / "relay_bundle.py"
 BUNDLE_CLASS = "relay_bundle.RelayBundle"
+# Of each container with Git that mounts the scripts. https://git-scm.com/docs/git-config#FILES
+GIT_ENV = {"GIT_CONFIG_SYSTEM": f"/relay/{GIT_CONFIG.name}"}
 
 WEBHOOK = IN_POD / "dag_relay_webhook.py"
 WEBHOOK_NAME = f"{NAME}-webhook"
@@ -116,6 +123,9 @@ class DagRelay(pulumi.ComponentResource):
             "post-index-change": PRESERVE_MTIMES,
             # Airflow's pods mount it where they import it.
             BUNDLE.name: BUNDLE,
+            "gate.py": GATE,
+            "gate-server": GATE_SERVER,
+            GIT_CONFIG.name: GIT_CONFIG,
         }
         if args.dags.webhook:
             scripts["webhook"] = WEBHOOK
@@ -139,7 +149,11 @@ class DagRelay(pulumi.ComponentResource):
             login = _login(name, repository, args, child)
             logins += [login] if login else []
             sidecars.append(_git_sync(repository, METRICS_PORT + number, args, relay, login))
-        checksums: dict[str, pulumi.Input[str]] = {**annotations(*logins)}
+        sidecars.append(_gate(args, relay))
+        checksums: dict[str, pulumi.Input[str]] = {
+            **annotations(*logins),
+            "checksum/gate-script": script_checksum(GATE.read_text(), GATE_SERVER.read_text()),
+        }
         if args.dags.webhook:
             secret = _webhook_secret(name, args, child)
             sidecars.append(_webhook(args, relay, secret))
@@ -166,6 +180,8 @@ class DagRelay(pulumi.ComponentResource):
                 image=args.image,
                 command=["git", "daemon", "--export-all", "--reuseaddr", "--informative-errors"],
                 args=[f"--port={PORT}", f"--base-path={DATA}", *_served(args.dags)],
+                env=_env(GIT_ENV),
+                files={"/relay": relay},
                 port=PORT,
                 user_id=USER_ID,
                 group_id=USER_ID,
@@ -225,6 +241,30 @@ def _git_sync(
     )
 
 
+def _gate(args: DagRelayArgs, relay: core.ConfigMapVolumeSourceArgs) -> Sidecar:
+    """Judges commits for the publish script: the image of git-sync has no Python."""
+    return Sidecar(
+        name="gate",
+        image=args.image,
+        # Not -I: the script imports the one beside it.
+        command=["python", "-sE", "/relay/gate-server"],
+        env=_env(
+            {
+                "PORT": str(GATE_PORT),
+                "MAX_MB": str(args.dags.max_mb),
+                "MAX_FILE_MB": str(args.dags.max_file_mb),
+                "MAX_FILES": str(args.dags.max_files),
+            }
+            | GIT_ENV
+        ),
+        files={"/relay": relay},
+        port=GATE_PORT,
+        memory_mb=GATE_MEMORY_MB,
+        clients=[],
+        read_only=True,
+    )
+
+
 def _webhook(
     args: DagRelayArgs, relay: core.ConfigMapVolumeSourceArgs, secret: NamedSecret
 ) -> Sidecar:
@@ -277,7 +317,8 @@ def _git_sync_flags(repository: str, port: int, dags: DagSettings) -> dict[str, 
         "PUBLISHED": _published(repository),
         "BRANCH": BRANCH,
         "SUB_PATH": settings.sub_path or ".",
-        "MAX_MB": str(dags.max_mb),
+        "GATE_PORT": str(GATE_PORT),
+        **GIT_ENV,
     }
     if settings.lfs:
         env["LFS"] = "true"
