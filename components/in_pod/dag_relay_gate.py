@@ -295,7 +295,8 @@ def working_tree(folder: Path, lfs: bool = False) -> list[Entry]:
         if stat.S_ISDIR(found.st_mode):
             entries += _inside(folder, path, working_tree, lfs)
         elif stat.S_ISLNK(found.st_mode):
-            entries.append(Entry(path, found.st_size, True, os.fsencode(file.readlink())))
+            target = os.readlink(file)  # noqa: PTH115 - Path.readlink drops a trailing slash
+            entries.append(Entry(path, found.st_size, True, os.fsencode(target)))
         else:
             content = b""
             if _is_ignore_file(path) or (name in in_lfs and found.st_size <= MAX_POINTER_BYTES):
