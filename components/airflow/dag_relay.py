@@ -66,8 +66,18 @@ def _folder(repository: str) -> str:
     return f"/{REPOSITORIES}/{repository}" if repository else DATA
 
 
-def _published(repository: str) -> str:
+def published_path(repository: str) -> str:
     return f"{_folder(repository)}/dags.git"
+
+
+def rejected_path(repository: str) -> str:
+    """Why the newest commit is not published; the publish script writes it."""
+    return f"{published_path(repository)}.rejected"
+
+
+def fetch_error_path(repository: str) -> str:
+    """Why the last fetch failed: JSON of git-sync."""
+    return f"{_folder(repository)}/fetch-error"
 
 
 def _announced(repository: str) -> str:
@@ -81,7 +91,7 @@ def _combines(dags: DagSettings) -> bool:
 
 def url(repository: str = "") -> str:
     """Where Airflow's pods find a published repository; without a name, that of `dags.repo`."""
-    path = _published(repository) if repository else "/dags.git"
+    path = published_path(repository) if repository else "/dags.git"
     return f"git://{NAME}:{PORT}{path}"
 
 
@@ -210,7 +220,7 @@ def _served(dags: DagSettings) -> list[str]:
     if _combines(dags):
         return ["--base-path-relaxed", f"{COMBINED}/dags.git"]
     relaxed = ["--base-path-relaxed"] if dags.repositories else []
-    return [*relaxed, *map(_published, dags.all_repositories)]
+    return [*relaxed, *map(published_path, dags.all_repositories)]
 
 
 def _local(dags: DagSettings) -> str:
@@ -314,7 +324,9 @@ def _git_sync_flags(repository: str, port: int, dags: DagSettings) -> dict[str, 
         "GITSYNC_EXECHOOK_TIMEOUT": "120s",
         "GITSYNC_HTTP_BIND": f":{port}",
         "GITSYNC_HTTP_METRICS": "true",
-        "PUBLISHED": _published(repository),
+        "GITSYNC_ERROR_FILE": fetch_error_path(repository),
+        "PUBLISHED": published_path(repository),
+        "REJECTED": rejected_path(repository),
         "BRANCH": BRANCH,
         "SUB_PATH": settings.sub_path or ".",
         "GATE_PORT": str(GATE_PORT),
@@ -330,8 +342,8 @@ def _git_sync_flags(repository: str, port: int, dags: DagSettings) -> dict[str, 
         env |= {
             "RESERVED": "" if repository else REPOSITORIES,
             "COMBINED": f"{COMBINED}/dags.git",
-            "MAIN": _published(""),
-            "OTHERS": " ".join(map(_published, dags.repositories)),
+            "MAIN": published_path(""),
+            "OTHERS": " ".join(map(published_path, dags.repositories)),
         }
     if dags.webhook:
         env |= {"GITSYNC_SYNC_ON_SIGNAL": "SIGHUP", "ANNOUNCED": _announced(repository)}

@@ -5,6 +5,9 @@ listens on loopback only, and reads the volumes. A request is one line with tabs
 of the checkout, `dags.sub_path` and `dags.lfs`; the answer is a line for each mistake, then `done`.
 """
 
+# pyright: reportMissingImports=false
+# In the pod, dag_relay_gate.py is the module `gate` beside this script.
+
 import os
 import signal
 import sys

@@ -7,9 +7,8 @@ shopt -s globstar nullglob
 
 # git-sync counts a failure as git_sync_hook_run_count_total{status="error"} and retries. `make dags`
 # reads the file.
-rejected=$PUBLISHED.rejected
 refuse() {
-    echo "commit $GITSYNC_HASH is not published, the last good one stays: $1" | tee "$rejected" >&2
+    echo "commit $GITSYNC_HASH is not published, the last good one stays: $1" | tee "$REJECTED" >&2
     exit 1
 }
 published() { GIT_DIR=$PUBLISHED GIT_WORK_TREE=$PWD GIT_INDEX_FILE=$PUBLISHED/relay-index git "$@"; }
@@ -97,7 +96,7 @@ if [ "$KEEP" = true ] && previous=$(published rev-parse --verify --quiet "refs/h
     published update-ref refs/heads/kept "$kept"
 fi
 published update-ref "refs/heads/$BRANCH" "$commit"
-rm -f "$rejected"
+rm -f "$REJECTED"
 for folder in "${folders[@]}"; do
     # The files of this commit only: their history is in the published repository.
     used=$(git -C "$folder" lfs ls-files --long)

@@ -69,6 +69,7 @@ class Repository:
                 **GIT,
                 "GITSYNC_HASH": git(self.checkout, "rev-parse", "HEAD"),
                 "PUBLISHED": str(self.published),
+                "REJECTED": str(self.rejected),
                 "BRANCH": "dags",
                 "SUB_PATH": "dags",
                 "GATE_PORT": str(self.gate),
@@ -83,7 +84,7 @@ class Repository:
 
     @property
     def rejected(self):
-        return self.published.with_name("dags.git.rejected")
+        return self.published.with_name("rejected")
 
     @property
     def head(self):
