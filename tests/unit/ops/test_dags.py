@@ -30,9 +30,9 @@ def with_repositories(platform, *names):
 
 
 def test_each_repository_has_a_line_and_each_problem_a_reason(platform, operate):
-    with_repositories(platform, "sales", "late")
+    with_repositories(platform, "late", "sales")
     rejected = row(rejected=f"{REASON}\n", error=json.dumps(ERROR))
-    platform.answer("relay", [row(), rejected, row(head="", error=json.dumps(ERROR))])
+    platform.answer("relay", [row(), row(head="", error=json.dumps(ERROR)), rejected])
 
     status, output = operate("dags")
 
@@ -40,10 +40,10 @@ def test_each_repository_has_a_line_and_each_problem_a_reason(platform, operate)
     assert output.splitlines() == [
         "repository  published  committed                  subject",
         "dags.repo   0123abc    2026-11-28T20:57:01+00:00  Add a report",
-        "sales       0123abc    2026-11-28T20:57:01+00:00  Add a report",
         "late        -          -                          no commit is published yet",
-        f"! sales: {REASON}",
+        "sales       0123abc    2026-11-28T20:57:01+00:00  Add a report",
         "! late: the last fetch failed: error syncing repo, will retry: Authentication failed",
+        f"! sales: {REASON}",
     ]
 
 
