@@ -40,6 +40,7 @@ METRICS_PORT = 9090
 SYNC_MEMORY_MB = 512
 FETCH = IN_POD / "dag_relay_fetch.sh"
 PUBLISH = IN_POD / "dag_relay_publish.sh"
+RENEW = IN_POD / "dag_relay_renew.sh"
 COMBINE = IN_POD / "dag_relay_combine.sh"
 PRESERVE_MTIMES = IN_POD / "preserve_mtimes.sh"
 GATE = IN_POD / "dag_relay_gate.py"
@@ -128,6 +129,7 @@ class DagRelay(pulumi.ComponentResource):
         scripts = {
             "fetch": FETCH,
             "publish": PUBLISH,
+            "renew": RENEW,
             "combine": COMBINE,
             # Git hook of Airflow's pods, which also mount this ConfigMap: values/airflow.yaml.
             "post-index-change": PRESERVE_MTIMES,

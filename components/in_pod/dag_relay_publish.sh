@@ -49,6 +49,8 @@ for folder in "${folders[@]}"; do
     done < <(git -C "$folder" lfs ls-files --name-only)
 done
 
+# After a failure, for example of a push into a damaged copy.
+trap '[ $? = 0 ] || [ ! -d "$PUBLISHED" ] || "${0%/*}/renew"' EXIT
 # Create it under a temporary name, then rename: an interrupted pod starts over.
 if [ ! -d "$PUBLISHED" ]; then
     rm -rf "$PUBLISHED.new"
@@ -104,4 +106,4 @@ for folder in "${folders[@]}"; do
         [[ $used == *${object##*/}* ]] || rm -f "$object"
     done
 done
-[ -z "$COMBINED" ] || exec "${0%/*}/combine"
+[ -z "$COMBINED" ] || "${0%/*}/combine"

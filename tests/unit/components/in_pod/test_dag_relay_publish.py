@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ class Repository:
         self.checkout = folder / "checkout"
         self.published = folder / "dags.git"
         git(folder, "init", "--quiet", "-b", "main", str(self.checkout))
-        for name in ("publish", "combine"):
+        for name in ("fetch", "publish", "combine", "renew"):
             shutil.copy(SCRIPTS / f"dag_relay_{name}.sh", folder / name)
             (folder / name).chmod(0o755)
 
@@ -390,6 +391,58 @@ def test_a_killed_publish_is_repeated(with_submodules, lock):
 
     assert published(with_submodules.publish())
     assert with_submodules.read("dags/a.py") == "two"
+
+
+def test_a_damaged_copy_is_made_again(good):
+    shutil.rmtree(good.published / "objects" / "pack")
+    commit = good.commit({"dags/a.py": "new"})
+
+    status, output = good.publish()
+    assert status != 0
+    assert "is damaged: it is made again, and" in output
+    assert (good.published.with_name("dags.git.damaged") / "HEAD").exists(), "for old versions"
+    assert published(good.publish()), "git-sync retries"
+    assert good.head == commit
+
+
+@pytest.fixture
+def fetching(good, tmp_path):
+    """The entrypoint of git-sync's container, with another program as git-sync."""
+    env = {"GITSYNC_ROOT": str(tmp_path / "sync"), "PUBLISHED": str(good.published)}
+    command = [str(tmp_path / "fetch"), "sleep", "60"]
+    with subprocess.Popen(  # noqa: S603 - our own script
+        command,
+        env={**os.environ, **GIT, **env, "BRANCH": "dags"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.terminate()
+
+
+def test_git_sync_starts_again_when_the_copy_is_lost(good, fetching):
+    wait_for("git-sync", lambda: "sleep" in command_of(fetching), seconds=10)
+    shutil.rmtree(good.published)
+
+    assert fetching.wait(timeout=20) != 0, "git-sync publishes only when it starts"
+    assert "is lost or damaged: git-sync starts again" in fetching.stderr.read()
+
+
+def command_of(process):
+    return Path(f"/proc/{process.pid}/cmdline").read_text()
+
+
+def test_parts_of_packs_are_removed_at_the_start(good, tmp_path):
+    left = good.published / "objects" / "incoming-killed"
+    left.mkdir()
+    (good.published / "objects" / "pack" / "tmp_pack_killed").touch()
+    env = {"GITSYNC_ROOT": str(tmp_path / "sync"), "PUBLISHED": str(good.published)}
+
+    command = [str(tmp_path / "fetch"), "true"]
+    subprocess.run(command, env={**os.environ, **GIT, **env, "BRANCH": "dags"}, check=True)  # noqa: S603
+    assert not left.exists(), "it would fill the volume"
+    assert list(good.published.glob("objects/pack/tmp_*")) == []
+    assert good.head
 
 
 class Combined:
