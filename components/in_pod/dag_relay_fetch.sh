@@ -8,20 +8,20 @@ shopt -s globstar nullglob
 rm -rf {"$GITSYNC_ROOT"/.git,"$PUBLISHED"}/{**/*.lock,objects/{pack/tmp_*,tmp_objdir-*,incoming-*}}
 
 # git-sync repairs its own repository, and publishes when it starts. A lost or damaged copy ends it.
-[ ! -d "$PUBLISHED" ] || "${0%/*}/renew"
-{
-    published=
-    while kill -0 $$ 2>/dev/null; do
-        if git --git-dir="$PUBLISHED" cat-file -e "refs/heads/$BRANCH:" 2>/dev/null; then
-            published=true
-        elif [ -n "$published" ]; then
-            echo "the published copy $PUBLISHED is lost or damaged: git-sync starts again" >&2
-            kill $$
-            break
-        fi
-        sleep 1
-    done
-} &
+"${0%/*}/renew"
+readable() { git --git-dir="$PUBLISHED" cat-file -e "refs/heads/$BRANCH:" 2>/dev/null; }
+published=
+! readable || published=true
+while kill -0 $$ 2>/dev/null; do
+    if readable; then
+        published=true
+    elif [ -n "$published" ]; then
+        echo "the published copy $PUBLISHED is lost or damaged: git-sync starts again" >&2
+        kill $$
+        break
+    fi
+    sleep 1
+done &
 
 # The combined tree does not outlive the pod, and the Git host may be down.
 [ -z "${COMBINED-}" ] || /relay/combine || true

@@ -50,7 +50,7 @@ for folder in "${folders[@]}"; do
 done
 
 # After a failure, for example of a push into a damaged copy.
-trap '[ $? = 0 ] || [ ! -d "$PUBLISHED" ] || "${0%/*}/renew"' EXIT
+trap '[ $? = 0 ] || "${0%/*}/renew"' EXIT
 # Create it under a temporary name, then rename: an interrupted pod starts over.
 if [ ! -d "$PUBLISHED" ]; then
     rm -rf "$PUBLISHED.new"

@@ -421,7 +421,7 @@ def fetching(good, tmp_path):
 
 
 def test_git_sync_starts_again_when_the_copy_is_lost(good, fetching):
-    wait_for("git-sync", lambda: "sleep" in command_of(fetching), seconds=10)
+    wait_for("git-sync", lambda: command_of(fetching).startswith("sleep"), seconds=10)
     shutil.rmtree(good.published)
 
     assert fetching.wait(timeout=20) != 0, "git-sync publishes only when it starts"
