@@ -4,13 +4,13 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ops.stack_files import ROOT
+from tests.harness.relay_gate import free_port, running_gate
 from tests.harness.waiting import wait_for
 
 SCRIPTS = ROOT / "components" / "in_pod"
@@ -95,30 +95,11 @@ class Repository:
         return git(self.published, "show", f"dags:{path}")
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def answers(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory):
-    """The port of the gate, which runs as in its container."""
-    folder, port = tmp_path_factory.mktemp("relay"), free_port()
-    shutil.copy(SCRIPTS / "dag_relay_gate.py", folder / "gate.py")
-    shutil.copy(SCRIPTS / "dag_relay_gate_server.py", folder / "gate-server")
-    limits = {"MAX_MB": "4", "MAX_FILE_MB": "2", "MAX_FILES": "20", "PORT": str(port)}
-    command = [sys.executable, "-sE", str(folder / "gate-server")]
-    with subprocess.Popen(command, env={**os.environ, **GIT, **limits}) as server:  # noqa: S603
-        wait_for("the gate", lambda: answers(port), seconds=10)
+    folder = tmp_path_factory.mktemp("relay")
+    with running_gate(folder, MAX_MB=4, MAX_FILE_MB=2, MAX_FILES=20) as port:
         yield port
-        server.terminate()
-        assert server.wait(timeout=10) == 0
 
 
 @pytest.fixture
