@@ -64,7 +64,9 @@ def test_an_unknown_failure_of_airflows_listing_is_reported(repository, run):
     status, lines = run(repository)
 
     assert status == 1
-    assert lines[0].startswith("dags/:1: Airflow cannot list the files of this folder, and its DAG ")
+    assert lines[0].startswith(
+        "dags/:1: Airflow cannot list the files of this folder, and its DAG "
+    )
     assert lines[1:] == ["1 mistake found."]
 
 
