@@ -412,7 +412,7 @@ def test_stale_locks_of_a_killed_git_are_removed(git_sync, tmp_path):
         "sync/.git/worktrees/1/index.lock",
         "dags.git/refs/heads/a.lock",
     ]
-    kept = ["sync/.git/HEAD", "sync/.worktrees/1/requirements.lock", "dags.git/refs/note"]
+    kept = ["sync/.git/HEAD", "sync/.worktrees/1/requirements.lock", "dags.git/note"]
     # Otherwise the copy is damaged, and moved aside.
     subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "dags.git"], check=True)  # noqa: S603, S607
     for path in (*stale, *kept):
