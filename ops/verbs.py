@@ -89,6 +89,11 @@ VERBS = (
         options={"--json": JSON},
     ),
     Verb(
+        name="dags",
+        help="Show the published commit of each DAG repository, and why a newer one is not published",
+        function="ops.dags:dags",
+    ),
+    Verb(
         name="scale",
         help="Set MAX=10 and MIN=2 workers of QUEUE=etl in the stack file, then run `make up`",
         function="ops.queues:scale",

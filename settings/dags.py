@@ -160,6 +160,18 @@ class DagSettings(Repository):
         le=10240,
         description="Maximum size of a commit's files; a larger commit is not delivered to the pods",
     )
+    max_file_mb: int = Field(
+        default=50,
+        ge=1,
+        le=10240,
+        description="Maximum size of one file; a commit with a larger one is not delivered",
+    )
+    max_files: int = Field(
+        default=20_000,
+        ge=1,
+        le=1_000_000,
+        description="Maximum number of files of a commit; a commit with more is not delivered",
+    )
     storage_gb: int = Field(
         default=5, ge=1, le=1000, description="Volume of each repository's copy"
     )

@@ -40,10 +40,18 @@ METRICS_PORT = 9090
 SYNC_MEMORY_MB = 512
 FETCH = IN_POD / "dag_relay_fetch.sh"
 PUBLISH = IN_POD / "dag_relay_publish.sh"
+RENEW = IN_POD / "dag_relay_renew.sh"
 COMBINE = IN_POD / "dag_relay_combine.sh"
 PRESERVE_MTIMES = IN_POD / "preserve_mtimes.sh"
+GATE = IN_POD / "dag_relay_gate.py"
+GATE_SERVER = IN_POD / "dag_relay_gate_server.py"
+GATE_PORT = 9419  # on loopback only
+GATE_MEMORY_MB = 128
+GIT_CONFIG = IN_POD / "gitconfig"
 BUNDLE = IN_POD / "relay_bundle.py"
 BUNDLE_CLASS = "relay_bundle.RelayBundle"
+# Of each container with Git that mounts the scripts. https://git-scm.com/docs/git-config#FILES
+GIT_ENV = {"GIT_CONFIG_SYSTEM": f"/relay/{GIT_CONFIG.name}"}
 
 WEBHOOK = IN_POD / "dag_relay_webhook.py"
 WEBHOOK_NAME = f"{NAME}-webhook"
@@ -59,8 +67,18 @@ def _folder(repository: str) -> str:
     return f"/{REPOSITORIES}/{repository}" if repository else DATA
 
 
-def _published(repository: str) -> str:
+def published_path(repository: str) -> str:
     return f"{_folder(repository)}/dags.git"
+
+
+def rejected_path(repository: str) -> str:
+    """Why the newest commit is not published; the publish script writes it."""
+    return f"{published_path(repository)}.rejected"
+
+
+def fetch_error_path(repository: str) -> str:
+    """Why the last fetch failed: JSON of git-sync."""
+    return f"{_folder(repository)}/fetch-error"
 
 
 def _announced(repository: str) -> str:
@@ -74,7 +92,7 @@ def _combines(dags: DagSettings) -> bool:
 
 def url(repository: str = "") -> str:
     """Where Airflow's pods find a published repository; without a name, that of `dags.repo`."""
-    path = _published(repository) if repository else "/dags.git"
+    path = published_path(repository) if repository else "/dags.git"
     return f"git://{NAME}:{PORT}{path}"
 
 
@@ -111,11 +129,15 @@ class DagRelay(pulumi.ComponentResource):
         scripts = {
             "fetch": FETCH,
             "publish": PUBLISH,
+            "renew": RENEW,
             "combine": COMBINE,
             # Git hook of Airflow's pods, which also mount this ConfigMap: values/airflow.yaml.
             "post-index-change": PRESERVE_MTIMES,
             # Airflow's pods mount it where they import it.
             BUNDLE.name: BUNDLE,
+            "gate.py": GATE,
+            "gate-server": GATE_SERVER,
+            GIT_CONFIG.name: GIT_CONFIG,
         }
         if args.dags.webhook:
             scripts["webhook"] = WEBHOOK
@@ -139,7 +161,11 @@ class DagRelay(pulumi.ComponentResource):
             login = _login(name, repository, args, child)
             logins += [login] if login else []
             sidecars.append(_git_sync(repository, METRICS_PORT + number, args, relay, login))
-        checksums: dict[str, pulumi.Input[str]] = {**annotations(*logins)}
+        sidecars.append(_gate(args, relay))
+        checksums: dict[str, pulumi.Input[str]] = {
+            **annotations(*logins),
+            "checksum/gate-script": script_checksum(GATE.read_text(), GATE_SERVER.read_text()),
+        }
         if args.dags.webhook:
             secret = _webhook_secret(name, args, child)
             sidecars.append(_webhook(args, relay, secret))
@@ -166,6 +192,8 @@ class DagRelay(pulumi.ComponentResource):
                 image=args.image,
                 command=["git", "daemon", "--export-all", "--reuseaddr", "--informative-errors"],
                 args=[f"--port={PORT}", f"--base-path={DATA}", *_served(args.dags)],
+                env=_env(GIT_ENV),
+                files={"/relay": relay},
                 port=PORT,
                 user_id=USER_ID,
                 group_id=USER_ID,
@@ -194,7 +222,7 @@ def _served(dags: DagSettings) -> list[str]:
     if _combines(dags):
         return ["--base-path-relaxed", f"{COMBINED}/dags.git"]
     relaxed = ["--base-path-relaxed"] if dags.repositories else []
-    return [*relaxed, *map(_published, dags.all_repositories)]
+    return [*relaxed, *map(published_path, dags.all_repositories)]
 
 
 def _local(dags: DagSettings) -> str:
@@ -222,6 +250,30 @@ def _git_sync(
         port=port,
         memory_mb=SYNC_MEMORY_MB,
         clients=[network_peers.monitoring()],
+    )
+
+
+def _gate(args: DagRelayArgs, relay: core.ConfigMapVolumeSourceArgs) -> Sidecar:
+    """Judges commits for the publish script: the image of git-sync has no Python."""
+    return Sidecar(
+        name="gate",
+        image=args.image,
+        # Not -I: the script imports the one beside it.
+        command=["python", "-sE", "/relay/gate-server"],
+        env=_env(
+            {
+                "PORT": str(GATE_PORT),
+                "MAX_MB": str(args.dags.max_mb),
+                "MAX_FILE_MB": str(args.dags.max_file_mb),
+                "MAX_FILES": str(args.dags.max_files),
+            }
+            | GIT_ENV
+        ),
+        files={"/relay": relay},
+        port=GATE_PORT,
+        memory_mb=GATE_MEMORY_MB,
+        clients=[],
+        read_only=True,
     )
 
 
@@ -274,10 +326,13 @@ def _git_sync_flags(repository: str, port: int, dags: DagSettings) -> dict[str, 
         "GITSYNC_EXECHOOK_TIMEOUT": "120s",
         "GITSYNC_HTTP_BIND": f":{port}",
         "GITSYNC_HTTP_METRICS": "true",
-        "PUBLISHED": _published(repository),
+        "GITSYNC_ERROR_FILE": fetch_error_path(repository),
+        "PUBLISHED": published_path(repository),
+        "REJECTED": rejected_path(repository),
         "BRANCH": BRANCH,
         "SUB_PATH": settings.sub_path or ".",
-        "MAX_MB": str(dags.max_mb),
+        "GATE_PORT": str(GATE_PORT),
+        **GIT_ENV,
     }
     if settings.lfs:
         env["LFS"] = "true"
@@ -289,8 +344,8 @@ def _git_sync_flags(repository: str, port: int, dags: DagSettings) -> dict[str, 
         env |= {
             "RESERVED": "" if repository else REPOSITORIES,
             "COMBINED": f"{COMBINED}/dags.git",
-            "MAIN": _published(""),
-            "OTHERS": " ".join(map(_published, dags.repositories)),
+            "MAIN": published_path(""),
+            "OTHERS": " ".join(map(published_path, dags.repositories)),
         }
     if dags.webhook:
         env |= {"GITSYNC_SYNC_ON_SIGNAL": "SIGHUP", "ANNOUNCED": _announced(repository)}

@@ -581,6 +581,7 @@ def dag_bundles(dags: DagSettings) -> dict[str, Any]:
                 {"name": "GIT_CONFIG_COUNT", "value": "1"},
                 {"name": "GIT_CONFIG_KEY_0", "value": "core.hooksPath"},
                 {"name": "GIT_CONFIG_VALUE_0", "value": "/relay"},
+                *plain_variables(dag_relay.GIT_ENV),
             ],
             "extraVolumeMounts": [{"name": "dag-relay", "mountPath": "/relay", "readOnly": True}],
         }

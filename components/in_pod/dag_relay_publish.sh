@@ -5,9 +5,10 @@ shopt -s globstar nullglob
 # Set for some repositories only.
 : "${LFS=false}" "${KEEP=false}" "${SETTING=dags}" "${RESERVED=}" "${COMBINED=}"
 
-# git-sync counts a failure as git_sync_hook_run_count_total{status="error"} and retries.
+# git-sync counts a failure as git_sync_hook_run_count_total{status="error"} and retries. `make dags`
+# reads the file.
 refuse() {
-    echo "commit $GITSYNC_HASH is not published, the last good one stays: $1" >&2
+    echo "commit $GITSYNC_HASH is not published, the last good one stays: $1" | tee "$REJECTED" >&2
     exit 1
 }
 published() { GIT_DIR=$PUBLISHED GIT_WORK_TREE=$PWD GIT_INDEX_FILE=$PUBLISHED/relay-index git "$@"; }
@@ -16,8 +17,26 @@ push() { git -c protocol.file.allow=always push --quiet --force "$PUBLISHED" "$1
 [ -d "$SUB_PATH" ] || refuse "it has no folder $SUB_PATH ($SETTING.sub_path)"
 [ -z "$RESERVED" ] || [ ! -e "$RESERVED" ] || refuse "its folder $RESERVED would hide dags.repositories: rename it"
 
+# The gate, in the container with Python: what would stop the DAGs of every repository.
+ask() {
+    exec 3<>"/dev/tcp/127.0.0.1/$GATE_PORT" || return
+    printf '%s\t%s\t%s\n' "$PWD" "$SUB_PATH" "$LFS" >&3
+    cat <&3
+}
+answer=$(ask 2>&1) || true
+case $answer in
+done) ;;
+*$'\n'done)
+    answer=${answer%$'\n'done}
+    refuse "${answer//$'\n'/; }"
+    ;;
+*)
+    echo "commit $GITSYNC_HASH waits: the container gate gives no answer: $answer" >&2
+    exit 1
+    ;;
+esac
+
 submodules=$(git submodule --quiet foreach --recursive 'echo "$sha1 $displaypath"')
-bytes=$(du --summarize --apparent-size --block-size=1 --exclude=.git . | cut -f 1)
 large=()   # files in Git LFS: folder of their repository, tab, path in it
 folders=() # of the repository and its submodules, if they may contain such files
 if [ "$LFS" = true ]; then
@@ -27,13 +46,11 @@ fi
 for folder in "${folders[@]}"; do
     while IFS= read -r file; do
         large+=("$folder"$'\t'"$file")
-        size=$(git -C "$folder" show "HEAD:$file" | sed -n 's/^size //p')
-        bytes=$((bytes + size - $(stat --format=%s "$folder/$file")))
     done < <(git -C "$folder" lfs ls-files --name-only)
 done
-megabytes=$(((bytes + 2 ** 20 - 1) / 2 ** 20))
-[ "$megabytes" -le "$MAX_MB" ] || refuse "its files are $megabytes MiB together, and dags.max_mb is $MAX_MB"
 
+# After a failure, for example of a push into a damaged copy.
+trap '[ $? = 0 ] || "${0%/*}/renew"' EXIT
 # Create it under a temporary name, then rename: an interrupted pod starts over.
 if [ ! -d "$PUBLISHED" ]; then
     rm -rf "$PUBLISHED.new"
@@ -81,6 +98,7 @@ if [ "$KEEP" = true ] && previous=$(published rev-parse --verify --quiet "refs/h
     published update-ref refs/heads/kept "$kept"
 fi
 published update-ref "refs/heads/$BRANCH" "$commit"
+rm -f "$REJECTED"
 for folder in "${folders[@]}"; do
     # The files of this commit only: their history is in the published repository.
     used=$(git -C "$folder" lfs ls-files --long)
@@ -88,4 +106,4 @@ for folder in "${folders[@]}"; do
         [[ $used == *${object##*/}* ]] || rm -f "$object"
     done
 done
-[ -z "$COMBINED" ] || exec "${0%/*}/combine"
+[ -z "$COMBINED" ] || "${0%/*}/combine"

@@ -31,8 +31,11 @@ UPGRADE = (
 
 
 def list_dag_files(folder: Path, sender: Connection) -> None:
-    """Send the files that .airflowignore does not exclude."""
-    sender.send(sorted(map(Path, list_py_file_paths(folder, safe_mode=False))))
+    """Send the files that .airflowignore does not exclude, or why Airflow cannot list them."""
+    try:
+        sender.send(sorted(map(Path, list_py_file_paths(folder, safe_mode=False))))
+    except Exception as error:
+        sender.send(str(error))
 
 
 def run(root: Path, file: Path, platform: Platform | None, sender: Connection) -> None:

@@ -44,8 +44,8 @@ def start_forkserver() -> None:
     multiprocessing.forkserver.ensure_running()
 
 
-def dag_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that Airflow parses."""
+def dag_files(folder: Path) -> list[Path] | str:
+    """Return the files of a folder that Airflow parses, or why it cannot list them."""
     return call_in_process(_list_dag_files, folder) or []
 
 

@@ -27,6 +27,10 @@ class Platform(BaseModel):
     sub_path: Name
     queues: Annotated[list[Name], Field(min_length=1)]
     pools: Annotated[list[Name], Field(min_length=1)]
+    max_mb: Annotated[int, Field(ge=1)]
+    max_file_mb: Annotated[int, Field(ge=1)]
+    max_files: Annotated[int, Field(ge=1)]
+    lfs: bool = False
 
 
 def read(root: Path) -> tuple[Platform | None, list[Mistake]]:

@@ -1,12 +1,15 @@
 """All checks of the repository."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CalledProcessError
 
 from checks import (
     compose_file,
     compose_rules,
     dag_ids,
+    delivery,
     excuses,
     folders,
     imports,
@@ -15,6 +18,7 @@ from checks import (
 )
 from checks.imports import ImportResult
 from checks.mistake import Mistake
+from checks.platform_file import Platform
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,13 @@ def check(root: Path) -> Report:
     trees, mistakes = syntax.check(root, folders.python_files(root))
     found |= {*mistakes, *folders.check(root, trees, sub_path)}
 
+    undelivered = set(check_delivery(root, platform))
     dag_files = imports.dag_files(root / sub_path)
-    if not dag_files:
+    if isinstance(dag_files, str):
+        # Usually one of these mistakes is the cause.
+        undelivered = undelivered or {no_list(sub_path, dag_files)}
+        dag_files = []
+    elif not dag_files:
         found.add(folders.no_dag_files(root, sub_path))
     files = [file for file in [*dag_files, *sorted(root.glob("plugins/*.py"))] if file in trees]
     results = imports.import_all(root, files, platform)
@@ -49,7 +58,34 @@ def check(root: Path) -> Report:
         for result in results
         if result.defines_no_dag and syntax.module_name(Path(result.path)) not in modules
     }
-    return Report(*excuses.apply(found, excuses.read(root)), results)
+    mistakes, excused = excuses.apply(found, excuses.read(root))
+    return Report(mistakes | undelivered, excused, results)
+
+
+def check_delivery(root: Path, platform: Platform | None) -> Iterable[Mistake]:
+    """Report why the platform would not deliver a commit of these files; no excuse changes that."""
+    if platform is None:
+        return
+    limits = delivery.Limits(
+        sub_path=platform.sub_path,
+        max_mb=platform.max_mb,
+        max_file_mb=platform.max_file_mb,
+        max_files=platform.max_files,
+    )
+    try:
+        entries = delivery.working_tree(root, platform.lfs)
+    except (FileNotFoundError, CalledProcessError):  # not a Git repository: nothing can be pushed
+        return
+    for finding in delivery.check(entries, limits):
+        yield Mistake(finding.path or ".", 1, finding.text)
+
+
+def no_list(sub_path: str, error: str) -> Mistake:
+    text = (
+        f"Airflow cannot list the files of this folder, and its DAG processor would end (found: {error}); "
+        "correct the link or the .airflowignore in this message"
+    )
+    return Mistake(f"{sub_path}/", 1, text)
 
 
 def no_dag(path: str) -> Mistake:

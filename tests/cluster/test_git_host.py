@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.harness.checkout import ROOT
 from tests.harness.clone import ENVIRONMENT
 from tests.harness.git_host import SERVER, GitHost, packages
+from tests.harness.relay_gate import running_gate
 from tests.harness.waiting import wait_for
 
 PRIVATE, PUBLIC = "private/dags.git", "public/dags.git"
@@ -168,12 +169,16 @@ def publish(tmp_path, git):
         pytest.fail("not on PATH: git-lfs; see CONTRIBUTING.md")
 
     def run(folder="work", **more):
+        with running_gate(tmp_path / "gate", MAX_MB=2, MAX_FILE_MB=2, MAX_FILES=20) as port:
+            return script(folder, GATE_PORT=str(port), **more)
+
+    def script(folder, **more):
         env = {
             "GITSYNC_HASH": git("-C", folder, "rev-parse", "HEAD")[1].strip(),
             "PUBLISHED": str(tmp_path / "dags.git"),
             "BRANCH": "dags",
+            "REJECTED": str(tmp_path / "rejected"),
             "SUB_PATH": "dags",
-            "MAX_MB": "2",
             "LFS": "true",
             "KEEP": "true",
         }

@@ -132,6 +132,10 @@ def test_platform_yaml_describes_the_platform():
         "sub_path": REPOSITORY.sub_path,
         "queues": [DEFAULT_QUEUE],
         "pools": ["default_pool"],  # created by Airflow
+        "max_mb": REPOSITORY.max_mb,
+        "max_file_mb": REPOSITORY.max_file_mb,
+        "max_files": REPOSITORY.max_files,
+        "lfs": REPOSITORY.lfs,
     }, "edit dags-repo-example/platform.yaml"
 
 

@@ -13,4 +13,7 @@ PLATFORM = Platform(
     sub_path="dags",
     queues=["default"],
     pools=["default_pool"],
+    max_mb=100,
+    max_file_mb=50,
+    max_files=20000,
 )

@@ -110,6 +110,6 @@ def test_an_invalid_platform_file_hides_no_other_mistakes(repository, run):
     assert status == 1
     assert [line.split(": ")[0] for line in lines] == [
         "dags/word_count.py:1",
-        *["platform.yaml:1"] * 4,
-        "5 mistakes found.",
+        *["platform.yaml:1"] * 7,
+        "8 mistakes found.",
     ]

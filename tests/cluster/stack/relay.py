@@ -43,5 +43,9 @@ class Relay:
     def log(self) -> str:
         return self.cluster.kubectl("-n", "airflow", "logs", POD, "-c", "git-sync", "--tail=200")
 
+    def rejected(self) -> str:
+        """Why the newest commit is not published."""
+        return self._run("sh", "-c", "cat /git/dags.git.rejected 2>/dev/null")
+
     def _run(self, *words: str) -> str:
         return self.cluster.exec(POD, "dag-relay", *words, check=False).strip()

@@ -65,6 +65,11 @@ def queue(operate):
 
 
 @pytest.mark.slow
+def test_dags_shows_the_published_commit(operate, relay):
+    assert f"dags.repo   {relay.published()[:7]}" in operate("dags")
+
+
+@pytest.mark.slow
 def test_queues_shows_a_running_task(operate, api):
     run = api.start_task("slow")
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import os
 import time
 import urllib.error
 import urllib.request
@@ -198,6 +199,40 @@ def test_a_commit_above_the_size_limit_is_rejected(clone, api, relay):
     relay.wait_published(clone.push({"dags/huge.bin": None}))
 
 
+def test_a_looping_link_stops_no_other_push(clone, api, relay, cluster):
+    good = relay.published()
+    before = restarts(cluster, "component=dag-processor")
+    (clone.folder / "dags" / "above").symlink_to("..")
+    clone.push(dag("steady", "with a loop"))
+
+    relay.wait_errors("git_sync_hook_run_count_total")
+    assert relay.published() == good
+    reason = "dags/above: the link to .. leads Airflow to the folder dags a second time"
+    assert reason in relay.log()
+    assert reason in relay.rejected()
+
+    # The history still has the link.
+    clone.push({"dags/above": None})
+    appears(api, "steady", "with a loop")
+    assert relay.rejected() == ""
+    assert restarts(cluster, "component=dag-processor") == before
+
+
+def test_a_large_file_in_the_history_delays_no_push(clone, api, relay, cluster):
+    good = relay.published()
+    before = restarts(cluster, "app.kubernetes.io/name=dag-relay")
+    (clone.folder / "data.bin").write_bytes(os.urandom(90 * 2**20))
+    clone.push({})
+    relay.wait_errors("git_sync_hook_run_count_total")
+    assert relay.published() == good
+    assert "data.bin: the file has 90 MiB, and dags.max_file_mb is 50" in relay.log()
+
+    relay.wait_published(clone.push({"data.bin": None, **dag("steady", "after a large file")}))
+    appears(api, "steady", "after a large file")
+    after = restarts(cluster, "app.kubernetes.io/name=dag-relay")
+    assert after == before, "a container ran out of memory"
+
+
 def test_a_running_task_succeeds_when_its_file_is_deleted(clone, api):
     clone.push({"dags/slow.py": dags.source("slow", work="import time; time.sleep(15)")})
     appears(api, "slow")
@@ -354,6 +389,11 @@ def _call(port, secret):
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
+
+
+def restarts(cluster, selector):
+    pods = cluster.get("pods", "-l", selector)
+    return sum(each["restartCount"] for pod in pods for each in pod["status"]["containerStatuses"])
 
 
 def _upgrading(cluster):

@@ -24,6 +24,7 @@ RUN = {
     "make up": "tests/cluster",
     "make down": "tests/cluster",
     "make queues": "tests/cluster",
+    "make dags": "tests/cluster",
     "make doctor": "tests/cluster",
     "make bootstrap": "tests/engine",
     "make scale": "tests/cluster",

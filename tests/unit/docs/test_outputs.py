@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from ops import queue_status
+from ops import dags, queue_status
 from settings.workers import WorkerSettings
 from tests.unit.docs.documents import ROOT, documents, lines, prose, where
 
@@ -85,3 +85,20 @@ def test_the_table_of_make_queues_is_the_printed_one(workers):
     printed = queue_status.table(workers, TASKS, "prod")
     start = code.index("$ make queues STACK=prod") + 1
     assert code[start : start + len(printed)] == printed, "copy it into docs/operations.md"
+
+
+def test_the_table_of_make_dags_is_the_printed_one():
+    code = [line.text for line in lines(OPERATIONS) if line.block is not None]
+    start = code.index("$ make dags STACK=prod") + 1
+    shown = code[start : start + 4]
+    found = [
+        dags.Delivery(
+            repository=name, head=f"{commit}\t{time}\t{subject}", rejected=rejected, error=""
+        )
+        for (name, commit, time, subject), rejected in zip(
+            (line.split(maxsplit=3) for line in shown[1:3]),
+            ("", shown[3].removeprefix("! sales: ")),
+            strict=True,
+        )
+    ]
+    assert shown == dags.table(found), "copy it into docs/operations.md"

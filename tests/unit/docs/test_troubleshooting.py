@@ -39,7 +39,9 @@ def printed_lines():
                 continue
             if line.block != block:
                 block, prints = line.block, line.text.startswith(("$ make", "Airflow is healthy."))
-                prints = prints and not line.text.startswith(("$ make queues", "$ make plan"))
+                prints = prints and not line.text.startswith(
+                    ("$ make queues", "$ make dags", "$ make plan")
+                )
             if prints and not line.text.startswith(("$ ", "...")):
                 yield where(path, line.number), line.text.strip()
 

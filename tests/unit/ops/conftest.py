@@ -95,6 +95,7 @@ def platform(tools, checkout, monkeypatch):
         *" get scaledobjects.keda.sh "*) cat scaled ;;
         *" get deployment/airflow-scheduler "*) cat scheduler ;;
         *--stdin*) cat > script; cat tasks ;;
+        *"--container dag-relay "*) cat relay ;;
         *" exec "*) cat health ;;
         *" get secret "*|*" get job "*|*" get pods "*) echo '{"items": []}' ;;
         esac""",

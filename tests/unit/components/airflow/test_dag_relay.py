@@ -122,10 +122,50 @@ def test_airflow_pods_find_the_git_hook_by_its_name(relay):
 
 
 @pytest.mark.parametrize(("folder", "passed"), [("team/dags", "team/dags"), ("", ".")])
-def test_the_publish_script_gets_the_limits_of_a_commit(relay, folder, passed):
-    env = environment(relay(sub_path=folder, max_mb=12))
+def test_the_publish_script_gets_the_dag_folder(relay, folder, passed):
+    assert environment(relay(sub_path=folder))["SUB_PATH"] == passed
 
-    assert (env["SUB_PATH"], env["MAX_MB"]) == (passed, "12")
+
+def test_the_gate_runs_the_committed_scripts(relay):
+    snapshot = relay(max_mb=12, max_file_mb=3, max_files=99)
+    gate = container(snapshot, "gate")
+    env = environment(snapshot, "gate")
+
+    assert gate["image"] == "apache/airflow:3.2.2", "the image contains Python and Git"
+    assert gate["command"] == ["python", "-sE", "/relay/gate-server"]
+    data = snapshot.one(CONFIG).inputs["data"]
+    assert (data["gate.py"], data["gate-server"]) == (
+        dag_relay.GATE.read_text(),
+        dag_relay.GATE_SERVER.read_text(),
+    )
+    assert (env["MAX_MB"], env["MAX_FILE_MB"], env["MAX_FILES"]) == ("12", "3", "99")
+    assert env["PORT"] == environment(snapshot)["GATE_PORT"]
+
+
+def test_a_changed_script_restarts_the_gate(relay):
+    scripts = dag_relay.GATE.read_bytes() + dag_relay.GATE_SERVER.read_bytes()
+
+    annotations = template(relay())["metadata"]["annotations"]
+    assert annotations["checksum/gate-script"] == hashlib.sha256(scripts).hexdigest()
+
+
+def test_the_gate_reads_the_volumes_and_has_no_login(relay):
+    snapshot = relay(**TOKEN)
+    data = {m["mountPath"]: m for m in container(snapshot, "gate")["volumeMounts"]}
+
+    assert data["/git"]["readOnly"] is True
+    assert "/etc/git-login" not in data
+    assert len(snapshot.one(POLICY).inputs["spec"]["ingress"]) == 2, "no pod connects to it"
+
+
+@pytest.mark.parametrize("name", ["dag-relay", "git-sync", "gate"])
+def test_git_in_the_relay_needs_no_memory_for_a_large_file(relay, name):
+    snapshot = relay()
+
+    assert environment(snapshot, name)["GIT_CONFIG_SYSTEM"] == "/relay/gitconfig"
+    assert "/relay" in mounted(snapshot, name)
+    config = snapshot.one(CONFIG).inputs["data"]["gitconfig"]
+    assert "bigFileThreshold = 1m" in config
 
 
 def test_only_published_commits_are_served(relay):
@@ -273,6 +313,7 @@ def test_the_webhook_is_disabled_by_default(relay):
     assert [c["name"] for c in template(snapshot)["spec"]["containers"]] == [
         "dag-relay",
         "git-sync",
+        "gate",
     ]
     assert snapshot.all("random:index/randomPassword:RandomPassword") == []
     assert "webhook" not in snapshot.one(CONFIG).inputs["data"]

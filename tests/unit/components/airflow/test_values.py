@@ -239,6 +239,7 @@ def test_the_dag_processor_of_a_bundle_has_the_git_hook():
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "core.hooksPath",
         "GIT_CONFIG_VALUE_0": "/relay",
+        "GIT_CONFIG_SYSTEM": "/relay/gitconfig",
     }, "without it, files that import a changed module are parsed minutes later"
     (mount,) = values["extraVolumeMounts"]
     assert mount == {"name": "dag-relay", "mountPath": "/relay", "readOnly": True}

@@ -2,17 +2,21 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from ops.stack_files import ROOT
+from tests.harness.relay_gate import free_port, running_gate
+from tests.harness.waiting import wait_for
 
 SCRIPTS = ROOT / "components" / "in_pod"
 GIT = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_SYSTEM": "/dev/null",
     "GIT_AUTHOR_NAME": "Author",
     "GIT_AUTHOR_EMAIL": "author@example.com",
     "GIT_COMMITTER_NAME": "Author",
@@ -37,12 +41,13 @@ def git(folder, *words):
 class Repository:
     """A checkout as git-sync creates it, the published repository, and the scripts."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, gate):
         folder.mkdir(exist_ok=True)
+        self.gate = gate
         self.checkout = folder / "checkout"
         self.published = folder / "dags.git"
         git(folder, "init", "--quiet", "-b", "main", str(self.checkout))
-        for name in ("publish", "combine"):
+        for name in ("fetch", "publish", "combine", "renew"):
             shutil.copy(SCRIPTS / f"dag_relay_{name}.sh", folder / name)
             (folder / name).chmod(0o755)
 
@@ -65,9 +70,11 @@ class Repository:
                 **GIT,
                 "GITSYNC_HASH": git(self.checkout, "rev-parse", "HEAD"),
                 "PUBLISHED": str(self.published),
+                "REJECTED": str(self.rejected),
                 "BRANCH": "dags",
                 "SUB_PATH": "dags",
-                "MAX_MB": "2",
+                "GATE_PORT": str(self.gate),
+                "GIT_CONFIG_SYSTEM": str(SCRIPTS / "gitconfig"),
                 **env,
             },
             capture_output=True,
@@ -77,6 +84,10 @@ class Repository:
         return done.returncode, done.stdout + done.stderr
 
     @property
+    def rejected(self):
+        return self.published.with_name("rejected")
+
+    @property
     def head(self):
         return git(self.published, "rev-parse", "dags")
 
@@ -84,9 +95,16 @@ class Repository:
         return git(self.published, "show", f"dags:{path}")
 
 
+@pytest.fixture(scope="module")
+def gate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("relay")
+    with running_gate(folder, MAX_MB=4, MAX_FILE_MB=2, MAX_FILES=20) as port:
+        yield port
+
+
 @pytest.fixture
-def repository(tmp_path):
-    return Repository(tmp_path)
+def repository(tmp_path, gate):
+    return Repository(tmp_path, gate)
 
 
 def published(result):
@@ -123,27 +141,108 @@ def test_a_new_or_force_pushed_commit_is_published(repository, amend, commits):
     assert history == commits, "bundles use older commits"
 
 
-@pytest.mark.parametrize(
-    ("files", "reason"),
-    [
-        ({"dag/a.py": "in the wrong folder"}, "it has no folder dags (dags.sub_path)"),
-        ({"dags/big.bin": "0" * 3_000_000}, "its files are 3 MiB together, and dags.max_mb is 2"),
-    ],
-    ids=["no folder", "too large"],
-)
-def test_an_invalid_commit_is_not_published(repository, files, reason):
-    good = repository.commit({"dags/a.py": "good"})
-    assert published(repository.publish())
-    shutil.rmtree(repository.checkout / "dags")
-    bad = repository.commit(files)
-
-    status, output = repository.publish()
-
-    assert (status, output) == (
-        1,
-        f"commit {bad} is not published, the last good one stays: {reason}\n",
-    )
+def refused(repository, **env):
+    """The reason why a commit is not published; the last good one must stay."""
+    good = repository.head
+    bad = git(repository.checkout, "rev-parse", "HEAD")
+    status, output = repository.publish(**env)
+    prefix = f"commit {bad} is not published, the last good one stays: "
+    assert (status, output[: len(prefix)]) == (1, prefix), output
     assert repository.head == good
+    assert repository.rejected.read_text() == output, "`make dags` shows it"
+    return output.removeprefix(prefix).rstrip()
+
+
+@pytest.fixture
+def good(repository):
+    repository.commit({"dags/a.py": "good"})
+    assert published(repository.publish())
+    return repository
+
+
+def test_a_commit_without_the_dag_folder_is_not_published(good):
+    git(good.checkout, "mv", "dags", "dag")
+    good.commit()
+
+    assert refused(good) == "it has no folder dags (dags.sub_path)"
+
+
+def test_all_mistakes_of_a_commit_are_reported_at_once(good):
+    (good.checkout / "dags" / "above").symlink_to("..")
+    good.commit({"data/one.bin": "0" * 3_000_000, "data/two.bin": "0" * 1_500_000})
+
+    assert refused(good) == (
+        "its files are 5 MiB together, and dags.max_mb is 4; the largest are data/one.bin (3 MiB), "
+        "data/two.bin (2 MiB), dags/a.py (1 MiB); "
+        "dags/above: the link to .. leads Airflow to the folder dags a second time, and its DAG "
+        "processor ends at that; replace it with a copy; "
+        "data/one.bin: the file has 3 MiB, and dags.max_file_mb is 2: every worker copies it; keep "
+        "data in an object store"
+    )
+
+
+def test_the_next_good_commit_is_published_after_a_bad_one(good):
+    link = good.checkout / "dags" / "above"
+    link.symlink_to("..")
+    good.commit({"big.bin": "0" * 3_000_000})
+    assert refused(good)
+    link.unlink()
+    (good.checkout / "big.bin").unlink()
+    commit = good.commit()
+
+    assert published(good.publish())
+    assert good.head == commit
+    assert not good.rejected.exists(), "`make dags` would still show the reason"
+
+
+def test_a_mistake_in_a_submodule_is_one_of_the_commit(with_submodules):
+    assert published(with_submodules.publish())
+    inner = with_submodules.checkout / "dags" / "shared code" / "lib" / "inner"
+    (inner / "again").symlink_to("../..")
+    for folder in (inner, inner.parents[1], with_submodules.checkout):
+        git(folder, "add", "--all")
+        git(folder, "commit", "--quiet", "-m", "Change")
+
+    assert "dags/shared code/lib/inner/again: the link to ../.. leads" in refused(with_submodules)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize {}\n"
+
+
+@pytest.mark.parametrize(("lfs", "counts"), [("false", False), ("true", True)])
+def test_a_pointer_of_lfs_counts_as_what_the_pods_get(good, lfs, counts):
+    good.commit({"dags/big.bin": POINTER.format("0" * 64, 3_000_000)})
+
+    status, output = good.publish(LFS=lfs)
+    assert ("dags/big.bin: the file has 3 MiB" in output) is counts, "the gate reads the pointer"
+    assert counts or status == 0
+
+
+def test_a_commit_waits_for_the_gate(good):
+    commit = good.commit({"dags/a.py": "new"})
+
+    status, output = good.publish(GATE_PORT=str(free_port()))
+    assert status == 1
+    assert f"commit {commit} waits: the container gate gives no answer: " in output
+    assert not good.rejected.exists(), "the commit is not to blame"
+    assert published(good.publish())
+
+
+def test_only_a_complete_answer_of_the_gate_counts(good):
+    good.commit({"dags/a.py": "new"})
+    with socket.create_server(("127.0.0.1", 0)) as killed, ThreadPoolExecutor() as pool:
+        result = pool.submit(good.publish, GATE_PORT=str(killed.getsockname()[1]))
+        killed.accept()[0].close()
+
+    assert result.result()[0] == 1
+
+
+def test_large_files_are_kept_in_packs(good):
+    good.commit({"dags/big.bin": os.urandom(500_000).hex()})
+    assert published(good.publish())
+
+    counted = git(good.published, "count-objects", "-v").splitlines()
+    assert "count: 0" in counted, "a loose object is compressed again for each client"
 
 
 def test_an_interrupted_first_publish_starts_over(repository):
@@ -275,13 +374,65 @@ def test_a_killed_publish_is_repeated(with_submodules, lock):
     assert with_submodules.read("dags/a.py") == "two"
 
 
+def test_a_damaged_copy_is_made_again(good):
+    shutil.rmtree(good.published / "objects" / "pack")
+    commit = good.commit({"dags/a.py": "new"})
+
+    status, output = good.publish()
+    assert status != 0
+    assert "is damaged: it is made again, and" in output
+    assert (good.published.with_name("dags.git.damaged") / "HEAD").exists(), "for old versions"
+    assert published(good.publish()), "git-sync retries"
+    assert good.head == commit
+
+
+@pytest.fixture
+def fetching(good, tmp_path):
+    """The entrypoint of git-sync's container, with another program as git-sync."""
+    env = {"GITSYNC_ROOT": str(tmp_path / "sync"), "PUBLISHED": str(good.published)}
+    command = [str(tmp_path / "fetch"), "sleep", "60"]
+    with subprocess.Popen(  # noqa: S603 - our own script
+        command,
+        env={**os.environ, **GIT, **env, "BRANCH": "dags"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.terminate()
+
+
+def test_git_sync_starts_again_when_the_copy_is_lost(good, fetching):
+    wait_for("git-sync", lambda: command_of(fetching).startswith("sleep"), seconds=10)
+    shutil.rmtree(good.published)
+
+    assert fetching.wait(timeout=20) != 0, "git-sync publishes only when it starts"
+    assert "is lost or damaged: git-sync starts again" in fetching.stderr.read()
+
+
+def command_of(process):
+    return Path(f"/proc/{process.pid}/cmdline").read_text()
+
+
+def test_parts_of_packs_are_removed_at_the_start(good, tmp_path):
+    left = good.published / "objects" / "incoming-killed"
+    left.mkdir()
+    (good.published / "objects" / "pack" / "tmp_pack_killed").touch()
+    env = {"GITSYNC_ROOT": str(tmp_path / "sync"), "PUBLISHED": str(good.published)}
+
+    command = [str(tmp_path / "fetch"), "true"]
+    subprocess.run(command, env={**os.environ, **GIT, **env, "BRANCH": "dags"}, check=True)  # noqa: S603
+    assert not left.exists(), "it would fill the volume"
+    assert list(good.published.glob("objects/pack/tmp_*")) == []
+    assert good.head
+
+
 class Combined:
     """Several repositories and the tree that git-sync's pods follow."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, gate):
         self.folder = folder
-        self.main = Repository(folder / "main")
-        self.others = {name: Repository(folder / name) for name in ("sales", "research")}
+        self.main = Repository(folder / "main", gate)
+        self.others = {name: Repository(folder / name, gate) for name in ("sales", "research")}
         self.env = {
             "MAIN": str(self.main.published),
             "OTHERS": " ".join(str(other.published) for other in self.others.values()),
@@ -307,8 +458,8 @@ class Combined:
 
 
 @pytest.fixture
-def combined(tmp_path):
-    combined = Combined(tmp_path)
+def combined(tmp_path, gate):
+    combined = Combined(tmp_path, gate)
     for repository in (combined.main, *combined.others.values()):
         repository.commit({"dags/a.py": "one", "plugins/b.py": "two"})
     return combined
@@ -339,8 +490,8 @@ def test_a_rejected_commit_stops_only_its_own_repository(combined):
     sales, research = combined.others.values()
     for repository in (combined.main, sales):
         assert published(combined.publish(repository))
-    shutil.rmtree(sales.checkout / "dags")
-    sales.commit({"dag/a.py": "in the wrong folder"})
+    (sales.checkout / "dags" / "above").symlink_to("..")
+    sales.commit()
     assert combined.publish(sales)[0] == 1
 
     assert published(combined.publish(research)), "it was not there at first"

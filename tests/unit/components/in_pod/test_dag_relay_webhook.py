@@ -5,6 +5,7 @@ import hmac
 import http.client
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ops.stack_files import ROOT
 
 WEBHOOK = ROOT / "components" / "in_pod" / "dag_relay_webhook.py"
 FETCH = ROOT / "components" / "in_pod" / "dag_relay_fetch.sh"
+RENEW = FETCH.with_name("dag_relay_renew.sh")
 SECRET = "hunter2-of-the-webhook"
 BODY = b'{"ref": "refs/heads/main", "pusher": "hunter2-of-the-body"}'
 LARGEST = 2**20
@@ -333,8 +335,13 @@ def test_sigterm_stops_the_webhook(webhook):
 def git_sync(tmp_path):
     """The fetch script with a stand-in for git-sync. Returns the lines that it prints."""
     output = tmp_path / "output"
+    for script in (FETCH, RENEW):
+        name = script.stem.removeprefix("dag_relay_")
+        shutil.copy(script, tmp_path / name)
+        (tmp_path / name).chmod(0o755)
     env = {
         **os.environ,
+        "BRANCH": "dags",
         "ANNOUNCED": str(tmp_path / "announced"),
         "STARTED": str(tmp_path / "started"),
         "GITSYNC_ROOT": str(tmp_path / "sync"),
@@ -347,7 +354,7 @@ def git_sync(tmp_path):
             (tmp_path / "started").touch()
         with output.open("w") as out:
             process = subprocess.Popen(  # noqa: S603
-                ["bash", str(FETCH), sys.executable, "-c", GIT_SYNC],  # noqa: S607
+                ["bash", str(tmp_path / "fetch"), sys.executable, "-c", GIT_SYNC],  # noqa: S607
                 stdout=out,
                 env=env,
                 start_new_session=True,
@@ -405,7 +412,9 @@ def test_stale_locks_of_a_killed_git_are_removed(git_sync, tmp_path):
         "sync/.git/worktrees/1/index.lock",
         "dags.git/refs/heads/a.lock",
     ]
-    kept = ["sync/.git/HEAD", "sync/.worktrees/1/requirements.lock", "dags.git/refs/heads/a"]
+    kept = ["sync/.git/HEAD", "sync/.worktrees/1/requirements.lock", "dags.git/note"]
+    # Otherwise the copy is damaged, and moved aside.
+    subprocess.run(["git", "init", "--quiet", "--bare", tmp_path / "dags.git"], check=True)  # noqa: S603, S607
     for path in (*stale, *kept):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).touch()
