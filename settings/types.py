@@ -61,7 +61,7 @@ def _image(value: str) -> str:
 
 def _tagged_image(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9._-]*", value):
-        raise ValueError("should be an image with a tag, such as redis:7.2-bookworm")
+        raise ValueError("should be an image with a tag, such as redis:7.2.16-bookworm")
     return value
 
 

@@ -44,5 +44,7 @@ KEDA_KUBERNETES = {
     "2.21": ("1.34", "1.35", "1.36"),
 }
 GIT_SYNC_IMAGE = "registry.k8s.io/git-sync/git-sync:v4.4.2"  # renovate: datasource=docker
-POSTGRES_IMAGE = "postgres:16"  # renovate: datasource=docker
-REDIS_IMAGE = "redis:7.2-bookworm"  # renovate: datasource=docker
+# With the Debian release: the tag `postgres:16` has moved from Debian 12 to Debian 13, whose C library
+# may sort text in another order than the indexes of an existing volume (docs/troubleshooting.md).
+POSTGRES_IMAGE = "postgres:16.15-bookworm"  # renovate: datasource=docker
+REDIS_IMAGE = "redis:7.2.16-bookworm"  # renovate: datasource=docker
