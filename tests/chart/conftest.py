@@ -34,6 +34,7 @@ SSO = {
 VARIANTS = {
     "queue-from-zero": ("local", {"workers": {"scaling": "queue", "min": 0}}),
     "pods": ("local", {"queues": {"pods": {"pod_operator": True, "gpu": 1}}}),
+    "airflow-3.3": ("dev", {"airflow": {"version": "3.3.2"}}),
     "cpu": ("dev", {"workers": {"scaling": "cpu", "min": 2}}),
     "fixed": ("dev", {"workers": {"scaling": "fixed"}}),
     "token": ("dev", {"dags": {"auth": {"kind": "token"}}}),
