@@ -236,6 +236,8 @@ def _server(container: dict[str, Any]) -> tuple[Product, str | None] | None:
     if parts is None or not isinstance(container.get("image"), str):
         return None
     name, _, tag = container["image"].partition("@")[0].rpartition("/")[2].partition(":")
+    if tag in ("", "latest"):  # image-tag-pinned
+        return None
     exact = re.match(rf"v?(\d+(?:\.\d+){{{parts - 1}}})(?![.\d])", tag)
     product: Product = "PostgreSQL" if parts == 2 else "Valkey" if "valkey" in name else "Redis"
     return product, exact[1] if exact else None

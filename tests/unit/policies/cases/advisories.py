@@ -100,6 +100,7 @@ BREACHES = {
 _REDIS = {
     "exact": redis("redis:7.2.16-bookworm"),
     "digest": redis(f"redis:7.2.16@{DIGEST}"),
+    "of another rule": redis("redis:latest"),
     "later": redis("redis:9.0.0"),
     "other server": server(container(name="tally", image="redis:7.2.1")),
     "unknown": redis(UNKNOWN),
