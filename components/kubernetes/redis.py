@@ -49,6 +49,9 @@ EXPORTER_RIGHTS = (
     "+type +llen +hlen +scard +zcard +scan"
 )
 ADMIN_RIGHTS = "~* &* +@all"
+# No client can log in, but Redis replays the transactions of its append-only file with the rights of
+# `default`: without them, the messages of these transactions would be lost at a restart.
+DEFAULT_OFF = f"off {ADMIN_RIGHTS}"
 # Pods of release 0.1.0 log in as `default`. On a volume of that release, this user has the rights of
 # Airflow's user for a day: docs/adr/0027-users-of-redis.md.
 START = """\
@@ -181,7 +184,7 @@ def _config(
     broker = f"on {' '.join(map(_hash, passwords))} {BROKER_RIGHTS}"
     return CONFIG.format(
         memory_mb=memory_mb,
-        default=broker if default_user else "off",
+        default=broker if default_user else DEFAULT_OFF,
         airflow=broker,
         exporter=f"on {_hash(exporter)} {EXPORTER_RIGHTS}",
         admin=f"on {_hash(admin)} {ADMIN_RIGHTS}",

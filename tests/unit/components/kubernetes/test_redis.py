@@ -41,6 +41,10 @@ def test_redis_persists_writes_and_never_evicts(redis, option, value, reason):
     assert dict(line.split(" ", 1) for line in text.splitlines())[option] == value, reason
 
 
+# Redis replays the transactions of its append-only file with the rights of the user `default`.
+REPLAY = ["~*", "&*", "+@all"]
+
+
 def users(snapshot, file="redis.conf"):
     """The rules of each user of Redis."""
     text = secret_data(snapshot, "redis-config")[file]
@@ -59,7 +63,7 @@ def passwords(rules):
 def test_only_users_with_a_name_may_log_in(redis):
     snapshot = redis()
 
-    assert users(snapshot)["default"] == ["off"]
+    assert users(snapshot)["default"] == ["off", *REPLAY]
     for name, password in [
         ("airflow", "redis-password-1-1"),
         ("exporter", "redis-exporter-password-1"),
@@ -168,7 +172,7 @@ def test_pods_of_an_earlier_release_keep_their_login(deploy, rotation):
 
     upgrade = users(snapshot, "upgrade.conf")
     assert upgrade["default"] == upgrade["airflow"], "more rights would be left to every task"
-    assert {**upgrade, "default": ["off"]} == users(snapshot)
+    assert {**upgrade, "default": ["off", *REPLAY]} == users(snapshot)
 
 
 @pytest.fixture
