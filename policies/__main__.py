@@ -7,7 +7,7 @@ rules that are `seen_by="plan"`, and only `make plan` reports unused and renamed
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ from pulumi_policy import (  # noqa: E402
 )
 from pulumi_policy.proxy import UnknownValueError  # noqa: E402
 
-from policies.rule import Rule  # noqa: E402
-from policies.rules import RULES, in_force  # noqa: E402
+from policies.rule import Finding, Rule  # noqa: E402
+from policies.rules import RULES  # noqa: E402
 from policies.view import UNKNOWN, Resource, Stack  # noqa: E402
 from settings.policies import PolicySettings  # noqa: E402
 
@@ -79,28 +79,26 @@ def _settings() -> PolicySettings:
     return PolicySettings.model_validate(settings.get("policies", {}))
 
 
-def _applies(rule: Rule, settings: PolicySettings) -> bool:
-    return rule in in_force(settings.level) and rule.exception_key(settings.exceptions) is None
+def _findings(rule: Rule, stack: Stack, settings: PolicySettings) -> Iterator[Finding]:
+    if rule.exception_key(settings.exceptions) is None:
+        yield from rule.findings(stack, settings.level)
 
 
 def _breaches(rule: Rule) -> Callable[[StackValidationArgs, ReportViolation], None]:
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:
-        if _applies(rule, _settings()):
-            for finding in rule.check(_stack(args)):
-                if not finding.warning:
-                    report(rule.explain(finding), finding.urn or None)
+        for finding in _findings(rule, _stack(args), _settings()):
+            if not finding.warning:
+                report(rule.explain(finding), finding.urn or None)
 
     return validate
 
 
 def _warnings(args: StackValidationArgs, report: ReportViolation) -> None:
-    settings = _settings()
-    stack = _stack(args)
+    stack, settings = _stack(args), _settings()
     for rule in PACK_RULES:
-        if _applies(rule, settings):
-            for finding in rule.check(stack):
-                if finding.warning:
-                    report(rule.explain(finding), finding.urn or None)
+        for finding in _findings(rule, stack, settings):
+            if finding.warning:
+                report(rule.explain(finding), finding.urn or None)
 
 
 PACK_RULES = [rule for rule in RULES if rule.seen_by == "plan and pack"]

@@ -1,10 +1,12 @@
 """A policy rule and its findings."""
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from policies.view import Stack
+
+Level = Literal["every stack", "production", "production, else a warning"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,17 @@ class Rule:
     reason: str
     check: Callable[[Stack], Iterator[Finding]]
     former_name: str | None = None
-    level: Literal["every stack", "production"] = "every stack"
+    level: Level = "every stack"
     excusable: bool = False
     seen_by: Literal["plan and pack", "plan", "preview"] = "plan and pack"
+
+    def findings(self, stack: Stack, level: str) -> Iterator[Finding]:
+        """The findings in a stack with this `policies.level`."""
+        if self.level in ("every stack", level):
+            yield from self.check(stack)
+        elif self.level == "production, else a warning":
+            for finding in self.check(stack):
+                yield finding if level == "production" else replace(finding, warning=True)
 
     def explain(self, finding: Finding) -> str:
         return f"{self.name}: {finding.resource}: {finding.what}. {self.reason}. {finding.fix}."

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from policies import (
+    advisories,
     cluster,
     confidential,
     database,
@@ -32,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     *confidential.RULES,
     *production.RULES,
     *versions.RULES,
+    *advisories.RULES,
     replacement.RULE,
 )
 NEW_NAMES = {rule.former_name: rule.name for rule in RULES if rule.former_name}
@@ -46,18 +48,13 @@ class PolicyReport:
     excused: list[str] = field(default_factory=list[str])
 
 
-def in_force(level: str) -> list[Rule]:
-    """The rules that apply to stacks with this `policies.level`."""
-    return [rule for rule in RULES if rule.level in ("every stack", level)]
-
-
 def evaluate(stack: Stack, *, level: str, exceptions: Mapping[str, str]) -> PolicyReport:
     """Check every rule of the level. An unused exception is a breach, too."""
     report = PolicyReport()
     used = {rule.exception_key(exceptions) for rule in RULES if rule.seen_by == "preview"}
-    for rule in in_force(level):
+    for rule in RULES:
         key = rule.exception_key(exceptions)
-        for finding in rule.check(stack):
+        for finding in rule.findings(stack, level):
             line = rule.explain(finding)
             if key is not None:
                 used.add(key)

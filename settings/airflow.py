@@ -109,8 +109,8 @@ class AirflowSettings(Section):
 
     version: AirflowVersion = Field(
         default=versions.AIRFLOW,
-        pattern=r"^\d+\.\d+\.\d+$",
-        description="Airflow version in the image",
+        json_schema_extra={"enum": [*versions.AIRFLOW_VERSIONS]},
+        description="Airflow version in the image, one of those that were tested",
     )
     image: Image = Field(
         default=OFFICIAL_IMAGE,

@@ -1,5 +1,7 @@
 """Section `redis`: the broker of the Celery workers."""
 
+import re
+
 from pydantic import Field, model_validator
 
 from settings import versions
@@ -14,7 +16,11 @@ class RedisSettings(Section):
     memory_mb: int = Field(
         default=256, ge=64, le=16384, description="Memory limit of the data (`maxmemory`)"
     )
-    image: TaggedImage = Field(default=versions.REDIS_IMAGE, description="Image, with its tag")
+    image: TaggedImage = Field(
+        default=versions.REDIS_IMAGE,
+        description="Image, with its tag: Redis 7 or later, or Valkey 8, such as "
+        "`valkey/valkey:8.1.9-bookworm`",
+    )
     digest: Digest | None = Field(
         default=None, description="Digest of the image; takes precedence over the tag"
     )
@@ -27,6 +33,16 @@ class RedisSettings(Section):
             raise ValueError(
                 f"storage_gb {self.storage_gb} must be at least three times memory_mb {self.memory_mb}: it "
                 "holds the append-only file and its rewrite"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _image_has_access_rules(self) -> "RedisSettings":
+        version = re.fullmatch(r"(?:.*/)?redis:(\d+).*", self.image)
+        if version and int(version[1]) < 7:
+            raise ValueError(
+                f"image {self.image} is older than Redis 7, which lacks the access rules of the program; "
+                f"use {versions.REDIS_IMAGE}"
             )
         return self
 

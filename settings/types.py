@@ -47,9 +47,9 @@ def _public_url(value: str) -> str:
 
 
 def _airflow_version(value: str) -> str:
-    if value.rpartition(".")[0] not in versions.AIRFLOW_MINORS:
-        known = " or ".join(f"{version}.x" for version in versions.AIRFLOW_MINORS)
-        raise ValueError(f"should be {known} for this chart")
+    if value not in versions.AIRFLOW_VERSIONS:
+        known = " or ".join(versions.AIRFLOW_VERSIONS)
+        raise ValueError(f"should be a tested version, {known}, listed in settings/versions.py")
     return value
 
 
@@ -61,7 +61,7 @@ def _image(value: str) -> str:
 
 def _tagged_image(value: str) -> str:
     if not re.fullmatch(r"[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9_][A-Za-z0-9._-]*", value):
-        raise ValueError("should be an image with a tag, such as redis:7.2-bookworm")
+        raise ValueError("should be an image with a tag, such as redis:7.2.16-bookworm")
     return value
 
 

@@ -17,8 +17,12 @@ class Chart:
 
 
 AIRFLOW = "3.2.2"  # default of airflow.version
-# The chart supports 3.0 and later (https://airflow.apache.org/docs/helm-chart/1.22.0/); values/ needs 3.2.
-AIRFLOW_MINORS = ("3.2", "3.3")
+# Every version that a stack may run, and the targets that tested it: CONTRIBUTING.md.
+AIRFLOW_VERSIONS = {
+    "3.2.2": ("make check", "make chart-test", "make e2e", "make engine", "make bench-workers"),
+    "3.3.2": ("make check", "make chart-test"),
+}
+ON_A_CLUSTER = "make e2e"
 KUBERNETES = "1.35"  # default of cluster.version: docs/adr/0010-kubernetes-1.35.md
 POSTGRES = "16"  # major version on RDS
 
@@ -33,7 +37,7 @@ KEDA_CHART = Chart(
     version="2.17.2",  # renovate: datasource=helm depName=keda
     repository="https://kedacore.github.io/charts",
 )
-# Kubernetes versions with which KEDA's maintainers tested a minor version.
+# Kubernetes versions with which KEDA's maintainers tested a minor version; read on 2026-11-28.
 KEDA_KUBERNETES_SOURCE = "https://keda.sh/docs/latest/operate/cluster/"
 KEDA_KUBERNETES = {
     "2.16": ("1.29", "1.30", "1.31"),
@@ -44,5 +48,7 @@ KEDA_KUBERNETES = {
     "2.21": ("1.34", "1.35", "1.36"),
 }
 GIT_SYNC_IMAGE = "registry.k8s.io/git-sync/git-sync:v4.4.2"  # renovate: datasource=docker
-POSTGRES_IMAGE = "postgres:16"  # renovate: datasource=docker
-REDIS_IMAGE = "redis:7.2-bookworm"  # renovate: datasource=docker
+# With the Debian release: the tag `postgres:16` has moved from Debian 12 to Debian 13, whose C library
+# may sort text in another order than the indexes of an existing volume (docs/troubleshooting.md).
+POSTGRES_IMAGE = "postgres:16.15-bookworm"  # renovate: datasource=docker
+REDIS_IMAGE = "redis:7.2.16-bookworm"  # renovate: datasource=docker

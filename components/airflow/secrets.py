@@ -85,7 +85,8 @@ class AirflowSecrets(pulumi.ComponentResource):
         self.broker = secret(
             "broker",
             connection=pulumi.Output.format(
-                "redis://:{}@{}:{}/0",
+                "redis://{}:{}@{}:{}/0",
+                redis.AIRFLOW,
                 args.redis_password.apply(_quoted),
                 args.redis_host,
                 redis.PORT,

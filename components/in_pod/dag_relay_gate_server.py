@@ -14,13 +14,13 @@ import sys
 from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
-import gate
-
 # A log line of git-sync contains them all.
 SHOWN = 10
 
 
 def answer(folder: str, sub_path: str, lfs: str) -> list[str]:
+    import gate
+
     limits = gate.Limits(
         sub_path=sub_path,
         max_mb=int(os.environ["MAX_MB"]),

@@ -1,7 +1,7 @@
 """`python -m ops.docs.airflow_options FOLDER...`: writes settings/airflow_options.json.
 
-Run it after a change of `AIRFLOW` or `AIRFLOW_MINORS` in settings/versions.py, with a folder for each
-minor version, the default one first:
+Run it after a change of `AIRFLOW_VERSIONS` in settings/versions.py, with a folder for each minor
+version, the default one first:
 
   pip install --no-deps --target FOLDER apache-airflow-core==VERSION apache-airflow-providers-...
 

@@ -16,6 +16,10 @@ stack from a rule that allows an exception, add the rule and a reason to `polici
 unused exception is a breach, too. The former name of a rule is accepted for one release, with a
 warning.
 
+Rules with the name of an advisory come from `policies/advisories.py`, which lists the source and
+the fixed versions: [ADR 28](adr/0028-a-rule-for-each-advisory.md). *production, else a warning*:
+outside of production, a finding does not fail the stack.
+
 *plan*: only `make plan` checks the rule, because the engine passes values to a policy pack without
 their secret marks, or with defaults that the cloud filled in. *preview*: the rule needs a
 comparison with the deployed resources.

@@ -27,6 +27,10 @@ def text(report: Report) -> Iterator[str]:
     for limit in report.limits:
         yield f"  {limit}"
     yield ""
+    yield "Versions"
+    for name, support in report.versions.items():
+        yield f"  {name}: {support}"
+    yield ""
     yield f"Exports: {_inline(tree.exports)}"
     yield from _listed("Policy exceptions", report.policy_report.excused)
     yield from _listed("Warnings", report.warnings)
@@ -60,6 +64,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for queue in report.queues
         ],
         "limits": [vars(limit) for limit in report.limits],
+        "versions": report.versions,
         "exports": report.snapshot.exports,
         "broken_rules": report.policy_report.broken,
         "warnings": report.warnings,

@@ -1,5 +1,6 @@
 """The plan of a stack: resources, chart values, queues, limits and policy results."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 from ops.plan import dag_queues, policy_report
 from ops.plan.mock_engine import StackSnapshot
-from policies import chart_values
+from policies import advisories, chart_values, versions
 from policies.rules import PolicyReport
 from policies.view import Resource, at
 from settings import Settings, sizing
+from settings.versions import AIRFLOW_VERSIONS, KEDA_CHART, KEDA_KUBERNETES, POSTGRES
 from settings.workers import WorkerSettings
 
 # Inputs that the plan shows, by resource type; dotted paths.
@@ -187,6 +189,8 @@ class Report:
     chart_values: dict[str, Any]
     queues: list[Queue]
     limits: list[Limit]
+    # What is installed, and until when or by what it is supported.
+    versions: dict[str, str]
     warnings: list[str]
     policy_report: PolicyReport
 
@@ -214,9 +218,28 @@ def make(
             for name, queue in settings.all_queues.items()
         ],
         limits=limits(settings),
+        versions=dict(versions_of(settings)),
         warnings=[*snapshot.warnings, *differences, *policies.warnings],
         policy_report=policies,
     )
+
+
+def versions_of(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Each version with the date or the tests that support it."""
+    airflow = settings.airflow.version
+    yield f"Airflow {airflow}", f"tested by {', '.join(AIRFLOW_VERSIONS[airflow])}"
+    if settings.cluster.kind == "eks":
+        kubernetes = settings.cluster.version
+        if end := versions.KUBERNETES.get(kubernetes):
+            yield f"Kubernetes {kubernetes}", f"standard support of EKS ends on {end}"
+    if settings.installs_keda:
+        tested = KEDA_KUBERNETES.get(KEDA_CHART.version.rpartition(".")[0], ())
+        known = f"{tested[0]} to {tested[-1]}" if tested else "no version that is listed"
+        yield f"KEDA {KEDA_CHART.version}", f"tested with Kubernetes {known}"
+    if settings.database.kind == "rds":
+        end = versions.POSTGRESQL[POSTGRES]
+        yield f"PostgreSQL {POSTGRES}", f"standard support of RDS ends on {end}"
+    yield "Security advisories", f"reviewed on {advisories.REVIEWED}"
 
 
 def airflow_values(snapshot: StackSnapshot) -> dict[str, Any]:

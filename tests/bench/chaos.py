@@ -290,7 +290,7 @@ def _fill_redis(cluster: Cluster, seconds: float) -> None:
 
 
 def _redis(cluster: Cluster, *words: str) -> str:
-    return cluster.exec("redis-0", "redis", "redis-cli", *words)
+    return cluster.exec("redis-0", "redis", "redis-cli", "--user", "admin", *words)
 
 
 def _away(cluster: Cluster, seconds: float, controller: str, replicas: int = 1) -> None:

@@ -18,7 +18,7 @@ from ops.plan import mock_engine
 from ops.plan.report import airflow_values
 from policies.chart_values import RELEASE, merge
 from settings import Settings
-from settings.versions import AIRFLOW_CHART, KEDA_CHART
+from settings.versions import AIRFLOW_CHART, AIRFLOW_VERSIONS, KEDA_CHART
 
 PROJECT = "airflow-platform"
 KUBERNETES = "1.34.0"
@@ -34,6 +34,7 @@ SSO = {
 VARIANTS = {
     "queue-from-zero": ("local", {"workers": {"scaling": "queue", "min": 0}}),
     "pods": ("local", {"queues": {"pods": {"pod_operator": True, "gpu": 1}}}),
+    **{f"airflow-{v}": ("dev", {"airflow": {"version": v}}) for v in AIRFLOW_VERSIONS},
     "cpu": ("dev", {"workers": {"scaling": "cpu", "min": 2}}),
     "fixed": ("dev", {"workers": {"scaling": "fixed"}}),
     "token": ("dev", {"dags": {"auth": {"kind": "token"}}}),

@@ -1,5 +1,7 @@
 """The policy pack as the Pulumi engine runs it: a process with its own environment, over gRPC."""
 
+import re
+
 import pytest
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import analyzer_pb2
@@ -12,6 +14,7 @@ from tests.engine import pack
 DATABASE = ("aws:rds/instance:Instance", "database-instance")
 # Wire format of a string that a preview does not know.
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+OF_VERSIONS = re.compile(r"-version-supported: |server-version-exact: |(cve|rlsa)-\d+-\d+: ")
 
 
 @pytest.fixture
@@ -22,8 +25,8 @@ def analyze():
         with pack.started(stack, **policies) as stub:
             info = stub.GetAnalyzerInfo(empty_pb2.Empty(), timeout=30)
             diagnostics = stub.AnalyzeStack(pack.request(resources), timeout=30).diagnostics
-        # Findings about version support depend on the date.
-        return info, [line for line in diagnostics if "supported" not in line.message]
+        # Findings about versions depend on the date.
+        return info, [line for line in diagnostics if not OF_VERSIONS.search(line.message)]
 
     return run
 
@@ -85,6 +88,26 @@ def test_level_and_exceptions_are_read_from_the_stack(analyze, changed):
     assert "database-multi-az" in {line.policyName for line in strict}
     gone = {line.policyName for line in strict} - {line.policyName for line in excepted}
     assert gone == {"database-multi-az"}
+
+
+def test_an_advisory_is_a_breach_in_production_only():
+    snapshot, _ = stack_files.run_stack("dev")
+    rule = "cve-2026-68982"
+    levels = {}
+    for level in ("production", "development"):
+        with pack.started("dev", level=level) as stub:
+            request = pack.request(snapshot.resources.values())
+            found = stub.AnalyzeStack(request, timeout=30).diagnostics
+        levels[level] = {
+            (line.policyName, line.enforcementLevel)
+            for line in found
+            if f"{rule}: " in line.message
+        }
+
+    assert levels == {
+        "production": {(rule, analyzer_pb2.MANDATORY)},
+        "development": {("warnings", analyzer_pb2.ADVISORY)},
+    }
 
 
 def test_the_cluster_inside_the_component_is_checked(analyze):

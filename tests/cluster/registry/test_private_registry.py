@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from settings.versions import AIRFLOW, REDIS_IMAGE
+from settings.versions import AIRFLOW
+from tests.harness import images
 from tests.harness.waiting import wait_for
 
 PORT = 30500
@@ -43,7 +44,7 @@ def registry(cluster):
             "securityContext": {"runAsUser": 0},
             "volumes": [{"name": "image", "emptyDir": {}}],
             "initContainers": [
-                {"name": "copy", "image": REDIS_IMAGE, "command": ["sh", "-c", COPY], **same}
+                {"name": "copy", "image": images.REDIS, "command": ["sh", "-c", COPY], **same}
             ],
             "containers": [
                 {

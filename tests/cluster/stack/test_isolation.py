@@ -52,8 +52,10 @@ def test_workers_reach_every_server(installed, cluster, service, port):
 
 
 def test_redis_keeps_its_queue_when_its_pod_is_deleted(cluster, api):
-    redis = partial(cluster.exec, "redis-0", "redis", "redis-cli")
-    redis("set", "kept", "yes")
+    redis = partial(cluster.exec, "redis-0", "redis", "redis-cli", "--user", "admin")
+    # As kombu does: Redis replays a transaction with the rights of the user `default`, which is off.
+    script = "printf 'MULTI\\nSET kept yes\\nEXEC\\n' | redis-cli --user admin"
+    cluster.exec("redis-0", "redis", "sh", "-c", script)
     cluster.kubectl("-n", "airflow", "delete", "pod", "redis-0", "--wait=true")
     cluster.kubectl("-n", "airflow", "rollout", "status", "statefulset/redis", "--timeout=120s")
 
@@ -63,10 +65,36 @@ def test_redis_keeps_its_queue_when_its_pod_is_deleted(cluster, api):
     assert api.run("word_count")["state"] == "success", "workers did not reconnect to Redis"
 
 
+@pytest.mark.parametrize("words", ["config get maxmemory", "flushall", "keys *", "eval return 0"])
+def test_tasks_do_not_administer_redis(installed, cluster, words):
+    password = cluster.secret("redis-config", "password")
+    script = f"REDISCLI_AUTH={password} redis-cli --user airflow {words}"
+    output = cluster.exec("redis-0", "redis", "sh", "-fc", script)
+
+    assert output.startswith("NOPERM"), output
+
+
+def test_redis_rejects_the_user_without_a_name(installed, cluster):
+    password = cluster.secret("redis-config", "password")
+    output = cluster.exec("redis-0", "redis", "sh", "-c", f"redis-cli -a {password} ping 2>&1")
+
+    assert "WRONGPASS" in output
+    assert "PONG" not in output
+
+
+def test_airflow_needs_no_other_right_in_redis(cluster, api):
+    redis = partial(cluster.exec, "redis-0", "redis", "redis-cli", "--user", "admin")
+    redis("acl", "log", "reset")
+
+    assert api.run("word_count")["state"] == "success"
+    assert redis("acl", "log").strip() == "", "Redis refused a command of a scheduler or a worker"
+
+
 def test_no_secret_is_in_a_command_line_or_in_helm_values(installed, cluster):
     known = {
         cluster.secret("airflow-admin", "password"),
         cluster.secret("redis-config", "password"),
+        cluster.secret("redis-config", "admin-password"),
         cluster.secret("database-password", "password"),
         cluster.secret("airflow-fernet", "fernet-key"),
         cluster.secret("airflow-api", "api-secret-key"),

@@ -105,7 +105,7 @@ def test_a_task_of_a_killed_worker_restarts_soon(start, api, cluster, kill):
 
 def unacknowledged(cluster):
     """Number of messages that workers have taken, including those of killed workers."""
-    return int(cluster.exec("redis-0", "redis", "redis-cli", "hlen", "unacked"))
+    return int(cluster.exec("redis-0", "redis", "redis-cli", "--user", "admin", "hlen", "unacked"))
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_the_settings_name_the_images_in_the_cache(load):
     assert settings.airflow.image_reference == (
         f"{ECR}/airflow-prod/apache/airflow@sha256:{'a' * 64}"
     )
-    assert settings.redis.image_reference == f"{ECR}/airflow-prod/library/redis:7.2-bookworm"
+    assert settings.redis.image_reference == f"{ECR}/airflow-prod/library/redis:7.2.16-bookworm"
     assert settings.dags.git_sync_reference.startswith("registry.k8s.io/")
 
 

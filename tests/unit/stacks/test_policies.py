@@ -173,8 +173,21 @@ def test_committed_stacks_break_no_rule(policy_report, name):
     assert policy_report(name).broken == []
 
 
-def test_the_production_stack_is_excused_from_digests_only(policy_report):
-    assert rules_of(policy_report("prod").excused) == {"image-digest-pinned"}
+# Of Airflow 3.2.2, its FAB provider and KEDA 2.17.2: the defaults that the cluster tests run.
+KNOWN_ADVISORIES = {
+    *("cve-2026-33264", "cve-2026-49487", "cve-2026-58076", "cve-2026-68968", "cve-2026-68982"),
+    *("cve-2026-59245", "cve-2026-82310", "cve-2025-68476", "cve-2026-77524"),
+}
+
+
+def test_the_production_stack_has_few_exceptions(policy_report):
+    assert rules_of(policy_report("prod").excused) == {"image-digest-pinned", *KNOWN_ADVISORIES}
+
+
+@pytest.mark.parametrize("name", ["dev", "staging"])
+def test_other_stacks_are_warned_of_the_same_advisories(policy_report, name):
+    warned = rules_of(policy_report(name).warnings)
+    assert {rule for rule in warned if rule.startswith("cve-")} == KNOWN_ADVISORIES
 
 
 @pytest.mark.parametrize("name", STACKS)
@@ -234,6 +247,7 @@ def test_production_rules_skip_development_stacks(policy_report):
         "nat-gateway-per-az",
         "stateful-resources-protected",
         "vpc-flow-logs-enabled",
+        *KNOWN_ADVISORIES,
     }
     assert policy_report("dev", PolicySettings(level="development")).broken == []
 

@@ -1,5 +1,7 @@
 """Components of a stack that depend on each other: database, Redis, KEDA, queues, webhook."""
 
+import hashlib
+
 import pulumi
 import pytest
 
@@ -116,9 +118,10 @@ def test_clients_reach_the_database_in_a_pod(snapshot):
 def test_clients_reach_redis_with_its_password(snapshot, name):
     found = snapshot(name)
 
-    assert connection(found, "broker") == "redis://:redis-password-1-1@redis:6379/0"
+    assert connection(found, "broker") == "redis://airflow:redis-password-1-1@redis:6379/0"
     config = find(found, "Secret redis-config").inputs["stringData"]["redis.conf"]
-    assert "requirepass redis-password-1-1" in config.value.replace('"', "")
+    digest = hashlib.sha256(b"redis-password-1-1").hexdigest()
+    assert f"user airflow on #{digest} " in config.value
 
 
 @pytest.mark.parametrize(
@@ -284,7 +287,7 @@ def test_every_docker_hub_image_comes_from_the_cache(program):
     }
     assert set().union(*pods.values()) == {
         f"{ECR}/apache/airflow:3.2.2",
-        f"{ECR}/library/redis:7.2-bookworm",
+        f"{ECR}/library/redis:7.2.16-bookworm",
         "registry.k8s.io/git-sync/git-sync:v4.4.2",
     }
     assert values["defaultAirflowRepository"] == f"{ECR}/apache/airflow"

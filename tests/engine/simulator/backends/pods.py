@@ -24,6 +24,7 @@ from tests.engine.simulator.backends.auto_mode import NODE_POOL, node_label
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
+from tests.harness import images
 
 # The pods of prod request 26 GiB and 13 cores; they use a tenth of that.
 CPU_SHARE = 0.05
@@ -88,7 +89,8 @@ class Pods:
             present = {variable["name"] for variable in container.get("env", [])}
             added = [{"name": k, "value": v} for k, v in variables.items() if k not in present]
             container.setdefault("env", []).extend(added)
-            container["image"] = self._upstream(container["image"])
+            upstream = self._upstream(container["image"])
+            container["image"] = images.INSTEAD_OF.get(upstream, upstream)
             _shrink(container)
         pool = self._node_pool(spec)
         if pool != NO_POOL:

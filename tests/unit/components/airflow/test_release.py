@@ -182,10 +182,10 @@ def test_replicas_follow_the_settings(values):
 
 
 def test_the_image_follows_the_settings(values):
-    found = values(airflow={"image": "registry.example/airflow", "version": "3.2.5"})
+    found = values(airflow={"image": "registry.example/airflow", "version": "3.3.2"})
 
     assert found["defaultAirflowRepository"] == "registry.example/airflow"
-    assert found["airflowVersion"] == found["defaultAirflowTag"] == "3.2.5"
+    assert found["airflowVersion"] == found["defaultAirflowTag"] == "3.3.2"
     assert "defaultAirflowDigest" not in found
 
 

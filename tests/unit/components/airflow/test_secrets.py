@@ -103,7 +103,7 @@ def test_the_async_url_is_valid_for_asyncpg(secrets, tls):
 def test_the_broker_is_redis(secrets):
     data = secret_data(secrets(), "airflow-broker")
 
-    assert data == {"connection": "redis://:pw@redis.example:6379/0"}
+    assert data == {"connection": "redis://airflow:pw@redis.example:6379/0"}
 
 
 @pytest.mark.parametrize("password", ["p@ss", "a/b", "a:b", "50%", "#?&", "ünï"])

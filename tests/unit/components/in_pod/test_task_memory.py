@@ -36,6 +36,12 @@ SLEEP = f"import time; time.sleep(600)  # {uuid.uuid4()}"
 DAEMON = f"import os; os.fork() and os._exit(0); os.setsid(); {SLEEP}"
 
 
+def is_running(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 class FakeTask:
     def __init__(self, folder, mb, child=""):
         self.log = folder / f"task_id={uuid.uuid4()}" / "attempt=1.log"
@@ -51,7 +57,7 @@ class FakeTask:
 
     @property
     def is_running(self):
-        return self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE
+        return is_running(self.process)
 
     def lines(self):
         return [json.loads(line) for line in self.log.read_text().splitlines()]
@@ -135,7 +141,7 @@ def test_processes_of_a_task_count_and_end(watch, start):
     watch(task_mb=128).scan(used_mb=500)
 
     assert not task.is_running
-    assert not started.is_running()
+    assert not is_running(started)
 
 
 def test_without_a_limit_a_task_may_use_what_is_free(watch, start):
@@ -170,12 +176,12 @@ def test_what_a_task_left_behind_ends(watch, start, child):
     wait_for("the end of the task", lambda: not task.is_running)
     watching.scan(used_mb=500)
     if child == DAEMON:
-        assert left[0].is_running(), "the other task may have started it"
+        assert is_running(left[0]), "the other task may have started it"
         other.process.kill()
         wait_for("the end of the other task", lambda: not other.is_running)
         watching.scan(used_mb=500)
 
-    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in left)
+    assert not any(map(is_running, left))
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_postgres_is_ready_when_it_listens(database):
 def test_postgres_has_the_version_of_rds_and_the_image_user(database):
     snapshot = database()
 
-    assert container(snapshot)["image"] == f"postgres:{POSTGRES}"
+    assert container(snapshot)["image"].startswith(f"postgres:{POSTGRES}.")
     assert container(snapshot)["resources"]["limits"]["memory"] == "512Mi"
     security = template(snapshot)["spec"]["securityContext"]
     assert (security["runAsUser"], security["fsGroup"]) == (999, 999)

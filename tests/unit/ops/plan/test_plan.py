@@ -10,6 +10,7 @@ from ops import stack_files
 from ops.docs import expected_plans
 from ops.plan import fake_cloud, formats, report
 from ops.plan.report import airflow_values
+from policies import advisories
 from policies.chart_values import merge
 from policies.view import at
 from settings.versions import AIRFLOW_CHART
@@ -179,3 +180,33 @@ def test_wired_values_override_the_value_files(stack):
     assert at(merged, "apiServer.podDisruptionBudget.enabled") is True, "values/aws.yaml"
     assert at(merged, "apiServer.replicas") == 2, "the settings"
     assert at(merged, "apiServer.no.such.value") is None
+
+
+def test_the_plan_shows_what_supports_each_version(committed_plan):
+    _, out, _ = committed_plan("prod")
+
+    shown = out.partition("\nVersions\n")[2].partition("\n\n")[0].splitlines()
+    assert [line.strip() for line in shown] == [
+        "Airflow 3.2.2: tested by make check, make chart-test, make e2e, make engine, "
+        "make bench-workers",
+        "Kubernetes 1.35: standard support of EKS ends on 2027-03-27",
+        "KEDA 2.17.2: tested with Kubernetes 1.30 to 1.32",
+        "PostgreSQL 16: standard support of RDS ends on 2029-02-28",
+        f"Security advisories: reviewed on {advisories.REVIEWED}",
+    ]
+
+
+def test_a_stack_without_aws_or_keda_shows_fewer_versions(stack):
+    assert list(dict(report.versions_of(stack("local")[1]))) == [
+        "Airflow 3.2.2",
+        "Security advisories",
+    ]
+
+
+def test_a_kubernetes_version_without_a_date_is_left_to_its_rule(stack):
+    _, settings = stack("prod")
+    cluster = settings.cluster.model_copy(update={"version": "1.99"})
+
+    shown = dict(report.versions_of(settings.model_copy(update={"cluster": cluster})))
+
+    assert "Kubernetes 1.99" not in shown

@@ -33,7 +33,7 @@ BREACHES = {
         ],
         f"{UNLISTED} {RDS}": [
             (
-                "engineVersion is 9, but policies/versions.py lists only 13, 14, 15, 16, 17",
+                "engineVersion is 9, but policies/versions.py lists only 13, 14, 15, 16, 17, 18",
                 database(engineVersion="9.6"),
             )
         ],
