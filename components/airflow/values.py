@@ -469,14 +469,11 @@ def worker_sets(
 
 
 def watched_worker(queue: str, workers: WorkerSettings) -> list[str]:
-    """Arguments of the container: the worker as in the chart, and the watch of its tasks' memory.
-
-    The watch is no child of the worker, which waits for its children.
-    """
-    words = [str(workers.memory_mb), str(workers.task_memory_mb or 0), key_of(queue)]
-    own_queue = "" if queue == DEFAULT_QUEUE else f" -q {queue}"
-    start = f'(python -c "$0" {" ".join(words)} &)\nexec airflow celery worker{own_queue}'
-    return ["bash", "-c", start, TASK_MEMORY.read_text()]
+    """Arguments of the container: the worker as in the chart, and the watch of its tasks' memory."""
+    own_queue = [] if queue == DEFAULT_QUEUE else ["-q", queue]
+    limits_of_tasks = [str(workers.memory_mb), str(workers.task_memory_mb or 0), key_of(queue)]
+    command = ["airflow", "celery", "worker", *own_queue]
+    return ["python", "-c", TASK_MEMORY.read_text(), *limits_of_tasks, *command]
 
 
 def pod_connection(namespace: str) -> dict[str, Any]:

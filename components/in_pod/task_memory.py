@@ -1,31 +1,38 @@
-"""Ends a task that takes the memory of its worker, before the kernel ends the worker.
+"""Entrypoint of a worker: ends a task that takes its memory, before the kernel ends the worker.
 
-On cgroup v2 the kernel ends every process of a container that is out of memory:
-https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/#memory-qos-with-cgroup-v2 and
-https://github.com/kubernetes/kubernetes/pull/117793. All tasks of the worker would fail.
+On cgroup v2 the kernel ends every process of a container that is out of memory, and with it all
+tasks of the worker: https://github.com/kubernetes/kubernetes/pull/117793. A second process watches
+the tasks; it also ends the processes that an ended task left behind.
 
-Runs beside the worker in its container. Ends the processes that an ended task left behind, too.
-
-    python task_memory.py <worker MiB> <task MiB, 0 for no limit> <key of the settings>
+    python task_memory.py <worker MiB> <task MiB, 0 for no limit> <key of the settings> <command...>
 """
 
+# pyright: reportMissingImports=false, reportMissingModuleSource=false
+# The Airflow image contains the missing packages.
+
 import json
+import os
 import re
 import signal
 import sys
 import time
+import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import psutil  # pyright: ignore[reportMissingModuleSource] - in the Airflow image
+import psutil
 
 # The process title of a task: https://github.com/apache/airflow, task_runner.py.
 TASK = re.compile(r"^airflow worker -- ([0-9a-f-]{36})")
+# Path of a task's log, by the ID of its task instance.
+LOGS = Path("/tmp/task-logs")  # noqa: S108
 # Of cgroup v2 and v1.
 STATS = [Path("/sys/fs/cgroup/memory.stat"), Path("/sys/fs/cgroup/memory/memory.stat")]
-# Measured: a task that fills a NumPy array takes 200 MiB in this time (docs/benchmarks.md).
+# A task that fills memory as fast as it can takes up to 90 MiB in this time (measured).
 POLL_SECONDS = 0.1
 SCAN_SECONDS = 1.0
 # Kept free: for what a task takes between two polls, page tables, and the sidecar processes.
@@ -34,22 +41,51 @@ MIB = 2**20
 
 
 def main() -> None:
+    worker_mb, task_mb, key, *command = sys.argv[1:]
+    if os.fork() == 0:
+        if os.fork() == 0:  # no child of the worker, which waits for its children
+            watch(Watch(worker_mb=int(worker_mb), task_mb=int(task_mb), key=key))
+        os._exit(0)
+    os.wait()
+    from airflow.__main__ import main as airflow
+    from celery import signals
+
+    LOGS.mkdir(exist_ok=True)
+    signals.task_prerun.connect(note_log, weak=False)
+    signals.task_postrun.connect(forget_log, weak=False)
+    sys.argv = command
+    airflow()
+
+
+def watch(state: "Watch") -> None:
     # Tasks may still run while the pod stops.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    worker_mb, task_mb, key = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    watch = Watch(worker_mb=worker_mb, task_mb=task_mb, key=key)
     stats = next(path for path in STATS if path.exists())
     next_scan = 0.0
     while True:
         try:
             used_mb = used(stats.read_text()) // MIB
-            if used_mb > watch.worker_limit_mb or time.monotonic() > next_scan:
-                watch.scan(used_mb)
+            if used_mb > state.worker_limit_mb or time.monotonic() > next_scan:
+                state.scan(used_mb)
                 next_scan = time.monotonic() + SCAN_SECONDS
-        except Exception as error:  # a process may end at any moment
-            sys.stderr.write(f"task memory: {error!r}\n")
-            time.sleep(SCAN_SECONDS)
+        except Exception:  # a process may end at any moment
+            traceback.print_exc()
         time.sleep(POLL_SECONDS)
+
+
+def note_log(args: Sequence[str], **_: Any) -> None:
+    """Note where the log of a task is: its supervisor hides its open files."""
+    from airflow.configuration import conf
+
+    with suppress(ValueError, LookupError, TypeError, OSError):  # the message of another version
+        work = json.loads(args[0])
+        log = Path(conf.get("logging", "base_log_folder"), work["log_path"])
+        Path(LOGS, work["ti"]["id"]).write_text(str(log))
+
+
+def forget_log(args: Sequence[str], **_: Any) -> None:
+    with suppress(ValueError, LookupError, TypeError, OSError):
+        Path(LOGS, json.loads(args[0])["ti"]["id"]).unlink()
 
 
 def used(stat: str) -> int:
@@ -61,17 +97,20 @@ def used(stat: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
+    # Of its task instance.
+    id: str
     process: psutil.Process
     # Its own first.
     processes: list[psutil.Process]
 
     def memory_mb(self) -> int:
-        """Proportional set size: pages of the parent that the task has not changed count once."""
-        total = 0
-        for process in self.processes:
-            with suppress(psutil.Error):
-                total += process.memory_full_info().pss
-        return total // MIB
+        """Memory of its processes, less what the supervisor had when it forked the task.
+
+        The kernel tells exact figures only to root: supervisors and tasks are not dumpable.
+        """
+        parent = self.process.parent()
+        inherited = _anonymous(parent) if parent else 0
+        return max(0, sum(map(_anonymous, self.processes)) - inherited) // MIB
 
 
 @dataclass(kw_only=True)
@@ -97,8 +136,7 @@ class Watch:
             self._end_largest(tasks, used_mb)
         elif self.task_mb:
             for task in tasks:
-                # The resident size is cheap, and never smaller.
-                if resident_mb(task) > self.task_mb and (mb := task.memory_mb()) > self.task_mb:
+                if (mb := task.memory_mb()) > self.task_mb:
                     limit = f"{self.key}.task_memory_mb is {self.task_mb}"
                     end(task, f"the task used {mb} MiB of memory, and {limit}")
 
@@ -138,18 +176,17 @@ class Watch:
 
 def as_task(process: psutil.Process) -> Task | None:
     with suppress(psutil.Error):
-        if TASK.match(" ".join(process.cmdline())):
+        if title := TASK.match(" ".join(process.cmdline())):
             children = process.children(recursive=True)
-            return Task(process=process, processes=[process, *children])
+            return Task(id=title[1], process=process, processes=[process, *children])
     return None
 
 
-def resident_mb(task: Task) -> int:
-    total = 0
-    for process in task.processes:
-        with suppress(psutil.Error):
-            total += process.memory_info().rss
-    return total // MIB
+def _anonymous(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        memory = process.memory_info()
+        return memory.rss - memory.shared
+    return 0
 
 
 def end(task: Task, reason: str) -> None:
@@ -162,19 +199,14 @@ def end(task: Task, reason: str) -> None:
         "level": "error",
         "logger": "task_memory",
     }
-    with suppress(psutil.Error, OSError):
-        for log in log_files(task.process):
-            with log.open("a") as file:
-                file.write(json.dumps(line) + "\n")
-    sys.stderr.write(f"{task.process.cmdline()[0]}: {event}\n")
+    with (
+        suppress(OSError),
+        Path(LOGS, task.id).open() as noted,
+        Path(noted.read()).open("a") as log,
+    ):
+        log.write(json.dumps(line) + "\n")
+    sys.stderr.write(f"task {task.id}: {event}\n")
     kill(task.processes)
-
-
-def log_files(task: psutil.Process) -> list[Path]:
-    """Log of the attempt: its supervisor, the parent of the task, writes it."""
-    parent = task.parent()
-    names = {opened.path for opened in parent.open_files()} if parent else set()
-    return [Path(name) for name in sorted(names) if re.search(r"/attempt=\d+\.log$", name)]
 
 
 def kill(processes: list[psutil.Process]) -> None:

@@ -174,8 +174,7 @@ def test_a_terminating_worker_finishes_its_tasks(render, name, seconds):
     assert {"name": "DUMB_INIT_SETSID", "value": "0"} in container["env"], (
         "dumb-init would forward SIGTERM to the running tasks"
     )
-    last_command = container["args"][2].splitlines()[-1]
-    assert last_command.startswith("exec "), "a shell as parent does not forward SIGTERM"
+    assert container["args"][0] == "python", "a shell as parent does not forward SIGTERM"
 
 
 def test_node_drains_evict_one_worker_at_a_time(any_stack):
@@ -281,7 +280,8 @@ def test_postgresql_admits_keda(render):
 
 def test_workers_consume_only_their_queue(render):
     taken = {
-        pod.name: pod.container("worker")["args"][2] for pod in render("queues").airflow.workers
+        pod.name: " ".join(pod.container("worker")["args"][6:])
+        for pod in render("queues").airflow.workers
     }
 
     assert {name: args.partition(" -q ")[2] for name, args in taken.items()} == {

@@ -54,8 +54,10 @@ def test_a_task_that_fills_its_worker_ends_alone(hog, api, cluster, log):
     greedy = api.start("hog", mb=100_000, seconds=0)
 
     assert api.ended("hog", greedy)["state"] == "failed"
-    (reason,) = [line for line in log(greedy) if line.startswith("Task ended: the worker used ")]
-    assert "workers.memory_mb is " in reason
+    lines = log(greedy)
+    reasons = [line for line in lines if line.startswith("Task ended: the worker used ")]
+    assert len(reasons) == 1, lines
+    assert "workers.memory_mb is " in reasons[0]
     assert api.ended("hog", neighbor)["state"] == "success"
     assert api.task("hog", neighbor, "answer")["try_number"] == 1
     assert restarts(cluster) == before

@@ -29,20 +29,20 @@ def test_the_hpa_measures_containers_not_pods():
 
 
 @pytest.mark.parametrize(
-    ("queue", "task_mb", "words", "command"),
+    ("queue", "task_mb", "words"),
     [
-        ("default", None, "3072 0 workers", "airflow celery worker"),
-        ("etl", 512, "3072 512 queues.etl", "airflow celery worker -q etl"),
+        ("default", None, "3072 0 workers airflow celery worker"),
+        ("etl", 512, "3072 512 queues.etl airflow celery worker -q etl"),
     ],
 )
-def test_a_worker_runs_with_the_watch_of_its_memory(queue, task_mb, words, command):
+def test_a_worker_runs_with_the_watch_of_its_memory(queue, task_mb, words):
     (values,) = worker_sets({queue: WorkerSettings(task_memory_mb=task_mb)})
 
-    shell, option, script, watch = values["args"]
-    assert (shell, option) == ("bash", "-c")
-    assert script == f'(python -c "$0" {words} &)\nexec {command}'
-    assert watch == values_module.TASK_MEMORY.read_text()
-    assert "{{" not in watch, "the chart renders arguments as a template"
+    python, option, script, *arguments = values["args"]
+    assert (python, option) == ("python", "-c")
+    assert arguments == words.split()
+    assert script == values_module.TASK_MEMORY.read_text()
+    assert "{{" not in script, "the chart renders arguments as a template"
 
 
 def test_the_watch_of_the_memory_can_be_switched_off():

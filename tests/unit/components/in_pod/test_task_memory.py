@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from contextlib import suppress
+from types import ModuleType, SimpleNamespace
 
 import psutil
 import pytest
@@ -13,10 +14,10 @@ from components.in_pod import task_memory
 from components.in_pod.task_memory import MIB, Watch, used
 from tests.harness.waiting import wait_for
 
-# A supervisor opens the log of its task, and starts a process with the title of a task.
+# A supervisor starts a process with the title of a task.
 SUPERVISOR = """
 import subprocess, sys
-log = open(sys.argv[1], "a")
+open(sys.argv[1], "a")
 title, mb, child = sys.argv[2], *sys.argv[3:]
 code = '''
 import subprocess, sys, time
@@ -46,7 +47,8 @@ class FakeTask:
     def __init__(self, folder, mb, child=""):
         self.log = folder / f"task_id={uuid.uuid4()}" / "attempt=1.log"
         self.log.parent.mkdir()
-        title = f"airflow worker -- {uuid.uuid4()}"
+        self.id = str(uuid.uuid4())
+        title = f"airflow worker -- {self.id}"
         self.supervisor = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", SUPERVISOR, self.log, title, str(mb), child],
             stdout=subprocess.PIPE,
@@ -70,12 +72,16 @@ class FakeTask:
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, monkeypatch):
     """Start a task with that much data, and a child process."""
     started = []
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    monkeypatch.setattr(task_memory, "LOGS", logs)
 
     def run(mb=1, child=""):
         started.append(FakeTask(tmp_path, mb, child))
+        (logs / started[-1].id).write_text(str(started[-1].log))
         return started[-1]
 
     yield run
@@ -182,6 +188,35 @@ def test_what_a_task_left_behind_ends(watch, start, child):
         watching.scan(used_mb=500)
 
     assert not any(map(is_running, left))
+
+
+def test_the_log_of_a_running_task_is_known(monkeypatch, tmp_path):
+    """Celery calls both functions with the message of the task."""
+    configuration = ModuleType("airflow.configuration")
+    configuration.conf = SimpleNamespace(get=lambda *option: "/opt/airflow/logs")
+    monkeypatch.setitem(sys.modules, "airflow", ModuleType("airflow"))
+    monkeypatch.setitem(sys.modules, "airflow.configuration", configuration)
+    monkeypatch.setattr(task_memory, "LOGS", tmp_path)
+    message = [json.dumps({"ti": {"id": "01a2"}, "log_path": "dag_id=etl/attempt=1.log"})]
+
+    task_memory.note_log(args=message, task_id="of Celery")
+    assert (tmp_path / "01a2").read_text() == "/opt/airflow/logs/dag_id=etl/attempt=1.log"
+
+    task_memory.forget_log(args=message, task_id="of Celery")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("message", [[], ["{}"], ["no JSON"], [7]])
+def test_another_message_is_left_alone(monkeypatch, tmp_path, message):
+    monkeypatch.setitem(sys.modules, "airflow", ModuleType("airflow"))
+    configuration = ModuleType("airflow.configuration")
+    configuration.conf = SimpleNamespace(get=lambda *option: "/opt/airflow/logs")
+    monkeypatch.setitem(sys.modules, "airflow.configuration", configuration)
+    monkeypatch.setattr(task_memory, "LOGS", tmp_path)
+
+    task_memory.note_log(args=message)
+    task_memory.forget_log(args=message)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
