@@ -30,6 +30,9 @@ CALL_MACRO = """from airflow.sdk import get_current_context
         return get_current_context()["macros"].pushed.version()"""
 
 
+KILLED = "import os\nfrom airflow.sdk import dag\nos._exit(3)\n"
+
+
 def dag(name, version="one"):
     return {f"dags/{name}.py": dags.source(name, version)}
 
@@ -129,7 +132,7 @@ def test_a_syntax_error_is_reported_and_affects_one_file(clone, api):
 
 
 def test_a_killed_parser_is_reported_with_its_reason(clone, api):
-    clone.push({"dags/killed.py": "import os\nos._exit(3)\n", **dag("beside_killed")})
+    clone.push({"dags/killed.py": KILLED, **dag("beside_killed")})
     appears(api, "beside_killed")
 
     wait_for("the error", lambda: "killed.py" in import_errors(api))
