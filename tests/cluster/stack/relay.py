@@ -45,7 +45,7 @@ class Relay:
 
     def rejected(self) -> str:
         """Why the newest commit is not published."""
-        return self._run("sh", "-c", "cat /git/dags.git.rejected 2>/dev/null")
+        return self._run("sh", "-c", "cat /git/dags.git.rejected 2>/dev/null || true")
 
     def _run(self, *words: str) -> str:
         return self.cluster.exec(POD, "dag-relay", *words, check=False).strip()
