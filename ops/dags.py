@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.airflow import dag_relay
+from ops.columns import aligned
 from ops.session import open_running
 from ops.shell import OperationError, attempt
 
@@ -84,12 +85,10 @@ def table(found: Sequence[Delivery]) -> list[str]:
     """A line for each repository, then one for each that does not deliver its newest commit."""
     empty = ("-", "-", "no commit is published yet")
     rows = [HEAD, *(each.row if each.head else (each.repository, *empty) for each in found)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+    return [
+        *aligned(rows),
+        *(f"! {each.repository}: {each.problem}" for each in found if each.problem),
     ]
-    return [*lines, *(f"! {each.repository}: {each.problem}" for each in found if each.problem)]
 
 
 def _reason(error: str) -> str:

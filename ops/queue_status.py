@@ -7,6 +7,7 @@ from typing import Any
 
 from components.airflow.values import deployment
 from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER
+from ops.columns import aligned
 from ops.kubernetes import Kubernetes
 from ops.shell import OperationError, attempt
 from settings import Settings
@@ -173,11 +174,7 @@ HEAD = ("queue", "slots", "busy", "queued", "oldest wait", "replicas", "target",
 def table(queues: Sequence[QueueStatus], unfinished: Mapping[str, Tasks], stack: str) -> list[str]:
     """A line for each queue, then one for each queue that has waiting tasks and no workers."""
     rows = [HEAD, *(_row(queue, unfinished.get(queue.queue, Tasks())) for queue in queues)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    lines = aligned(rows)
     for queue, tasks in unserved(queues, unfinished).items():
         lines.append(
             f"! {queue}: {tasks.waiting} waiting, no workers. Add queues.{queue} to "
