@@ -25,13 +25,10 @@ from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.sso import BUILT_IN_ROLES
 from settings.stack import Settings
 from settings.versions import (
-    AIRFLOW,
     AIRFLOW_CHART,
-    AIRFLOW_VERSIONS,
     KEDA_CHART,
     KEDA_KUBERNETES,
     KEDA_KUBERNETES_SOURCE,
-    ON_A_CLUSTER,
 )
 from settings.workers import DEFAULT_QUEUE, WorkerSettings, all_queues, key_of, need_keda
 
@@ -537,20 +534,8 @@ def warnings(stack: Settings) -> Iterator[Mistake]:
     yield from _spot_ends_long_tasks(stack)
     yield from _logs_end_with_their_pod(stack)
     yield from _keda_is_untested(stack)
-    yield from _airflow_is_untested(stack)
     yield from _options_are_unlisted(stack)
     yield from _role_is_built_in(stack)
-
-
-def _airflow_is_untested(stack: Settings) -> Iterator[Mistake]:
-    version = stack.airflow.version
-    tested_by = AIRFLOW_VERSIONS[version]
-    if ON_A_CLUSTER not in tested_by:
-        yield (
-            "airflow.version",
-            f"{version} was tested by {', '.join(tested_by)} only, not on a cluster; run the stack first "
-            f"without important DAGs, or use {AIRFLOW}",
-        )
 
 
 def _only_nodes_reach_the_endpoint(stack: Settings) -> Iterator[Mistake]:

@@ -57,7 +57,7 @@ TOKEN_KEYS = "/opt/airflow/token-keys"  # noqa: S105 - a folder
 # Only for workers: in airflow.cfg, a step of the interval would restart every pod.
 HEARTBEAT = "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"
 DAG_PROCESSOR = ["python", "-c", (IN_POD / "dag_processor.py").read_text()]
-TASK_MEMORY = IN_POD / "task_memory.py"
+WORKER = IN_POD / "worker.py"
 # Replaces `airflow db clean` of the chart, which ends at the first row that another row refers to.
 CLEAN_UP = [
     *("python", "-c", (IN_POD / "database_cleanup.py").read_text()),
@@ -462,18 +462,18 @@ def worker_sets(
         env = [*env, *own_variables(workers)]
         if env:
             values["env"] = env
-        if workers.task_memory_mb != 0:
-            values["args"] = watched_worker(queue, workers)
+        values["args"] = worker_entrypoint(queue, workers)
         sets.append(values)
     return sets
 
 
-def watched_worker(queue: str, workers: WorkerSettings) -> list[str]:
-    """Arguments of the container: the worker as in the chart, and the watch of its tasks' memory."""
+def worker_entrypoint(queue: str, workers: WorkerSettings) -> list[str]:
+    """Arguments of the container: the worker as in the chart, started by our entrypoint."""
     own_queue = [] if queue == DEFAULT_QUEUE else ["-q", queue]
-    limits_of_tasks = [str(workers.memory_mb), str(workers.task_memory_mb or 0), key_of(queue)]
+    task_mb = {None: "0", 0: "off"}.get(workers.task_memory_mb, str(workers.task_memory_mb))
     command = ["airflow", "celery", "worker", *own_queue]
-    return ["python", "-c", TASK_MEMORY.read_text(), *limits_of_tasks, *command]
+    program = WORKER.read_text()
+    return ["python", "-c", program, str(workers.memory_mb), task_mb, key_of(queue), *command]
 
 
 def pod_connection(namespace: str) -> dict[str, Any]:

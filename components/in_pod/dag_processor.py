@@ -58,7 +58,6 @@ def report_killed_parsers() -> None:
     Airflow only counts these: its author would see a DAG that does not appear.
     """
     from airflow.dag_processing import manager
-    from airflow.utils.session import create_session
 
     processor = manager.DagFileProcessorManager
     collect, kill_late = processor._collect_results, processor._kill_timed_out_processors
@@ -70,25 +69,37 @@ def report_killed_parsers() -> None:
         collect(self, *args, **named)
 
     def kill_timed_out_processors(self: Any) -> None:
-        parsing = set(self._processors)
+        parsers = dict(self._processors)
         kill_late(self)
-        late = parsing - set(self._processors)
         limit = f"{self.processor_timeout:g} s ([dag_processor] dag_file_processor_timeout)"
-        for file in late:
-            with create_session() as session:
-                manager.process_parse_results(
-                    run_duration=self.processor_timeout,
-                    finish_time=datetime.now(UTC),
-                    run_count=self._file_stats[file].run_count,
-                    bundle_name=file.bundle_name,
-                    bundle_version=self._bundle_versions[file.bundle_name],
-                    parsing_result=failed(file, f"it was not parsed after {limit}"),
-                    session=session,
-                    relative_fileloc=str(file.rel_path),
-                )
+        for file in parsers.keys() - self._processors.keys():
+            parsers[file].parsing_result = failed(file, f"it was not parsed after {limit}")
+            store(self, file, parsers[file])
 
     processor._collect_results = collect_results
     processor._kill_timed_out_processors = kill_timed_out_processors
+
+
+def store(processor: Any, file: Any, parser: Any) -> None:
+    """Store the result of a parser that Airflow no longer collects."""
+    if hasattr(processor, "handle_parsing_result"):
+        processor.handle_parsing_result(file, parser)
+        return
+    # Airflow 3.2
+    from airflow.dag_processing.manager import process_parse_results
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        process_parse_results(
+            run_duration=processor.processor_timeout,
+            finish_time=datetime.now(UTC),
+            run_count=processor._file_stats[file].run_count,
+            bundle_name=file.bundle_name,
+            bundle_version=processor._bundle_versions[file.bundle_name],
+            parsing_result=parser.parsing_result,
+            session=session,
+            relative_fileloc=str(file.rel_path),
+        )
 
 
 def is_killed(parser: Any) -> bool:

@@ -1,11 +1,11 @@
 """`python -m ops.docs.airflow_options FOLDER...`: writes settings/airflow_options.json.
 
 Run it after a change of `AIRFLOW_VERSIONS` in settings/versions.py, with a folder for each minor
-version, the default one first:
+version, the oldest one first:
 
   pip install --no-deps --target FOLDER apache-airflow-core==VERSION apache-airflow-providers-...
 
-for every provider with options that the official image or a stack may have: `PROVIDERS`.
+for the newest of every provider that the official image or a stack may have: `PROVIDERS`.
 """
 
 import ast

@@ -20,8 +20,8 @@ from components.aws import database
 from components.kubernetes import redis
 from components.kubernetes.namespace import PART_OF, PODS_OF_AIRFLOW
 from settings.cluster import NAMESPACE
+from settings.versions import REDIS_IMAGE
 from tests.bench.figures import step
-from tests.harness import images
 from tests.harness.airflow_api import Api
 from tests.harness.checkout import Checkout
 from tests.harness.clone import clone_of_git_server
@@ -182,7 +182,7 @@ TALLY_OBJECTS: dict[str, Any] = {
                 "containers": [
                     {
                         "name": TALLY,
-                        "image": images.REDIS,
+                        "image": REDIS_IMAGE,
                         "imagePullPolicy": "IfNotPresent",
                         "args": shlex.split(
                             'redis-server --save "" --appendonly no --protected-mode no'

@@ -80,9 +80,9 @@ def test_every_container_has_resource_requests(any_stack):
 @pytest.mark.parametrize(
     ("name", "image"),
     [
-        ("local", "apache/airflow:3.2.2"),
-        ("prod", "apache/airflow:3.2.2"),
-        ("cached", "111122223333.dkr.ecr.eu-west-1.amazonaws.com/airflow-dev/apache/airflow:3.2.2"),
+        ("local", "apache/airflow:3.3.2"),
+        ("prod", "apache/airflow:3.3.2"),
+        ("cached", "111122223333.dkr.ecr.eu-west-1.amazonaws.com/airflow-dev/apache/airflow:3.3.2"),
         ("own-image", f"registry.example/airflow@sha256:{'0a' * 32}"),
     ],
 )

@@ -116,7 +116,7 @@ def test_the_relay_gets_a_key_that_openssh_reads(configured, tmp_path, dags):
     def program():
         args = DagRelayArgs(
             namespace="airflow",
-            image="apache/airflow:3.2.2",
+            image="apache/airflow:3.3.2",
             dags=stack.dags,
             secrets=load_secrets(stack),
             webhook_rotation=1,

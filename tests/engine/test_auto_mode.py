@@ -406,7 +406,7 @@ def test_pod_identity_reads_the_trust_policy(world, condition, trusted):
             "object": {
                 "spec": {
                     "serviceAccountName": "airflow-worker",
-                    "containers": [{"name": "worker", "image": "apache/airflow:3.2.2"}],
+                    "containers": [{"name": "worker", "image": "apache/airflow:3.3.2"}],
                 }
             },
         }

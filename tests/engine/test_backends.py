@@ -79,9 +79,6 @@ def registry(backends):
         (f"{ECR}/airflow-dev/apache/airflow@sha256:0", "apache/airflow@sha256:0"),
         ("registry.k8s.io/git-sync/git-sync:v4", "registry.k8s.io/git-sync/git-sync:v4"),
         ("redis:7.2", "redis:7.2"),
-        # What the throw-away cluster has in its place.
-        ("redis:7.2.16-bookworm", "redis:7.2-bookworm"),
-        (f"{ECR}/airflow-dev/library/redis:7.2.16-bookworm", "redis:7.2-bookworm"),
     ],
 )
 def test_an_image_in_the_cache_is_pulled_from_docker_hub(registry, image, pulled):

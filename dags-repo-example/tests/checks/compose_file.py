@@ -8,8 +8,8 @@ COMPOSE = Path(__file__).with_name("compose.yaml").read_text()
 PASSWORD = "correct-horse"
 ENV = f"POSTGRES_PASSWORD={PASSWORD}\n"
 PLATFORM = Platform(
-    airflow="3.2.2",
-    image="apache/airflow:3.2.2",
+    airflow="3.3.2",
+    image="apache/airflow:3.3.2",
     sub_path="dags",
     queues=["default"],
     pools=["default_pool"],

@@ -61,7 +61,7 @@ def test_airflow_services_are_known_by_image_or_environment(mistakes):
     user = ("${AIRFLOW_UID:-50000}:0", f"{UNKNOWN_UID}:0")
     begin, end = COMPOSE.index("  environment: &airflow"), COMPOSE.index("  volumes:\n    - ./dags")
     by_image = mistakes(user, (COMPOSE[begin:end], ""), ("      <<: *airflow-environment\n", ""))
-    by_environment = mistakes(user, ("image: apache/airflow:3.2.2", "build: ."))
+    by_environment = mistakes(user, ("image: apache/airflow:3.3.2", "build: ."))
     assert [len(by_image), len(by_environment)] == [1, 1]
 
 
@@ -165,16 +165,16 @@ def test_a_dag_folder_inside_a_larger_mount_is_accepted(mistakes):
 
 
 def test_an_image_of_another_airflow_version_is_reported(mistakes):
-    (line,) = mistakes(("apache/airflow:3.2.2", "apache/airflow:3.3.2"))
+    (line,) = mistakes(("apache/airflow:3.3.2", "apache/airflow:3.2.2"))
     assert line == (
-        "compose.yaml:2: image is not the platform's Airflow version (found apache/airflow:3.3.2; "
-        "platform.yaml has apache/airflow:3.2.2); use apache/airflow:3.2.2"
+        "compose.yaml:2: image is not the platform's Airflow version (found apache/airflow:3.2.2; "
+        "platform.yaml has apache/airflow:3.3.2); use apache/airflow:3.3.2"
     )
 
 
 @pytest.mark.parametrize("image", ["image: registry.example.com/airflow:7", "build: ."])
 def test_a_custom_image_is_not_compared(mistakes, image):
-    assert mistakes(("image: apache/airflow:3.2.2", image)) == []
+    assert mistakes(("image: apache/airflow:3.3.2", image)) == []
 
 
 def test_unrelated_and_invalid_keys_are_ignored(mistakes):

@@ -54,7 +54,7 @@ def test_a_missing_platform_file_is_reported(tmp_path):
         ),
         ("[default_pool]", "[]", "platform.yaml:9: pools: List should have at least 1 item"),
         (
-            "airflow: 3.2.2",
+            "airflow: 3.3.2",
             "airflow: 3",
             "platform.yaml:4: airflow: Input should be a valid string (found 3)",
         ),
@@ -68,10 +68,10 @@ def test_an_invalid_key_is_reported_with_its_line(read_changed, old, new, messag
 
 
 def test_a_different_installed_airflow_version_is_reported(read_changed):
-    _, mistakes = read_changed("airflow: 3.2.2", "airflow: 3.3.2")
+    _, mistakes = read_changed("airflow: 3.3.2", "airflow: 3.2.2")
     assert mistakes == [
-        "platform.yaml:4: airflow: the platform runs 3.3.2, but `make check` uses another version (found "
-        "3.2.2 in .venv); set apache-airflow==3.3.2 in requirements.in and run `make lock`"
+        "platform.yaml:4: airflow: the platform runs 3.2.2, but `make check` uses another version (found "
+        "3.3.2 in .venv); set apache-airflow==3.2.2 in requirements.in and run `make lock`"
     ]
 
 
@@ -102,7 +102,7 @@ def test_a_platform_file_without_python_is_accepted(read_changed):
 
 
 def test_an_invalid_platform_file_hides_no_other_mistakes(repository, run):
-    (repository / "platform.yaml").write_text("airflow: 3.2.2\n")
+    (repository / "platform.yaml").write_text("airflow: 3.3.2\n")
     (repository / "dags" / "word_count.py").write_text("x = (\n")
 
     status, lines = run(repository)

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from settings.versions import AIRFLOW
-from tests.harness import images
+from settings.versions import AIRFLOW, REDIS_IMAGE
 from tests.harness.waiting import wait_for
 
 PORT = 30500
 # On the loopback of the node: container runtimes pull from it without TLS.
 REGISTRY = f"127.0.0.1:{PORT}"
-IMAGE = f"{REGISTRY}/redis:7.2-bookworm"
+IMAGE = f"{REGISTRY}/{REDIS_IMAGE}"
 PASSWORD = "hunter2-of-the-registry"
 COPY = "tar -cf /image/layer.tar --one-file-system --exclude=./image --exclude=./data -C / ."
 SERVER = Path(__file__).with_name("server.py")
@@ -44,7 +43,7 @@ def registry(cluster):
             "securityContext": {"runAsUser": 0},
             "volumes": [{"name": "image", "emptyDir": {}}],
             "initContainers": [
-                {"name": "copy", "image": images.REDIS, "command": ["sh", "-c", COPY], **same}
+                {"name": "copy", "image": REDIS_IMAGE, "command": ["sh", "-c", COPY], **same}
             ],
             "containers": [
                 {

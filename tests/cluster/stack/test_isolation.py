@@ -17,6 +17,18 @@ spec:
       command: [sleep, "600"]
 """
 SERVERS = [("redis", 6379), ("database", 5432), ("dag-relay", 9418)]
+# A message as the scheduler sends it, from code that reaches the broker, such as a task.
+FORGED = """
+import json, uuid
+from airflow.providers.celery.executors.celery_executor_utils import app
+call = {"path": "os.mkdir", "kwargs": {"path": "/tmp/forged"}}
+callback = {"id": str(uuid.uuid4()), "fetch_method": "import_path", "data": call}
+bundle = {"name": "dags-folder", "version": None}
+workload = {"type": "ExecuteCallback", "callback": callback, "bundle_info": bundle,
+            "dag_rel_path": "a.py", "log_path": "forged", "token": "forged"}
+sent = app.send_task("execute_workload", args=[json.dumps(workload)], queue="default")
+print(sent.get(timeout=60, propagate=False))
+"""
 # Command lines of all processes of a container, without `ps`, which an image may lack.
 PROCESSES = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
 
@@ -115,3 +127,13 @@ def test_no_secret_is_in_a_command_line_or_in_helm_values(installed, cluster):
         "this is not the release of Airflow: this test proves nothing"
     )
     assert not [secret for secret in known if secret in manifest]
+
+
+def test_workers_refuse_a_forged_callback(installed, cluster):
+    (worker, *_) = cluster.ready("worker")
+
+    output = cluster.exec(worker, "worker", "python", "-c", FORGED)
+
+    assert "os.mkdir was not called" in output, output
+    for name in cluster.ready("worker"):
+        assert "forged" not in cluster.exec(name, "worker", "ls", "/tmp")

@@ -659,14 +659,14 @@ def test_logs_that_end_with_their_pod_are_a_warning(sections, warned):
     assert [key for key, _ in found] == (["logs.bucket"] if warned else [])
 
 
-@pytest.mark.parametrize("version", ["1.29", "1.35"])
+@pytest.mark.parametrize("version", ["1.32", "1.36"])
 def test_a_kubernetes_that_keda_never_tested_is_a_warning(version):
     untested = EKS.model_copy(update={"version": version})
 
     assert warnings(cluster=untested) == [
         (
             "cluster.version",
-            f"KEDA 2.17.2 is installed on Kubernetes {version}: KEDA 2.17 was tested with 1.30 to 1.32 "
+            f"KEDA 2.20.2 is installed on Kubernetes {version}: KEDA 2.20 was tested with 1.33 to 1.35 "
             "only, see https://keda.sh/docs/latest/operate/cluster/",
         )
     ]
@@ -677,7 +677,7 @@ def test_a_keda_without_tested_versions_is_a_warning(monkeypatch):
 
     ((key, what),) = warnings()
     assert key == "cluster.version"
-    assert "settings/versions.py lists no Kubernetes versions for KEDA 2.17" in what
+    assert "settings/versions.py lists no Kubernetes versions for KEDA 2.20" in what
 
 
 @pytest.mark.parametrize(

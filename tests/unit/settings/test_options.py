@@ -60,10 +60,6 @@ def test_the_option_list_is_of_the_default_version():
             "is void: it is the former name of api.base_url, which has a value, too; remove it",
         ),
         (
-            "state_store.backend",
-            f"is new in Airflow 3.3, and airflow.version is {versions.AIRFLOW}; remove it",
-        ),
-        (
             "core.dags_are_paused_at_creation_cmd",
             f"is no option of {RELEASE}: only a secret can come from a command or a backend",
         ),
@@ -113,10 +109,14 @@ def test_every_other_option_is_accepted(load, option):
     load(changed(EKS, "airflow.config", {section: {name: "/a"}}))
 
 
-def test_an_option_of_a_later_airflow_is_accepted_there(load):
+def test_an_option_of_a_later_airflow_is_refused(load, mistakes):
     given = changed(EKS, "airflow.config.state_store.backend", "x")
 
     load(changed(given, "airflow.version", "3.3.2"))
+    assert mistakes(changed(given, "airflow.version", "3.2.2")) == [
+        "airflow.config.state_store.backend: is new in Airflow 3.3, and airflow.version is 3.2.2; "
+        "remove it"
+    ]
 
 
 def test_an_option_of_a_plugin_is_a_warning(deploy):

@@ -286,7 +286,7 @@ def test_every_docker_hub_image_comes_from_the_cache(program):
         "redis-server",
     }
     assert set().union(*pods.values()) == {
-        f"{ECR}/apache/airflow:3.2.2",
+        f"{ECR}/apache/airflow:3.3.2",
         f"{ECR}/library/redis:7.2.16-bookworm",
         "registry.k8s.io/git-sync/git-sync:v4.4.2",
     }

@@ -36,15 +36,15 @@ def docker(tmp_path, monkeypatch):
 def test_image_is_built_verified_and_used_by_compose(docker, tmp_path, capsys):
     image.create("registry.example.com/team/airflow", "")
     build, version, dags, _ = docker.read_text().splitlines()
-    assert build == "build --tag registry.example.com/team/airflow:3.2.2 ."
+    assert build == "build --tag registry.example.com/team/airflow:3.3.2 ."
     assert version.endswith(
-        "--network none registry.example.com/team/airflow:3.2.2 airflow version"
+        "--network none registry.example.com/team/airflow:3.3.2 airflow version"
     )
-    assert dags.endswith("registry.example.com/team/airflow:3.2.2 python -")
+    assert dags.endswith("registry.example.com/team/airflow:3.3.2 python -")
     assert f"--volume={tmp_path}/dags:/opt/airflow/dags:ro" in dags
     used = env_file.parse((tmp_path / ".env").read_text())["AIRFLOW_IMAGE"]
-    assert used == "registry.example.com/team/airflow:3.2.2"
-    assert "docker push registry.example.com/team/airflow:3.2.2" in capsys.readouterr().out
+    assert used == "registry.example.com/team/airflow:3.3.2"
+    assert "docker push registry.example.com/team/airflow:3.3.2" in capsys.readouterr().out
 
 
 def test_bytecode_includes_the_added_packages():
@@ -90,7 +90,7 @@ def test_other_variables_in_env_file_are_kept(docker, tmp_path):
     image.create("airflow-first", "")
     image.create("airflow-second", "")
     after = env_file.parse((tmp_path / ".env").read_text())
-    assert after == before | {"AIRFLOW_IMAGE": "airflow-second:3.2.2"}
+    assert after == before | {"AIRFLOW_IMAGE": "airflow-second:3.3.2"}
 
 
 def add_package(folder):
@@ -110,14 +110,14 @@ def test_compose_uses_the_official_image_without_packages(docker, tmp_path):
 def test_compose_uses_an_image_with_the_packages_of_dags(docker, tmp_path):
     add_package(tmp_path)
     image.prepare_compose()
-    assert docker.read_text() == "build --tag airflow-with-packages:3.2.2 .\n"
+    assert docker.read_text() == "build --tag airflow-with-packages:3.3.2 .\n"
     used = env_file.parse((tmp_path / ".env").read_text())["AIRFLOW_IMAGE"]
-    assert used == "airflow-with-packages:3.2.2"
+    assert used == "airflow-with-packages:3.3.2"
 
 
 def test_compose_keeps_an_image_that_the_author_chose(docker, tmp_path):
     add_package(tmp_path)
-    (tmp_path / ".env").write_text("AIRFLOW_IMAGE=registry.example.com/airflow:3.2.2\n")
+    (tmp_path / ".env").write_text("AIRFLOW_IMAGE=registry.example.com/airflow:3.3.2\n")
     image.prepare_compose()
     assert not docker.exists()
 

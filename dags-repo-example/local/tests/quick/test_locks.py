@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[3]
 LOCK = (ROOT / "requirements.lock").read_text()
 PINS = dict(re.findall(r"^([a-z0-9._-]+)==([^ ;\\]+)", LOCK, re.MULTILINE))
 # Providers of the official image: AIRFLOW_EXTRAS in
-# https://github.com/apache/airflow/blob/3.2.2/Dockerfile and those that Airflow always has.
+# https://github.com/apache/airflow/blob/3.3.2/Dockerfile and those that Airflow always has.
 PROVIDERS = [
     "amazon",
     "celery",

@@ -24,7 +24,6 @@ from tests.engine.simulator.backends.auto_mode import NODE_POOL, node_label
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.cloud import Cloud
-from tests.harness import images
 
 # The pods of prod request 26 GiB and 13 cores; they use a tenth of that.
 CPU_SHARE = 0.05
@@ -89,8 +88,7 @@ class Pods:
             present = {variable["name"] for variable in container.get("env", [])}
             added = [{"name": k, "value": v} for k, v in variables.items() if k not in present]
             container.setdefault("env", []).extend(added)
-            upstream = self._upstream(container["image"])
-            container["image"] = images.INSTEAD_OF.get(upstream, upstream)
+            container["image"] = self._upstream(container["image"])
             _shrink(container)
         pool = self._node_pool(spec)
         if pool != NO_POOL:

@@ -3,11 +3,11 @@
 import hashlib
 from typing import Any
 
+from settings.versions import POSTGRES_IMAGE
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
-from tests.harness import images
 
 PORT = 5432
 USER_ID = 999
@@ -127,7 +127,7 @@ def _pod(
             "containers": [
                 {
                     "name": "postgres",
-                    "image": images.POSTGRES,
+                    "image": POSTGRES_IMAGE,
                     "imagePullPolicy": "IfNotPresent",
                     "args": [
                         word for key, value in options.items() for word in ("-c", f"{key}={value}")

@@ -45,7 +45,7 @@ def relay(deploy):
             given |= {key: pulumi.Output.secret(text) for key, text in secrets.items()}
             args = DagRelayArgs(
                 namespace="airflow",
-                image="apache/airflow:3.2.2",
+                image="apache/airflow:3.3.2",
                 dags=DagSettings(**{"repo": REPO, **dags}),
                 secrets=Secrets(**given),
                 logins={k: pulumi.Output.secret(text) for k, text in (logins or {}).items()},
@@ -131,7 +131,7 @@ def test_the_gate_runs_the_committed_scripts(relay):
     gate = container(snapshot, "gate")
     env = environment(snapshot, "gate")
 
-    assert gate["image"] == "apache/airflow:3.2.2", "the image contains Python and Git"
+    assert gate["image"] == "apache/airflow:3.3.2", "the image contains Python and Git"
     assert gate["command"] == ["python", "-sE", "/relay/gate-server"]
     data = snapshot.one(CONFIG).inputs["data"]
     assert (data["gate.py"], data["gate-server"]) == (
@@ -327,7 +327,7 @@ def test_the_webhook_runs_the_committed_script(with_webhook):
 
     assert with_webhook.one(CONFIG).inputs["data"]["webhook"] == script
     webhook = container(with_webhook, "webhook")
-    assert webhook["image"] == "apache/airflow:3.2.2", "the image contains Python"
+    assert webhook["image"] == "apache/airflow:3.3.2", "the image contains Python"
     assert webhook["command"] == ["python", "-I", "/relay/webhook"]
     assert mounted(with_webhook, "webhook")["/relay"]["configMap"]["name"] == "dag-relay"
     assert environment(with_webhook, "webhook")["PORT"] == "8080"

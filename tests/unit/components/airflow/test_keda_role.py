@@ -19,7 +19,7 @@ AIRFLOW = "db.example:5432/airflow?sslmode=verify-full"
 
 @pytest.fixture
 def role(deploy):
-    def make(*, connection="of keda", image="apache/airflow:3.2.2", limit=5, database_ca=None):
+    def make(*, connection="of keda", image="apache/airflow:3.3.2", limit=5, database_ca=None):
         def secret(name, value):
             return named_secret(
                 name,

@@ -13,7 +13,7 @@ CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 
 @pytest.fixture
 def check(deploy):
-    def make(*, value="hunter2", image="apache/airflow:3.2.2", configuration="{}", ca=None):
+    def make(*, value="hunter2", image="apache/airflow:3.3.2", configuration="{}", ca=None):
         def program():
             client_secret = named_secret(
                 "airflow-sso",
@@ -75,7 +75,7 @@ def test_the_check_is_a_restricted_pod_of_the_image(check):
 
     assert pod["securityContext"]["runAsUser"] == 50000
     assert pod["automountServiceAccountToken"] is False
-    assert container["image"] == "apache/airflow:3.2.2"
+    assert container["image"] == "apache/airflow:3.3.2"
     env = {e["name"]: e.get("valueFrom", e.get("value")) for e in container["env"]}
     assert env == {
         "AIRFLOW_SSO": "{}",

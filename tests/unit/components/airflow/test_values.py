@@ -33,22 +33,17 @@ def test_the_hpa_measures_containers_not_pods():
     [
         ("default", None, "3072 0 workers airflow celery worker"),
         ("etl", 512, "3072 512 queues.etl airflow celery worker -q etl"),
+        ("default", 0, "3072 off workers airflow celery worker"),
     ],
 )
-def test_a_worker_runs_with_the_watch_of_its_memory(queue, task_mb, words):
+def test_a_worker_runs_with_its_entrypoint(queue, task_mb, words):
     (values,) = worker_sets({queue: WorkerSettings(task_memory_mb=task_mb)})
 
     python, option, script, *arguments = values["args"]
     assert (python, option) == ("python", "-c")
     assert arguments == words.split()
-    assert script == values_module.TASK_MEMORY.read_text()
+    assert script == values_module.WORKER.read_text()
     assert "{{" not in script, "the chart renders arguments as a template"
-
-
-def test_the_watch_of_the_memory_can_be_switched_off():
-    (values,) = worker_sets({"default": WorkerSettings(task_memory_mb=0)})
-
-    assert "args" not in values, "the arguments of the chart"
 
 
 def test_keda_polls_with_its_own_connection():

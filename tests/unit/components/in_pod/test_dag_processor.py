@@ -256,16 +256,33 @@ def test_other_parsers_are_left_alone(processor, parser):
     assert processor.stored == []
 
 
-def test_a_parser_that_is_too_slow_is_an_import_error(processor):
-    running = processor(is_ready=False)
+TOO_SLOW = {
+    "etl/load.py": "etl/load.py has no DAGs: it was not parsed after 50 s ([dag_processor] "
+    "dag_file_processor_timeout)"
+}
 
-    running.process("session")
+
+def test_a_parser_that_is_too_slow_is_an_import_error(processor, monkeypatch):
+    stored = []
+    monkeypatch.setattr(
+        processor,
+        "handle_parsing_result",
+        lambda self, *given: stored.append(given),
+        raising=False,
+    )
+
+    processor(is_ready=False).process("session")
+
+    ((file, parser),) = stored
+    assert file is FILE
+    assert parser.parsing_result.import_errors == TOO_SLOW
+
+
+def test_airflow_3_2_stores_the_error_of_a_slow_parser(processor):
+    processor(is_ready=False).process("session")
 
     (stored,) = processor.stored
-    assert stored["parsing_result"].import_errors == {
-        "etl/load.py": "etl/load.py has no DAGs: it was not parsed after 50 s ([dag_processor] "
-        "dag_file_processor_timeout)"
-    }
+    assert stored["parsing_result"].import_errors == TOO_SLOW
     assert (stored["relative_fileloc"], stored["bundle_version"]) == ("etl/load.py", "3d1f")
     assert (stored["run_count"], stored["session"]) == (3, "session")
 

@@ -462,7 +462,7 @@ def declared(deploy):
 
             args = TaskKeeperArgs(
                 namespace="airflow",
-                image="apache/airflow:3.2.2",
+                image="apache/airflow:3.3.2",
                 queues=["default", "etl"],
                 metadata=NamedSecret(
                     name="airflow-metadata", checksum=pulumi.Output.from_input("c")

@@ -34,7 +34,7 @@ def seed(tmp_path):
 def server(deploy, seed):
     args = GitServerArgs(
         namespace="airflow",
-        image="apache/airflow:3.2.2",
+        image="apache/airflow:3.3.2",
         branch="trunk",
         settings=GitServerSettings(seed=str(seed), storage_gb=4),
     )
@@ -118,7 +118,7 @@ def test_the_repository_has_the_configured_branch(server):
 def test_the_airflow_image_serves_git_as_its_user(server):
     security = template(server)["spec"]["securityContext"]
 
-    assert container(server)["image"] == "apache/airflow:3.2.2"
+    assert container(server)["image"] == "apache/airflow:3.3.2"
     assert (security["runAsUser"], security["fsGroup"]) == (50000, 50000)
     assert container(server)["resources"]["limits"]["memory"] == "256Mi"
 

@@ -187,10 +187,10 @@ def test_the_plan_shows_what_supports_each_version(committed_plan):
 
     shown = out.partition("\nVersions\n")[2].partition("\n\n")[0].splitlines()
     assert [line.strip() for line in shown] == [
-        "Airflow 3.2.2: tested by make check, make chart-test, make e2e, make engine, "
+        "Airflow 3.3.2: tested by make check, make chart-test, make e2e, make engine, "
         "make bench-workers",
         "Kubernetes 1.35: standard support of EKS ends on 2027-03-27",
-        "KEDA 2.17.2: tested with Kubernetes 1.30 to 1.32",
+        "KEDA 2.20.2: tested with Kubernetes 1.33 to 1.35",
         "PostgreSQL 16: standard support of RDS ends on 2029-02-28",
         f"Security advisories: reviewed on {advisories.REVIEWED}",
     ]
@@ -198,7 +198,7 @@ def test_the_plan_shows_what_supports_each_version(committed_plan):
 
 def test_a_stack_without_aws_or_keda_shows_fewer_versions(stack):
     assert list(dict(report.versions_of(stack("local")[1]))) == [
-        "Airflow 3.2.2",
+        "Airflow 3.3.2",
         "Security advisories",
     ]
 

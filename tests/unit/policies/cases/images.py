@@ -61,7 +61,7 @@ COMPLIANT = {
     "image-tag-pinned": {
         "digest": image(f"redis@{DIGEST}"),
         "tag": image("host:5000/redis:7.2"),
-        "Airflow": airflow(defaultAirflowRepository="a/b", defaultAirflowTag="3.2.2"),
+        "Airflow": airflow(defaultAirflowRepository="a/b", defaultAirflowTag="3.3.2"),
     },
     "image-digest-pinned": {
         "container": image(f"redis:7@{DIGEST}"),

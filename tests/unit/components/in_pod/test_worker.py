@@ -1,4 +1,4 @@
-"""The watch of the tasks' memory, with real processes that look like a worker and its tasks."""
+"""The entrypoint of workers, with real processes that look like a worker and its tasks."""
 
 import json
 import subprocess
@@ -10,8 +10,8 @@ from types import ModuleType, SimpleNamespace
 import psutil
 import pytest
 
-from components.in_pod import task_memory
-from components.in_pod.task_memory import MIB, Watch, used
+from components.in_pod import worker
+from components.in_pod.worker import MIB, Watch, used
 from tests.harness.waiting import wait_for
 
 # A supervisor starts a process with the title of a task.
@@ -77,7 +77,7 @@ def start(tmp_path, monkeypatch):
     started = []
     logs = tmp_path / "logs"
     logs.mkdir()
-    monkeypatch.setattr(task_memory, "LOGS", logs)
+    monkeypatch.setattr(worker, "LOGS", logs)
 
     def run(mb=1, child=""):
         started.append(FakeTask(tmp_path, mb, child))
@@ -196,13 +196,13 @@ def test_the_log_of_a_running_task_is_known(monkeypatch, tmp_path):
     configuration.conf = SimpleNamespace(get=lambda *option: "/opt/airflow/logs")
     monkeypatch.setitem(sys.modules, "airflow", ModuleType("airflow"))
     monkeypatch.setitem(sys.modules, "airflow.configuration", configuration)
-    monkeypatch.setattr(task_memory, "LOGS", tmp_path)
+    monkeypatch.setattr(worker, "LOGS", tmp_path)
     message = [json.dumps({"ti": {"id": "01a2"}, "log_path": "dag_id=etl/attempt=1.log"})]
 
-    task_memory.note_log(args=message, task_id="of Celery")
+    worker.note_log(args=message, task_id="of Celery")
     assert (tmp_path / "01a2").read_text() == "/opt/airflow/logs/dag_id=etl/attempt=1.log"
 
-    task_memory.forget_log(args=message, task_id="of Celery")
+    worker.forget_log(args=message, task_id="of Celery")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,10 +212,10 @@ def test_another_message_is_left_alone(monkeypatch, tmp_path, message):
     configuration = ModuleType("airflow.configuration")
     configuration.conf = SimpleNamespace(get=lambda *option: "/opt/airflow/logs")
     monkeypatch.setitem(sys.modules, "airflow.configuration", configuration)
-    monkeypatch.setattr(task_memory, "LOGS", tmp_path)
+    monkeypatch.setattr(worker, "LOGS", tmp_path)
 
-    task_memory.note_log(args=message)
-    task_memory.forget_log(args=message)
+    worker.note_log(args=message)
+    worker.forget_log(args=message)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -234,5 +234,50 @@ def test_memory_that_the_kernel_cannot_reclaim_counts(stat):
 def test_a_task_has_the_process_title_of_airflow():
     title = f"airflow worker -- {uuid.uuid4()}"
 
-    assert task_memory.TASK.match(title)
-    assert not task_memory.TASK.match("airflow task supervisor: ['airflow', 'tasks']")
+    assert worker.TASK.match(title)
+    assert not worker.TASK.match("airflow task supervisor: ['airflow', 'tasks']")
+
+
+@pytest.fixture
+def run_workload(monkeypatch):
+    """`BaseExecutor.run_workload` of an Airflow version, in a worker with our entrypoint."""
+
+    def of(version):
+        class BaseExecutor:
+            @staticmethod
+            def run_workload(workload, **options):
+                return type(workload).__name__, options
+
+        airflow = ModuleType("airflow")
+        airflow.__version__ = version
+        module = ModuleType("airflow.executors.base_executor")
+        module.BaseExecutor = BaseExecutor
+        monkeypatch.setitem(sys.modules, "airflow", airflow)
+        monkeypatch.setitem(sys.modules, "airflow.executors", ModuleType("airflow.executors"))
+        monkeypatch.setitem(sys.modules, "airflow.executors.base_executor", module)
+        worker.refuse_callbacks()
+        return BaseExecutor.run_workload
+
+    return of
+
+
+class ExecuteTask:
+    pass
+
+
+class ExecuteCallback:
+    callback = SimpleNamespace(data={"path": "os.mkdir"})
+
+
+def test_airflow_3_3_runs_no_callback_of_the_broker(run_workload):
+    with pytest.raises(PermissionError, match=r"os\.mkdir was not called"):
+        run_workload("3.3.2")(ExecuteCallback())
+
+
+def test_airflow_3_3_runs_tasks(run_workload):
+    assert run_workload("3.3.2")(ExecuteTask(), server="s") == ("ExecuteTask", {"server": "s"})
+
+
+@pytest.mark.parametrize("version", ["3.2.2", "3.4.0"])
+def test_other_versions_refuse_forged_callbacks(run_workload, version):
+    assert run_workload(version)(ExecuteCallback()) == ("ExecuteCallback", {})

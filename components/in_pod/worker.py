@@ -1,10 +1,12 @@
 """Entrypoint of a worker: ends a task that takes its memory, before the kernel ends the worker.
 
+It also refuses callbacks, which Airflow 3.3 runs for every client of the broker.
+
 On cgroup v2 the kernel ends every process of a container that is out of memory, and with it all
 tasks of the worker: https://github.com/kubernetes/kubernetes/pull/117793. A second process watches
 the tasks; it also ends the processes that an ended task left behind.
 
-    python task_memory.py <worker MiB> <task MiB, 0 for no limit> <key of the settings> <command...>
+    python worker.py <worker MiB> <task MiB; 0: no limit; off: no watch> <key of settings> <command...>
 """
 
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
@@ -46,19 +48,50 @@ MIB = 2**20
 
 def main() -> None:
     worker_mb, task_mb, key, *command = sys.argv[1:]
-    if os.fork() == 0:
-        if os.fork() == 0:  # no child of the worker, which waits for its children
-            watch(Watch(worker_mb=int(worker_mb), task_mb=int(task_mb), key=key))
-        os._exit(0)
-    os.wait()
+    if task_mb != "off":
+        if os.fork() == 0:
+            if os.fork() == 0:  # no child of the worker, which waits for its children
+                watch(Watch(worker_mb=int(worker_mb), task_mb=int(task_mb), key=key))
+            os._exit(0)
+        os.wait()
+        note_logs()
+    refuse_callbacks()
     from airflow.__main__ import main as airflow
+
+    sys.argv = command
+    airflow()
+
+
+def refuse_callbacks() -> None:
+    """Let no client of the broker, such as a task, run code on the workers of another queue.
+
+    Airflow 3.3 runs a callback without a check of its token: CVE-2026-68982. Airflow 3.2 refuses
+    all callbacks; 3.4 checks the token first.
+    """
+    from airflow import __version__ as version
+    from airflow.executors.base_executor import BaseExecutor
+
+    if not version.startswith("3.3."):
+        return
+    run = BaseExecutor.run_workload
+
+    def run_tasks_only(workload: Any, **options: Any) -> int:
+        if type(workload).__name__ == "ExecuteCallback":
+            raise PermissionError(
+                f"this worker runs no callbacks before Airflow 3.4: {workload.callback.data.get('path')} was "
+                "not called. For a deadline, use an AsyncCallback, which the triggerer runs"
+            )
+        return run(workload, **options)
+
+    BaseExecutor.run_workload = staticmethod(run_tasks_only)
+
+
+def note_logs() -> None:
     from celery import signals
 
     LOGS.mkdir(exist_ok=True)
     signals.task_prerun.connect(note_log, weak=False)
     signals.task_postrun.connect(forget_log, weak=False)
-    sys.argv = command
-    airflow()
 
 
 def watch(state: "Watch") -> None:
