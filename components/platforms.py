@@ -125,7 +125,7 @@ def _on_aws(
     )
     namespace = Namespace(
         "namespace",
-        NamespaceArgs(name=cluster_settings.namespace, grace_seconds=stack.longest_grace_seconds),
+        _namespace_args(stack, secrets),
         # While it has pods, there are nodes, which pull images from the cache.
         opts=pulumi.ResourceOptions(
             provider=cluster.provider, depends_on=[nodes, *_image_cache(stack)]

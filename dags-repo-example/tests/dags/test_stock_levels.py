@@ -25,7 +25,7 @@ def write(hour, levels):
 
 def test_runs_are_hourly_with_a_data_interval():
     assert isinstance(DAG.timetable, CronDataIntervalTimetable)
-    assert DAG.timetable.expression == "@hourly"
+    assert DAG.timetable.expression == "0 * * * *"
 
 
 @pytest.mark.parametrize(
