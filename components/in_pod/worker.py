@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,9 @@ def refuse_callbacks() -> None:
     Airflow 3.3 runs a callback without a check of its token: CVE-2026-68982. Airflow 3.2 refuses
     all callbacks; 3.4 checks the token first.
     """
-    from airflow import __version__ as version
     from airflow.executors.base_executor import BaseExecutor
 
-    if not version.startswith("3.3."):
+    if not version("apache-airflow-core").startswith("3.3."):
         return
     run = BaseExecutor.run_workload
 

@@ -21,7 +21,7 @@ SERVERS = [("redis", 6379), ("database", 5432), ("dag-relay", 9418)]
 FORGED = """
 import json, uuid
 from airflow.providers.celery.executors.celery_executor_utils import app
-call = {"path": "os.mkdir", "kwargs": {"path": "/tmp/forged"}}
+call = {"path": "os.mkdir", "kwargs": {"path": "forged"}}
 callback = {"id": str(uuid.uuid4()), "fetch_method": "import_path", "data": call}
 bundle = {"name": "dags-folder", "version": None}
 workload = {"type": "ExecuteCallback", "callback": callback, "bundle_info": bundle,
@@ -136,4 +136,4 @@ def test_workers_refuse_a_forged_callback(installed, cluster):
 
     assert "os.mkdir was not called" in output, output
     for name in cluster.ready("worker"):
-        assert "forged" not in cluster.exec(name, "worker", "ls", "/tmp")
+        assert "forged" not in cluster.exec(name, "worker", "ls")

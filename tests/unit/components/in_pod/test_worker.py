@@ -248,13 +248,12 @@ def run_workload(monkeypatch):
             def run_workload(workload, **options):
                 return type(workload).__name__, options
 
-        airflow = ModuleType("airflow")
-        airflow.__version__ = version
         module = ModuleType("airflow.executors.base_executor")
         module.BaseExecutor = BaseExecutor
-        monkeypatch.setitem(sys.modules, "airflow", airflow)
+        monkeypatch.setitem(sys.modules, "airflow", ModuleType("airflow"))
         monkeypatch.setitem(sys.modules, "airflow.executors", ModuleType("airflow.executors"))
         monkeypatch.setitem(sys.modules, "airflow.executors.base_executor", module)
+        monkeypatch.setattr(worker, "version", lambda package: version)
         worker.refuse_callbacks()
         return BaseExecutor.run_workload
 
