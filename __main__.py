@@ -29,6 +29,7 @@ redis = Redis(
     RedisArgs(
         namespace=platform.namespace,
         pull_secret=platform.pull_secret,
+        storage_class=stack.storage_class,
         password=secrets.redis_password,
         password_rotation=stack.rotation.redis,
         settings=stack.redis,
@@ -42,6 +43,7 @@ if stack.git_server is not None:
     git_server_args = GitServerArgs(
         namespace=platform.namespace,
         pull_secret=platform.pull_secret,
+        storage_class=stack.storage_class,
         image=stack.airflow.image_reference,
         branch=stack.dags.ref,
         settings=stack.git_server,
@@ -50,6 +52,7 @@ if stack.git_server is not None:
 relay_args = DagRelayArgs(
     namespace=platform.namespace,
     pull_secret=platform.pull_secret,
+    storage_class=stack.storage_class,
     image=stack.airflow.image_reference,
     dags=stack.dags,
     secrets=secrets,
@@ -63,6 +66,7 @@ if stack.installs_keda:
         watched_namespace="" if stack.keda.all_namespaces else stack.cluster.namespace,
         database_ca=platform.database.ca,
         charts=stack.charts,
+        registry=stack.images.registry,
         pull_secret=stack.images.pull_secret,
         pull_credentials=secrets.image_pull_credentials,
     )
@@ -100,6 +104,7 @@ airflow = Airflow(
         own_nodes=platform.own_nodes,
         dags=stack.dags,
         charts=stack.charts,
+        registry=stack.images.registry,
         rotation=stack.rotation,
         secrets=secrets,
     ),

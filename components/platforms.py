@@ -210,6 +210,7 @@ def _on_existing_cluster(
                 DatabaseContainerArgs(
                     namespace=namespace.name,
                     pull_secret=namespace.pull_secret,
+                    storage_class=stack.storage_class,
                     password=secrets.database_password,
                     password_rotation=stack.rotation.database,
                     keda_namespace=stack.keda.namespace if stack.needs_keda else None,

@@ -116,6 +116,7 @@ def explain_sso(session: Session) -> None:
 def check(session: Session) -> None:
     """Raise `OperationError` for an update that would lose data or could not work."""
     shared_cluster.check_namespace(session)
+    shared_cluster.check_storage(session)
     shared_cluster.check_keda(session)
     if not session.settings.installs_keda:
         shared_cluster.check_keda_is_unused(session)

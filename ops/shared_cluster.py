@@ -17,6 +17,8 @@ SECONDS = 30
 NAMESPACE_TYPE = "kubernetes:core/v1:Namespace"
 # Names of resources of the program; KEDA has a namespace of its own.
 NAMESPACE, KEDA = "namespace-namespace", "keda-release"
+# https://kubernetes.io/docs/concepts/storage/storage-classes/#default-storageclass
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 SCALED_OBJECTS = "scaledobjects.keda.sh"
 
 
@@ -34,6 +36,30 @@ def check_namespace(session: Session) -> None:
                 f"Nothing was changed. Set `namespace: {present}` in the section `cluster`, or run "
                 f"`make down STACK={stack.name}` first"
             )
+
+
+def check_storage(session: Session) -> None:
+    """Raise `OperationError` if new volumes would wait for a StorageClass that does not exist."""
+    cluster = session.cluster()
+    if not session.on_existing_cluster or cluster is None:
+        return
+    done = attempt(cluster.command("get", "storageclasses", "--output", "json"), seconds=SECONDS)
+    if done.returncode:  # a user with rights in one namespace only
+        return
+    classes = {c["metadata"]["name"]: c["metadata"] for c in json.loads(done.stdout)["items"]}
+    wanted = session.settings.storage_class
+    is_default = any(
+        metadata.get("annotations", {}).get(DEFAULT_CLASS) == "true"
+        for metadata in classes.values()
+    )
+    if wanted in classes or (wanted is None and is_default):
+        return
+    missing = f"has no StorageClass {wanted}" if wanted else "has no default StorageClass"
+    raise OperationError(
+        f"Pulumi.{session.stack.name}.yaml:\n  {project()}:settings.cluster.storage_class: the cluster of "
+        f"context {cluster.name!r} {missing}, but {', '.join(sorted(classes)) or 'no class at all'}. "
+        "Nothing was changed. Set cluster.storage_class to one of them, or create the class"
+    )
 
 
 def check_keda(session: Session) -> None:

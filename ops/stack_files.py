@@ -90,10 +90,10 @@ def run_stack(stack: str) -> tuple[StackSnapshot, Settings]:
     return snapshot, program["stack"]
 
 
-def read_settings(stack: str) -> Settings:
+def read_settings(stack: str, *, copies: bool = True) -> Settings:
     """Settings of a stack, ten times as fast as `run_stack`."""
     found: list[Settings] = []
-    _run_for(stack, lambda: found.append(load()))
+    _run_for(stack, lambda: found.append(load(copies=copies)))
     return found[0]
 
 

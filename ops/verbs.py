@@ -55,6 +55,11 @@ VERBS = (
         },
     ),
     Verb(
+        name="images",
+        help="List the container images of STACK and, with images.registry, the names of their copies",
+        function="ops.images:images",
+    ),
+    Verb(
         name="preview",
         help="Show what `make up` would change",
         function="ops.lifecycle:preview",

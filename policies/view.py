@@ -42,6 +42,7 @@ class Resource:
     provider: str = ""
     depends_on: frozenset[str] = frozenset()
     delete_before_replace: bool = False
+    ignore_changes: tuple[str, ...] = ()
     # Former names; only the plan knows them.
     aliases: frozenset[str] = frozenset()
 

@@ -82,6 +82,11 @@ class ExistingClusterSettings(Section):
     context: str = Field(
         min_length=1, description="Context in your kubeconfig; the current context is never used"
     )
+    storage_class: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$",
+        description="StorageClass of new volumes; if not set, the default class of the cluster",
+    )
     namespace: AirflowNamespace = NAMESPACE
 
 

@@ -211,8 +211,7 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
         yield (
             "images.docker_hub_secret_arn",
             "needs cluster.kind: eks: the cache is in ECR, which the nodes of an existing cluster may not "
-            "be able to read; remove this setting, and set airflow.image, redis.image and "
-            "dags.git_sync_image to a mirror",
+            "be able to read; remove this setting, and set images.registry to a mirror",
         )
     if stack.logs.protect:
         yield (

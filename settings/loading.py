@@ -13,15 +13,18 @@ from settings.network import with_kind
 from settings.stack import Settings
 
 
-def load() -> Settings:
-    """Read the settings of the stack, or end the run with one line per mistake."""
+def load(*, copies: bool = True) -> Settings:
+    """Read the settings of the stack, or end the run with one line per mistake.
+
+    `copies`: with the names that images have in `images.registry` or in the cache.
+    """
     config = pulumi.Config()
     key = config.full_key("settings")
     region = pulumi.Config("aws").get("region")
     settings = parse(config.get_object("settings"), key, region)
     for where, what in _warnings(settings, region):
         pulumi.log.warn(f"Pulumi.{pulumi.get_stack()}.yaml: {key}.{where}: {what}")
-    return settings.with_cached_images(pulumi.get_stack())
+    return settings.with_copied_images(pulumi.get_stack()) if copies else settings
 
 
 def _warnings(settings: Settings, region: str | None) -> Iterator[cross_checks.Mistake]:

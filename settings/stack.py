@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from settings import versions
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
@@ -12,7 +13,7 @@ from settings.database import (
     RdsSettings,
 )
 from settings.git_server import GitServerSettings
-from settings.images import ImageCache, ImageSettings, image_cache
+from settings.images import ImageCache, ImageSettings, Mirror, image_cache
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -85,6 +86,11 @@ class Settings(Section):
         return self.needs_keda and not self.keda.existing
 
     @property
+    def storage_class(self) -> str | None:
+        """Of an existing cluster. On EKS the program declares the default class."""
+        return self.cluster.storage_class if self.cluster.kind == "existing" else None
+
+    @property
     def longest_grace_seconds(self) -> int:
         return max(queue.grace_seconds for queue in self.all_queues.values())
 
@@ -96,22 +102,38 @@ class Settings(Section):
     def image_cache(self, stack_name: str) -> ImageCache | None:
         return image_cache(self.images, stack_name)
 
-    def with_cached_images(self, stack_name: str) -> "Settings":
-        """The same settings, with the names that the images of Docker Hub have in the cache."""
-        cache = self.image_cache(stack_name)
-        if cache is None:
+    @property
+    def all_images(self) -> tuple[str, ...]:
+        """Images of all pods."""
+        database = self.database
+        return (
+            self.airflow.image_reference,
+            self.dags.git_sync_reference,
+            self.redis.image_reference,
+            *([database.image_reference] if database.kind == "container" else []),
+            versions.STATSD_IMAGE,
+            *(versions.KEDA_IMAGES if self.installs_keda else []),
+        )
+
+    def with_copied_images(self, stack_name: str) -> "Settings":
+        """The same settings, with the names that images have in `images.registry` or in the cache."""
+        registry = self.images.registry
+        copies = Mirror(registry=registry) if registry else self.image_cache(stack_name)
+        if copies is None:
             return self
         airflow = {
-            "image": cache.cached(self.airflow.image),
+            "image": copies.copy_of(self.airflow.image),
             # They follow from the name of the image on Docker Hub.
             "architectures": self.airflow.image_architectures,
         }
-        dags = {"git_sync_image": cache.cached(self.dags.git_sync_image)}
-        redis = {"image": cache.cached(self.redis.image)}
-        return self.model_copy(
-            update={
-                "airflow": self.airflow.model_copy(update=airflow),
-                "dags": self.dags.model_copy(update=dags),
-                "redis": self.redis.model_copy(update=redis),
-            }
-        )
+        dags = {"git_sync_image": copies.copy_of(self.dags.git_sync_image)}
+        redis = {"image": copies.copy_of(self.redis.image)}
+        changed: dict[str, Section] = {
+            "airflow": self.airflow.model_copy(update=airflow),
+            "dags": self.dags.model_copy(update=dags),
+            "redis": self.redis.model_copy(update=redis),
+        }
+        if self.database.kind == "container":
+            database = {"image": copies.copy_of(self.database.image)}
+            changed["database"] = self.database.model_copy(update=database)
+        return self.model_copy(update=changed)

@@ -46,6 +46,12 @@ KEDA_KUBERNETES = {
     "2.20": ("1.33", "1.34", "1.35"),
     "2.21": ("1.34", "1.35", "1.36"),
 }
+# Of the chart's version.
+KEDA_IMAGES = tuple(
+    f"ghcr.io/kedacore/{name}:{KEDA_CHART.version}" for name in ("keda", "keda-metrics-apiserver")
+)
+# In the values of the Airflow chart.
+STATSD_IMAGE = "quay.io/prometheus/statsd-exporter:v0.30.0"
 GIT_SYNC_IMAGE = "registry.k8s.io/git-sync/git-sync:v4.4.2"  # renovate: datasource=docker
 # With the Debian release: the tag `postgres:16` has moved from Debian 12 to Debian 13, whose C library
 # may sort text in another order than the indexes of an existing volume (docs/troubleshooting.md).

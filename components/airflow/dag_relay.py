@@ -114,6 +114,7 @@ class DagRelayArgs:
     # Source of webhook calls. Without it only `kubectl port-forward` reaches the webhook.
     load_balancer_cidrs: Sequence[str] = ()
     pull_secret: pulumi.Input[str] | None = None
+    storage_class: str | None = None
 
 
 class DagRelay(pulumi.ComponentResource):
@@ -189,6 +190,7 @@ class DagRelay(pulumi.ComponentResource):
             StatefulServerArgs(
                 namespace=args.namespace,
                 pull_secret=args.pull_secret,
+                storage_class=args.storage_class,
                 image=args.image,
                 command=["git", "daemon", "--export-all", "--reuseaddr", "--informative-errors"],
                 args=[f"--port={PORT}", f"--base-path={DATA}", *_served(args.dags)],

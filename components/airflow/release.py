@@ -54,6 +54,8 @@ class AirflowArgs:
     dags: DagSettings
     logs: LogSettings
     charts: ChartSettings
+    # Registry with copies of the images of the chart.
+    registry: str | None = None
     rotation: RotationSettings
     secrets: Secrets
     pull_secret: pulumi.Input[str] | None = None
@@ -130,6 +132,7 @@ class Airflow(pulumi.ComponentResource):
                     log_bucket=args.log_bucket,
                     log_region=args.log_region,
                     logs=args.logs,
+                    registry=args.registry,
                     pull_secret=args.pull_secret,
                 ),
                 options=args.airflow.options,

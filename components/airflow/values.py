@@ -20,8 +20,9 @@ from components.support.named_secret import annotations
 from settings import limits, sizing
 from settings.airflow import AirflowSettings, IngressSettings
 from settings.dags import DagSettings
-from settings.images import pinned
+from settings.images import Mirror, pinned
 from settings.logs import LogSettings
+from settings.versions import STATSD_IMAGE
 from settings.workers import DEFAULT_QUEUE, WorkerSettings, key_of
 
 SCALE_UP = {
@@ -105,6 +106,7 @@ def chart_values(
     load_balancer_cidrs: Sequence[str],
     log_bucket: pulumi.Output[str] | None,
     log_region: pulumi.Output[str] | None,
+    registry: str | None,
     pull_secret: pulumi.Input[str] | None,
     logs: LogSettings,
 ) -> dict[str, Any]:
@@ -114,7 +116,7 @@ def chart_values(
     values: dict[str, Any] = {
         **image(airflow),
         "env": plain_variables(airflow.env),
-        "images": {"gitSync": git_sync_image(dags)},
+        "images": {"gitSync": git_sync_image(dags), **chart_images(registry)},
         **secret_names(secrets),
         "createUserJob": user_job(airflow, secrets),
         "dags": {"gitSync": git_sync(dags)},
@@ -195,6 +197,14 @@ def git_sync_image(dags: DagSettings) -> dict[str, Any]:
     """Values under `images.gitSync`. The chart has no value for the digest: it follows the tag."""
     repository, _, tag = dags.git_sync_image.rpartition(":")
     return {"repository": repository, "tag": pinned(tag, dags.git_sync_digest)}
+
+
+def chart_images(registry: str | None) -> dict[str, Any]:
+    """Values under `images` for the copies of images that have no setting."""
+    if registry is None:
+        return {}
+    repository, _, _ = Mirror(registry=registry).copy_of(STATSD_IMAGE).rpartition(":")
+    return {"statsd": {"repository": repository}}
 
 
 def secret_names(secrets: AirflowSecrets) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class GitServerArgs:
     branch: str
     settings: GitServerSettings
     pull_secret: pulumi.Input[str] | None = None
+    storage_class: str | None = None
 
 
 class GitServer(pulumi.ComponentResource):
@@ -80,6 +81,7 @@ class GitServer(pulumi.ComponentResource):
             StatefulServerArgs(
                 namespace=args.namespace,
                 pull_secret=args.pull_secret,
+                storage_class=args.storage_class,
                 image=args.image,
                 command=["sh", "/serve/serve"],
                 env=[core.EnvVarArgs(name="BRANCH", value=args.branch)],

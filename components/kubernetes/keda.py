@@ -30,6 +30,13 @@ def operator(namespace: str) -> network_peers.Peer:
     return network_peers.pods(OPERATOR, namespace=namespace)
 
 
+def _images(registry: str | None) -> dict[str, Any]:
+    if registry is None:
+        return {}
+    copies = {"registry": registry}
+    return {"keda": copies, "metricsApiServer": copies}
+
+
 @dataclass(frozen=True, kw_only=True)
 class KedaArgs:
     # The only namespace in which it scales and reads Secrets; empty: all.
@@ -37,6 +44,8 @@ class KedaArgs:
     # CA bundle (PEM) of a database with TLS.
     database_ca: str | None
     charts: ChartSettings
+    # Registry with copies of its images.
+    registry: str | None = None
     # Secret with the login to a private registry, and its content if the program creates it.
     pull_secret: str | None = None
     pull_credentials: pulumi.Output[str] | None = None
@@ -88,7 +97,7 @@ class Keda(pulumi.ComponentResource):
             )
         values: dict[str, Any] = {
             "watchNamespace": args.watched_namespace,
-            "image": {"pullPolicy": "IfNotPresent"},
+            "image": {"pullPolicy": "IfNotPresent", **_images(args.registry)},
             # Without it, KEDA may read every object in the watched namespace. It scales Deployments.
             "rbac": {"enabledCustomScaledRefKinds": False},
             # The webhooks validate hand-written ScaledObjects; here only the Airflow chart creates

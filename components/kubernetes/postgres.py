@@ -43,6 +43,7 @@ class DatabaseContainerArgs:
     keda_namespace: str | None
     settings: ContainerDatabaseSettings
     pull_secret: pulumi.Input[str] | None = None
+    storage_class: str | None = None
 
 
 class DatabaseContainer(pulumi.ComponentResource):
@@ -86,6 +87,7 @@ class DatabaseContainer(pulumi.ComponentResource):
             StatefulServerArgs(
                 namespace=args.namespace,
                 pull_secret=args.pull_secret,
+                storage_class=args.storage_class,
                 image=args.settings.image_reference,
                 args=[
                     "-c",

@@ -73,6 +73,7 @@ class RedisArgs:
     password_rotation: int
     settings: RedisSettings
     pull_secret: pulumi.Input[str] | None = None
+    storage_class: str | None = None
 
 
 class Redis(pulumi.ComponentResource):
@@ -145,6 +146,7 @@ class Redis(pulumi.ComponentResource):
             StatefulServerArgs(
                 namespace=args.namespace,
                 pull_secret=args.pull_secret,
+                storage_class=args.storage_class,
                 image=args.settings.image_reference,
                 args=["sh", "-c", START],
                 env=[secret_env("REDISCLI_AUTH", secret, "admin-password")],

@@ -49,6 +49,8 @@ class StatefulServerArgs:
     group_id: int
     data_path: str
     storage_gb: int
+    # Of new volumes; None: the default class of the cluster.
+    storage_class: str | None = None
     # More volumes of this size, by mount path: the last part of each claim's name.
     more_data: Mapping[str, str] = field(default_factory=dict[str, str])
     # Mount paths of empty volumes, which do not outlive the pod.
@@ -99,11 +101,17 @@ class StatefulServer(pulumi.ComponentResource):
                 ),
                 spec=core.PersistentVolumeClaimSpecArgs(
                     access_modes=["ReadWriteOnce"],
+                    storage_class_name=args.storage_class,
                     resources=core.VolumeResourceRequirementsArgs(
                         requests={"storage": f"{args.storage_gb}Gi"}
                     ),
                 ),
-                opts=pulumi.ResourceOptions(parent=self, protect=args.protect),
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    protect=args.protect,
+                    # Immutable: a change would replace the volume, with its data.
+                    ignore_changes=["spec.storageClassName"],
+                ),
             )
 
         data = [

@@ -104,6 +104,7 @@ class _Monitor(mocks.MockMonitor):
                 provider=request.provider,
                 depends_on=frozenset(request.dependencies) | _references(raw),
                 delete_before_replace=request.deleteBeforeReplace,
+                ignore_changes=tuple(request.ignoreChanges),
                 aliases=frozenset(alias.spec.name for alias in request.aliases),
             )
         computed = fake_cloud.COMPUTED.get(request.type, lambda *_: {})

@@ -94,6 +94,7 @@ VARIANTS = {
             },
         },
     ),
+    "registry": ("dev", {"images": {"registry": "registry.example.com/mirror"}}),
     "more-workers": ("dev", {"workers": {"max": 5}}),
     "webhook": ("prod", {"dags": {"webhook": True}}),
     # All kinds of scaling, sizes that differ from `default`, and scaling from zero.

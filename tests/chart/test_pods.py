@@ -8,6 +8,7 @@ import pytest
 from components.aws import logs
 from components.kubernetes import load_balancer
 from components.support.hardened_pod import IN_POD
+from settings.images import Mirror
 from settings.versions import GIT_SYNC_IMAGE
 
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "secret", "projected", "downwardAPI"}
@@ -90,6 +91,17 @@ def test_all_pods_run_the_image_of_the_settings(render, name, image):
     images = {c["image"] for pod in render(name).airflow.pods for c in pod.containers}
 
     assert {i for i in images if not re.search("/(git-sync|statsd-exporter):v", i)} == {image}
+
+
+def test_every_image_is_pulled_from_the_registry(render):
+    """Also those of this program: tests/unit/settings/test_images.py."""
+    pods = _pods(render("registry"))
+    found = {container["image"] for pod in pods for container in pod.containers}
+    mirror = Mirror(registry="registry.example.com/mirror")
+
+    listed = {mirror.copy_of(image) for image in render("dev").settings.all_images}
+    assert found - listed == set(), "`make images` lists every image"
+    assert len(found) == 5, "Airflow, git-sync, statsd and two of KEDA"
 
 
 def test_git_sync_has_the_digest_of_the_settings(render):

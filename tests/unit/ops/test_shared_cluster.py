@@ -14,6 +14,7 @@ from settings.database import ExistingDatabaseSettings
 
 KUBECTL = """cd {folder}
 case "$*" in
+  *" get storageclasses "*) [ -e classes ] && cat classes || exit 1 ;;
   *" get namespaces "*) cat namespaces ;;
   *" get scaledobjects.keda.sh "*) [ -e scaled ] && cat scaled || exit 1 ;;
   *" get deployment "*) cat operators ;;
@@ -45,10 +46,12 @@ class Platform:
     def deployed(self, *resources):
         self.answer("state", {"deployment": {"resources": resources}})
 
-    def session(self, name="airflow", **keda):
+    def session(self, name="airflow", storage_class=None, **keda):
         settings = self.settings
         workers = settings.workers.model_copy(update={"scaling": "queue"})
-        cluster = settings.cluster.model_copy(update={"namespace": name})
+        cluster = settings.cluster.model_copy(
+            update={"namespace": name, "storage_class": storage_class}
+        )
         changed = {"cluster": cluster, "workers": workers}
         changed["keda"] = settings.keda.model_copy(update=keda)
         file = self.folder / "Pulumi.local.yaml"
@@ -164,3 +167,40 @@ def test_a_cluster_with_another_stack_stays(platform):
         shared_cluster.check_no_other_stack(platform.session())
     platform.answer("namespaces", {"items": items[:1]})
     shared_cluster.check_no_other_stack(platform.session())
+
+
+def storage_class(name, default="false"):
+    return {"metadata": {"name": name, "annotations": {shared_cluster.DEFAULT_CLASS: default}}}
+
+
+@pytest.mark.parametrize(
+    ("classes", "wanted"),
+    [
+        ([storage_class("gp3", "true")], None),
+        ([storage_class("gp3")], "gp3"),
+        (None, None),
+    ],
+    ids=["default", "named", "no right to list classes"],
+)
+def test_a_class_that_serves_the_volumes_is_accepted(platform, classes, wanted):
+    if classes is not None:
+        platform.answer("classes", {"items": classes})
+
+    shared_cluster.check_storage(platform.session(storage_class=wanted))
+
+
+@pytest.mark.parametrize(
+    ("classes", "wanted", "reason"),
+    [
+        (["gp3", "nfs"], None, "has no default StorageClass, but gp3, nfs"),
+        (["gp3"], "fast", "has no StorageClass fast, but gp3"),
+        ([], None, "has no default StorageClass, but no class at all"),
+    ],
+)
+def test_volumes_without_a_class_are_refused(platform, classes, wanted, reason):
+    platform.answer("classes", {"items": [storage_class(name) for name in classes]})
+
+    with pytest.raises(OperationError, match=reason) as refused:
+        shared_cluster.check_storage(platform.session(storage_class=wanted))
+    assert "settings.cluster.storage_class" in str(refused.value)
+    assert "Nothing was changed" in str(refused.value)

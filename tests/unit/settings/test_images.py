@@ -1,6 +1,7 @@
 import pytest
 
-from settings.images import ImageCache, ImageSettings, image_cache
+from settings import versions
+from settings.images import ImageCache, ImageSettings, Mirror, image_cache
 from tests.unit.settings.stacks import EKS, LOCAL, changed
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:ecr-pullthroughcache/docker-hub-Ab1"
@@ -21,7 +22,7 @@ CACHED = changed(EKS, "images.docker_hub_secret_arn", SECRET)
     ],
 )
 def test_an_image_of_docker_hub_is_named_in_the_cache(image, cached):
-    assert CACHE.cached(image) == f"{ECR}/airflow-prod/{cached}"
+    assert CACHE.copy_of(image) == f"{ECR}/airflow-prod/{cached}"
 
 
 @pytest.mark.parametrize(
@@ -35,13 +36,13 @@ def test_an_image_of_docker_hub_is_named_in_the_cache(image, cached):
     ],
 )
 def test_an_image_of_another_registry_keeps_its_name(image):
-    assert CACHE.cached(image) == image
+    assert CACHE.copy_of(image) == image
     assert CACHE.repository(image) is None
 
 
 @pytest.mark.parametrize("image", ["redis:7.2", "redis@sha256:0", "redis"])
 def test_the_repository_has_neither_tag_nor_digest(image):
-    assert CACHE.repository(CACHE.cached(image)) == "airflow-prod/library/redis"
+    assert CACHE.repository(CACHE.copy_of(image)) == "airflow-prod/library/redis"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,62 @@ def test_a_secret_that_ecr_refuses_is_refused(mistakes, secret):
 def test_an_existing_cluster_has_no_cache(mistakes):
     assert mistakes(changed(LOCAL, "images.docker_hub_secret_arn", SECRET)) == [
         "images.docker_hub_secret_arn: needs cluster.kind: eks: the cache is in ECR, which the nodes of "
-        "an existing cluster may not be able to read; remove this setting, and set airflow.image, "
-        "redis.image and dags.git_sync_image to a mirror"
+        "an existing cluster may not be able to read; remove this setting, and set images.registry "
+        "to a mirror"
+    ]
+
+
+MIRROR = "registry.example.com:5000/mirror"
+
+
+@pytest.mark.parametrize(
+    ("image", "copy"),
+    [
+        ("redis:7.2", f"{MIRROR}/library/redis:7.2"),
+        ("docker.io/redis:7.2", f"{MIRROR}/library/redis:7.2"),
+        ("apache/airflow@sha256:0", f"{MIRROR}/apache/airflow@sha256:0"),
+        ("registry.k8s.io/git-sync/git-sync:v4", f"{MIRROR}/git-sync/git-sync:v4"),
+        ("registry.example.com:5000/own/airflow:1", "registry.example.com:5000/own/airflow:1"),
+    ],
+)
+def test_public_images_have_a_copy_in_the_registry(image, copy):
+    assert Mirror(registry=MIRROR).copy_of(image) == copy
+
+
+def test_every_image_of_the_settings_is_pulled_from_the_registry(load):
+    settings = load(changed(LOCAL, "images.registry", MIRROR))
+
+    for image in (
+        settings.airflow.image_reference,
+        settings.dags.git_sync_reference,
+        settings.redis.image_reference,
+        settings.database.image_reference,
+    ):
+        assert image.startswith(f"{MIRROR}/")
+    assert settings.airflow.image_architectures == ("amd64", "arm64")
+
+
+def test_keda_s_images_are_listed_where_it_is_installed(load):
+    listed = {
+        scaling: load(changed(LOCAL, "workers.scaling", scaling)).all_images
+        for scaling in ("cpu", "queue")
+    }
+
+    assert set(listed["queue"]) - set(listed["cpu"]) == set(versions.KEDA_IMAGES)
+
+
+@pytest.mark.parametrize(
+    "registry", ["https://r.example.com", "r.example.com/", "r.example.com/a:1"]
+)
+def test_another_form_of_a_registry_is_refused(mistakes, registry):
+    (line,) = mistakes(changed(EKS, "images.registry", registry))
+
+    assert line.startswith("images.registry: ")
+
+
+def test_two_sources_of_images_are_refused(mistakes):
+    given = changed(CACHED, "images.registry", MIRROR)
+
+    assert mistakes(given) == [
+        "images: has registry and docker_hub_secret_arn, two sources of images; keep one"
     ]

@@ -12,7 +12,7 @@ CACHE = ImageCache(secret_arn=SECRET, prefix="airflow-dev")
 @pytest.fixture
 def cache(deploy):
     def run(*images):
-        args = PullThroughCacheArgs(cache=CACHE, images=[CACHE.cached(image) for image in images])
+        args = PullThroughCacheArgs(cache=CACHE, images=[CACHE.copy_of(image) for image in images])
         return deploy(lambda: PullThroughCache("image-cache", args))
 
     return run

@@ -46,6 +46,13 @@ def test_only_clients_may_connect_to_the_port(server):
     ]
 
 
+def test_the_class_of_a_volume_may_change_without_losing_it(server):
+    claim = server(storage_class="fast").one(CLAIM)
+
+    assert claim.inputs["spec"]["storageClassName"] == "fast"
+    assert claim.ignore_changes == ("spec.storageClassName",)
+
+
 def test_service_and_policy_select_only_this_pod(server):
     snapshot = server()
 
