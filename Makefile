@@ -22,11 +22,14 @@ help: ## List the targets
 airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as root); Ctrl-C stops it
 	@$(MAKE) --no-print-directory -C dags-repo-example airflow PYTHON=$(PYTHON) PORT=$(PORT)
 
+OF_UPGRADE = $(if $(VERSION),--version "$(VERSION)") $(if $(WAIT),--wait "$(WAIT)") \
+	$(if $(BACKUP),--backup "$(BACKUP)")
 # Each command of ops/verbs.py is a target.
 $(VERBS): .venv/lock
 	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
 		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") \
 		$(if $(FROM),--from "$(FROM)") $(if $(BUCKET),--bucket "$(BUCKET)") \
+		$(if $(filter upgrade,$@),$(OF_UPGRADE)) \
 		$(if $(KEY_ALIAS),--key-alias "$(KEY_ALIAS)") $(if $(YES),--yes) $(ARGS)
 
 policy-pack: policies/.venv/lock ## Create the environment of `pulumi preview --policy-pack policies`

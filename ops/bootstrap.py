@@ -6,7 +6,6 @@ creates: a repeated or interrupted command ends with the same account.
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import yaml
 from ops import shell, stack_files
 from ops.recovery.aws import Aws
 from ops.session import aws_account
-from ops.shell import OperationError
+from ops.shell import OperationError, confirmed
 from settings.arns import partition
 
 KEY_ALIAS = "alias/pulumi"
@@ -80,7 +79,7 @@ def bootstrap(
     for step in steps:
         print(f"  {'create' if step.apply else 'exists'}  {step.what}")
     missing = [step for step in steps if step.apply]
-    if missing and not (yes or _confirmed()):
+    if missing and not (yes or confirmed("Create them?")):
         print("Nothing was changed.")
         return 1
     for step in missing:
@@ -95,14 +94,6 @@ def state_bucket(backend: str) -> str | None:
     """Bucket of a backend URL such as `s3://my-pulumi-state?region=eu-west-1`."""
     url = urlsplit(backend)
     return url.netloc if url.scheme == "s3" and url.netloc else None
-
-
-def _confirmed() -> bool:
-    if not sys.stdin.isatty():
-        raise OperationError(
-            "nothing was changed: there is no terminal to confirm on. Pass YES=1 to create the above"
-        )
-    return input("Create them? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _next_commands(name: str, bucket: str, alias: str, region: str) -> str:

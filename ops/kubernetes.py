@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from subprocess import CompletedProcess
 from typing import Any
 
 from components.kubernetes.namespace import STACK_LABEL
@@ -126,6 +127,12 @@ class Kubernetes:
         if not output(self.command(*words), seconds=30).strip():
             return None
         return f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
+
+    def run_in_airflow(self, program: str, *, seconds: float) -> CompletedProcess[str]:
+        """Run Python with Airflow, in the pod of the API server, which runs during a pause, too."""
+        where = ["--namespace", self.namespace, "--stdin", f"deploy/{API_SERVER}"]
+        words = ["exec", *where, "--container", API_SERVER_CONTAINER, "--", "python", "-"]
+        return attempt(self.command(*words), seconds=seconds, stdin=program)
 
     def health(self) -> dict[str, str]:
         """Status by component, as the API server reports it; empty if it does not respond."""

@@ -18,6 +18,7 @@ from ops import (
     shared_cluster,
     stack_files,
     teardown,
+    versions,
 )
 from ops.access import reachable
 from ops.next_steps import next_steps
@@ -113,8 +114,13 @@ def explain_sso(session: Session) -> None:
         print("\n".join(["\nAirflow was not changed:", *(f"  {line}" for line in lines)]))
 
 
-def check(session: Session) -> None:
-    """Raise `OperationError` for an update that would lose data or could not work."""
+def check(session: Session, *, upgrade: bool = False) -> None:
+    """Raise `OperationError` for an update that would lose data or could not work.
+
+    `upgrade`: the caller has a backup, which another version of Airflow needs.
+    """
+    if not upgrade:
+        versions.check(session)
     shared_cluster.check_namespace(session)
     shared_cluster.check_storage(session)
     shared_cluster.check_keda(session)
@@ -124,8 +130,8 @@ def check(session: Session) -> None:
     rds.check(session)
 
 
-def apply(session: Session) -> int:
-    check(session)
+def apply(session: Session, *, upgrade: bool = False) -> int:
+    check(session, upgrade=upgrade)
     status, plan = _safe_plan(session)
     if status:
         return status

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.airflow.values import deployment
-from components.support.chart_names import API_SERVER, API_SERVER_CONTAINER
 from ops.columns import aligned
 from ops.kubernetes import Kubernetes
-from ops.shell import OperationError, attempt
+from ops.shell import OperationError
 from settings import Settings
 from settings.workers import WorkerSettings
 
@@ -22,7 +21,6 @@ PAUSED = "autoscaling.keda.sh/paused-replicas"
 DRAINED = "airflow-platform/drained"
 SCALED_OBJECT = "scaledobjects.keda.sh"
 
-# Runs in the API server's pod, which keeps running while the scheduler is paused.
 COUNT_TASKS = """
 import json
 from datetime import datetime, timezone
@@ -85,9 +83,7 @@ class QueueStatus:
 
 def count_tasks(cluster: Kubernetes) -> dict[str, Tasks]:
     """Unfinished tasks by queue, from Airflow's database."""
-    where = ["--namespace", cluster.namespace, "--stdin", f"deploy/{API_SERVER}"]
-    words = ["exec", *where, "--container", API_SERVER_CONTAINER, "--", "python", "-"]
-    done = attempt(cluster.command(*words), seconds=COUNT_SECONDS, stdin=COUNT_TASKS)
+    done = cluster.run_in_airflow(COUNT_TASKS, seconds=COUNT_SECONDS)
     if done.returncode:
         reason = " ".join(done.stderr.strip().splitlines()[-1:])
         raise OperationError(

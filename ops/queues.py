@@ -46,7 +46,7 @@ def scale(
     if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(file.read_text())):
         print(f"{file.name}: `pulumi config` replaces YAML aliases by their values")
     with _restored_on_failure(file):
-        stack.set_numbers(numbers)
+        stack.set_in_file(numbers)
         session = open_session(name, checked_settings(name))
         unlock(session.stack)
         with reachable(session, None):

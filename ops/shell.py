@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -40,6 +41,15 @@ AWS = Tool(
     version_arguments=["--version"],
     oldest=(2, 7),
 )
+
+
+def confirmed(question: str) -> bool:
+    """The answer of the user. Raises `OperationError` without a terminal."""
+    if not sys.stdin.isatty():
+        raise OperationError(
+            "nothing was changed: there is no terminal to confirm on. Pass YES=1 to confirm the above"
+        )
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def require(*tools: Tool) -> None:

@@ -91,12 +91,12 @@ class Stack:
                 self.file.write_text(committed.read_text())
                 committed.write_text(before)
 
-    def set_numbers(self, numbers: Mapping[str, int]) -> None:
-        """Set settings in the committed stack file: numbers by path, such as `workers.max`.
+    def set_in_file(self, values: Mapping[str, int | str]) -> None:
+        """Set settings in the committed stack file: values by path, such as `workers.max`.
 
         Comments and layout stay; Pulumi replaces YAML aliases by their values.
         """
-        self._set_all(stack_path(self.name), {path: str(n) for path, n in numbers.items()})
+        self._set_all(stack_path(self.name), {path: str(v) for path, v in values.items()})
 
     def copy_with(self, file: Path, values: Mapping[str, str]) -> "Stack":
         """The stack with a copy of its stack file in which settings are changed, by path."""

@@ -77,6 +77,31 @@ VERBS = (
         options={"--from": FROM},
     ),
     Verb(
+        name="upgrade",
+        help="Change the version of Airflow, with a backup: VERSION=3.3.2 (WAIT=60 minutes for tasks)",
+        function="ops.upgrade:upgrade",
+        options={
+            "--version": {"help": "version of Airflow; default: that of the stack file"},
+            "--wait": {
+                "type": int,
+                "default": 60,
+                "dest": "wait_minutes",
+                "help": "minutes to wait for running tasks",
+            },
+            "--backup": {
+                "dest": "made_backup",
+                "help": "name of a backup that you made, of a database that is not part of the stack",
+            },
+            "--from": FROM,
+        },
+    ),
+    Verb(
+        name="rollback",
+        help="Restore the backup of the last upgrade, and the version of Airflow before it (YES=1)",
+        function="ops.upgrade:rollback",
+        options={"--yes": {"action": "store_true", "help": "do not ask"}, "--from": FROM},
+    ),
+    Verb(
         name="repair",
         help="Show the drift of STACK, and revert it",
         function="ops.lifecycle:repair",

@@ -4,9 +4,10 @@
 BEGIN;
 INSERT INTO dag_bundle (name, active) VALUES ('dags-folder', true) ON CONFLICT DO NOTHING;
 INSERT INTO dag (dag_id, is_paused, is_stale, last_parsed_time, bundle_name, timetable_type,
-                 max_active_tasks, max_consecutive_failed_dag_runs, has_task_concurrency_limits)
+                 max_active_tasks, max_consecutive_failed_dag_runs, has_task_concurrency_limits,
+                 partition_mapper_info)
 SELECT 'old_' || n, true, n = 39, now() - CASE n WHEN 39 THEN interval '200 days' ELSE '0' END,
-       'dags-folder', 'airflow.timetables.trigger.CronTriggerTimetable', 16, 0, false
+       'dags-folder', 'airflow.timetables.trigger.CronTriggerTimetable', 16, 0, false, '[]'
 FROM generate_series(0, 39) n;
 
 INSERT INTO dag_version (id, version_number, dag_id, bundle_name, created_at, last_updated)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from settings.versions import AIRFLOW_CHART, KEDA_CHART
 from tests.engine.account import Account, AwsStack
 from tests.harness.cluster import Cluster
 
@@ -41,9 +42,15 @@ def _clear_faults(account):
 def small_charts(tmp_path_factory):
     """Minimal charts with the names and versions of the real ones."""
     folder = tmp_path_factory.mktemp("charts")
-    for chart in CHARTS.iterdir():
-        subprocess.run(["helm", "package", chart, "-d", folder], check=True, capture_output=True)
+    for chart in (AIRFLOW_CHART, KEDA_CHART):
+        package(chart.name, chart.version, folder)
     return folder
+
+
+def package(name, version, folder):
+    """Pack one of the minimal charts."""
+    command = ["helm", "package", CHARTS / name, "--version", version, "-d", folder]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,8 @@ RUN = {
     "make pause": "tests/cluster",
     "make resume": "tests/cluster",
     "make preview": "tests/engine",
+    "make upgrade": "tests/cluster",
+    "make rollback": "tests/cluster",
     "make repair": "tests/engine",
 }
 NOT_RUN = {
@@ -41,6 +43,7 @@ NOT_RUN = {
     "pulumi config set": "needs a file or a terminal with the secret",
     "make plan": "the expected plans in tests/unit/plans run the same function",
     "make image": "needs a registry",
+    "make --silent images": "needs a registry",
     "make migrate": "dags-repo-example/tests/checks/test_migrate.py runs its module",
     "make simulate": "runs until Ctrl-C; `make engine` uses the same account",
     "pulumi stack": "plain Pulumi with the environment that ops/stack.py sets",

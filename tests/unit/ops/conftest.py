@@ -91,6 +91,8 @@ def platform(tools, checkout, monkeypatch):
         + """
         *"version --client"*) echo Client Version: v1.35.0 ;;
         *get-contexts*) echo kind-airflow ;;
+        *" get storageclasses "*) echo '{"items": [{"metadata": {"name": "standard",
+          "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}}]}' ;;
         *" get deployments "*) cat workers ;;
         *" get scaledobjects.keda.sh "*) cat scaled ;;
         *" get deployment/airflow-scheduler "*) cat scheduler ;;

@@ -1,0 +1,354 @@
+"""`make upgrade` and `make rollback`: another version of Airflow, with a backup of its database.
+
+Airflow migrates its metadata database forward only, so that the way back is the backup.
+Each command continues when it is run again: docs/runbooks/upgrade-airflow.md.
+"""
+
+import json
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from components.support import chart_names
+from components.support.database_login import NAME
+from ops import backup, lifecycle, maintenance, queue_status, stack_files
+from ops.access import reachable
+from ops.kubernetes import Kubernetes
+from ops.recovery.recover import recover, unlock
+from ops.session import Session, checked_settings, open_or_create
+from ops.shell import OperationError, confirmed, output
+from ops.stack import STATE
+from ops.versions import deployed_version
+from settings.database import ContainerDatabaseSettings
+from settings.versions import AIRFLOW_VERSIONS
+
+COUNT_SINCE = "SELECT count(*) FROM {} WHERE {} >= '{}'"
+POD_GONE = ("wait", "pods", "--for=delete", "--timeout=300s")
+POLL_SECONDS = 5
+PROGRESS_SECONDS = 30
+READ_PARSED = """
+import json
+from datetime import datetime, timezone
+
+from airflow.models.dag import DagModel
+from airflow.models.errors import ParseImportError
+from airflow.utils.session import create_session
+from sqlalchemy import func, select
+
+with create_session() as session:
+    errors = sorted(session.scalars(select(ParseImportError.filename)))
+    present = select(func.min(DagModel.last_parsed_time)).where(~DagModel.is_stale)
+    oldest = session.scalar(present)
+now = datetime.now(timezone.utc).isoformat()
+oldest = oldest and oldest.astimezone(timezone.utc).isoformat()
+print("parsed:", json.dumps({"errors": errors, "now": now, "oldest": oldest}))
+"""
+ANSWER = "parsed: "
+# A file that fails is not parsed again while its DAGs are still in the database.
+PARSE_SECONDS = 180
+# They would use the restored database with the version that it is not for; a pause stops the others.
+CLIENTS = (chart_names.API_SERVER, chart_names.DAG_PROCESSOR, chart_names.TRIGGERER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """An upgrade that has begun, or the last one. `after` is the version that it installs."""
+
+    before: str
+    after: str
+    was_paused: bool = False
+    # Files with errors before the pause; None: the upgrade has not begun.
+    import_errors: tuple[str, ...] | None = None
+    backup: str | None = None
+    finished: bool = False
+
+    @staticmethod
+    def of(stack: str) -> "Journal | None":
+        file = _journal(stack)
+        return Journal(**json.loads(file.read_text())) if file.exists() else None
+
+    def write(self, stack: str) -> "Journal":
+        STATE.mkdir(mode=0o700, exist_ok=True)
+        part = _journal(stack).with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)))
+        part.rename(_journal(stack))
+        return self
+
+
+def _journal(stack: str) -> Path:
+    return STATE / f"upgrade-{stack}.json"
+
+
+def upgrade(
+    name: str,
+    version: str | None = None,
+    wait_minutes: int = 60,
+    made_backup: str | None = None,
+    caller: str | None = None,
+) -> int:
+    """Pause, back up, update and resume a stack with another version of Airflow.
+
+    `made_backup` names a backup of a database that is not part of the stack.
+    """
+    with _version_in_file(name, version):
+        session = open_or_create(name, checked_settings(name))
+        before, after = deployed_version(session.stack), session.settings.airflow.version
+        if before is None:
+            raise OperationError(
+                f"stack {name!r} is not deployed: run `make up STACK={name}` first"
+            )
+        journal = _open_journal(name, before, after)
+    if journal is None:
+        print(f"Airflow {after} is deployed: nothing to upgrade")
+        return 0
+    unlock(session.stack)
+    with reachable(session, caller) as session:
+        recover(session)
+        return _upgrade(session, journal, wait_minutes * 60, made_backup)
+
+
+def _open_journal(name: str, before: str, after: str) -> Journal | None:
+    """The upgrade to continue or to begin; None if there is nothing to do."""
+    journal = Journal.of(name)
+    if journal is not None and not journal.finished:
+        if journal.after != after:
+            raise OperationError(
+                f"the upgrade from {journal.before} to {journal.after} has not finished: run `make upgrade "
+                f"STACK={name} VERSION={journal.after}`, or `make rollback STACK={name}`"
+            )
+        return journal
+    if before == after:
+        return None
+    if _number(after) < _number(before):
+        raise OperationError(
+            f"Airflow {before} is deployed, and {after} is older: its database cannot be migrated back. "
+            f"Nothing was changed. `make rollback STACK={name}` restores the backup of an upgrade"
+        )
+    return Journal(before=before, after=after)
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _upgrade(
+    session: Session, journal: Journal, wait_seconds: float, made_backup: str | None
+) -> int:
+    name, cluster = session.stack.name, _cluster(session)
+    lifecycle.check(session, upgrade=True)
+    if journal.import_errors is None:
+        paused, errors = maintenance.is_paused(cluster), _parsed(cluster).errors
+        journal = replace(journal, was_paused=paused, import_errors=errors).write(name)
+    if journal.backup is None:
+        with _step("pause: wait for running tasks"):
+            maintenance.stop(cluster, session.settings, name)
+            _wait_for_tasks(cluster, name, wait_seconds)
+        with _step("backup"):
+            made = made_backup or backup.make(session, cluster, journal.before)
+            journal = replace(journal, backup=made).write(name)
+            print(f"backup of Airflow {journal.before}: {made}")
+    with _step(f"update from {journal.before} to {journal.after}"):
+        status = lifecycle.apply(session, upgrade=True)
+        if status:
+            print(_both_ways(name, journal))
+            return status
+    with _step("gate: no new import errors"):
+        new = _new_import_errors(cluster, journal)
+        if new:
+            files = "\n".join(f"  {file}" for file in new)
+            raise OperationError(
+                f"these files have import errors with Airflow {journal.after} only:\n{files}\n"
+                f"{_both_ways(name, journal)}"
+            )
+    _resume(session, cluster, journal)
+    replace(journal, finished=True).write(name)
+    print(f"Airflow {journal.after} runs. Backup of {journal.before}: {journal.backup}")
+    return 0
+
+
+def _both_ways(name: str, journal: Journal) -> str:
+    return (
+        f"Airflow is paused. On: correct the cause, then `make upgrade STACK={name}`. Without the "
+        f"check: `make resume STACK={name}`. Back to {journal.before}: `make rollback STACK={name}`"
+    )
+
+
+def rollback(name: str, yes: bool = False, caller: str | None = None) -> int:
+    """Restore the database of before the last upgrade, and the version of Airflow.
+
+    `yes`: do not ask before the loss of what ran since then.
+    """
+    journal = Journal.of(name)
+    if journal is None or journal.backup is None:
+        raise OperationError(
+            f"{_journal(name)} names no backup: this checkout has not upgraded stack {name!r}. "
+            "Nothing was changed"
+        )
+    if not Path(journal.backup).is_absolute():
+        raise OperationError(
+            f"the backup is an RDS snapshot, {journal.backup}: docs/runbooks/upgrade-airflow.md has the "
+            "steps to restore it. Nothing was changed"
+        )
+    if not Path(journal.backup).exists():
+        raise OperationError(f"the backup {journal.backup} is missing. Nothing was changed")
+    if journal.before not in AIRFLOW_VERSIONS:
+        raise OperationError(
+            f"this checkout does not support Airflow {journal.before}: check out the former release, and "
+            "run the command there. Nothing was changed"
+        )
+    with _version_in_file(name, journal.before):
+        session = open_or_create(name, checked_settings(name))
+    if not isinstance(session.settings.database, ContainerDatabaseSettings):
+        raise OperationError(f"{journal.backup} is a dump, but database.kind is not container")
+    unlock(session.stack)
+    with reachable(session, caller) as session:
+        print(_lost(_cluster(session), journal, Path(journal.backup)))
+        if not yes and not confirmed("Roll back?"):
+            return 1
+        recover(session)
+        return _rollback(session, journal, Path(journal.backup))
+
+
+def _lost(cluster: Kubernetes, journal: Journal, dump: Path) -> str:
+    """What a rollback takes away. It stays in the database that is kept."""
+    since = datetime.strptime(dump.stem[-15:], backup.TIME).replace(tzinfo=UTC)
+    counts = [
+        backup.sql(cluster, COUNT_SINCE.format(table, column, since), NAME).strip()
+        for table, column in (("dag_run", "queued_at"), ("task_instance", "start_date"))
+    ]
+    return (
+        f"The backup of Airflow {journal.before} is of {since:%Y-%m-%d %H:%M:%S} UTC. A rollback removes "
+        f"from Airflow: {counts[0]} DAG runs, {counts[1]} task instances, and every change of a "
+        "connection, variable or user since then"
+    )
+
+
+def _rollback(session: Session, journal: Journal, dump: Path) -> int:
+    name, cluster = session.stack.name, _cluster(session)
+    kept = f"airflow_{journal.after.replace('.', '_')}_{dump.stem[-15:].replace('-', '_')}"
+    replace(journal, finished=False).write(name)
+    with _step("pause, and stop the clients of the database"):
+        maintenance.stop(cluster, session.settings, name)
+        for client in CLIENTS:
+            cluster.patch(f"deployment/{client}", {"spec": {"replicas": 0}})
+            selector = f"--selector=component={client.removeprefix('airflow-')}"
+            output(
+                cluster.command(*POD_GONE, "--namespace", cluster.namespace, selector), seconds=320
+            )
+    with _step(f"restore {dump.name}; the database of {journal.after} is kept as {kept}"):
+        backup.restore(cluster, dump, kept)
+        # Messages of tasks that the restored database does not know.
+        _in_redis(cluster, "flushall")
+    with _step(f"update from {journal.after} to {journal.before}"):
+        if status := lifecycle.apply(session, upgrade=True):
+            print(f"Airflow is paused. To continue: `make rollback STACK={name}`")
+            return status
+    _resume(session, cluster, journal)
+    _journal(name).unlink()
+    print(
+        f"Airflow {journal.before} runs with its database of before the upgrade. Runs, connections and "
+        f"variables of since then are in the database {kept}"
+    )
+    return 0
+
+
+def _cluster(session: Session) -> Kubernetes:
+    cluster = session.cluster()
+    if cluster is None:
+        raise OperationError(f"stack {session.stack.name!r} has no cluster")
+    return cluster
+
+
+def _resume(session: Session, cluster: Kubernetes, journal: Journal) -> None:
+    if journal.was_paused:
+        print("Airflow was paused before, and stays paused")
+        return
+    with _step("resume"):
+        queues = queue_status.read(cluster, session.settings, session.stack.name)
+        maintenance.start(cluster, session.settings, queues)
+        cluster.wait_healthy()
+
+
+def _wait_for_tasks(cluster: Kubernetes, stack: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    printed = -PROGRESS_SECONDS
+    while True:
+        running = {q: t.running for q, t in queue_status.count_tasks(cluster).items() if t.running}
+        if not running:
+            return
+        what = ", ".join(f"{number} in {queue}" for queue, number in running.items())
+        if time.monotonic() > deadline:
+            raise OperationError(
+                f"tasks still run after {seconds / 60:g} minutes: {what}. Airflow is paused, and was not "
+                f"changed. To wait again: `make upgrade STACK={stack}`; to give up: `make resume "
+                f"STACK={stack}`"
+            )
+        if time.monotonic() - printed >= PROGRESS_SECONDS:
+            print(f"running tasks: {what}")
+            printed = time.monotonic()
+        time.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """Files with import errors, the time, and when the DAG that waited longest was parsed."""
+
+    errors: tuple[str, ...]
+    now: str
+    oldest: str | None
+
+
+def _parsed(cluster: Kubernetes) -> Parsed:
+    done = cluster.run_in_airflow(READ_PARSED, seconds=queue_status.COUNT_SECONDS)
+    # Airflow logs to stdout, too.
+    answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
+    if done.returncode or not answers:
+        reason = " ".join(done.stderr.strip().splitlines()[-1:])
+        raise OperationError(f"could not read the import errors in the API server's pod: {reason}")
+    answer = json.loads(answers[0].removeprefix(ANSWER))
+    return Parsed(errors=tuple(answer["errors"]), now=answer["now"], oldest=answer["oldest"])
+
+
+def _new_import_errors(cluster: Kubernetes, journal: Journal) -> list[str]:
+    """Files with import errors since the update, once every DAG is parsed again."""
+    first = found = _parsed(cluster)
+    deadline = time.monotonic() + PARSE_SECONDS
+    while found.oldest is not None and found.oldest <= first.now and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        found = _parsed(cluster)
+    return sorted(set(found.errors) - set(journal.import_errors or ()))
+
+
+def _in_redis(cluster: Kubernetes, *words: str) -> None:
+    where = ["--namespace", cluster.namespace, "redis-0", "--container", "redis"]
+    command = ["redis-cli", "--user", "admin", *words]
+    output(cluster.command("exec", *where, "--", *command), seconds=60)
+
+
+@contextmanager
+def _version_in_file(name: str, version: str | None) -> Generator[None]:
+    """Set `airflow.version` in the stack file; unchanged if the checks fail."""
+    file = stack_files.stack_path(name)
+    before = file.read_bytes()
+    try:
+        if version is not None:
+            settings = stack_files.read_settings(name)
+            if settings.airflow.version != version:
+                open_or_create(name, settings).stack.set_in_file({"airflow.version": version})
+        yield
+    except BaseException:  # Ctrl-C, too
+        if file.read_bytes() != before:
+            file.write_bytes(before)
+            print(f"{file.name} is unchanged")
+        raise
+
+
+@contextmanager
+def _step(what: str) -> Generator[None]:
+    print(f"\n== {what}")
+    start = time.monotonic()
+    yield
+    print(f"   {time.monotonic() - start:.0f} s")

@@ -1,0 +1,99 @@
+"""Airflow goes to the default version with a run in progress, and back to the one before."""
+
+import json
+
+import pytest
+
+from settings.versions import AIRFLOW
+from tests.harness import dags
+from tests.harness.airflow_api import Api
+from tests.harness.git_host import GitHost
+from tests.harness.processes import kill_session
+
+pytestmark = pytest.mark.slow
+
+FORMER = "3.2.2"
+REPOSITORY = "public/upgrade.git"
+SLEEPER = dags.source("sleeper", work=dags.SLEEP, default_args='{"retries": 0}')
+
+
+@pytest.fixture(scope="module")
+def git_host(cluster):
+    with GitHost.install(cluster) as host:
+        yield host
+
+
+@pytest.fixture(scope="module")
+def installed(checkout, up_and_down, git_host):
+    """The stack local with the former version of Airflow."""
+    git_host.create(REPOSITORY)
+    git_host.commit(REPOSITORY, {"dags/sleeper.py": SLEEPER})
+    repo = git_host.settings(REPOSITORY, checkout.folder)
+    checkout.change("local", airflow={"version": FORMER}, dags=repo)
+    with up_and_down(checkout) as output:
+        yield output
+
+
+@pytest.fixture(scope="module")
+def before(installed, cluster):
+    """A run of before the upgrade, whose task runs while the upgrade begins."""
+    with Api.open(cluster) as api:
+        assert api.get("version")["version"] == FORMER
+        return api.start_task("sleeper", seconds=45)
+
+
+def version(cluster):
+    with Api.open(cluster) as api:
+        return api.get("version")["version"]
+
+
+def test_up_migrates_no_database_without_a_backup(before, checkout, cluster):
+    text = checkout.file("local").read_text()
+    checkout.change("local", airflow={"version": AIRFLOW})
+    status, output = checkout.make("up")
+    checkout.file("local").write_text(text)
+
+    assert status != 0
+    assert "`make upgrade STACK=local`" in output
+    assert version(cluster) == FORMER
+
+
+def test_a_killed_upgrade_continues(before, checkout, cluster):
+    upgrade = checkout.start("upgrade", "local", f"VERSION={AIRFLOW}")
+    lines = iter(upgrade.stdout)
+    assert next((line for line in lines if "running tasks: 1 in default" in line), None)
+    kill_session(upgrade)
+
+    output = checkout.done("upgrade", f"VERSION={AIRFLOW}")
+
+    assert f"Airflow {AIRFLOW} runs. Backup of {FORMER}: " in output
+    assert version(cluster) == AIRFLOW
+    with Api.open(cluster) as api:
+        assert api.succeeded_at_first_try("sleeper", before)
+        assert api.run("sleeper")["state"] == "success"
+    assert "nothing to upgrade" in checkout.done("upgrade")
+
+
+def test_the_backup_is_readable_by_its_owner_only(checkout):
+    (dump,) = checkout.folder.glob(".state/backups/*.dump")
+
+    assert dump.stat().st_mode & 0o777 == 0o600
+    journal = json.loads((checkout.folder / ".state" / "upgrade-local.json").read_text())
+    assert journal["backup"] == str(dump)
+
+
+def test_a_rollback_restores_database_and_version(before, checkout, cluster):
+    with Api.open(cluster) as api:
+        later = api.start("sleeper", seconds=0)
+        api.ended("sleeper", later)
+
+    output = checkout.done("rollback", "YES=1")
+
+    assert "A rollback removes from Airflow: 2 DAG runs, 2 task instances" in output
+    assert f"Airflow {FORMER} runs with its database of before the upgrade" in output
+    assert version(cluster) == FORMER
+    with Api.open(cluster) as api:
+        assert api.ended("sleeper", before)["state"] == "success"
+        assert api.found(f"dags/sleeper/dagRuns/{later}") is None
+        assert api.run("sleeper")["state"] == "success"
+    assert "unchanged" in checkout.up()

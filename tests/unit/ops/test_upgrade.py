@@ -1,0 +1,185 @@
+"""Another version of Airflow: the order of the steps, refusals, and a second run after a kill."""
+
+import os
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from ops import upgrade
+from ops.kubernetes import Kubernetes
+from ops.queue_status import Tasks
+from ops.session import Session
+from ops.shell import OperationError
+from ops.stack import Stack
+from settings.versions import AIRFLOW
+
+CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
+PARSED = upgrade.Parsed(errors=("old.py",), now="2026-01-01T00:00:00", oldest=None)
+
+
+@pytest.fixture
+def platform(monkeypatch, tmp_path, stack):
+    """The stack local: what happens to it is recorded in `steps`."""
+
+    class Platform:
+        def __init__(self):
+            self.steps = []
+            self.deployed, self.paused, self.status = "3.2.2", False, 0
+            self.tasks, self.parsed = [{}], [PARSED]
+
+        def run(self, **arguments):
+            return upgrade.upgrade("local", **arguments)
+
+    found = Platform()
+    opened = Stack(name="local", file=tmp_path / "Pulumi.local.yaml", env=dict(os.environ))
+    session = Session(settings=stack("local")[1], stack=opened, account=None)
+
+    def stop(*_):
+        found.steps.append("pause")
+        found.paused = True
+
+    def apply(session, *, upgrade):
+        found.steps.append("update")
+        return found.status
+
+    def answer(values):
+        return values.pop(0) if len(values) > 1 else values[0]
+
+    def make(session, cluster, label):
+        found.steps.append(f"backup {label}")
+        return "/backups/local.dump"
+
+    for name, replacement in {
+        "STATE": tmp_path,
+        "POLL_SECONDS": 0,
+        "checked_settings": lambda name: session.settings,
+        "open_or_create": lambda name, settings: session,
+        "unlock": lambda stack: None,
+        "recover": lambda session: None,
+        "reachable": lambda session, caller: nullcontext(session),
+        "deployed_version": lambda stack: found.deployed,
+        "_cluster": lambda session: CLUSTER,
+        "_parsed": lambda cluster: answer(found.parsed),
+    }.items():
+        monkeypatch.setattr(upgrade, name, replacement)
+    monkeypatch.setattr(upgrade.lifecycle, "check", lambda session, *, upgrade: None)
+    monkeypatch.setattr(upgrade.lifecycle, "apply", apply)
+    monkeypatch.setattr(upgrade.maintenance, "is_paused", lambda cluster: found.paused)
+    monkeypatch.setattr(upgrade.maintenance, "stop", stop)
+    monkeypatch.setattr(upgrade.maintenance, "start", lambda *_: found.steps.append("resume"))
+    monkeypatch.setattr(upgrade.queue_status, "read", lambda *_: [])
+    monkeypatch.setattr(upgrade.queue_status, "count_tasks", lambda cluster: answer(found.tasks))
+    monkeypatch.setattr(Kubernetes, "wait_healthy", lambda self: None)
+    monkeypatch.setattr(upgrade.backup, "make", make)
+    return found
+
+
+ALL = ["pause", "backup 3.2.2", "update", "resume"]
+
+
+def test_the_backup_is_made_when_no_task_runs(platform, capsys):
+    platform.tasks = [{"default": Tasks(running=2)}, {}]
+
+    assert platform.run() == 0
+
+    assert platform.steps == ALL
+    out = capsys.readouterr().out
+    assert "running tasks: 2 in default" in out
+    assert f"Airflow {AIRFLOW} runs. Backup of 3.2.2: /backups/local.dump" in out
+
+
+def test_a_paused_stack_stays_paused(platform):
+    platform.paused = True
+
+    assert platform.run() == 0
+    assert platform.steps == ALL[:-1]
+
+
+def test_tasks_that_do_not_end_stop_the_upgrade(platform):
+    platform.tasks = [{"default": Tasks(running=1)}]
+
+    with pytest.raises(OperationError, match="tasks still run after 0 minutes: 1 in default"):
+        platform.run(wait_minutes=0)
+    assert platform.steps == ["pause"]
+
+    platform.tasks = [{}]
+    assert platform.run() == 0
+    assert platform.steps == ["pause", *ALL], "paused by the upgrade, not by the user"
+
+
+def test_a_failed_update_stays_paused_and_keeps_its_backup(platform, capsys):
+    platform.status = 1
+    assert platform.run() == 1
+    out = capsys.readouterr().out
+    assert "`make upgrade STACK=local`" in out
+    assert "`make rollback STACK=local`" in out
+
+    platform.status, platform.deployed = 0, AIRFLOW
+    assert platform.run() == 0
+    assert platform.steps == [*ALL[:-1], "update", "resume"], "one backup"
+
+
+def test_a_new_import_error_leaves_airflow_paused(platform):
+    platform.parsed = [PARSED, PARSED, replace(PARSED, errors=("new.py", "old.py"))]
+    platform.parsed[1] = replace(PARSED, oldest="2025-12-31T00:00:00")
+
+    with pytest.raises(OperationError, match=r"only:\n  new.py\n") as refused:
+        platform.run()
+    assert "old.py" not in str(refused.value)
+    assert platform.steps == ALL[:-1]
+
+
+def test_the_backup_of_another_database_has_a_name(platform, capsys):
+    assert platform.run(made_backup="of-tuesday") == 0
+    assert "backup 3.2.2" not in platform.steps
+    assert "Backup of 3.2.2: of-tuesday" in capsys.readouterr().out
+
+
+def test_the_same_version_is_nothing_to_upgrade(platform, capsys):
+    platform.deployed = AIRFLOW
+
+    assert platform.run() == 0
+    assert platform.steps == []
+    assert "nothing to upgrade" in capsys.readouterr().out
+
+
+def test_an_older_version_is_refused(platform):
+    platform.deployed = "3.10.0"
+
+    with pytest.raises(OperationError, match=r"Airflow 3\.10\.0 is deployed, and .* is older"):
+        platform.run()
+    assert platform.steps == []
+
+
+def test_a_stack_that_is_not_deployed_is_refused(platform):
+    platform.deployed = None
+
+    with pytest.raises(OperationError, match="run `make up STACK=local` first"):
+        platform.run()
+
+
+def test_another_upgrade_must_finish_first(platform):
+    upgrade.Journal(before="3.1.0", after="3.2.2").write("local")
+
+    with pytest.raises(OperationError, match=r"from 3.1.0 to 3.2.2 has not finished"):
+        platform.run()
+
+
+@pytest.mark.parametrize(
+    ("journal", "reason"),
+    [
+        (None, "names no backup"),
+        (upgrade.Journal(before="3.2.2", after="3.3.2"), "names no backup"),
+        (upgrade.Journal(before="3.2.2", after="3.3.2", backup="arn:aws:rds"), "RDS snapshot"),
+        (upgrade.Journal(before="3.2.2", after="3.3.2", backup="/no/file"), "is missing"),
+    ],
+    ids=["no upgrade", "no backup yet", "a snapshot", "a file that is gone"],
+)
+def test_a_rollback_needs_its_backup(platform, journal, reason):
+    if journal is not None:
+        journal.write("local")
+
+    with pytest.raises(OperationError, match=reason) as refused:
+        upgrade.rollback("local", yes=True)
+    assert "Nothing was changed" in str(refused.value)
