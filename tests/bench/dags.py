@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from settings.versions import AIRFLOW_CHART
-from tests.bench.figures import show, step
+from tests.bench.figures import show, status, step
 from tests.bench.load import local_stack
 from tests.bench.usage import cpu_seconds
 from tests.harness import dags
@@ -160,7 +160,7 @@ def main() -> int:
 
         step("workers and requests to the Git host")
         show_requests(cluster, checkout, arguments.workers)
-    return 0
+    return status()
 
 
 def one_by_one(author: Author, rounds: int) -> dict[str, list[float]]:

@@ -68,7 +68,7 @@ def main() -> int:
             answers.append(clock(lambda stub=stub: stub.AnalyzeStack(request, timeout=30)))
     show_range("start of the policy pack", starts)
     show_range("policy pack on prod", answers, "1")
-    return 0
+    return status()
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def main() -> int:
     show_ratio("ratio of the medians", ours, bare, "1.3")
     show_range("make up with nothing to do", again, "10")
     show_range("memory of all pods, GB", memory, "2.5")
-    return 0
+    return status()
 
 
 def timed(*module: str) -> float:

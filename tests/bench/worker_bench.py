@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.bench import load
-from tests.bench.figures import bound, show, show_one
+from tests.bench.figures import show, show_one
 from tests.bench.load import BODY, CHAIN, HOPS, LOAD, NO_OP, Outcome, Run, Task
 from tests.bench.usage import connections_by_component, cpu_seconds, used_by_component
 from tests.harness.checkout import Checkout
@@ -102,7 +102,7 @@ def show_throughput(bench: Bench, rate: str, hop: str) -> None:
     spent = load.spent([task for task in tasks if task.name == BODY])
     show_one(rate, 3600 * NO_OPS / spent)
     total = sum(used.values())
-    show_one("  cores in use", total / spent, f"{os.cpu_count()} available")
+    show_one(f"  cores in use, of {os.cpu_count()}", total / spent)
     for component, seconds in used.items():
         if seconds >= SMALL * total:
             show_one(f"  CPU seconds of a task, {component}", seconds / NO_OPS)
@@ -210,11 +210,14 @@ def show_soak(bench: Bench, what: str, limit: str = "") -> Outcome:
     outcome = load.outcome_of(bench.cluster, runs, bench.tasks)
     retries = sum(task.tries - 1 for task in load.bodies(bench.cluster, runs))
     minutes = (time.monotonic() - begun) / 60
-    print(f"{what:44}{outcome}, retries {retries}, {minutes:.0f} minutes{bound(limit)}", flush=True)
+    print(
+        f"{what:44}{outcome}, retries {retries}, {minutes:.0f} minutes{f'   limit {limit}' if limit else ''}",
+        flush=True,
+    )
     return outcome
 
 
-def show_connections(bench: Bench, what: str, each: int, limit: str = "") -> int:
+def show_connections(bench: Bench, what: str, each: int) -> int:
     """The largest number of connections while every slot of all workers runs a task."""
     bench.wait_slots(MAX_WORKERS, each)
     run = load.start(bench.cluster, LOAD, seconds=[60] * MAX_WORKERS * each)
@@ -223,7 +226,7 @@ def show_connections(bench: Bench, what: str, each: int, limit: str = "") -> int
     )
     seen = watched(bench, run, lambda: connections_by_component(bench.cluster), 600, every=2)
     largest = max(seen, key=Counter.total)
-    show_one(what, largest.total(), limit)
+    show_one(what, largest.total())
     for component, number in sorted(largest.items()):
         show_one(f"  connections of {component}", number)
     return largest.total()

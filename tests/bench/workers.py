@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.bench import load
-from tests.bench.figures import percentile, show, show_one, step
+from tests.bench.figures import percentile, show, show_one, status, step
 from tests.bench.load import HOPS, NAMESPACE
 from tests.bench.usage import planned_connections
 from tests.bench.worker_bench import (
@@ -74,7 +74,7 @@ def main() -> int:
             failed += _measure(bench, BY_DEFAULT, arguments.only)
     for name in failed:
         print(f"failed: {name}", flush=True)
-    return 1 if failed else 0
+    return 1 if failed else status()
 
 
 def _measure(
@@ -204,7 +204,7 @@ def connections(bench: Bench) -> None:
 
 def _beside_the_plan(bench: Bench, what: str, each: int) -> None:
     planned = planned_connections(bench.checkout.done("plan", "ARGS=--json"))
-    measured = show_connections(bench, what, each, f"{planned} of the plan, +- 10 %")
+    measured = show_connections(bench, what, each)
     show_one("  measured / planned", measured / planned, "0.9 to 1.1")
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.bench import chaos, load, usage, workers
+from tests.bench import chaos, figures, load, usage, workers
 from tests.bench.figures import percentile, show
 from tests.harness import cluster as harness
 
@@ -59,6 +59,41 @@ def test_a_line_shows_percentiles_and_limit(capsys):
 
     output = " ".join(capsys.readouterr().out.split())
     assert output == "pushes p50 2.00 p95 4.00 max 4.00 (n = 3) limit p95 3"
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        ("", True),
+        ("p50 2, p95 4", True),
+        ("p50 1.9, p95 4", False),
+        ("p50 2, p95 3", False),
+    ],
+)
+def test_a_missed_percentile_fails_the_benchmark(monkeypatch, limit, kept):
+    monkeypatch.setattr(figures, "MISSED", [])
+
+    show("pushes", [1.0, 2.0, 4.0], limit)
+
+    assert figures.status() == (0 if kept else 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [("3", True), ("2.9", False), ("3 at least", True), ("4 at least", False), ("2 to 3", True)],
+)
+def test_a_missed_limit_fails_the_benchmark(monkeypatch, capsys, limit, kept):
+    monkeypatch.setattr(figures, "MISSED", [])
+
+    figures.show_one("workers", 3, limit)
+
+    assert figures.status() == (0 if kept else 1)
+    assert ("limit missed: workers" in capsys.readouterr().out) is not kept
+
+
+def test_a_limit_without_a_number_is_a_mistake():
+    with pytest.raises(ValueError, match="not a limit: 'fast'"):
+        figures.show_one("workers", 3, "fast")
 
 
 def test_tasks_and_notes_are_parsed_from_json():
