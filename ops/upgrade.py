@@ -42,9 +42,8 @@ with create_session() as session:
     errors = sorted(session.scalars(select(ParseImportError.filename)))
     present = select(func.min(DagModel.last_parsed_time)).where(~DagModel.is_stale)
     oldest = session.scalar(present)
-now = datetime.now(timezone.utc).isoformat()
 oldest = oldest and oldest.astimezone(timezone.utc).isoformat()
-print("parsed:", json.dumps({"errors": errors, "now": now, "oldest": oldest}))
+print("parsed:", json.dumps({"errors": errors, "oldest": oldest}))
 """
 ANSWER = "parsed: "
 # A file that fails is not parsed again while its DAGs are still in the database.
@@ -294,11 +293,10 @@ def _wait_for_tasks(cluster: Kubernetes, stack: str, seconds: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """Files with import errors, the time, and when the DAG that waited longest was parsed."""
+    """Files with import errors, and when the DAG was parsed that waited longest since."""
 
     errors: tuple[str, ...]
-    now: str
-    oldest: str | None
+    oldest: datetime | None
 
 
 def _parsed(cluster: Kubernetes) -> Parsed:
@@ -309,14 +307,17 @@ def _parsed(cluster: Kubernetes) -> Parsed:
         reason = " ".join(done.stderr.strip().splitlines()[-1:])
         raise OperationError(f"could not read the import errors in the API server's pod: {reason}")
     answer = json.loads(answers[0].removeprefix(ANSWER))
-    return Parsed(errors=tuple(answer["errors"]), now=answer["now"], oldest=answer["oldest"])
+    oldest = answer["oldest"] and datetime.fromisoformat(answer["oldest"])
+    return Parsed(errors=tuple(answer["errors"]), oldest=oldest)
 
 
 def _new_import_errors(cluster: Kubernetes, journal: Journal) -> list[str]:
     """Files with import errors since the update, once every DAG is parsed again."""
-    first = found = _parsed(cluster)
+    pods = cluster.items("pods", "component=dag-processor")
+    start = max(datetime.fromisoformat(pod["status"]["startTime"]) for pod in pods)
     deadline = time.monotonic() + PARSE_SECONDS
-    while found.oldest is not None and found.oldest <= first.now and time.monotonic() < deadline:
+    found = _parsed(cluster)
+    while found.oldest is not None and found.oldest <= start and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         found = _parsed(cluster)
     return sorted(set(found.errors) - set(journal.import_errors or ()))

@@ -3,6 +3,7 @@
 import os
 from contextlib import nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,7 +16,8 @@ from ops.stack import Stack
 from settings.versions import AIRFLOW
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
-PARSED = upgrade.Parsed(errors=("old.py",), now="2026-01-01T00:00:00", oldest=None)
+STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+PARSED = upgrade.Parsed(errors=("old.py",), oldest=None)
 
 
 @pytest.fixture
@@ -71,6 +73,8 @@ def platform(monkeypatch, tmp_path, stack):
     monkeypatch.setattr(upgrade.queue_status, "read", lambda *_: [])
     monkeypatch.setattr(upgrade.queue_status, "count_tasks", lambda cluster: answer(found.tasks))
     monkeypatch.setattr(Kubernetes, "wait_healthy", lambda self: None)
+    pods = [{"status": {"startTime": f"{STARTED:%Y-%m-%dT%H:%M:%SZ}"}}]
+    monkeypatch.setattr(Kubernetes, "items", lambda self, kind, selector: pods)
     monkeypatch.setattr(upgrade.backup, "make", make)
     return found
 
@@ -122,7 +126,7 @@ def test_a_failed_update_stays_paused_and_keeps_its_backup(platform, capsys):
 
 def test_a_new_import_error_leaves_airflow_paused(platform):
     platform.parsed = [PARSED, PARSED, replace(PARSED, errors=("new.py", "old.py"))]
-    platform.parsed[1] = replace(PARSED, oldest="2025-12-31T00:00:00")
+    platform.parsed[1] = replace(PARSED, oldest=STARTED - timedelta(seconds=1))
 
     with pytest.raises(OperationError, match=r"only:\n  new.py\n") as refused:
         platform.run()
