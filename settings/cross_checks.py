@@ -535,6 +535,22 @@ def warnings(stack: Settings) -> Iterator[Mistake]:
     yield from _keda_is_untested(stack)
     yield from _options_are_unlisted(stack)
     yield from _role_is_built_in(stack)
+    yield from _nothing_uses_it(stack)
+
+
+def _nothing_uses_it(stack: Settings) -> Iterator[Mistake]:
+    """Settings of a part that the stack does not have."""
+    on_aws = stack.cluster.kind == "eks" or stack.database.kind == "rds"
+    for section, names, is_used, needs in (
+        ("task_pods", stack.task_pods.model_fields_set, stack.pod_queues, "pod_operator: true"),
+        ("keda", stack.keda.model_fields_set, stack.needs_keda, "scaling: queue"),
+        ("rotation", {"keda"}, stack.needs_keda, "scaling: queue"),
+        ("rotation", {"webhook"}, stack.dags.webhook, "dags.webhook: true"),
+        ("logs", {"retention_days"}, on_aws, "cluster.kind: eks or database.kind: rds"),
+    ):
+        for name in sorted(names & getattr(stack, section).model_fields_set):
+            if not is_used:
+                yield f"{section}.{name}", f"has no effect without {needs}"
 
 
 def _only_nodes_reach_the_endpoint(stack: Settings) -> Iterator[Mistake]:

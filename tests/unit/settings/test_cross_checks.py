@@ -21,6 +21,7 @@ from settings.policies import PolicySettings
 from settings.stack import Settings
 from settings.versions import AIRFLOW_CHART, KEDA_CHART, KEDA_KUBERNETES
 from settings.workers import WorkerSettings
+from tests.unit.settings import stacks
 
 CIDRS = ("10.0.0.0/8",)
 ARN = "arn:aws:acm:eu-west-1:111122223333:certificate/1"
@@ -696,3 +697,29 @@ def test_a_role_of_your_own_is_a_warning(role, warned):
     assert [key for key, _ in found] == (["airflow.sso.roles.ops"] if warned else [])
     if warned:
         assert "Auditor is not a built-in role (Admin, Op, User, Viewer)" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "needs"),
+    [
+        ("task_pods.max", 5, "pod_operator: true"),
+        ("keda.all_namespaces", True, "scaling: queue"),
+        ("rotation.keda", 2, "scaling: queue"),
+        ("rotation.webhook", 2, "dags.webhook: true"),
+        ("logs.retention_days", 90, "cluster.kind: eks or database.kind: rds"),
+    ],
+)
+def test_a_setting_that_nothing_uses_is_a_warning(load, key, value, needs):
+    found = dict(cross_checks.warnings(load(stacks.changed(stacks.LOCAL, key, value))))
+
+    assert found[key] == f"has no effect without {needs}"
+
+
+def test_settings_that_are_used_are_no_warning(load):
+    given = stacks.changed(stacks.EKS, "logs.retention_days", 90)
+    given = stacks.changed(given, "rotation.keda", 2)
+    given = stacks.changed(given, "workers.pod_operator", True)
+    given = stacks.changed(given, "task_pods.max", 5)
+
+    found = dict(cross_checks.warnings(load(given)))
+    assert not [text for text in found.values() if "no effect" in text]
