@@ -29,7 +29,7 @@ $(VERBS): .venv/lock
 	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
 		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") \
 		$(if $(FROM),--from "$(FROM)") $(if $(BUCKET),--bucket "$(BUCKET)") \
-		$(if $(filter upgrade,$@),$(OF_UPGRADE)) \
+		$(if $(filter upgrade,$@),$(OF_UPGRADE)) $(if $(filter restore,$@),--backup "$(BACKUP)") \
 		$(if $(KEY_ALIAS),--key-alias "$(KEY_ALIAS)") $(if $(YES),--yes) $(ARGS)
 
 policy-pack: policies/.venv/lock ## Create the environment of `pulumi preview --policy-pack policies`

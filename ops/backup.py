@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.support.database_login import NAME, USER
-from ops import rds
+from ops import rds, stack_files, versions
 from ops.kubernetes import Kubernetes
-from ops.session import Session
+from ops.session import Session, open_session
 from ops.shell import OperationError, output
 from ops.stack import STATE
 from settings.database import ContainerDatabaseSettings
@@ -21,6 +21,19 @@ POD = "database-0"
 LOGIN = ("--username", USER)
 SECONDS = 3600
 TIME = "%Y%m%d-%H%M%S"  # ends the name of a backup
+RESTORED = f"{NAME}_restored"
+
+
+def backup(name: str) -> int:
+    """Back the metadata database of a stack up, and print where."""
+    settings = stack_files.read_settings(name)
+    session = open_session(name, settings)
+    version = versions.deployed_version(session.stack) if session.stack.exists() else None
+    cluster = session.cluster()
+    if version is None or cluster is None:
+        raise OperationError(f"stack {name!r} is not deployed: run `make up STACK={name}` first")
+    print(make(session, cluster, version))
+    return 0
 
 
 def make(session: Session, cluster: Kubernetes, label: str) -> str:
@@ -62,22 +75,12 @@ def _snapshot(session: Session, name: str) -> str:
     return made["DBSnapshot"]["DBSnapshotArn"]
 
 
-def restore(cluster: Kubernetes, dump: Path, kept: str) -> None:
-    """Restore a dump into a new database of the container, in place of the present one.
-
-    The present one gets the name `kept`. A second call, after a kill, continues.
-    """
-    if kept not in sql(cluster, "SELECT datname FROM pg_database").split():
-        # KEDA and the task keeper would connect again.
-        sql(cluster, f"ALTER DATABASE {NAME} ALLOW_CONNECTIONS false")
-        ended = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
-        sql(cluster, f"{ended} WHERE datname = '{NAME}'")
-        sql(cluster, f"ALTER DATABASE {NAME} RENAME TO {kept}")
-        sql(cluster, f"ALTER DATABASE {kept} ALLOW_CONNECTIONS true")
+def load(cluster: Kubernetes, dump: Path) -> None:
+    """Restore a dump into the database `RESTORED`, beside the present one."""
     # What a killed restore has left.
-    sql(cluster, f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-    sql(cluster, f"CREATE DATABASE {NAME}")
-    words = ["pg_restore", *LOGIN, f"--dbname={NAME}", "--exit-on-error"]
+    sql(cluster, f"DROP DATABASE IF EXISTS {RESTORED} WITH (FORCE)")
+    sql(cluster, f"CREATE DATABASE {RESTORED}")
+    words = ["pg_restore", *LOGIN, f"--dbname={RESTORED}", "--exit-on-error"]
     command = in_database(cluster, *words, stdin=True)
     with dump.open("rb") as source:
         done = subprocess.run(
@@ -85,6 +88,21 @@ def restore(cluster: Kubernetes, dump: Path, kept: str) -> None:
         )
     if done.returncode:
         raise OperationError(f"pg_restore failed in {POD}: {done.stderr.decode().strip()}")
+
+
+def swap(cluster: Kubernetes, kept: str) -> None:
+    """Let the restored database replace the present one, which gets the name `kept`.
+
+    A second call, after a kill, continues.
+    """
+    if NAME in sql(cluster, "SELECT datname FROM pg_database").split():
+        # KEDA and the task keeper would connect again.
+        sql(cluster, f"ALTER DATABASE {NAME} ALLOW_CONNECTIONS false")
+        ended = "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
+        sql(cluster, f"{ended} WHERE datname = '{NAME}'")
+        sql(cluster, f"ALTER DATABASE {NAME} RENAME TO {kept}")
+        sql(cluster, f"ALTER DATABASE {kept} ALLOW_CONNECTIONS true")
+    sql(cluster, f"ALTER DATABASE {RESTORED} RENAME TO {NAME}")
 
 
 def sql(cluster: Kubernetes, statement: str, database: str = "postgres") -> str:

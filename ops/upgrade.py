@@ -8,25 +8,21 @@ import json
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
-from components.support import chart_names
-from components.support.database_login import NAME
-from ops import backup, lifecycle, maintenance, queue_status, stack_files
+from ops import backup, lifecycle, maintenance, queue_status, restore, stack_files
 from ops.access import reachable
 from ops.kubernetes import Kubernetes
 from ops.recovery.recover import recover, unlock
+from ops.restore import step
 from ops.session import Session, checked_settings, open_or_create
-from ops.shell import OperationError, confirmed, output
-from ops.stack import STATE
-from ops.versions import deployed_version
+from ops.shell import OperationError, confirmed
+from ops.versions import Journal, deployed_version, journal_file
 from settings.database import ContainerDatabaseSettings
 from settings.versions import AIRFLOW_VERSIONS
 
-COUNT_SINCE = "SELECT count(*) FROM {} WHERE {} >= '{}'"
-POD_GONE = ("wait", "pods", "--for=delete", "--timeout=300s")
 POLL_SECONDS = 5
 PROGRESS_SECONDS = 30
 READ_PARSED = """
@@ -48,37 +44,6 @@ print("parsed:", json.dumps({"errors": errors, "oldest": oldest}))
 ANSWER = "parsed: "
 # A file that fails is not parsed again while its DAGs are still in the database.
 PARSE_SECONDS = 180
-# They would use the restored database with the version that it is not for; a pause stops the others.
-CLIENTS = (chart_names.API_SERVER, chart_names.DAG_PROCESSOR, chart_names.TRIGGERER)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Journal:
-    """An upgrade that has begun, or the last one. `after` is the version that it installs."""
-
-    before: str
-    after: str
-    was_paused: bool = False
-    # Files with errors before the pause; None: the upgrade has not begun.
-    import_errors: tuple[str, ...] | None = None
-    backup: str | None = None
-    finished: bool = False
-
-    @staticmethod
-    def of(stack: str) -> "Journal | None":
-        file = _journal(stack)
-        return Journal(**json.loads(file.read_text())) if file.exists() else None
-
-    def write(self, stack: str) -> "Journal":
-        STATE.mkdir(mode=0o700, exist_ok=True)
-        part = _journal(stack).with_suffix(".part")
-        part.write_text(json.dumps(asdict(self)))
-        part.rename(_journal(stack))
-        return self
-
-
-def _journal(stack: str) -> Path:
-    return STATE / f"upgrade-{stack}.json"
 
 
 def upgrade(
@@ -142,19 +107,19 @@ def _upgrade(
         paused, errors = maintenance.is_paused(cluster), _parsed(cluster).errors
         journal = replace(journal, was_paused=paused, import_errors=errors).write(name)
     if journal.backup is None:
-        with _step("pause: wait for running tasks"):
+        with step("pause: wait for running tasks"):
             maintenance.stop(cluster, session.settings, name)
             _wait_for_tasks(cluster, name, wait_seconds)
-        with _step("backup"):
+        with step("backup"):
             made = made_backup or backup.make(session, cluster, journal.before)
             journal = replace(journal, backup=made).write(name)
             print(f"backup of Airflow {journal.before}: {made}")
-    with _step(f"update from {journal.before} to {journal.after}"):
+    with step(f"update from {journal.before} to {journal.after}"):
         status = lifecycle.apply(session, upgrade=True)
         if status:
             print(_both_ways(name, journal))
             return status
-    with _step("gate: no new import errors"):
+    with step("gate: no new import errors"):
         new = _new_import_errors(cluster, journal)
         if new:
             files = "\n".join(f"  {file}" for file in new)
@@ -183,12 +148,12 @@ def rollback(name: str, yes: bool = False, caller: str | None = None) -> int:
     journal = Journal.of(name)
     if journal is None or journal.backup is None:
         raise OperationError(
-            f"{_journal(name)} names no backup: this checkout has not upgraded stack {name!r}. "
+            f"{journal_file(name)} names no backup: this checkout has not upgraded stack {name!r}. "
             "Nothing was changed"
         )
     if not Path(journal.backup).is_absolute():
         raise OperationError(
-            f"the backup is an RDS snapshot, {journal.backup}: docs/runbooks/upgrade-airflow.md has the "
+            f"the backup is an RDS snapshot, {journal.backup}: docs/runbooks/backup.md has the "
             "steps to restore it. Nothing was changed"
         )
     if not Path(journal.backup).exists():
@@ -204,49 +169,23 @@ def rollback(name: str, yes: bool = False, caller: str | None = None) -> int:
         raise OperationError(f"{journal.backup} is a dump, but database.kind is not container")
     unlock(session.stack)
     with reachable(session, caller) as session:
-        print(_lost(_cluster(session), journal, Path(journal.backup)))
+        print(restore.lost(_cluster(session), Path(journal.backup)))
         if not yes and not confirmed("Roll back?"):
             return 1
         recover(session)
         return _rollback(session, journal, Path(journal.backup))
 
 
-def _lost(cluster: Kubernetes, journal: Journal, dump: Path) -> str:
-    """What a rollback takes away. It stays in the database that is kept."""
-    since = datetime.strptime(dump.stem[-15:], backup.TIME).replace(tzinfo=UTC)
-    counts = [
-        backup.sql(cluster, COUNT_SINCE.format(table, column, since), NAME).strip()
-        for table, column in (("dag_run", "queued_at"), ("task_instance", "start_date"))
-    ]
-    return (
-        f"The backup of Airflow {journal.before} is of {since:%Y-%m-%d %H:%M:%S} UTC. A rollback removes "
-        f"from Airflow: {counts[0]} DAG runs, {counts[1]} task instances, and every change of a "
-        "connection, variable or user since then"
-    )
-
-
 def _rollback(session: Session, journal: Journal, dump: Path) -> int:
     name, cluster = session.stack.name, _cluster(session)
-    kept = f"airflow_{journal.after.replace('.', '_')}_{dump.stem[-15:].replace('-', '_')}"
     replace(journal, finished=False).write(name)
-    with _step("pause, and stop the clients of the database"):
-        maintenance.stop(cluster, session.settings, name)
-        for client in CLIENTS:
-            cluster.patch(f"deployment/{client}", {"spec": {"replicas": 0}})
-            selector = f"--selector=component={client.removeprefix('airflow-')}"
-            output(
-                cluster.command(*POD_GONE, "--namespace", cluster.namespace, selector), seconds=320
-            )
-    with _step(f"restore {dump.name}; the database of {journal.after} is kept as {kept}"):
-        backup.restore(cluster, dump, kept)
-        # Messages of tasks that the restored database does not know.
-        _in_redis(cluster, "flushall")
-    with _step(f"update from {journal.after} to {journal.before}"):
+    kept = restore.replace_database(session, cluster, dump)
+    with step(f"update from {journal.after} to {journal.before}"):
         if status := lifecycle.apply(session, upgrade=True):
             print(f"Airflow is paused. To continue: `make rollback STACK={name}`")
             return status
     _resume(session, cluster, journal)
-    _journal(name).unlink()
+    journal_file(name).unlink()
     print(
         f"Airflow {journal.before} runs with its database of before the upgrade. Runs, connections and "
         f"variables of since then are in the database {kept}"
@@ -265,7 +204,7 @@ def _resume(session: Session, cluster: Kubernetes, journal: Journal) -> None:
     if journal.was_paused:
         print("Airflow was paused before, and stays paused")
         return
-    with _step("resume"):
+    with step("resume"):
         queues = queue_status.read(cluster, session.settings, session.stack.name)
         maintenance.start(cluster, session.settings, queues)
         cluster.wait_healthy()
@@ -323,12 +262,6 @@ def _new_import_errors(cluster: Kubernetes, journal: Journal) -> list[str]:
     return sorted(set(found.errors) - set(journal.import_errors or ()))
 
 
-def _in_redis(cluster: Kubernetes, *words: str) -> None:
-    where = ["--namespace", cluster.namespace, "redis-0", "--container", "redis"]
-    command = ["redis-cli", "--user", "admin", *words]
-    output(cluster.command("exec", *where, "--", *command), seconds=60)
-
-
 @contextmanager
 def _version_in_file(name: str, version: str | None) -> Generator[None]:
     """Set `airflow.version` in the stack file; unchanged if the checks fail."""
@@ -345,11 +278,3 @@ def _version_in_file(name: str, version: str | None) -> Generator[None]:
             file.write_bytes(before)
             print(f"{file.name} is unchanged")
         raise
-
-
-@contextmanager
-def _step(what: str) -> Generator[None]:
-    print(f"\n== {what}")
-    start = time.monotonic()
-    yield
-    print(f"   {time.monotonic() - start:.0f} s")

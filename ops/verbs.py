@@ -96,6 +96,20 @@ VERBS = (
         },
     ),
     Verb(
+        name="backup",
+        help="Back the metadata database up: an RDS snapshot, or a dump in .state/backups/",
+        function="ops.backup:backup",
+    ),
+    Verb(
+        name="restore",
+        help="Replace the database in a container by a dump: BACKUP=.state/backups/... (YES=1)",
+        function="ops.restore:restore",
+        options={
+            "--backup": {"type": Path, "dest": "dump", "required": True, "help": "the dump"},
+            "--yes": {"action": "store_true", "help": "do not ask"},
+        },
+    ),
+    Verb(
         name="rollback",
         help="Restore the backup of the last upgrade, and the version of Airflow before it (YES=1)",
         function="ops.upgrade:rollback",

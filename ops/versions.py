@@ -1,8 +1,12 @@
-"""The version of Airflow of a deployed stack, which `make upgrade` changes."""
+"""The version of Airflow of a deployed stack, and the journal of `make upgrade`, which changes it."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ops.session import Session
 from ops.shell import OperationError
-from ops.stack import Stack
+from ops.stack import STATE, Stack
 
 TYPE, RELEASE = "kubernetes:helm.sh/v3:Release", "airflow-release"
 
@@ -26,3 +30,32 @@ def check(session: Session) -> None:
         f"changed: without a backup there is no way back. Run `make upgrade STACK={name}`, or keep "
         f"the version with airflow.version: {present}"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journal:
+    """An upgrade that has begun, or the last one. `after` is the version that it installs."""
+
+    before: str
+    after: str
+    was_paused: bool = False
+    # Files with errors before the pause; None: the upgrade has not begun.
+    import_errors: tuple[str, ...] | None = None
+    backup: str | None = None
+    finished: bool = False
+
+    @staticmethod
+    def of(stack: str) -> "Journal | None":
+        file = journal_file(stack)
+        return Journal(**json.loads(file.read_text())) if file.exists() else None
+
+    def write(self, stack: str) -> "Journal":
+        STATE.mkdir(mode=0o700, exist_ok=True)
+        part = journal_file(stack).with_suffix(".part")
+        part.write_text(json.dumps(asdict(self)))
+        part.rename(journal_file(stack))
+        return self
+
+
+def journal_file(stack: str) -> Path:
+    return STATE / f"upgrade-{stack}.json"

@@ -89,9 +89,26 @@ def test_a_rollback_restores_database_and_version(before, checkout, cluster):
 
     output = checkout.done("rollback", "YES=1")
 
-    assert "A rollback removes from Airflow: 2 DAG runs, 2 task instances" in output
+    assert "(DAG runs: 2, task instances: 2)" in output
     assert f"Airflow {FORMER} runs with its database of before the upgrade" in output
     assert version(cluster) == FORMER
+    with Api.open(cluster) as api:
+        assert api.ended("sleeper", before)["state"] == "success"
+        assert api.found(f"dags/sleeper/dagRuns/{later}") is None
+        assert api.ended("sleeper", api.start("sleeper", seconds=0))["state"] == "success"
+    assert "unchanged" in checkout.up()
+
+
+def test_a_restore_brings_the_database_of_a_backup_back(before, checkout, cluster):
+    dump = checkout.done("backup").split()[-1]
+    with Api.open(cluster) as api:
+        later = api.start("sleeper", seconds=0)
+        api.ended("sleeper", later)
+
+    output = checkout.done("restore", f"BACKUP={dump}", "YES=1")
+    assert "(DAG runs: 1, task instances: 1)" in output
+    checkout.done("resume")
+
     with Api.open(cluster) as api:
         assert api.ended("sleeper", before)["state"] == "success"
         assert api.found(f"dags/sleeper/dagRuns/{later}") is None

@@ -34,6 +34,8 @@ RUN = {
     "make resume": "tests/cluster",
     "make preview": "tests/engine",
     "make upgrade": "tests/cluster",
+    "make backup": "tests/cluster",
+    "make restore": "tests/cluster",
     "make rollback": "tests/cluster",
     "make repair": "tests/engine",
 }

@@ -74,16 +74,35 @@ def test_without_an_own_database_the_owner_makes_the_backup(session, tools):
         backup.make(session("prod"), CLUSTER, "3.2.2")
 
 
-@pytest.mark.parametrize(("databases", "renamed"), [("postgres", True), ("airflow_old", False)])
-def test_a_killed_restore_keeps_the_first_database(tools, tmp_path, databases, renamed):
-    tools("kubectl", f'case "$*" in *pg_database*) echo {databases} ;; esac')
+def test_a_dump_is_loaded_beside_the_present_database(tools, tmp_path):
+    tools("kubectl", "cat > /dev/null")
     dump = tmp_path / "a.dump"
     dump.write_text("content")
 
-    backup.restore(CLUSTER, dump, "airflow_old")
+    backup.load(CLUSTER, dump)
+
+    dropped, created, restored = tools.calls()
+    assert "DROP DATABASE IF EXISTS airflow_restored WITH (FORCE)" in dropped
+    assert "CREATE DATABASE airflow_restored" in created
+    assert "pg_restore --username airflow --dbname=airflow_restored --exit-on-error" in restored
+
+
+def test_a_dump_that_postgresql_refuses_is_reported(tools, tmp_path):
+    tools("kubectl", 'case "$*" in *pg_restore*) echo not an archive >&2; exit 1 ;; esac')
+    dump = tmp_path / "a.dump"
+    dump.write_text("content")
+
+    with pytest.raises(OperationError, match="pg_restore failed in database-0: not an archive"):
+        backup.load(CLUSTER, dump)
+
+
+@pytest.mark.parametrize(("present", "kept"), [("airflow", True), ("airflow_restored", False)])
+def test_a_killed_swap_continues(tools, present, kept):
+    tools("kubectl", f'case "$*" in *pg_database*) echo {present} ;; esac')
+
+    backup.swap(CLUSTER, "airflow_until_now")
 
     calls = tools.calls()
-    assert any("ALTER DATABASE airflow RENAME TO airflow_old" in call for call in calls) is renamed
-    assert "DROP DATABASE IF EXISTS airflow WITH (FORCE)" in calls[-3]
-    assert "CREATE DATABASE airflow" in calls[-2]
-    assert "pg_restore --username airflow --dbname=airflow --exit-on-error" in calls[-1]
+    renamed = "ALTER DATABASE airflow RENAME TO airflow_until_now"
+    assert any(renamed in call for call in calls) is kept
+    assert "ALTER DATABASE airflow_restored RENAME TO airflow" in calls[-1]

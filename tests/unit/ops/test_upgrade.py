@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ops import upgrade
+from ops import upgrade, versions
 from ops.kubernetes import Kubernetes
 from ops.queue_status import Tasks
 from ops.session import Session
@@ -53,7 +53,6 @@ def platform(monkeypatch, tmp_path, stack):
         return "/backups/local.dump"
 
     for name, replacement in {
-        "STATE": tmp_path,
         "POLL_SECONDS": 0,
         "checked_settings": lambda name: session.settings,
         "open_or_create": lambda name, settings: session,
@@ -65,6 +64,7 @@ def platform(monkeypatch, tmp_path, stack):
         "_parsed": lambda cluster: answer(found.parsed),
     }.items():
         monkeypatch.setattr(upgrade, name, replacement)
+    monkeypatch.setattr(versions, "STATE", tmp_path)
     monkeypatch.setattr(upgrade.lifecycle, "check", lambda session, *, upgrade: None)
     monkeypatch.setattr(upgrade.lifecycle, "apply", apply)
     monkeypatch.setattr(upgrade.maintenance, "is_paused", lambda cluster: found.paused)
