@@ -17,6 +17,8 @@ HEALTH_SECONDS = 300
 POLL_SECONDS = 3
 NO_RESPONSE = "the API server does not respond"
 DELETE_SECONDS = 900
+# Labels `component` of the Jobs of the chart that run in every revision.
+JOBS_OF_RELEASE = ("run-airflow-migrations", "create-user-job")
 # AWS creates a load balancer in two to three minutes, most of them before Airflow is healthy.
 LOAD_BALANCER_SECONDS = 240
 # Runs in the API server's pod: NetworkPolicies deny access from other pods.
@@ -55,6 +57,12 @@ class Kubernetes:
         # Of the Jobs with one pod, 0 are those that failed or have not finished.
         selectors = [f"--selector=component={component}", "--field-selector=status.successful=0"]
         output(self.command(*words, *selectors), seconds=60)
+
+    def delete_jobs_of_release(self) -> None:
+        """Helm cannot change a Job, finished or not, and Kubernetes keeps finished ones for a while."""
+        selector = f"--selector=release=airflow,component in ({','.join(JOBS_OF_RELEASE)})"
+        words = ["delete", "jobs", "--namespace", self.namespace, selector]
+        output(self.command(*words), seconds=60)
 
     def termination_messages(self, component: str) -> list[str]:
         """What the failed containers of a component wrote as their reason."""

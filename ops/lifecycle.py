@@ -170,8 +170,11 @@ def update(session: Session) -> int:
 
 def _update(session: Session) -> int:
     stack, settings = session.stack, session.settings
-    if settings.airflow.sso is not None and (before := session.cluster()) is not None:
-        before.delete_failed_jobs(SSO_CHECK)
+    before = session.cluster()
+    if before is not None:
+        before.delete_jobs_of_release()
+        if settings.airflow.sso is not None:
+            before.delete_failed_jobs(SSO_CHECK)
     # Events contain inputs of resources: a private folder.
     with tempfile.TemporaryDirectory() as folder:
         watch = UpdateWatch(session=session, events=Path(folder, "events"))

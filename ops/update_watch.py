@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from components.kubernetes import keda
 from components.kubernetes.namespace import PART_OF
@@ -17,6 +17,8 @@ from ops.shell import attempt
 
 SECONDS = 30
 PULL = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName")
+# A Secret or ConfigMap, or a key of it, that a container refers to does not exist.
+CONFIG = "CreateContainerConfigError"
 # The kubelet tries again after 10, 20 and 40 s: a registry may be away for a moment.
 # https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
 PATIENCE_SECONDS = 90
@@ -32,7 +34,8 @@ class Problem:
 
     where: str
     reason: str
-    pull: bool = False
+    # What an update waits for in vain.
+    kind: Literal["pull", "config"] | None = None
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason}"
@@ -75,11 +78,10 @@ class UpdateWatch:
             self.failure = _report("A Job of Airflow failed, so the update was stopped:", new)
             return True
         lasting = self._lasting(list(_problems(self._cluster, with_keda)))
-        pulls = [problem for problem in lasting if problem.pull]
-        if pulls:
-            heading = "The nodes cannot pull an image, so the update was stopped:"
-            self.failure = f"{_report(heading, pulls)}\n{_next_step(self.session)}"
-            return True
+        for kind, (heading, next_step) in FATAL.items():
+            if found := [problem for problem in lasting if problem.kind == kind]:
+                self.failure = f"{_report(heading, found)}\n{next_step(self.session)}"
+                return True
         for problem in lasting:
             if problem not in self._printed:
                 print(f"waiting for {problem}")
@@ -159,11 +161,12 @@ def _not_started(pod: Object, container: Object) -> Iterator[Problem]:
     where = f"pod {pod['metadata']['name']}, container {container['name']}"
     if reason in PULL:
         image = f"{where}, image {container['image']}"
-        yield Problem(where=image, reason=_cause(waiting), pull=True)
+        yield Problem(where=image, reason=_cause(waiting), kind="pull")
         return
     ended = container.get("lastState", {}).get("terminated", {})
     details = [reason, waiting.get("message") if not ended else _ending(ended)]
-    yield Problem(where=where, reason=": ".join(" ".join(d.split()) for d in details if d))
+    text = ": ".join(" ".join(d.split()) for d in details if d)
+    yield Problem(where=where, reason=text, kind="config" if reason == CONFIG else None)
 
 
 def _ending(ended: Object) -> str:
@@ -177,7 +180,7 @@ def _cause(waiting: dict[str, str]) -> str:
     return " ".join(text.split()) or waiting["reason"]
 
 
-def _next_step(session: Session) -> str:
+def _correct_image(session: Session) -> str:
     name, secret = session.stack.name, session.settings.images.pull_secret
     login = (
         f"check the Secret {secret}, of images.pull_secret"
@@ -188,3 +191,21 @@ def _next_step(session: Session) -> str:
         f"Correct the image in Pulumi.{name}.yaml, or {login} "
         f"(docs/clusters.md). Then run `make up STACK={name}` again"
     )
+
+
+def _correct_reference(session: Session) -> str:
+    name = session.stack.name
+    return (
+        f"Create what is missing, or correct its name in Pulumi.{name}.yaml or values/. Then run "
+        f"`make up STACK={name}` again"
+    )
+
+
+# By kind of problem: the heading of the report, and what to do.
+FATAL = {
+    "pull": ("The nodes cannot pull an image, so the update was stopped:", _correct_image),
+    "config": (
+        "Containers refer to a Secret or ConfigMap that does not exist, so the update was stopped:",
+        _correct_reference,
+    ),
+}

@@ -18,16 +18,15 @@ def unlock(stack: Stack) -> None:
 
 
 def recover(session: Session, *, with_cluster: bool = True) -> None:
-    """Remove interrupted Helm revisions and pending operations."""
+    """Let Helm continue from an unfinished revision, and remove pending operations."""
     stack = session.stack
     cluster = session.cluster() if with_cluster else None
     creating = interrupted_creates(stack)
     releases = {"airflow": session.settings.cluster.namespace}
     if session.settings.installs_keda:  # otherwise KEDA belongs to another installation
         releases["keda"] = keda.NAMESPACE
-    deleted = helm.clear_interrupted_releases(cluster, releases, creating) if cluster else ()
-    for revision in deleted:
-        print(f"deleted the Helm revision {revision} of an interrupted command")
+    for line in helm.continue_releases(cluster, releases, creating) if cluster else ():
+        print(line)
     if not creating:
         return
     print(f"an interrupted command was creating {len(creating)} resources: looking them up")

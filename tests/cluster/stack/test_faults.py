@@ -34,10 +34,35 @@ def test_up_recovers_from_a_killed_up(settings, checkout, cluster):
     output = checkout.up()
 
     assert "removed the stale lock of an interrupted command" in output
-    assert "deleted the Helm revision" in output
+    assert "continuing from the unfinished Helm revision" in output
     assert not _pending(cluster)
     (worker,) = cluster.get("deployments", "-l", "component=worker")
     assert worker["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 31
+
+
+@pytest.mark.slow
+def test_a_corrected_setting_leaves_nothing_of_a_failed_up(settings, checkout, cluster):
+    """The first two follow each other within the time for which Kubernetes keeps a finished Job."""
+    settings(airflow={"env": {"STEP": "one"}})
+    checkout.up()
+    settings(airflow={"env": {"STEP": "two"}, "secret_env": {"WRONG": "missing/key"}})
+    status, output = checkout.make("up")
+    assert status != 0
+    assert "immutable" not in output
+    assert "so the update was stopped" in output
+    assert 'secret "missing" not found' in output
+
+    settings(airflow={"env": {"STEP": "three"}, "secret_env": {}})
+    checkout.up()
+
+    (worker,) = cluster.get("deployments", "-l", "component=worker")
+    for container in worker["spec"]["template"]["spec"]["containers"]:
+        env = {each["name"]: each.get("value") for each in container.get("env", [])}
+        assert "WRONG" not in env
+    (worker,) = (
+        c for c in worker["spec"]["template"]["spec"]["containers"] if c["name"] == "worker"
+    )
+    assert {"name": "STEP", "value": "three"} in worker["env"]
 
 
 @pytest.mark.slow

@@ -91,6 +91,19 @@ def test_a_failure_with_a_pull_secret_names_it(watch):
     )
 
 
+def test_a_missing_secret_ends_an_update(watch):
+    found = watch([pod(waiting("CreateContainerConfigError", 'secret "task-logs" not found'))])
+
+    assert found.splitlines() == [
+        "",
+        "Containers refer to a Secret or ConfigMap that does not exist, so the update was stopped:",
+        '  pod dag-relay-0, container git-sync: CreateContainerConfigError: secret "task-logs" not '
+        "found",
+        "Create what is missing, or correct its name in Pulumi.local.yaml or values/. Then run "
+        "`make up STACK=local` again",
+    ]
+
+
 @pytest.mark.parametrize("where", ["ours", "chart", "keda"])
 @pytest.mark.parametrize("kind", ["containerStatuses", "initContainerStatuses"])
 def test_every_pod_is_watched(watch, where, kind):
