@@ -189,13 +189,9 @@ UNSCHEDULABLE = {
             pod(waiting("CrashLoopBackOff", "back-off"), **CRASH),
             "pod dag-relay-0, container git-sync: CrashLoopBackOff: Error, exit code 1, no CA",
         ),
-        (
-            pod(waiting("CreateContainerConfigError", 'secret "x" not found')),
-            'pod dag-relay-0, container git-sync: CreateContainerConfigError: secret "x" not found',
-        ),
         (UNSCHEDULABLE, "pod airflow-worker-1: no node: no memory"),
     ],
-    ids=["crash", "no Secret", "no node"],
+    ids=["crash", "no node"],
 )
 def test_a_long_wait_is_explained_once(watch, capsys, waits, text):
     assert watch([waits]) is None
