@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 # SIGHUP: the terminal was closed.
@@ -20,12 +20,15 @@ def as_interrupts() -> None:
 
 
 @contextmanager
-def forwarded_to(processes: list[subprocess.Popen[bytes]]) -> Generator[None]:
-    """Send SIGINT to the processes on every ending signal, and wait for them.
+def forwarded() -> Generator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Send SIGINT to the attached processes on every ending signal, and wait for them.
 
-    The processes need a process group of their own: otherwise, they receive the signals of the
-    terminal twice. The list may grow.
+    Attach a process as soon as it has started; it also gets a signal that came in between. The
+    processes need a process group of their own: otherwise, they receive the signals of the terminal
+    twice.
     """
+    processes: list[subprocess.Popen[bytes]] = []
+    signalled: set[int] = set()
     last = float("-inf")
 
     def forward(_number: int, _frame: object) -> None:
@@ -36,11 +39,18 @@ def forwarded_to(processes: list[subprocess.Popen[bytes]]) -> Generator[None]:
         with suppress(OSError):  # the terminal may be closed
             print("interrupted: waiting for Pulumi to shut down; re-run the command to continue")
         for process in processes:
+            signalled.add(process.pid)
+            process.send_signal(signal.SIGINT)
+
+    def attach(process: subprocess.Popen[bytes]) -> None:
+        processes.append(process)
+        if last > float("-inf") and process.pid not in signalled:
+            signalled.add(process.pid)
             process.send_signal(signal.SIGINT)
 
     before = {number: signal.signal(number, forward) for number in ENDING}
     try:
-        yield
+        yield attach
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -46,10 +46,9 @@ class Stack:
         """
         command = ["pulumi", verb, "--stack", self.name, "--config-file", str(self.file), *words]
         command.append("--non-interactive")
-        processes: list[subprocess.Popen[bytes]] = []
-        with signals.forwarded_to(processes):
+        with signals.forwarded() as attach:
             process = subprocess.Popen(command, cwd=ROOT, env=self.env, process_group=0)
-            processes.append(process)
+            attach(process)
             while True:
                 try:
                     return process.wait(timeout=STOP_SECONDS if stops else None)

@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import stat
 
 import pytest
 import yaml
 
+from ops import signals
 from ops import stack as stack_module
 from ops.shell import OperationError
 from ops.stack import open_stack
@@ -200,6 +202,25 @@ def test_pulumi_shuts_down_on_a_signal_to_the_command(checkout, tools, tmp_path,
     assert open_stack("local", in_checkout=False).run("up") == 7
     assert len((tmp_path / "ended").read_text().splitlines()) == 1
     assert capsys.readouterr().out.count("waiting for Pulumi to shut down") == 1
+
+
+class Process:
+    pid = 1
+
+    def __init__(self):
+        self.signals = []
+
+    def send_signal(self, number):
+        self.signals.append(number)
+
+
+def test_pulumi_gets_a_signal_that_came_while_it_started(capsys):
+    process = Process()
+    with signals.forwarded() as attach:
+        os.kill(os.getpid(), signal.SIGTERM)
+        attach(process)
+
+    assert process.signals == [signal.SIGINT]
 
 
 def test_a_signal_of_the_terminal_does_not_reach_pulumi(checkout, tools, tmp_path):
