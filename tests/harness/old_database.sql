@@ -50,6 +50,7 @@ VALUES (-1, 'old', 'old', 'asset', '{}', now(), now());
 INSERT INTO trigger (id, classpath, kwargs, created_date)
 SELECT n, 'old', '', now() - interval '500 days' FROM generate_series(-2, -1) n;
 INSERT INTO asset_watcher (name, asset_id, trigger_id) VALUES ('old', -1, -1);
-INSERT INTO callback (id, type, fetch_method, data, priority_weight, created_at, trigger_id)
-VALUES (md5('old')::uuid, 'triggerer', 'import_path', '{}', 1, now() - interval '500 days', -2);
+INSERT INTO callback (id, type, fetch_method, data, state, priority_weight, created_at, trigger_id)
+VALUES (md5('old')::uuid, 'triggerer', 'import_path', '{}', 'running', 1, now() - interval '500 days',
+        -2);
 COMMIT;
