@@ -57,7 +57,7 @@ EXCUSED = (
     *("vpc-flow-logs-enabled", "stateful-resources-protected", "database-final-snapshot"),
     # Of the version of the release, which `make upgrade` changes later.
     *("cve-2026-33264", "cve-2026-49487", "cve-2026-58076", "cve-2026-68968", "cve-2026-59245"),
-    "cve-2026-82310",
+    *("cve-2026-82310", "cve-2026-68982", "cve-2026-77524"),
 )
 # Resources that hold data or credentials: only their texts may change.
 DATA = {
