@@ -18,6 +18,8 @@ STATEFUL = {
 }
 # Properties that an earlier release set differently, and what keeps their value.
 KEEPS = {"computeConfig": "Set cluster.built_in_node_pools to true"}
+# Properties whose change only restarts the pods: the volumes have claims of their own.
+RESTARTS = {"kubernetes:apps/v1:StatefulSet": {"spec.podManagementPolicy"}}
 REPLACES = ("replace", "create-replacement", "delete-replaced")
 DELETES = ("delete",)
 
@@ -54,7 +56,15 @@ def lost(preview: Mapping[str, Any], exceptions: Collection[str] = ()) -> list[s
             known["properties"] |= _forcing(step)
             if step["op"] in REPLACES:
                 known["op"] = "replace"
-    return [RULE.explain(_finding(urn, known)) for urn, known in found.items()]
+    return [
+        RULE.explain(_finding(urn, known)) for urn, known in found.items() if not _restarts(known)
+    ]
+
+
+def _restarts(known: Mapping[str, Any]) -> bool:
+    properties = known["properties"]
+    harmless = RESTARTS.get(known["type"], set[str]())
+    return known["op"] == "replace" and bool(properties) and properties <= harmless
 
 
 def _type(step: Mapping[str, Any]) -> str:

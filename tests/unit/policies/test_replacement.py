@@ -70,6 +70,22 @@ def test_stateless_resources_may_be_replaced():
 
 
 @pytest.mark.parametrize(
+    ("properties", "lines"),
+    [
+        (["spec.podManagementPolicy"], 0),
+        (["spec.podManagementPolicy", "spec.serviceName"], 1),
+        ([], 1),
+    ],
+)
+def test_a_stateful_set_may_be_replaced_for_its_management_policy(properties, lines):
+    """An upgrade from an earlier release does so; the volumes have claims of their own."""
+    urn = "urn:pulumi:prod::p::kubernetes:apps/v1:StatefulSet::redis-server"
+    steps = [step("replace", urn, replaceReasons=properties), step("create-replacement", urn)]
+
+    assert len(lost({"steps": steps})) == lines
+
+
+@pytest.mark.parametrize(
     "type",
     [
         "aws:rds/instance:Instance",
