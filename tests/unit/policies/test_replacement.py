@@ -77,7 +77,7 @@ def test_stateless_resources_may_be_replaced():
         ([], 1),
     ],
 )
-def test_a_stateful_set_may_be_replaced_for_its_management_policy(properties, lines):
+def test_a_stateful_set_is_replaced_for_its_management_policy(properties, lines):
     """An upgrade from an earlier release does so; the volumes have claims of their own."""
     urn = "urn:pulumi:prod::p::kubernetes:apps/v1:StatefulSet::redis-server"
     steps = [step("replace", urn, replaceReasons=properties), step("create-replacement", urn)]
