@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from components.support.database_login import NAME, USER
-from ops import rds, stack_files, versions
+from ops import rds, versions
 from ops.kubernetes import Kubernetes
-from ops.session import Session, open_session
+from ops.session import Session
 from ops.shell import OperationError, output
 from ops.stack import STATE
 from settings.database import ContainerDatabaseSettings
@@ -26,12 +26,7 @@ RESTORED = f"{NAME}_restored"
 
 def backup(name: str) -> int:
     """Back the metadata database of a stack up, and print where."""
-    settings = stack_files.read_settings(name)
-    session = open_session(name, settings)
-    version = versions.deployed_version(session.stack) if session.stack.exists() else None
-    cluster = session.cluster()
-    if version is None or cluster is None:
-        raise OperationError(f"stack {name!r} is not deployed: run `make up STACK={name}` first")
+    session, cluster, version = versions.open_deployed(name)
     print(make(session, cluster, version))
     return 0
 

@@ -1,9 +1,6 @@
 """Commands for the queues of a stack."""
 
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
 
 import yaml
 
@@ -45,7 +42,7 @@ def scale(
     file = stack_files.stack_path(name)
     if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(file.read_text())):
         print(f"{file.name}: `pulumi config` replaces YAML aliases by their values")
-    with _restored_on_failure(file):
+    with stack_files.restored_on_failure(file):
         stack.set_in_file(numbers)
         session = open_session(name, checked_settings(name))
         unlock(session.stack)
@@ -55,17 +52,6 @@ def scale(
             if session.stack.run("preview", "--diff") or lifecycle.check_data_loss(session):
                 raise OperationError("the preview failed, see above; nothing was changed")
     return lifecycle.update(session)
-
-
-@contextmanager
-def _restored_on_failure(file: Path) -> Generator[None]:
-    before = file.read_bytes()
-    try:
-        yield
-    except BaseException:  # Ctrl-C, too
-        file.write_bytes(before)
-        print(f"{file.name} is unchanged")
-        raise
 
 
 def drain(name: str, queue: str) -> int:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from components.support import chart_names
 from components.support.database_login import NAME
-from ops import backup, maintenance, queue_status, stack_files
+from ops import backup, maintenance, queue_status
 from ops.access import reachable
 from ops.kubernetes import Kubernetes
-from ops.session import Session, open_session
+from ops.session import Session
 from ops.shell import OperationError, confirmed, output
-from ops.versions import Journal, deployed_version
+from ops.versions import Journal, open_deployed
 from settings.database import ContainerDatabaseSettings
 
 # Clients of the database that a pause does not stop, with their settings under `airflow.replicas`.
@@ -43,12 +43,7 @@ def restore(name: str, dump: Path, yes: bool = False) -> int:
 
     `yes`: do not ask before the loss of what ran since then.
     """
-    settings = stack_files.read_settings(name)
-    session = open_session(name, settings)
-    version = deployed_version(session.stack) if session.stack.exists() else None
-    cluster = session.cluster()
-    if version is None or cluster is None:
-        raise OperationError(f"stack {name!r} is not deployed: run `make up STACK={name}` first")
+    session, cluster, version = open_deployed(name)
     _check(name, session, dump)
     with reachable(session, None):
         with step(f"restore {dump.name} beside the present database, and check it"):
@@ -60,7 +55,7 @@ def restore(name: str, dump: Path, yes: bool = False) -> int:
         kept = _swap(session, cluster)
         with step("start the clients of the database"):
             for client, key in CLIENTS.items():
-                replicas = getattr(settings.airflow.replicas, key)
+                replicas = getattr(session.settings.airflow.replicas, key)
                 cluster.patch(f"deployment/{client}", {"spec": {"replicas": replicas}})
             cluster.wait_healthy(ignore={"scheduler"})
     print(

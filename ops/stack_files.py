@@ -4,7 +4,8 @@ import json
 import re
 import runpy
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,18 @@ def _duplicate_keys(node: Any, parent: str = "") -> Iterator[str]:
             yield f"{key}: defined in line {first[name]} and in line {line}; keep one"
         first.setdefault(name, line)
         yield from _duplicate_keys(value, f"{path}.")
+
+
+@contextmanager
+def restored_on_failure(file: Path) -> Generator[None]:
+    """A change of a stack file that the checks after it may refuse."""
+    before = file.read_bytes()
+    try:
+        yield
+    except BaseException:  # Ctrl-C, too
+        file.write_bytes(before)
+        print(f"{file.name} is unchanged")
+        raise
 
 
 def run_stack(stack: str) -> tuple[StackSnapshot, Settings]:

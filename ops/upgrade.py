@@ -265,16 +265,10 @@ def _new_import_errors(cluster: Kubernetes, journal: Journal) -> list[str]:
 @contextmanager
 def _version_in_file(name: str, version: str | None) -> Generator[None]:
     """Set `airflow.version` in the stack file; unchanged if the checks fail."""
-    file = stack_files.stack_path(name)
-    before = file.read_bytes()
-    try:
-        if version is not None:
-            settings = stack_files.read_settings(name)
-            if settings.airflow.version != version:
-                open_or_create(name, settings).stack.set_in_file({"airflow.version": version})
+    settings = stack_files.read_settings(name)
+    if version in (None, settings.airflow.version):
         yield
-    except BaseException:  # Ctrl-C, too
-        if file.read_bytes() != before:
-            file.write_bytes(before)
-            print(f"{file.name} is unchanged")
-        raise
+        return
+    with stack_files.restored_on_failure(stack_files.stack_path(name)):
+        open_or_create(name, settings).stack.set_in_file({"airflow.version": str(version)})
+        yield

@@ -18,6 +18,7 @@ FROM: Mapping[str, Any] = {
     "metavar": "CIDR",
     "help": "open a private Kubernetes API endpoint to this public address until the command ends",
 }
+YES: Mapping[str, Any] = {"action": "store_true", "help": "do not ask"}
 JSON: Mapping[str, Any] = {"action": "store_true", "dest": "as_json", "help": "print JSON"}
 
 
@@ -39,7 +40,7 @@ VERBS = (
         options={
             "--bucket": {"help": "S3 bucket for the state; default: that of PULUMI_BACKEND_URL"},
             "--key-alias": {"help": "alias of the KMS key for secrets; default: alias/pulumi"},
-            "--yes": {"action": "store_true", "help": "do not ask"},
+            "--yes": YES,
         },
     ),
     Verb(
@@ -106,14 +107,14 @@ VERBS = (
         function="ops.restore:restore",
         options={
             "--backup": {"type": Path, "dest": "dump", "required": True, "help": "the dump"},
-            "--yes": {"action": "store_true", "help": "do not ask"},
+            "--yes": YES,
         },
     ),
     Verb(
         name="rollback",
         help="Restore the backup of the last upgrade, and the version of Airflow before it (YES=1)",
         function="ops.upgrade:rollback",
-        options={"--yes": {"action": "store_true", "help": "do not ask"}, "--from": FROM},
+        options={"--yes": YES, "--from": FROM},
     ),
     Verb(
         name="repair",

@@ -4,11 +4,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ops.session import Session
+from ops import stack_files
+from ops.kubernetes import Kubernetes
+from ops.recovery.helm import RELEASE as TYPE
+from ops.session import Session, open_session
 from ops.shell import OperationError
 from ops.stack import STATE, Stack
 
-TYPE, RELEASE = "kubernetes:helm.sh/v3:Release", "airflow-release"
+RELEASE = "airflow-release"
 
 
 def deployed_version(stack: Stack) -> str | None:
@@ -17,6 +20,16 @@ def deployed_version(stack: Stack) -> str | None:
         if resource["type"] == TYPE and resource["urn"].endswith(f"::{RELEASE}"):
             return resource.get("inputs", {}).get("values", {}).get("airflowVersion")
     return None
+
+
+def open_deployed(name: str) -> tuple[Session, Kubernetes, str]:
+    """Open a deployed stack: also its cluster, and its version of Airflow."""
+    session = open_session(name, stack_files.read_settings(name))
+    version = deployed_version(session.stack) if session.stack.exists() else None
+    cluster = session.cluster()
+    if version is None or cluster is None:
+        raise OperationError(f"stack {name!r} is not deployed: run `make up STACK={name}` first")
+    return session, cluster, version
 
 
 def check(session: Session) -> None:

@@ -60,7 +60,8 @@ def _delete(cluster: Kubernetes, secret: Mapping[str, Any]) -> str:
 
 def _set_status(cluster: Kubernetes, secret: Mapping[str, Any], status: str) -> None:
     """In the label, and in the release: https://helm.sh/docs/topics/advanced/#storage-backends"""
-    content = json.loads(gzip.decompress(_decoded(_decoded(secret["data"]["release"]))))
+    packed = secret["data"]["release"]
+    content = json.loads(gzip.decompress(base64.b64decode(base64.b64decode(packed))))
     content["info"]["status"] = status
     packed = base64.b64encode(gzip.compress(json.dumps(content).encode()))
     change = {
@@ -71,7 +72,3 @@ def _set_status(cluster: Kubernetes, secret: Mapping[str, Any], status: str) -> 
     words = ["--namespace", secret["metadata"]["namespace"], "--type=merge"]
     command = cluster.command("patch", "secret", _name(secret), *words, "--patch-file=/dev/stdin")
     output(command, seconds=30, stdin=json.dumps(change))
-
-
-def _decoded(text: str | bytes) -> bytes:
-    return base64.b64decode(text)

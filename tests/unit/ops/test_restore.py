@@ -49,8 +49,8 @@ def platform(monkeypatch, tmp_path, stack):
     def patch(self, name, change):
         found.steps.append(f"{name}: {change['spec']['replicas']}")
 
-    monkeypatch.setattr(restore, "open_session", lambda name, settings: session)
-    monkeypatch.setattr(restore, "deployed_version", lambda stack: "3.3.2")
+    monkeypatch.setattr(versions, "open_session", lambda name, settings: session)
+    monkeypatch.setattr(versions, "deployed_version", lambda stack: "3.3.2")
     monkeypatch.setattr(restore, "reachable", lambda session, caller: nullcontext(session))
     monkeypatch.setattr(restore, "output", lambda command, seconds: found.steps.append(command[-1]))
     monkeypatch.setattr(restore.backup, "load", lambda *_: found.steps.append("load"))
