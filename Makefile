@@ -24,12 +24,14 @@ airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as 
 
 OF_UPGRADE = $(if $(VERSION),--version "$(VERSION)") $(if $(WAIT),--wait "$(WAIT)") \
 	$(if $(BACKUP),--backup "$(BACKUP)")
+OF_RESTORE = $(if $(BACKUP),--backup "$(BACKUP)") $(if $(SNAPSHOT),--snapshot "$(SNAPSHOT)") \
+	$(if $(TIME),--time "$(TIME)")
 # Each command of ops/verbs.py is a target.
 $(VERBS): .venv/lock
 	@.venv/bin/python -m ops $@ --stack $(STACK) $(if $(QUEUE),--queue "$(QUEUE)") \
 		$(if $(MAX),--max "$(MAX)") $(if $(MIN),--min "$(MIN)") \
 		$(if $(FROM),--from "$(FROM)") $(if $(BUCKET),--bucket "$(BUCKET)") \
-		$(if $(filter upgrade,$@),$(OF_UPGRADE)) $(if $(filter restore,$@),--backup "$(BACKUP)") \
+		$(if $(filter upgrade,$@),$(OF_UPGRADE)) $(if $(filter restore,$@),$(OF_RESTORE)) \
 		$(if $(KEY_ALIAS),--key-alias "$(KEY_ALIAS)") $(if $(YES),--yes) $(ARGS)
 
 policy-pack: policies/.venv/lock ## Create the environment of `pulumi preview --policy-pack policies`

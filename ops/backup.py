@@ -22,6 +22,7 @@ LOGIN = ("--username", USER)
 SECONDS = 3600
 TIME = "%Y%m%d-%H%M%S"  # ends the name of a backup
 RESTORED = f"{NAME}_restored"
+VERSION_TAG = "airflow-version"  # of a snapshot
 
 
 def backup(name: str) -> int:
@@ -31,13 +32,13 @@ def backup(name: str) -> int:
     return 0
 
 
-def make(session: Session, cluster: Kubernetes, label: str) -> str:
+def make(session: Session, cluster: Kubernetes, version: str) -> str:
     """Back the metadata database up. Returns the ARN of the snapshot, or the path of the dump."""
     now = datetime.now(UTC).strftime(TIME)
-    name = re.sub("[^a-zA-Z0-9]+", "-", f"{session.stack.name}-{label}-{now}")
+    name = re.sub("[^a-zA-Z0-9]+", "-", f"{session.stack.name}-{version}-{now}")
     if isinstance(session.settings.database, ContainerDatabaseSettings):
         return str(_dump(cluster, FOLDER / f"{name}.dump"))
-    return _snapshot(session, name)
+    return _snapshot(session, name, version)
 
 
 def _dump(cluster: Kubernetes, file: Path) -> Path:
@@ -53,7 +54,7 @@ def _dump(cluster: Kubernetes, file: Path) -> Path:
     return part.rename(file)
 
 
-def _snapshot(session: Session, name: str) -> str:
+def _snapshot(session: Session, name: str, version: str) -> str:
     instance, account = rds.describe(session), session.account
     if instance is None or account is None:
         raise OperationError(
@@ -61,7 +62,8 @@ def _snapshot(session: Session, name: str) -> str:
             "BACKUP=<name of the backup>"
         )
     snapshot = f"airflow-{name}"
-    tags = [f"Key={key},Value={value}" for key, value in account.tags.items()]
+    tagged = {**account.tags, VERSION_TAG: version}
+    tags = [f"Key={key},Value={value}" for key, value in tagged.items()]
     made = account.call(
         *("rds", "create-db-snapshot", "--db-snapshot-identifier", snapshot),
         *("--db-instance-identifier", instance["DBInstanceIdentifier"], "--tags", *tags),
