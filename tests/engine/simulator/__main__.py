@@ -47,6 +47,9 @@ class Simulator:
             on_instance=lambda *instance: self.postgres.create(*instance),
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
+            on_snapshot=lambda *names: self.postgres.snapshot(*names),
+            on_restored=lambda *names: self.postgres.restore(*names),
+            on_copied=lambda *names: self.postgres.copy(*names),
         )
         names: dict[str, str] = {}
         self.postgres = Postgres(self.cloud, kubectl, authority, names)

@@ -412,7 +412,7 @@ def test_a_container_has_no_snapshots(platform):
     container = ContainerDatabaseSettings(kind="container")
     platform.settings = platform.settings.model_copy(update={"database": container})
 
-    with pytest.raises(OperationError, match="prod.yaml is container, not rds"):
+    with pytest.raises(OperationError, match="is container, not rds"):
         platform.restore()
 
 
