@@ -68,7 +68,8 @@ engine: .venv/engine ## Run the engine tests: AWS stacks on a simulated AWS and 
 	.venv/bin/pytest tests/engine --charts $(CHARTS) $(ARGS)
 
 engine-infrastructure: .venv/engine ## Run the engine tests that need no real Airflow
-	.venv/bin/pytest tests/engine --ignore tests/engine/scenarios/airflow --charts $(CHARTS) $(ARGS)
+	.venv/bin/pytest tests/engine --ignore tests/engine/scenarios/airflow \
+		--ignore tests/engine/scenarios/rollback --charts $(CHARTS) $(ARGS)
 
 simulate: .venv/engine ## Deploy STACK=dev|staging|prod to a simulated AWS account on your Kubernetes
 	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)
