@@ -185,6 +185,7 @@ def test_a_rollback_creates_the_database_of_the_snapshot(platform, capsys):
     assert "Airflow uses airflow-prod-g2, restored from" in out
     assert "kept as airflow-prod: `make forget-database STACK=prod`" in out
     assert versions.Journal.of("prod") is None
+    assert generations.Begun.of("prod") is None
 
 
 def test_the_loss_is_confirmed_before_any_change(platform, monkeypatch):
@@ -215,6 +216,9 @@ def test_a_repeated_rollback_makes_no_third_generation(platform, monkeypatch):
     platform.status = 5
     assert platform.rollback() == 5
     assert platform.steps == STEPS[:-1]
+    journal = versions.Journal.of("prod")
+    assert journal is not None
+    assert journal.finished is False, "a restore would take the place of the rollback"
 
     platform.status, platform.deployed = 0, AIRFLOW
     monkeypatch.setattr(generations, "confirmed", lambda question: pytest.fail(question))
@@ -280,6 +284,18 @@ def test_a_restore_keeps_the_version_and_stays_paused(platform, capsys):
     assert platform.steps == ["pause", f"update to {AIRFLOW}, database 2 beside 1", "empty Redis"]
     assert platform.values == CHANGES
     assert "Airflow is paused: `make resume STACK=prod`" in capsys.readouterr().out
+
+
+def test_an_update_that_could_not_work_changes_nothing(platform, monkeypatch):
+    platform.is_of(AIRFLOW)
+
+    def check(session):
+        raise OperationError("too few connections")
+
+    monkeypatch.setattr(generations.lifecycle, "check", check)
+    with pytest.raises(OperationError, match="too few connections"):
+        platform.restore()
+    assert (platform.steps, platform.values) == ([], {})
 
 
 def test_the_next_restore_is_the_next_generation(platform):
