@@ -176,6 +176,7 @@ def _on_aws(
 def _namespace_args(stack: Settings, secrets: Secrets) -> NamespaceArgs:
     return NamespaceArgs(
         name=stack.cluster.namespace,
+        create=stack.creates_namespace,
         grace_seconds=stack.longest_grace_seconds,
         pull_secret=stack.images.pull_secret,
         pull_credentials=secrets.image_pull_credentials,

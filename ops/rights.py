@@ -88,7 +88,7 @@ def needed(settings: Settings, deployed: set[str]) -> Iterator[Right]:
     namespace = settings.cluster.namespace
     scaled = {BY_SCALING.get(queue.scaling) for queue in settings.all_queues.values()} - {None}
     kinds: dict[str, tuple[str, ...]] = {namespace: (*IN_NAMESPACE, *sorted(filter(None, scaled)))}
-    namespaces = ["namespace-namespace"]
+    namespaces = ["namespace-namespace"] if settings.creates_namespace else []
     if settings.pod_queues:
         kinds[settings.task_namespace] = FOR_TASK_PODS
         namespaces.append("task-pods-namespace")

@@ -383,6 +383,22 @@ def _existing_keda_needs_existing_cluster(stack: Sections) -> Iterator[Mistake]:
         yield "keda.existing", "needs cluster.kind: existing; a new EKS cluster has no KEDA"
 
 
+def _namespaces_can_be_created(stack: Sections) -> Iterator[Mistake]:
+    cluster = stack.cluster
+    if cluster.kind == "eks" or cluster.create_namespace:
+        return
+    queues, key = stack.queues, "cluster.create_namespace"
+    if need_keda(queues.values()) and not stack.keda.existing:
+        yield (
+            key,
+            "false does not allow the namespace of KEDA; set keda.existing: true, or scaling of each "
+            "queue to cpu or fixed",
+        )
+    pods = [f"{key_of(name)}.pod_operator" for name, queue in queues.items() if queue.pod_operator]
+    if pods:
+        yield key, f"false does not allow the namespace of task pods; remove {' and '.join(pods)}"
+
+
 def _worker_fits_node(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind != "eks":
         return
@@ -529,6 +545,7 @@ CHECKS = (
     _connections_fit_database,
     _namespace_has_no_other_use,
     _existing_keda_needs_existing_cluster,
+    _namespaces_can_be_created,
     _worker_fits_node,
     _worker_disk_holds_dags,
     _airflow_reads_every_option,
@@ -568,6 +585,12 @@ def _nothing_uses_it(stack: Settings) -> Iterator[Mistake]:
         ("keda", stack.keda.model_fields_set, stack.needs_keda, "scaling: queue"),
         ("rotation", {"keda"}, stack.needs_keda, "scaling: queue"),
         ("rotation", {"webhook"}, stack.dags.webhook, "dags.webhook: true"),
+        (
+            "kubernetes",
+            {"namespace_labels", "namespace_annotations"},
+            stack.creates_namespace,
+            "cluster.create_namespace: true",
+        ),
         ("logs", {"retention_days"}, on_aws, "cluster.kind: eks or database.kind: rds"),
     ):
         for name in sorted(names & getattr(stack, section).model_fields_set):

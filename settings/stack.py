@@ -90,6 +90,10 @@ class Settings(Section):
         return self.needs_keda and not self.keda.existing
 
     @property
+    def creates_namespace(self) -> bool:
+        return self.cluster.kind == "eks" or self.cluster.create_namespace
+
+    @property
     def storage_class(self) -> str | None:
         """Of an existing cluster. On EKS the program declares the default class."""
         return self.cluster.storage_class if self.cluster.kind == "existing" else None

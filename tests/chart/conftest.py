@@ -157,6 +157,10 @@ VARIANTS = {
             "dags": {"webhook": True},
         },
     ),
+    "given-namespace": (
+        "local",
+        {"cluster": {"create_namespace": False}, "workers": {"scaling": "cpu"}},
+    ),
     "cluster-rules-on-aws": (
         "prod",
         {"kubernetes": KUBERNETES_RULES, "proxy": PROXY, "dags": {"webhook": True}},

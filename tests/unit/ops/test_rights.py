@@ -87,6 +87,15 @@ def test_a_deployed_stack_needs_no_rights_to_create_namespaces(session):
     assert Right("create", "namespaces") in [*rights.needed(settings, {"keda-namespace"})]
 
 
+def test_a_given_namespace_needs_no_rights_outside_of_it(session):
+    settings = session(scaling="cpu").settings
+    cluster = settings.cluster.model_copy(update={"create_namespace": False})
+
+    found = [*rights.needed(settings.model_copy(update={"cluster": cluster}), set())]
+
+    assert {right.namespace for right in found} == {"airflow"}
+
+
 def test_a_cluster_that_answers_no_review_is_a_note(session, tools, capsys):
     opened = session()
     tools("kubectl", "echo 'error: no such API' >&2; exit 1")
