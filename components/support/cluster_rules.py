@@ -11,6 +11,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.support.hardened_pod import input_digest
 from policies.chart_values import merge
 from settings.kubernetes import KubernetesSettings
 
@@ -32,6 +33,7 @@ def cpu_limit(request: Any) -> str:
 
 def apply_to_objects(settings: KubernetesSettings) -> None:
     """Change each namespace and pod template that the program declares from now on."""
+    of_pods = settings.model_dump(include={"pod_labels", "pod_annotations", "cpu_limits"})
 
     def changed(
         args: pulumi.ResourceTransformationArgs,
@@ -44,6 +46,11 @@ def apply_to_objects(settings: KubernetesSettings) -> None:
             _add(template.metadata, settings.pod_labels, settings.pod_annotations)
             if settings.cpu_limits:
                 _limit(template.spec)
+            if isinstance(args.resource, k8s.batch.v1.Job) and any(of_pods.values()):
+                # A Job is immutable: with the same name, a changed one could not be created.
+                metadata = cast(meta.ObjectMetaArgs, props["metadata"])
+                name = cast(pulumi.Input[str], metadata.name)
+                metadata.name = pulumi.Output.concat(name, "-", input_digest(of_pods))
         return None
 
     pulumi.runtime.register_stack_transformation(changed)

@@ -8,8 +8,6 @@ from components.support import cluster_rules
 from settings.kubernetes import KubernetesSettings
 from settings.task_pods import TaskPodSettings
 
-CPU_LIMITS = KubernetesSettings(cpu_limits=True)
-
 
 @pytest.mark.parametrize(
     ("request_", "limit"),
@@ -26,33 +24,58 @@ def test_a_cpu_limit_is_twice_the_request_or_a_core(request_, limit):
     assert cluster_rules.cpu_limit(request_) == limit
 
 
-def test_init_containers_get_a_cpu_limit_beside_others(deploy):
-    def program():
-        cluster_rules.apply_to_objects(CPU_LIMITS)
-        container = {
-            "name": "c",
-            "resources": k8s.core.v1.ResourceRequirementsArgs(
-                requests={"cpu": "2"}, limits={"memory": "1Gi"}
-            ),
-        }
-        spec = k8s.core.v1.PodSpecArgs(
-            containers=[k8s.core.v1.ContainerArgs(**container)],
-            init_containers=[k8s.core.v1.ContainerArgs(**container)],
-        )
-        k8s.batch.v1.Job(
-            "job",
-            spec=k8s.batch.v1.JobSpecArgs(
-                template=k8s.core.v1.PodTemplateSpecArgs(
-                    metadata=k8s.meta.v1.ObjectMetaArgs(), spec=spec
-                )
-            ),
-        )
+@pytest.fixture
+def job(deploy):
+    """Declare a Job with an init container under the rules of a cluster."""
 
-    (job,) = deploy(program).all("kubernetes:batch/v1:Job")
-    spec = job.inputs["spec"]["template"]["spec"]
-    limits = {"cpu": "4000m", "memory": "1Gi"}
+    def run(**rules):
+        def program():
+            cluster_rules.apply_to_objects(KubernetesSettings(**rules))
+            container = k8s.core.v1.ContainerArgs(
+                name="c",
+                resources=k8s.core.v1.ResourceRequirementsArgs(
+                    requests={"cpu": "2"}, limits={"memory": "1Gi"}
+                ),
+            )
+            spec = k8s.core.v1.PodSpecArgs(containers=[container], init_containers=[container])
+            template = k8s.core.v1.PodTemplateSpecArgs(
+                metadata=k8s.meta.v1.ObjectMetaArgs(), spec=spec
+            )
+            k8s.batch.v1.Job(
+                "job",
+                metadata=k8s.meta.v1.ObjectMetaArgs(name="job"),
+                spec=k8s.batch.v1.JobSpecArgs(template=template),
+            )
+
+        return deploy(program).one("kubernetes:batch/v1:Job").inputs
+
+    return run
+
+
+def test_init_containers_get_a_cpu_limit_beside_others(job):
+    spec = job(cpu_limits=True)["spec"]["template"]["spec"]
+
     for kind in ("containers", "initContainers"):
-        assert [c["resources"]["limits"] for c in spec[kind]] == [limits]
+        (container,) = spec[kind]
+        assert container["resources"]["limits"] == {"cpu": "4000m", "memory": "1Gi"}
+
+
+def test_a_job_gets_another_name_when_its_pod_changes(job):
+    """Pulumi creates the next Job before it deletes the previous one."""
+    names = [
+        job(**rules)["metadata"]["name"]
+        for rules in (
+            {"cpu_limits": True},
+            {"pod_labels": {"a": "b"}},
+            {"pod_labels": {"a": "c"}},
+            {"pod_annotations": {"a": "b"}},
+        )
+    ]
+
+    assert len(set(names)) == 4
+    assert all(name.startswith("job-") for name in names)
+    assert job()["metadata"]["name"] == "job", "without rules, nothing changes"
+    assert job(namespace_labels={"a": "b"})["metadata"]["name"] == "job"
 
 
 def test_a_limit_of_the_value_files_stays():
