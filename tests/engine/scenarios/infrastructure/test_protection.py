@@ -14,9 +14,9 @@ ANOTHER_DATABASE = (
     'USER, NAME = "airflow", "other"',
 )
 ANOTHER_CLUSTER = (
-    "aws/cluster.py",
-    "            name=args.name,\n            vpc_id=",
-    "            name='other',\n            vpc_id=",
+    "platforms.py",
+    "name=cluster_name(cluster_settings, pulumi.get_stack())",
+    "name='other'",
 )
 
 
