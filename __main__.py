@@ -14,15 +14,18 @@ from components.kubernetes.git_server import GitServer, GitServerArgs
 from components.kubernetes.keda import Keda, KedaArgs
 from components.kubernetes.redis import Redis, RedisArgs
 from components.kubernetes.task_pods import TaskPods, TaskPodsArgs
+from components.support import cluster_rules
 
 # Pulumi stops this program with SIGINT: a traceback would hide the error that caused the stop.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 stack = settings.load()
 secrets = settings.load_secrets(stack)
+cluster_rules.apply_to_objects(stack.kubernetes)
 
 platform = platforms.declare(stack, secrets)
 in_cluster = pulumi.ResourceOptions(provider=platform.provider)
+proxy = stack.proxy.variables(platform.no_proxy)
 
 redis = Redis(
     "redis",
@@ -59,6 +62,7 @@ relay_args = DagRelayArgs(
     logins=settings.load_logins(stack.dags),
     webhook_rotation=stack.rotation.webhook,
     load_balancer_cidrs=platform.load_balancer_cidrs,
+    proxy=proxy,
 )
 parts.append(DagRelay("dag-relay", relay_args, opts=in_cluster))
 if stack.installs_keda:
@@ -66,6 +70,7 @@ if stack.installs_keda:
         watched_namespace="" if stack.keda.all_namespaces else stack.cluster.namespace,
         database_ca=platform.database.ca,
         charts=stack.charts,
+        kubernetes=stack.kubernetes,
         registry=stack.images.registry,
         pull_secret=stack.images.pull_secret,
         pull_credentials=secrets.image_pull_credentials,
@@ -80,6 +85,7 @@ if stack.pod_queues:
         airflow_namespace=platform.namespace,
         service_accounts=[service_account(queue) for queue in stack.pod_queues],
         settings=stack.task_pods,
+        cpu_limits=stack.kubernetes.cpu_limits,
         pull_secret=stack.images.pull_secret,
         pull_credentials=secrets.image_pull_credentials,
     )
@@ -104,6 +110,8 @@ airflow = Airflow(
         own_nodes=platform.own_nodes,
         dags=stack.dags,
         charts=stack.charts,
+        kubernetes=stack.kubernetes,
+        proxy=proxy,
         registry=stack.images.registry,
         rotation=stack.rotation,
         secrets=secrets,

@@ -27,6 +27,7 @@ from settings.database import (
     RdsSettings,
 )
 from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.proxy import ON_NODE
 from settings.rds_ca import RDS_CA
 from settings.tags import default_tags
 
@@ -49,6 +50,8 @@ class Platform:
     log_region: pulumi.Output[str] | None = None
     # Address ranges of the load balancer.
     load_balancer_cidrs: Sequence[str] = ()
+    # Addresses and networks that pods reach without a proxy, beside those of the cluster.
+    no_proxy: Sequence[str] = ()
     cluster_name: pulumi.Output[str] | None = None
     # Each queue's workers have dedicated nodes.
     own_nodes: bool = False
@@ -164,6 +167,7 @@ def _on_aws(
         log_bucket=logs.bucket,
         log_region=logs.region,
         load_balancer_cidrs=network.cidrs,
+        no_proxy=[*ON_NODE, *network.cidrs],
         cluster_name=cluster.name,
         own_nodes=True,
     )
@@ -172,6 +176,7 @@ def _on_aws(
 def _namespace_args(stack: Settings, secrets: Secrets) -> NamespaceArgs:
     return NamespaceArgs(
         name=stack.cluster.namespace,
+        create=stack.creates_namespace,
         grace_seconds=stack.longest_grace_seconds,
         pull_secret=stack.images.pull_secret,
         pull_credentials=secrets.image_pull_credentials,

@@ -1,7 +1,7 @@
 """`make restore` and `make forget-database` of RDS, and the restore of `make rollback`.
 
 AWS restores into a new instance only. It is the next generation of the database; the former one
-stays beside it until `make forget-database`: docs/adr/0031-generations-of-a-database.md.
+stays beside it until `make forget-database`: docs/adr/0032-generations-of-a-database.md.
 """
 
 import json

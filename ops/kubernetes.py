@@ -97,14 +97,25 @@ class Kubernetes:
             return f"timed out after {ANSWER_SECONDS + 4} s"
         return " ".join(done.stderr.strip().splitlines()[-1:]) if done.returncode else None
 
-    def check_namespace(self, stack: str) -> None:
-        """Wait while the namespace is terminating. Raises `OperationError` for another owner."""
+    def check_namespace(self, stack: str, *, creates: bool = True) -> None:
+        """Wait while the namespace is terminating. Raises `OperationError` for another owner.
+
+        `creates`: the stack creates its namespace. Otherwise its user may be unable to read it.
+        """
         get = self.command(
             "get", "namespace", self.namespace, "--ignore-not-found", "--output", "json"
         )
-        text = output(get, seconds=30)
-        if not text:
+        if not creates and "(Forbidden)" in attempt(get, seconds=30).stderr:
             return
+        text = output(get, seconds=30)
+        if not text and creates:
+            return
+        if not text:
+            raise OperationError(
+                f"namespace {self.namespace!r} does not exist in context {self.name!r}, and "
+                "cluster.create_namespace is false. Ask an administrator to create it "
+                "(docs/clusters.md), or remove cluster.create_namespace"
+            )
         metadata = json.loads(text)["metadata"]
         if "deletionTimestamp" in metadata:
             print(
@@ -117,6 +128,8 @@ class Kubernetes:
         owner = metadata.get("labels", {}).get(STACK_LABEL)
         if owner != stack:
             other = f"stack {owner!r}" if owner else "another installation"
+            if not creates and not owner:
+                other = f"no stack: it has no label {STACK_LABEL}={stack}"
             raise OperationError(
                 f"namespace {self.namespace!r} in context {self.name!r} belongs to {other}; nothing was "
                 "changed. Set cluster.namespace to another name, use another cluster, or delete the "

@@ -15,6 +15,7 @@ from ops import (
     preconditions,
     queue_ops,
     rds,
+    rights,
     shared_cluster,
     stack_files,
     teardown,
@@ -122,6 +123,7 @@ def check(session: Session, *, upgrade: bool = False) -> None:
     if not upgrade:
         versions.check(session)
     shared_cluster.check_namespace(session)
+    rights.check(session)
     shared_cluster.check_storage(session)
     shared_cluster.check_keda(session)
     if not session.settings.installs_keda:

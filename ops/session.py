@@ -78,7 +78,7 @@ def open_session(name: str, settings: Settings) -> Session:
     cluster = session.cluster() if existing else None
     if cluster is not None:
         cluster.check_reachable()
-        cluster.check_namespace(name)
+        cluster.check_namespace(name, creates=settings.creates_namespace)
     return session
 
 

@@ -88,6 +88,11 @@ class ExistingClusterSettings(Section):
         description="StorageClass of new volumes; if not set, the default class of the cluster",
     )
     namespace: AirflowNamespace = NAMESPACE
+    create_namespace: bool = Field(
+        default=True,
+        description="`false`: an administrator has created the namespace, for a user with rights in it "
+        "only (docs/clusters.md)",
+    )
 
 
 def cluster_name(settings: EksSettings, stack_name: str) -> str:

@@ -22,6 +22,8 @@ from settings.images import ImageSettings
 from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
+from settings.proxy import NAMES as PROXY_VARIABLES
+from settings.proxy import ProxySettings
 from settings.sso import BUILT_IN_ROLES
 from settings.stack import Settings
 from settings.versions import (
@@ -97,6 +99,10 @@ class Sections:
     @property
     def logs(self) -> LogSettings:
         return self._read("logs")
+
+    @property
+    def proxy(self) -> ProxySettings:
+        return self._read("proxy")
 
     @property
     def region(self) -> str | None:
@@ -377,6 +383,22 @@ def _existing_keda_needs_existing_cluster(stack: Sections) -> Iterator[Mistake]:
         yield "keda.existing", "needs cluster.kind: existing; a new EKS cluster has no KEDA"
 
 
+def _namespaces_can_be_created(stack: Sections) -> Iterator[Mistake]:
+    cluster = stack.cluster
+    if cluster.kind == "eks" or cluster.create_namespace:
+        return
+    queues, key = stack.queues, "cluster.create_namespace"
+    if need_keda(queues.values()) and not stack.keda.existing:
+        yield (
+            key,
+            "false does not allow the namespace of KEDA; set keda.existing: true, or scaling of each "
+            "queue to cpu or fixed",
+        )
+    pods = [f"{key_of(name)}.pod_operator" for name, queue in queues.items() if queue.pod_operator]
+    if pods:
+        yield key, f"false does not allow the namespace of task pods; remove {' and '.join(pods)}"
+
+
 def _worker_fits_node(stack: Sections) -> Iterator[Mistake]:
     if stack.cluster.kind != "eks":
         return
@@ -468,12 +490,26 @@ def _program_sets_a_variable(stack: Sections) -> Iterator[Mistake]:
         )
     if stack.airflow.ingress is not None:
         reasons["FORWARDED_ALLOW_IPS"] = "is set by airflow.ingress"
+    if stack.proxy.is_set:
+        reasons |= dict.fromkeys(PROXY_VARIABLES, "is set by the section proxy; remove it here")
     for key, of in _with_variables(stack):
         taken = dict(reasons)
         if isinstance(of, WorkerSettings) and of.pod_operator:
             taken["AIRFLOW_CONN_KUBERNETES_DEFAULT"] = "is set by pod_operator"
         for kind, given in (("env", of.env), ("secret_env", of.secret_env)):
             yield from ((f"{key}.{kind}.{n}", taken[n]) for n in given if n in taken)
+
+
+def _pods_need_no_proxy(stack: Sections) -> Iterator[Mistake]:
+    proxy = stack.proxy
+    in_networks = any("/" in direct for direct in proxy.no_proxy)
+    if stack.cluster.kind == "existing" and proxy.http is not None and not in_networks:
+        yield (
+            "proxy.no_proxy",
+            "should list the pod network of the cluster, such as 10.244.0.0/16: with proxy.http, the API "
+            "server would request the log of a running task from the address of its worker through the "
+            "proxy",
+        )
 
 
 def _chart_directory_is_complete(stack: Sections) -> Iterator[Mistake]:
@@ -509,12 +545,14 @@ CHECKS = (
     _connections_fit_database,
     _namespace_has_no_other_use,
     _existing_keda_needs_existing_cluster,
+    _namespaces_can_be_created,
     _worker_fits_node,
     _worker_disk_holds_dags,
     _airflow_reads_every_option,
     _default_queue_has_workers,
     _variables_are_free,
     _program_sets_a_variable,
+    _pods_need_no_proxy,
     _chart_directory_is_complete,
 )
 
@@ -535,6 +573,7 @@ def warnings(stack: Settings) -> Iterator[Mistake]:
     yield from _keda_is_untested(stack)
     yield from _options_are_unlisted(stack)
     yield from _role_is_built_in(stack)
+    yield from _git_ignores_the_proxy(stack)
     yield from _nothing_uses_it(stack)
 
 
@@ -546,6 +585,12 @@ def _nothing_uses_it(stack: Settings) -> Iterator[Mistake]:
         ("keda", stack.keda.model_fields_set, stack.needs_keda, "scaling: queue"),
         ("rotation", {"keda"}, stack.needs_keda, "scaling: queue"),
         ("rotation", {"webhook"}, stack.dags.webhook, "dags.webhook: true"),
+        (
+            "kubernetes",
+            {"namespace_labels", "namespace_annotations"},
+            stack.creates_namespace,
+            "cluster.create_namespace: true",
+        ),
         ("logs", {"retention_days"}, on_aws, "cluster.kind: eks or database.kind: rds"),
     ):
         for name in sorted(names & getattr(stack, section).model_fields_set):
@@ -603,6 +648,16 @@ def _role_is_built_in(stack: Settings) -> Iterator[Mistake]:
                 f"airflow.sso.roles.{group}",
                 f"{role} is not a built-in role ({', '.join(BUILT_IN_ROLES)}): until an administrator "
                 "creates it, it grants nothing",
+            )
+
+
+def _git_ignores_the_proxy(stack: Settings) -> Iterator[Mistake]:
+    for name, repository in stack.dags.all_repositories.items():
+        if stack.proxy.is_set and not repository.repo.startswith(("https://", "git://")):
+            yield (
+                f"dags.repositories.{name}.repo" if name else "dags.repo",
+                "is fetched over SSH, which does not use the section proxy: the pod dag-relay must reach "
+                "the Git host directly; otherwise use its https:// URL",
             )
 
 

@@ -15,9 +15,11 @@ from settings.database import (
 from settings.git_server import GitServerSettings
 from settings.images import ImageCache, ImageSettings, Mirror, image_cache
 from settings.keda import KedaSettings
+from settings.kubernetes import KubernetesSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.policies import PolicySettings
+from settings.proxy import ProxySettings
 from settings.redis import RedisSettings
 from settings.rotation import RotationSettings
 from settings.task_pods import TaskPodSettings
@@ -59,6 +61,8 @@ class Settings(Section):
     airflow: AirflowSettings = AirflowSettings()
     logs: LogSettings = LogSettings()
     images: ImageSettings = ImageSettings()
+    proxy: ProxySettings = ProxySettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     charts: ChartSettings = ChartSettings()
     rotation: RotationSettings = RotationSettings()
     policies: PolicySettings = PolicySettings()
@@ -84,6 +88,10 @@ class Settings(Section):
     @property
     def installs_keda(self) -> bool:
         return self.needs_keda and not self.keda.existing
+
+    @property
+    def creates_namespace(self) -> bool:
+        return self.cluster.kind == "eks" or self.cluster.create_namespace
 
     @property
     def storage_class(self) -> str | None:

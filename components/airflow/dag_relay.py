@@ -115,6 +115,8 @@ class DagRelayArgs:
     load_balancer_cidrs: Sequence[str] = ()
     pull_secret: pulumi.Input[str] | None = None
     storage_class: str | None = None
+    # Environment variables of the proxy.
+    proxy: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class DagRelay(pulumi.ComponentResource):
@@ -247,7 +249,7 @@ def _git_sync(
         image=args.dags.git_sync_reference,
         command=["/relay/fetch"],
         args=["/git-sync"],
-        env=_env(_git_sync_flags(repository, port, args.dags)),
+        env=_env({**_git_sync_flags(repository, port, args.dags), **args.proxy}),
         files={"/relay": relay} | ({LOGIN: _files(login)} if login else {}),
         port=port,
         memory_mb=SYNC_MEMORY_MB,

@@ -1,7 +1,8 @@
 """Airflow: the official Helm chart with values from values/ and from the settings."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from components.airflow.secrets import AirflowSecrets, AirflowSecretsArgs
 from components.airflow.sso_check import SsoCheck, SsoCheckArgs
 from components.airflow.task_keeper import TaskKeeper, TaskKeeperArgs
 from components.airflow.values import chart_values
+from components.support import cluster_rules
 from components.support.charts import chart_reference
 from components.support.database_login import DatabaseLogin
-from policies.chart_values import read
+from policies.chart_values import merge, read
 from settings import Secrets, sizing
 from settings.airflow import AirflowSettings
 from settings.charts import ChartSettings
 from settings.dags import DagSettings
+from settings.kubernetes import KubernetesSettings
 from settings.logs import LogSettings
 from settings.rotation import RotationSettings
 from settings.versions import AIRFLOW_CHART
@@ -54,6 +57,9 @@ class AirflowArgs:
     dags: DagSettings
     logs: LogSettings
     charts: ChartSettings
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
+    # Environment variables of the proxy.
+    proxy: Mapping[str, str] = field(default_factory=dict[str, str])
     # Registry with copies of the images of the chart.
     registry: str | None = None
     rotation: RotationSettings
@@ -109,6 +115,7 @@ class Airflow(pulumi.ComponentResource):
                 client_secret=secrets.sso,
                 ca=sso.ca(args.airflow.sso),
                 pull_secret=args.pull_secret,
+                proxy=args.proxy,
             )
             # A failed check leaves the release as it is.
             check_opts = pulumi.ResourceOptions(parent=self, depends_on=[*prerequisites])
@@ -119,24 +126,7 @@ class Airflow(pulumi.ComponentResource):
             name="airflow",
             namespace=args.namespace,
             value_yaml_files=[pulumi.FileAsset(str(VALUES / file)) for file in args.value_files],
-            values=layers.on_files(
-                {file: read(str(VALUES / file)) for file in args.value_files},
-                chart_values(
-                    airflow=args.airflow,
-                    task_namespace=args.task_namespace,
-                    queues=args.queues,
-                    own_nodes=args.own_nodes,
-                    dags=args.dags,
-                    secrets=secrets,
-                    load_balancer_cidrs=args.load_balancer_cidrs,
-                    log_bucket=args.log_bucket,
-                    log_region=args.log_region,
-                    logs=args.logs,
-                    registry=args.registry,
-                    pull_secret=args.pull_secret,
-                ),
-                options=args.airflow.options,
-            ),
+            values=_values(args, secrets),
             timeout=TIMEOUT_SECONDS,
             # A rollback would restore old pods on a database that is already migrated.
             atomic=False,
@@ -177,3 +167,28 @@ class Airflow(pulumi.ComponentResource):
         self.url = args.airflow.url
         self.released = release.status
         self.register_outputs({"url": self.url})
+
+
+def _values(args: AirflowArgs, secrets: AirflowSecrets) -> dict[str, Any]:
+    """All values of the release that are not in files."""
+    files = {file: read(str(VALUES / file)) for file in args.value_files}
+    wired = chart_values(
+        airflow=args.airflow,
+        task_namespace=args.task_namespace,
+        queues=args.queues,
+        own_nodes=args.own_nodes,
+        dags=args.dags,
+        secrets=secrets,
+        load_balancer_cidrs=args.load_balancer_cidrs,
+        log_bucket=args.log_bucket,
+        log_region=args.log_region,
+        logs=args.logs,
+        registry=args.registry,
+        pull_secret=args.pull_secret,
+        proxy=args.proxy,
+    )
+    wired |= cluster_rules.pod_values(args.kubernetes)
+    values = layers.on_files(files, wired, options=args.airflow.options)
+    if args.kubernetes.cpu_limits:
+        return cluster_rules.with_cpu_limits(reduce(merge, files.values()), values)
+    return values

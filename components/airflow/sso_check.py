@@ -1,6 +1,7 @@
 """Check of `airflow.sso` in the cluster, before Airflow is changed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -37,6 +38,8 @@ class SsoCheckArgs:
     # CA certificates (PEM) of the provider.
     ca: str | None
     pull_secret: pulumi.Input[str] | None = None
+    # Environment variables of the proxy.
+    proxy: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class SsoCheck(pulumi.ComponentResource):
@@ -103,6 +106,7 @@ def _pod(args: SsoCheckArgs) -> core.PodSpecArgs:
                 env=[
                     core.EnvVarArgs(name="AIRFLOW_SSO", value=args.configuration),
                     secret_env("AIRFLOW_SSO_CLIENT_SECRET", args.client_secret, CLIENT_SECRET),
+                    *(core.EnvVarArgs(name=n, value=v) for n, v in args.proxy.items()),
                 ],
                 resources=resources(MEMORY_MB),
                 security_context=container_security(),

@@ -109,13 +109,14 @@ def chart_values(
     registry: str | None,
     pull_secret: pulumi.Input[str] | None,
     logs: LogSettings,
+    proxy: Mapping[str, str],
 ) -> dict[str, Any]:
     """All values that this program adds to the files in values/."""
     checksums = annotations(*secrets.every_pod)
     signing_checksums = annotations(*secrets.every_pod, secrets.jwt)
     values: dict[str, Any] = {
         **image(airflow),
-        "env": plain_variables(airflow.env),
+        "env": plain_variables({**airflow.env, **proxy}),
         "images": {"gitSync": git_sync_image(dags), **chart_images(registry)},
         **secret_names(secrets),
         "createUserJob": user_job(airflow, secrets),

@@ -1,6 +1,6 @@
 """KEDA: scales workers on the number of queued and running tasks in the database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -8,11 +8,12 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.namespace import RESTRICTED, deny_ingress
-from components.support import network_peers
+from components.support import cluster_rules, network_peers
 from components.support.charts import chart_reference
 from components.support.pull_secret import pull_secret
 from settings.charts import ChartSettings
 from settings.keda import KEDA_NAMESPACE as NAMESPACE
+from settings.kubernetes import KubernetesSettings
 from settings.versions import KEDA_CHART
 
 # Mount path of the CA bundle of the database in KEDA's and in Airflow's pods.
@@ -44,6 +45,7 @@ class KedaArgs:
     # CA bundle (PEM) of a database with TLS.
     database_ca: str | None
     charts: ChartSettings
+    kubernetes: KubernetesSettings = field(default_factory=KubernetesSettings)
     # Registry with copies of its images.
     registry: str | None = None
     # Secret with the login to a private registry, and its content if the program creates it.
@@ -103,6 +105,7 @@ class Keda(pulumi.ComponentResource):
             # The webhooks validate hand-written ScaledObjects; here only the Airflow chart creates
             # them.
             "webhooks": {"enabled": False},
+            **cluster_rules.keda_values(args.kubernetes),
         }
         login = pull_secret(
             f"{name}-pull-secret",

@@ -23,6 +23,8 @@ DELETE_MARGIN_SECONDS = 600
 @dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
     name: str
+    # False: it exists, and outlives the stack.
+    create: bool = True
     grace_seconds: int
     # Secret with the login to a private registry, and its content if the program creates it.
     pull_secret: str | None = None
@@ -41,21 +43,22 @@ class Namespace(pulumi.ComponentResource):
         super().__init__("airflow:k8s:Namespace", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
 
-        namespace = k8s.core.v1.Namespace(
-            f"{name}-namespace",
-            metadata=meta.ObjectMetaArgs(
-                name=args.name,
-                labels={**RESTRICTED, STACK_LABEL: pulumi.get_stack()},
-            ),
-            # Deletion waits until the last worker has finished its tasks.
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                custom_timeouts=pulumi.CustomTimeouts(
-                    delete=f"{args.grace_seconds + DELETE_MARGIN_SECONDS}s"
+        self.name = pulumi.Output.from_input(args.name)
+        if args.create:
+            self.name = k8s.core.v1.Namespace(
+                f"{name}-namespace",
+                metadata=meta.ObjectMetaArgs(
+                    name=args.name,
+                    labels={**RESTRICTED, STACK_LABEL: pulumi.get_stack()},
                 ),
-            ),
-        )
-        self.name = namespace.metadata.name
+                # Deletion waits until the last worker has finished its tasks.
+                opts=pulumi.ResourceOptions(
+                    parent=self,
+                    custom_timeouts=pulumi.CustomTimeouts(
+                        delete=f"{args.grace_seconds + DELETE_MARGIN_SECONDS}s"
+                    ),
+                ),
+            ).metadata.name
         deny_ingress(name, self.name, opts=child)
         self.pull_secret = pull_secret(
             f"{name}-pull-secret",

@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.namespace import RESTRICTED, STACK_LABEL, deny_ingress
+from components.support.cluster_rules import cpu_limit
 from components.support.pull_secret import pull_secret
 from settings.task_pods import TaskPodSettings
 
@@ -31,6 +32,8 @@ class TaskPodsArgs:
     # ServiceAccounts of the workers that may start pods.
     service_accounts: Sequence[str]
     settings: TaskPodSettings
+    # Also give containers without resources a CPU limit.
+    cpu_limits: bool = False
     # Secret with the login to a private registry, and its content if the program creates it.
     pull_secret: str | None = None
     pull_credentials: pulumi.Output[str] | None = None
@@ -44,6 +47,9 @@ class TaskPods(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:k8s:TaskPods", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        limits = {"memory": DEFAULT_MEMORY}
+        if args.cpu_limits:
+            limits["cpu"] = cpu_limit(DEFAULT_CPU)
 
         namespace = k8s.core.v1.Namespace(
             f"{name}-namespace",
@@ -88,7 +94,7 @@ class TaskPods(pulumi.ComponentResource):
                 limits=[
                     k8s.core.v1.LimitRangeItemArgs(
                         type="Container",
-                        default={"memory": DEFAULT_MEMORY},
+                        default=limits,
                         default_request={"cpu": DEFAULT_CPU, "memory": DEFAULT_MEMORY},
                     )
                 ]

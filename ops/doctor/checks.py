@@ -103,8 +103,13 @@ class Patient:
     @cached_property
     def _probe(self) -> Mapping[str, dict[str, Any]] | OperationError:
         try:
-            image, login = self.settings.airflow.image_reference, self.settings.images.pull_secret
-            return network_policy.measure(self.cluster, image, login)
+            settings = self.settings
+            return network_policy.measure(
+                self.cluster,
+                settings.airflow.image_reference,
+                settings.images.pull_secret,
+                settings.kubernetes,
+            )
         except OperationError as error:
             return error
 

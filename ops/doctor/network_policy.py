@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from components.kubernetes.namespace import PART_OF, RESTRICTED
+from components.support.cluster_rules import cpu_limit
 from ops.kubernetes import Kubernetes
 from ops.shell import OperationError, attempt, output
+from settings.kubernetes import KubernetesSettings
 
 IN_POD = Path(__file__).parent / "in_pod"
 ROLE = "airflow-platform/doctor"
@@ -24,22 +26,29 @@ AIRFLOW_UID = 50000
 
 
 def measure(
-    cluster: Kubernetes, image: str, pull_secret: str | None = None
+    cluster: Kubernetes,
+    image: str,
+    pull_secret: str | None = None,
+    rules: KubernetesSettings | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """By kind: whether the port is open at the end, and when a connection succeeded last."""
+    """By kind: whether the port is open at the end, and when a connection succeeded last.
+
+    `rules`: what the cluster demands of pods and namespaces.
+    """
+    rules = rules or KubernetesSettings()
     clean_up(cluster)
     try:
         _apply(
             cluster,
-            _namespace(cluster),
+            _namespace(cluster, rules),
             *_login(cluster, pull_secret),
             *_policies(),
-            _pod("client", "client", "client.py", image),
+            ruled(_pod("client", "client", "client.py", image), rules),
         )
         address = _address(cluster)
         servers = [_server(kind, image, address) for kind in KINDS]
         allowed = _pod(CONTROL, CONTROL, "server.py", image, KIND=CONTROL, CLIENT=address)
-        _apply(cluster, *servers, allowed)
+        _apply(cluster, *(ruled(each, rules) for each in (*servers, allowed)))
         return _results(cluster)
     finally:
         clean_up(cluster)
@@ -95,12 +104,25 @@ def _metadata(name: str, role: str = "server") -> dict[str, Any]:
     return {"name": name, "labels": {**PART_OF, ROLE: role}}
 
 
-def _namespace(cluster: Kubernetes) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": namespace(cluster), "labels": RESTRICTED},
+def _namespace(cluster: Kubernetes, rules: KubernetesSettings) -> dict[str, Any]:
+    metadata = {
+        "name": namespace(cluster),
+        "labels": {**RESTRICTED, **rules.namespace_labels},
+        "annotations": rules.namespace_annotations,
     }
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def ruled(workload: dict[str, Any], rules: KubernetesSettings) -> dict[str, Any]:
+    """A workload whose pod follows the rules of the cluster."""
+    pod = workload["spec"].get("template", workload)
+    metadata = pod["metadata"]
+    metadata["labels"] = {**metadata["labels"], **rules.pod_labels}
+    metadata["annotations"] = rules.pod_annotations
+    for container in pod["spec"]["containers"] if rules.cpu_limits else ():
+        resources = container["resources"]
+        resources["limits"]["cpu"] = cpu_limit(resources["requests"]["cpu"])
+    return workload
 
 
 def _login(cluster: Kubernetes, pull_secret: str | None) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from ops import stack_files
 from ops.plan import mock_engine
 from ops.plan.report import airflow_values
 from policies.chart_values import RELEASE, merge
+from policies.pods import TEMPLATES
 from settings import Settings
 from settings.versions import AIRFLOW_CHART, AIRFLOW_VERSIONS, KEDA_CHART
 
@@ -29,6 +30,15 @@ SSO = {
     "client_id": "airflow",
     "roles": {"data-platform": "Admin", "{{ analysts }}": "Viewer"},
 }
+
+KUBERNETES_RULES = {
+    "pod_labels": {"example.com/team": "data", "cost-center": "4711"},
+    "pod_annotations": {"example.com/template": "{{ with secret }}", "example.com/scan": "true"},
+    "namespace_labels": {"example.com/team": "data"},
+    "namespace_annotations": {"example.com/owner": "data@example.com"},
+    "cpu_limits": True,
+}
+PROXY = {"http": "http://proxy.example.com:3128", "https": "http://proxy.example.com:3129"}
 
 # By name: a committed stack, and changes of its settings.
 VARIANTS = {
@@ -135,6 +145,26 @@ VARIANTS = {
     ),
     "sso": ("prod", {"airflow": {"sso": SSO}}),
     "sso-only": ("local", {"airflow": {"sso": SSO, "admin_user": False}}),
+    # Every workload of the program, in a cluster with rules for pods and behind a proxy.
+    "cluster-rules": (
+        "local",
+        {
+            "kubernetes": KUBERNETES_RULES,
+            "proxy": {**PROXY, "no_proxy": ["10.244.0.0/16", ".example.org"]},
+            "airflow": {"sso": SSO},
+            "workers": {"scaling": "queue"},
+            "queues": {"pods": {"pod_operator": True, "cpu": 2, "scaling": "cpu"}},
+            "dags": {"webhook": True},
+        },
+    ),
+    "given-namespace": (
+        "local",
+        {"cluster": {"create_namespace": False}, "workers": {"scaling": "cpu"}},
+    ),
+    "cluster-rules-on-aws": (
+        "prod",
+        {"kubernetes": KUBERNETES_RULES, "proxy": PROXY, "dags": {"webhook": True}},
+    ),
     "queue-on-existing": ("local", {"queues": {"etl": {"max": 2, "concurrency": 6}}}),
 }
 LOGINS = {
@@ -202,6 +232,17 @@ class Rendered:
     values: dict[str, Any]
     airflow: Manifests
     keda: Manifests | None
+
+    @property
+    def own_pods(self):
+        """Pods that the program declares."""
+        workloads = [r for t in TEMPLATES for r in self.snapshot.all(t)]
+        return [_pod({"kind": r.type.rpartition(":")[2], **r.inputs}) for r in workloads]
+
+    @property
+    def all_pods(self):
+        """Pods of the program and of both charts."""
+        return self.own_pods + self.airflow.pods + (self.keda.pods if self.keda else [])
 
     def contents(self, kind, namespace):
         """The program's Secrets or ConfigMaps in a namespace: contents by name."""

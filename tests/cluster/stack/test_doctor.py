@@ -15,6 +15,10 @@ pytestmark = pytest.mark.slow
 NAMESPACE = "airflow-doctor"
 
 
+def pods(cluster):
+    return {pod["metadata"]["uid"] for pod in cluster.get("pods", namespace=NAMESPACE)}
+
+
 def namespaces(cluster):
     return {n["metadata"]["name"] for n in cluster.get("namespaces")}
 
@@ -47,9 +51,10 @@ def test_a_killed_doctor_is_cleaned_up_by_the_next(installed, checkout, cluster)
     kill_session(process)
     process.communicate()
     assert NAMESPACE in namespaces(cluster)
+    left = pods(cluster)
 
     process = checkout.start("doctor")
-    wait_for("the probe", lambda: cluster.get("pods", namespace=NAMESPACE))
+    wait_for("the probe", lambda: pods(cluster) - left)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=120)
 

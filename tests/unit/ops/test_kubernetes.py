@@ -239,3 +239,38 @@ def test_a_load_balancer_is_waited_for_a_bounded_time(tools, no_sleep):
     tools("kubectl", "exit 1")
 
     assert KIND.load_balancer(seconds=0) is None
+
+
+FORBIDDEN = 'Error from server (Forbidden): namespaces "airflow" is forbidden'
+
+
+def test_a_namespace_of_an_administrator_may_be_unreadable(tools):
+    tools("kubectl", f"echo '{FORBIDDEN}' >&2; exit 1")
+
+    KIND.check_namespace("local", creates=False)
+    with pytest.raises(OperationError, match="Forbidden"):
+        KIND.check_namespace("local")
+
+
+@pytest.mark.parametrize(
+    ("namespace", "reason"),
+    [
+        ("", "does not exist in context 'kind-a', and cluster.create_namespace is false"),
+        (
+            json.dumps({"metadata": {}}),
+            "belongs to no stack: it has no label airflow-platform/stack=local",
+        ),
+        (
+            json.dumps({"metadata": {"labels": {"airflow-platform/stack": "dev"}}}),
+            "belongs to stack 'dev'; nothing was changed",
+        ),
+    ],
+    ids=["none", "no label", "another stack"],
+)
+def test_a_namespace_of_an_administrator_names_its_stack(tools, namespace, reason):
+    tools("kubectl", CLUSTER.format(ready="", namespace=namespace))
+
+    with pytest.raises(OperationError, match=reason):
+        KIND.check_namespace("local", creates=False)
+    tools("kubectl", CLUSTER.format(ready="", namespace=json.dumps(OWN_NAMESPACE)))
+    KIND.check_namespace("local", creates=False)

@@ -97,3 +97,18 @@ def test_a_namespace_with_another_use_is_refused(mistakes, name, mistake):
 
 def test_without_keda_its_namespace_is_free(load):
     assert load(changed(LOCAL, "cluster.namespace", "keda")).cluster.namespace == "keda"
+
+
+def test_a_given_namespace_has_no_second_one_beside_it(mistakes):
+    given = changed(LOCAL, "cluster.create_namespace", False)
+    assert mistakes(given) == []
+
+    workers = {"scaling": "queue", "pod_operator": True}
+    assert mistakes({**given, "workers": workers}) == [
+        "cluster.create_namespace: false does not allow the namespace of KEDA; set keda.existing: true, "
+        "or scaling of each queue to cpu or fixed",
+        "cluster.create_namespace: false does not allow the namespace of task pods; remove "
+        "workers.pod_operator",
+    ]
+    existing = {**given, "workers": {"scaling": "queue"}, "keda": {"existing": True}}
+    assert mistakes(existing) == []

@@ -18,6 +18,7 @@ from settings.keda import KedaSettings
 from settings.logs import LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.policies import PolicySettings
+from settings.proxy import ProxySettings
 from settings.stack import Settings
 from settings.versions import AIRFLOW_CHART, KEDA_CHART, KEDA_KUBERNETES
 from settings.workers import WorkerSettings
@@ -53,6 +54,7 @@ ON_AWS = {
     "logs": LogSettings(),
     "keda": KedaSettings(),
     "charts": ChartSettings(),
+    "proxy": ProxySettings(),
 }
 ON_EXISTING = {
     **ON_AWS,
@@ -296,6 +298,22 @@ BROKEN = {
             "workers.env.AIRFLOW_CONN_KUBERNETES_DEFAULT",
             "is set by pod_operator",
         ),
+    ],
+    "_pods_need_no_proxy": [
+        (
+            ON_EXISTING,
+            {"proxy": ProxySettings(http="http://proxy.example.com:3128")},
+            "proxy.no_proxy",
+            "should list the pod network of the cluster",
+        )
+    ],
+    "_namespaces_can_be_created": [
+        (
+            ON_EXISTING,
+            {"cluster": EXISTING.model_copy(update={"create_namespace": False})},
+            "cluster.create_namespace",
+            "false does not allow the namespace of KEDA",
+        )
     ],
     "_arns_are_usable": [
         (

@@ -14,7 +14,6 @@ GENERATED = "random:index/randomPassword:RandomPassword"
 @pytest.fixture(scope="module")
 def secrets(dev, cluster):
     """Every secret value of the stack, also Base64 and URL encoded."""
-    dev.up()
     shown = json.loads(dev.pulumi("stack", "export", "--show-secrets"))["deployment"]
     generated = {
         json.loads(resource["outputs"]["result"]["plaintext"])

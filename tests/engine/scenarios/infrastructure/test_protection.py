@@ -8,11 +8,15 @@ from tests.engine.scenarios.infrastructure.conftest import unprotect
 
 PROTECTED = ("eks cluster", "rds instance", "s3 bucket", "kms key")
 # Program changes that replace a resource, because AWS cannot rename it: file, old text, new text.
-ANOTHER_DATABASE = ("aws/database.py", 'USER = NAME = "airflow"', 'USER, NAME = "airflow", "other"')
+ANOTHER_DATABASE = (
+    "support/database_login.py",
+    'USER = NAME = "airflow"',
+    'USER, NAME = "airflow", "other"',
+)
 ANOTHER_CLUSTER = (
-    "aws/cluster.py",
-    "            vpc_id=args.vpc_id,",
-    "            name='other',\n            vpc_id=args.vpc_id,",
+    "platforms.py",
+    "name=cluster_name(cluster_settings, pulumi.get_stack())",
+    "name='other'",
 )
 
 
@@ -71,4 +75,4 @@ def test_prod_is_deleted_only_after_protection_is_removed(prod, account):
     assert status == 0, output
     assert "All resources were deleted." in output
     (snapshot,) = account.inventory()
-    assert snapshot.startswith("rds snapshot prod-database-final-")
+    assert snapshot.startswith("rds snapshot airflow-prod-final-")

@@ -31,3 +31,14 @@ def test_users_of_the_name_depend_on_the_namespace(deploy):
     assert snapshot.exports["name"] == "flow"
     policy = snapshot.one(POLICY)
     assert snapshot.one(NAMESPACE).urn in policy.depends_on
+
+
+def test_a_given_namespace_is_used_and_closed(deploy):
+    def program():
+        args = NamespaceArgs(name="flow", create=False, grace_seconds=30)
+        pulumi.export("name", Namespace("ns", args).name)
+
+    snapshot = deploy(program)
+    assert snapshot.exports["name"] == "flow"
+    assert snapshot.all(NAMESPACE) == [], "it would be deleted with the stack"
+    assert snapshot.one(POLICY).inputs["metadata"]["namespace"] == "flow"

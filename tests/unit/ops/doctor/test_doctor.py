@@ -9,6 +9,7 @@ from ops.doctor.checks import CHECKS, Check, Observation, Patient
 from ops.kubernetes import Kubernetes
 from ops.recovery.aws import Aws
 from ops.shell import OperationError
+from settings.kubernetes import KubernetesSettings
 
 BY_ITEM = {check.item: check for check in CHECKS}
 TAGS = {"stack": "prod"}
@@ -304,6 +305,22 @@ def test_a_closed_port_without_an_open_one_proves_nothing(kubectl, monkeypatch):
         network_policy._results(
             Kubernetes(name="c", namespace="airflow", arguments=["--context", "c"])
         )
+
+
+@pytest.mark.parametrize("kind", network_policy.KINDS)
+def test_pods_of_the_probe_follow_the_rules_of_the_cluster(kind):
+    server = network_policy._server(kind, "image", "10.0.0.1")
+    selector = server["spec"].get("selector")
+    given = {"pod_labels": {"team": "data"}, "pod_annotations": {"scan": "no"}, "cpu_limits": True}
+
+    found = network_policy.ruled(server, KubernetesSettings(**given))
+
+    pod = found["spec"].get("template", found)
+    assert pod["metadata"]["labels"]["team"] == "data"
+    assert pod["metadata"]["annotations"] == {"scan": "no"}
+    (container,) = pod["spec"]["containers"]
+    assert container["resources"]["limits"] == {"cpu": "1000m", "memory": "64Mi"}
+    assert "team" not in str(selector)
 
 
 @pytest.mark.parametrize("kind", network_policy.KINDS)
