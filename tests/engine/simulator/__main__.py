@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from tests.engine.simulator import control, identity, provider
+from tests.engine.simulator.backends import resolver
 from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Machine
@@ -33,7 +34,7 @@ class Simulator:
 
     def __init__(self, folder: Path, context: str, zone_seed: int = 0) -> None:
         self.folder = folder
-        kubectl = Kubectl(context=context)
+        self.kubectl = kubectl = Kubectl(context=context)
         authority = Authority()
         host = _reachable_address(kubectl)
         self.faults = Faults()
@@ -48,14 +49,14 @@ class Simulator:
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
         )
-        names: dict[str, str] = {}
-        self.postgres = Postgres(self.cloud, kubectl, authority, names)
+        self.postgres = Postgres(self.cloud, kubectl, authority)
         auto_mode = AutoMode(self.cloud, kubectl)
-        self.pods = Pods(self.cloud, kubectl, authority, host, names, auto_mode.wanted)
+        self.pods = Pods(self.cloud, kubectl, authority, host, auto_mode.wanted)
         self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, auto_mode, self.machine)
         self.load_balancers = LoadBalancers(self.cloud, kubectl)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
+        resolver.start(kubectl)
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
         self.control = control.serve(
             {
@@ -120,6 +121,7 @@ class Simulator:
         self.load_balancers.stop()
         self.control.shutdown()
         self.kubernetes.remove()
+        resolver.stop(self.kubectl)
         self.pods.stop()
         self.cloud.stop()
 

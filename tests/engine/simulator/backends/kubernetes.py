@@ -18,10 +18,10 @@ from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.pods import Pods
+from tests.engine.simulator.backends.resolver import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.moto_additions import entries_of
 
-NAMESPACE = "simulated-aws"
 ADMIN = "eks-admin"
 CRDS = Path(__file__).with_name("crds.yaml")
 EBS = "ebs.csi.eks.amazonaws.com"
