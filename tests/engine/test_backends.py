@@ -1,7 +1,7 @@
 """The backends of EKS and RDS, with a fake kubectl."""
 
+import itertools
 import json
-import re
 import socket
 from unittest.mock import Mock
 
@@ -9,7 +9,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.engine.simulator import identity
-from tests.engine.simulator.backends import resolver
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine, admits
 from tests.engine.simulator.backends.kubernetes import is_administrator
@@ -22,22 +21,39 @@ from tests.engine.simulator.resources import LOOKUPS
 ECR = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 
+def _kubectl():
+    """Each Service has its own address."""
+    addresses = (f"10.96.0.{number}" for number in itertools.count(1))
+    kubectl = Mock()
+    kubectl.get.side_effect = lambda kind, *_: (
+        {"spec": {"clusterIP": next(addresses)}} if kind == "service" else {"items": []}
+    )
+    return kubectl
+
+
 @pytest.fixture
 def backends(monkeypatch):
     """The databases, and the webhook for pods."""
     monkeypatch.setattr(Postgres, "_parameters", lambda *_: {})
-    cloud, kubectl, authority = Cloud(host="127.0.0.1"), Mock(), Authority()
-    kubectl.get.return_value = {"items": []}
-    pods = Pods(cloud, kubectl, authority, "127.0.0.1", set())
-    yield Postgres(cloud, kubectl, authority), pods
+    cloud, kubectl, authority = Cloud(host="127.0.0.1"), _kubectl(), Authority()
+    names = {}
+    pods = Pods(cloud, kubectl, authority, "127.0.0.1", names, set())
+    yield Postgres(cloud, kubectl, authority, names), pods
     pods.stop()
     cloud.stop()
+
+
+def _host_aliases(pods):
+    """Host aliases of a new pod."""
+    spec = pods.mutate({"spec": {"containers": []}}, "airflow")["spec"]
+    return {alias["hostnames"][0]: alias["ip"] for alias in spec.get("hostAliases", [])}
 
 
 @pytest.fixture
 def registry(backends):
     """Repositories of ECR, one with a cache rule, and the image that a pod runs."""
     _, pods = backends
+    EksCluster(pods.cloud)
     secret = pods.cloud.client("secretsmanager").create_secret(
         Name="ecr-pullthroughcache/docker-hub", SecretString="{}"
     )
@@ -85,44 +101,24 @@ def test_an_image_that_is_not_in_the_cache_is_refused(registry, image, reason):
         registry(image)
 
 
-COREFILE = ".:53 {\n    errors\n    reload\n}\n"
+def test_pods_resolve_only_existing_databases(backends):
+    databases, pods = backends
+    assert _host_aliases(pods) == {}
+
+    first, _ = databases.create("first", "airflow", "password", "airflow")
+    assert _host_aliases(pods) == {first: "10.96.0.1"}
+
+    databases.delete("first")
+    second, _ = databases.create("second", "airflow", "password", "airflow")
+    assert _host_aliases(pods) == {second: "10.96.0.2"}
 
 
-class CoreDns(Mock):
-    """kubectl of a cluster with one Corefile."""
-
-    corefile = COREFILE
-
-    def get(self, *_words):
-        return {"data": {"Corefile": self.corefile}}
-
-    def apply(self, configmap):
-        self.corefile = configmap["data"]["Corefile"]
-
-
-def test_the_name_of_a_database_resolves_to_its_service(backends):
-    databases, _ = backends
-    host, _ = databases.create("airflow-dev", "airflow", "password", "airflow")
-    kubectl = CoreDns()
-    resolver.start(kubectl)
-    resolver.start(kubectl)
-    (rule,) = [line.split() for line in kubectl.corefile.splitlines() if "rewrite" in line]
-    _, _, _, pattern, target, *_ = rule
-    (label,) = re.fullmatch(pattern, f"{host}.").groups()
-    assert target.replace("{1}", label) == "airflow-dev.simulated-aws.svc.cluster.local"
-    assert not re.fullmatch(pattern, f"{host}.airflow.svc.cluster.local.")
-    kubectl.run.assert_called()
-
-    resolver.stop(kubectl)
-    assert kubectl.corefile == COREFILE
-
-
-def test_coredns_of_another_form_is_refused():
-    kubectl = CoreDns()
-    kubectl.corefile = "cluster.local:53 {\n}\n"
-    with pytest.raises(RuntimeError, match="CoreDNS: the Corefile has no"):
-        resolver.start(kubectl)
-    assert kubectl.corefile == "cluster.local:53 {\n}\n"
+def test_pods_of_a_cluster_outside_aws_are_only_given_names(backends):
+    databases, pods = backends
+    host, _ = databases.create("first", "airflow", "password", "airflow")
+    given = {"containers": [{"name": "c", "image": f"{ECR}/redis"}], "nodeSelector": {"a": "b"}}
+    names = [{"ip": "10.96.0.1", "hostnames": [host]}]
+    assert pods.mutate({"spec": given}, "airflow")["spec"] == {**given, "hostAliases": names}
 
 
 VPC = "10.9.0.0/16"

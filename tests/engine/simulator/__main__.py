@@ -11,7 +11,6 @@ import threading
 from pathlib import Path
 
 from tests.engine.simulator import control, identity, provider
-from tests.engine.simulator.backends import resolver
 from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.endpoint import Machine
@@ -34,7 +33,7 @@ class Simulator:
 
     def __init__(self, folder: Path, context: str, zone_seed: int = 0) -> None:
         self.folder = folder
-        self.kubectl = kubectl = Kubectl(context=context)
+        kubectl = Kubectl(context=context)
         authority = Authority()
         host = _reachable_address(kubectl)
         self.faults = Faults()
@@ -45,18 +44,18 @@ class Simulator:
             objects=lambda kind: self.kubernetes.objects(kind),
             on_cluster=lambda name: self._create_cluster(name),
             on_cluster_deleted=lambda name: self._delete_cluster(name),
-            on_instance=lambda *instance: self.postgres.create(*instance),
+            on_instance=self._create_instance,
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
         )
-        self.postgres = Postgres(self.cloud, kubectl, authority)
+        names: dict[str, str] = {}
+        self.postgres = Postgres(self.cloud, kubectl, authority, names)
         auto_mode = AutoMode(self.cloud, kubectl)
-        self.pods = Pods(self.cloud, kubectl, authority, host, auto_mode.wanted)
+        self.pods = Pods(self.cloud, kubectl, authority, host, names, auto_mode.wanted)
         self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, auto_mode, self.machine)
         self.load_balancers = LoadBalancers(self.cloud, kubectl)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
-        resolver.start(kubectl)
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
         self.control = control.serve(
             {
@@ -103,6 +102,11 @@ class Simulator:
         self.load_balancers.start()
         return self.kubernetes.create(name)
 
+    def _create_instance(self, *instance: str) -> tuple[str, int]:
+        # Pods of an existing cluster resolve databases, too.
+        self.kubernetes.admit_pods()
+        return self.postgres.create(*instance)
+
     def _delete_cluster(self, name: str) -> None:
         self.load_balancers.stop()
         self.kubernetes.delete(name)
@@ -121,7 +125,6 @@ class Simulator:
         self.load_balancers.stop()
         self.control.shutdown()
         self.kubernetes.remove()
-        resolver.stop(self.kubectl)
         self.pods.stop()
         self.cloud.stop()
 

@@ -18,10 +18,10 @@ from tests.engine.simulator.backends.auto_mode import AutoMode
 from tests.engine.simulator.backends.endpoint import Endpoint, Machine
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.pods import Pods
-from tests.engine.simulator.backends.resolver import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.moto_additions import entries_of
 
+NAMESPACE = "simulated-aws"
 ADMIN = "eks-admin"
 CRDS = Path(__file__).with_name("crds.yaml")
 EBS = "ebs.csi.eks.amazonaws.com"
@@ -51,7 +51,7 @@ class Kubernetes:
         self.kubectl.apply(_namespace(), *_administrator())
         self.kubectl.run("apply", "--server-side", "--filename", str(CRDS))
         self.kubectl.apply(self._provisioner())
-        self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
+        self.admit_pods()
         self.auto_mode.start(name)
         where = self.kubectl.configuration()
         server = urlsplit(where["server"])
@@ -60,6 +60,10 @@ class Kubernetes:
             target, lambda: endpoint.admits(self.cloud, name, self.machine)
         )
         return self.endpoints[name].url, where["certificate-authority-data"]
+
+    def admit_pods(self) -> None:
+        """Send new pods of a stack through the webhook."""
+        self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
 
     def delete(self, name: str) -> None:
         """Delete everything that a stack has created in the cluster."""

@@ -6,7 +6,7 @@ from typing import Any
 from settings.versions import POSTGRES_IMAGE
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
-from tests.engine.simulator.backends.resolver import NAMESPACE
+from tests.engine.simulator.backends.kubernetes import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
 
 PORT = 5432
@@ -22,18 +22,20 @@ LOCAL = "local all all trust\n"
 
 
 class Postgres:
-    def __init__(self, cloud: Cloud, kubectl: Kubectl, authority: Authority) -> None:
+    """`names` are IP addresses by host name; `create` and `delete` maintain them."""
+
+    def __init__(
+        self, cloud: Cloud, kubectl: Kubectl, authority: Authority, names: dict[str, str]
+    ) -> None:
         self.cloud = cloud
         self.kubectl = kubectl
         self.authority = authority
+        self.names = names
 
     def create(
         self, identifier: str, username: str, password: str, db_name: str
     ) -> tuple[str, int]:
-        """Start the server: its host name in the format of RDS, and its port.
-
-        `resolver` has the address of the host name.
-        """
+        """Start the server: its host name in the format of RDS, and its port."""
         # Host names of RDS contain a hash that depends on account and Region.
         part = hashlib.sha256(f"{self.cloud.account}{self.cloud.region}".encode()).hexdigest()[:12]
         host = f"{identifier}.{part}.{self.cloud.region}.rds.amazonaws.com"
@@ -62,14 +64,16 @@ class Postgres:
                 "spec": {"selector": {"instance": identifier}, "ports": [{"port": PORT}]},
             },
         )
+        where = ["--namespace", NAMESPACE]
         self.kubectl.run(
             "wait",
             "--for=condition=Ready",
             f"pod/{identifier}",
             f"--timeout={READY_SECONDS}s",
-            "--namespace",
-            NAMESPACE,
+            *where,
         )
+        service = self.kubectl.get("service", identifier, *where)
+        self.names[host] = service["spec"]["clusterIP"]
         return host, PORT
 
     def change(self, identifier: str, username: str, password: str) -> None:
@@ -81,6 +85,8 @@ class Postgres:
         self.kubectl.delete(
             "pod,service,secret", identifier, "--namespace", NAMESPACE, "--grace-period=1"
         )
+        for host in [h for h in self.names if h.startswith(f"{identifier}.")]:
+            del self.names[host]
 
     def _psql(self, identifier: str, username: str, statement: str) -> None:
         words = ["exec", "--stdin", "--namespace", NAMESPACE, identifier, "--"]
