@@ -79,9 +79,11 @@ class SsoCheck(pulumi.ComponentResource):
                     spec=pod,
                 ),
             ),
+            # The former Job has the name of the next one if a change is taken back.
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[ca] if ca else None,
+                delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait),
             ),
         )
