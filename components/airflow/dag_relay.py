@@ -13,7 +13,7 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes.stateful_server import Sidecar, StatefulServer, StatefulServerArgs
 from components.support import network_peers
-from components.support.hardened_pod import IN_POD, script_checksum
+from components.support.hardened_pod import IN_POD, plain_env, script_checksum
 from components.support.named_secret import NamedSecret, annotations, named_secret
 from components.support.passwords import password
 from settings import Secrets
@@ -196,7 +196,7 @@ class DagRelay(pulumi.ComponentResource):
                 image=args.image,
                 command=["git", "daemon", "--export-all", "--reuseaddr", "--informative-errors"],
                 args=[f"--port={PORT}", f"--base-path={DATA}", *_served(args.dags)],
-                env=_env(GIT_ENV),
+                env=plain_env(GIT_ENV),
                 files={"/relay": relay},
                 port=PORT,
                 user_id=USER_ID,
@@ -249,7 +249,7 @@ def _git_sync(
         image=args.dags.git_sync_reference,
         command=["/relay/fetch"],
         args=["/git-sync"],
-        env=_env({**_git_sync_flags(repository, port, args.dags), **args.proxy}),
+        env=plain_env({**_git_sync_flags(repository, port, args.dags), **args.proxy}),
         files={"/relay": relay} | ({LOGIN: _files(login)} if login else {}),
         port=port,
         memory_mb=SYNC_MEMORY_MB,
@@ -264,7 +264,7 @@ def _gate(args: DagRelayArgs, relay: core.ConfigMapVolumeSourceArgs) -> Sidecar:
         image=args.image,
         # Not -I: the script imports the one beside it.
         command=["python", "-sE", "/relay/gate-server"],
-        env=_env(
+        env=plain_env(
             {
                 "PORT": str(GATE_PORT),
                 "MAX_MB": str(args.dags.max_mb),
@@ -289,7 +289,7 @@ def _webhook(
         name="webhook",
         image=args.image,
         command=["python", "-I", "/relay/webhook"],
-        env=_env(
+        env=plain_env(
             {
                 "PORT": str(WEBHOOK_PORT),
                 "ANNOUNCED": ":".join(map(_announced, args.dags.all_repositories)),
@@ -303,10 +303,6 @@ def _webhook(
         # DAGs are code: write access to the volume is code execution on every worker.
         read_only=True,
     )
-
-
-def _env(variables: dict[str, str]) -> list[core.EnvVarArgs]:
-    return [core.EnvVarArgs(name=name, value=value) for name, value in variables.items()]
 
 
 def _files(secret: NamedSecret) -> core.SecretVolumeSourceArgs:

@@ -67,8 +67,11 @@ class KedaRole(pulumi.ComponentResource):
                     metadata=meta.ObjectMetaArgs(labels=labels), spec=pod
                 ),
             ),
+            # The former Job has the name of the next one if a change is taken back.
             opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait)
+                parent=self,
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait),
             ),
         )
         self.register_outputs({})

@@ -15,6 +15,7 @@ from components.support.hardened_pod import (
     IN_POD,
     container_security,
     input_digest,
+    plain_env,
     pod_security,
     resources,
 )
@@ -78,9 +79,11 @@ class SsoCheck(pulumi.ComponentResource):
                     spec=pod,
                 ),
             ),
+            # The former Job has the name of the next one if a change is taken back.
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[ca] if ca else None,
+                delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait),
             ),
         )
@@ -106,7 +109,7 @@ def _pod(args: SsoCheckArgs) -> core.PodSpecArgs:
                 env=[
                     core.EnvVarArgs(name="AIRFLOW_SSO", value=args.configuration),
                     secret_env("AIRFLOW_SSO_CLIENT_SECRET", args.client_secret, CLIENT_SECRET),
-                    *(core.EnvVarArgs(name=n, value=v) for n, v in args.proxy.items()),
+                    *plain_env(args.proxy),
                 ],
                 resources=resources(MEMORY_MB),
                 security_context=container_security(),

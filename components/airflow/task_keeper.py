@@ -17,6 +17,7 @@ from components.support import chart_names
 from components.support.hardened_pod import (
     IN_POD,
     container_security,
+    plain_env,
     pod_security,
     resources,
     script_checksum,
@@ -140,7 +141,7 @@ def _container(args: TaskKeeperArgs, paths: Sequence[str]) -> core.ContainerArgs
         command=["python", "-m", "task_keeper.reconcile"],
         working_dir=WORK_DIR,
         env=[
-            *(core.EnvVarArgs(name=name, value=value) for name, value in settings.items()),
+            *plain_env(settings),
             secret_env("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", args.metadata, "connection"),
             secret_env("AIRFLOW__CELERY__BROKER_URL", args.broker, "connection"),
         ],

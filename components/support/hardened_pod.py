@@ -1,6 +1,7 @@
 """What every pod of this program has in common: Pod Security `restricted`, mounted scripts."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,11 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 
 IN_POD = Path(__file__).parents[1] / "in_pod"  # programs that run in containers
+
+
+def plain_env(variables: Mapping[str, pulumi.Input[str]]) -> list[core.EnvVarArgs]:
+    """Environment variables of a container without secrets."""
+    return [core.EnvVarArgs(name=name, value=value) for name, value in variables.items()]
 
 
 def pod_security(

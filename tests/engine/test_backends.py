@@ -53,6 +53,7 @@ def _host_aliases(pods):
 def registry(backends):
     """Repositories of ECR, one with a cache rule, and the image that a pod runs."""
     _, pods = backends
+    EksCluster(pods.cloud)
     secret = pods.cloud.client("secretsmanager").create_secret(
         Name="ecr-pullthroughcache/docker-hub", SecretString="{}"
     )
@@ -110,6 +111,14 @@ def test_pods_resolve_only_existing_databases(backends):
     databases.delete("first")
     second, _ = databases.create("second", "airflow", "password", "airflow")
     assert _host_aliases(pods) == {second: "10.96.0.2"}
+
+
+def test_pods_of_a_cluster_outside_aws_are_only_given_names(backends):
+    databases, pods = backends
+    host, _ = databases.create("first", "airflow", "password", "airflow")
+    given = {"containers": [{"name": "c", "image": f"{ECR}/redis"}], "nodeSelector": {"a": "b"}}
+    names = [{"ip": "10.96.0.1", "hostnames": [host]}]
+    assert pods.mutate({"spec": given}, "airflow")["spec"] == {**given, "hostAliases": names}
 
 
 VPC = "10.9.0.0/16"

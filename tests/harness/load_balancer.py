@@ -6,7 +6,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,22 +36,24 @@ def load_balancer(certificate: Path, targets: Sequence[int]) -> Generator[LoadBa
                 target = next(following)
                 requests[target] += 1
             length = int(self.headers.get("Content-Length") or 0)
-            connection = http.client.HTTPConnection("127.0.0.1", target, timeout=60)
             headers = {k: v for k, v in self.headers.items() if k.lower() not in HOP_BY_HOP}
             headers["X-Forwarded-Proto"] = "https"
             headers["X-Forwarded-For"] = self.client_address[0]
             headers["X-Forwarded-Port"] = "443"
             body = self.rfile.read(length) if length else None
-            connection.request(self.command, self.path, body, headers)
-            response = connection.getresponse()
-            content = response.read()
+            with closing(http.client.HTTPConnection("127.0.0.1", target, timeout=60)) as connection:
+                connection.request(self.command, self.path, body, headers)
+                response = connection.getresponse()
+                content = response.read()
             self.send_response_only(response.status)
             for key, value in response.getheaders():
                 if key.lower() not in HOP_BY_HOP:
                     self.send_header(key, value)
             self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+            # A browser that leaves a page does not wait for its images.
+            with suppress(OSError):
+                self.end_headers()
+                self.wfile.write(content)
 
         do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = answer  # noqa: N815
 

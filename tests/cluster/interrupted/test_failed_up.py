@@ -64,3 +64,13 @@ def test_the_corrected_up_succeeds(stack, cluster):
     (relay,) = cluster.get("pods", "-l", "app.kubernetes.io/name=dag-relay")
     images = [container["image"] for container in relay["spec"]["containers"]]
     assert not [image for image in images if MISSPELLED in image]
+
+
+def test_a_change_that_is_taken_back_succeeds(stack, failed_up):
+    """Also for Jobs: the one before the change has the name of the one after it."""
+    before = stack.file("local").read_text()
+    stack.change("local", airflow={"image": "apache/airflow-misspelled"})
+    assert "apache/airflow-misspelled:" in failed_up()
+
+    stack.file("local").write_text(before)
+    assert "Airflow is healthy." in stack.up()

@@ -46,7 +46,7 @@ def test_a_group_gives_its_role(site, tmp_path, user, statuses):
 def test_a_user_without_a_group_reads_why(site, tmp_path):
     reason = "You signed in as nora, but none of your groups has a role in Airflow"
     with site.signed_in("nora", tmp_path, shows=reason) as browser:
-        assert "data-platform, analysts" in browser.text
+        assert "analysts, data-platform" in browser.text
         assert allowed(browser) == [401, 401, 401]
 
 

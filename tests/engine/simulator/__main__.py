@@ -44,7 +44,7 @@ class Simulator:
             objects=lambda kind: self.kubernetes.objects(kind),
             on_cluster=lambda name: self._create_cluster(name),
             on_cluster_deleted=lambda name: self._delete_cluster(name),
-            on_instance=lambda *instance: self.postgres.create(*instance),
+            on_instance=self._create_instance,
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
             on_snapshot=lambda *names: self.postgres.snapshot(*names),
@@ -104,6 +104,11 @@ class Simulator:
     def _create_cluster(self, name: str) -> tuple[str, str]:
         self.load_balancers.start()
         return self.kubernetes.create(name)
+
+    def _create_instance(self, *instance: str) -> tuple[str, int]:
+        # Pods of an existing cluster resolve databases, too.
+        self.kubernetes.admit_pods()
+        return self.postgres.create(*instance)
 
     def _delete_cluster(self, name: str) -> None:
         self.load_balancers.stop()

@@ -474,3 +474,17 @@ def test_an_existing_database_for_a_new_cluster(program):
     assert rule["securityGroupId"] == "sg-0123456789"
     assert rule["referencedSecurityGroupId"] == "cluster-eks-cluster-security-group"
     assert (rule["fromPort"], rule["toPort"]) == (6432, 6432)
+
+
+def test_a_job_ends_before_its_replacement_starts(program):
+    """A change that is taken back replaces a Job by one of the same name."""
+    sso = {"issuer": "https://id.example.com", "client_id": "airflow", "roles": {"data": "Op"}}
+    found = program(
+        "local",
+        keys={"airflow-platform:sso_client_secret": "given"},
+        airflow={"sso": sso},
+        workers={"scaling": "queue"},
+    )
+    jobs = found.all("kubernetes:batch/v1:Job")
+    assert len(jobs) == 2, "the check of airflow.sso, and the role of KEDA"
+    assert [job.delete_before_replace for job in jobs] == [True, True]

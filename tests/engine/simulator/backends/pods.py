@@ -76,13 +76,15 @@ class Pods:
         return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
 
     def mutate(self, pod: dict[str, Any], namespace: str) -> dict[str, Any]:
-        """The pod as EKS admits it."""
+        """The pod as EKS admits it; on a cluster outside AWS, only with the DNS of the VPC."""
         changed = copy.deepcopy(pod)
         spec = changed["spec"]
         if self.names:
             spec.setdefault("hostAliases", []).extend(
                 {"ip": address, "hostnames": [name]} for name, address in self.names.items()
             )
+        if not self.cloud.client("eks").list_clusters()["clusters"]:
+            return changed
         variables = self._variables(namespace, spec.get("serviceAccountName", "default"))
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             present = {variable["name"] for variable in container.get("env", [])}
