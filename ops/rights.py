@@ -29,6 +29,8 @@ FOR_TASK_PODS = (
     *("limitranges", "resourcequotas", "networkpolicies.networking.k8s.io"),
     *("rolebindings.rbac.authorization.k8s.io", "roles.rbac.authorization.k8s.io"),
 )
+# And with a login to a private registry:
+TO_PULL = ("secrets", "serviceaccounts")
 # Objects of KEDA in its namespace. Helm keeps its releases in Secrets.
 FOR_KEDA = (
     *("configmaps", "secrets", "serviceaccounts", "services", "deployments.apps"),
@@ -90,7 +92,8 @@ def needed(settings: Settings, deployed: set[str]) -> Iterator[Right]:
     kinds: dict[str, tuple[str, ...]] = {namespace: (*IN_NAMESPACE, *sorted(filter(None, scaled)))}
     namespaces = ["namespace-namespace"] if settings.creates_namespace else []
     if settings.pod_queues:
-        kinds[settings.task_namespace] = FOR_TASK_PODS
+        to_pull = TO_PULL if settings.images.pull_secret else ()
+        kinds[settings.task_namespace] = (*FOR_TASK_PODS, *to_pull)
         namespaces.append("task-pods-namespace")
     if settings.installs_keda:
         kinds[KEDA_NAMESPACE] = FOR_KEDA

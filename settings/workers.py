@@ -38,6 +38,12 @@ class WorkerSettings(Section):
         "its log. If not set, the largest task ends when the worker has no memory left; 0: no task is "
         "ended",
     )
+    xcom_limit_mb: int = Field(
+        default=16,
+        ge=0,
+        description="Size of one XCom in the database: a larger one fails its task, without a retry. "
+        "0: no limit",
+    )
     disk_gb: int = Field(
         default=10,
         ge=1,

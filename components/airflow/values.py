@@ -484,7 +484,8 @@ def worker_entrypoint(queue: str, workers: WorkerSettings) -> list[str]:
     task_mb = {None: "0", 0: "off"}.get(workers.task_memory_mb, str(workers.task_memory_mb))
     command = ["airflow", "celery", "worker", *own_queue]
     program = WORKER.read_text()
-    return ["python", "-c", program, str(workers.memory_mb), task_mb, key_of(queue), *command]
+    limits_mb = [str(workers.memory_mb), task_mb, str(workers.xcom_limit_mb)]
+    return ["python", "-c", program, *limits_mb, key_of(queue), *command]
 
 
 def pod_connection(namespace: str) -> dict[str, Any]:

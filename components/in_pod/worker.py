@@ -1,12 +1,13 @@
 """Entrypoint of a worker: ends a task that takes its memory, before the kernel ends the worker.
 
-It also refuses callbacks, which Airflow 3.3 runs for every client of the broker.
+It also refuses callbacks, which Airflow 3.3 runs for every client of the broker, and large XComs.
 
 On cgroup v2 the kernel ends every process of a container that is out of memory, and with it all
 tasks of the worker: https://github.com/kubernetes/kubernetes/pull/117793. A second process watches
 the tasks; it also ends the processes that an ended task left behind.
 
-    python worker.py <worker MiB> <task MiB; 0: no limit; off: no watch> <key of settings> <command...>
+    python worker.py <worker MiB> <task MiB; 0: no limit; off: no watch> <XCom MiB; 0: no limit> \
+        <key of settings> <command...>
 """
 
 # pyright: reportMissingImports=false, reportMissingModuleSource=false
@@ -48,7 +49,7 @@ MIB = 2**20
 
 
 def main() -> None:
-    worker_mb, task_mb, key, *command = sys.argv[1:]
+    worker_mb, task_mb, xcom_mb, key, *command = sys.argv[1:]
     if task_mb != "off":
         if os.fork() == 0:
             if os.fork() == 0:  # no child of the worker, which waits for its children
@@ -57,6 +58,8 @@ def main() -> None:
         os.wait()
         note_logs()
     refuse_callbacks()
+    if xcom_mb != "0":
+        limit_xcoms(int(xcom_mb), key)
     from airflow.__main__ import main as airflow
 
     sys.argv = command
@@ -84,6 +87,30 @@ def refuse_callbacks() -> None:
         return run(workload, **options)
 
     BaseExecutor.run_workload = staticmethod(run_tasks_only)
+
+
+def limit_xcoms(limit_mb: int, key: str) -> None:
+    """Fail a task whose XCom is too large for the database; a retry would have the same XCom.
+
+    Its process is a fork of this one. A backend in an object store serializes only its reference
+    here. https://github.com/apache/airflow/issues/64628
+    """
+    from airflow.sdk.bases.xcom import BaseXCom
+    from airflow.sdk.exceptions import AirflowFailException
+
+    serialize = BaseXCom.serialize_value
+
+    def limited(value: Any, **of: Any) -> Any:
+        serialized = serialize(value, **of)
+        mb = len(json.dumps(serialized, default=str)) / MIB
+        if mb > limit_mb:
+            raise AirflowFailException(
+                f"XCom {of.get('key')!r} has {mb:.0f} MiB, and {key}.xcom_limit_mb is {limit_mb}. Write the "
+                "data to an object store or a database, and return where it is"
+            )
+        return serialized
+
+    BaseXCom.serialize_value = staticmethod(limited)
 
 
 def note_logs() -> None:

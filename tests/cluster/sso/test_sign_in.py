@@ -51,14 +51,15 @@ def test_a_user_without_a_group_reads_why(site, tmp_path):
 
 
 def test_a_changed_group_counts_at_the_next_sign_in(site, tmp_path, keycloak):
+    """Airflow caches a user for 30 s."""
     keycloak.move("victor", "data-platform", member=True)
     try:
         with site.signed_in("victor", tmp_path) as browser:
-            assert allowed(browser) == [200, 200, 200]
+            wait_for("the new role", lambda: allowed(browser) == [200, 200, 200], seconds=60)
     finally:
         keycloak.move("victor", "data-platform", member=False)
     with site.signed_in("victor", tmp_path) as browser:
-        assert allowed(browser) == [200, 403, 403]
+        wait_for("the former role", lambda: allowed(browser) == [200, 403, 403], seconds=60)
 
 
 def test_a_wrong_client_secret_changes_no_pod(site, cluster, checkout):

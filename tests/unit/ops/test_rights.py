@@ -96,6 +96,20 @@ def test_a_given_namespace_needs_no_rights_outside_of_it(session):
     assert {right.namespace for right in found} == {"airflow"}
 
 
+def test_a_login_of_task_pods_needs_rights_in_their_namespace(session):
+    settings = session(pod_operator=True).settings
+    images = settings.images.model_copy(update={"pull_secret": "registry"})
+
+    def kinds(of):
+        found = rights.needed(of, set())
+        return {r.resource for r in found if r.namespace == settings.task_namespace}
+
+    assert kinds(settings.model_copy(update={"images": images})) - kinds(settings) == {
+        "secrets",
+        "serviceaccounts",
+    }
+
+
 def test_a_cluster_that_answers_no_review_is_a_note(session, tools, capsys):
     opened = session()
     tools("kubectl", "echo 'error: no such API' >&2; exit 1")

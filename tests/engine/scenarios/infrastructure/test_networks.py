@@ -134,7 +134,7 @@ def nodes(account, vpc):
 def test_an_existing_cluster_uses_rds(deploy, small_charts, account, cluster, dags, vpc, nodes):
     before = account.inventory()
     stack = deploy("dev", small_charts, dags=dags)
-    database = {"kind": "rds", "ca_file": stack.settings()["database"]["ca_file"]}
+    database = stack.settings()["database"]
     stack.replace(
         "airflow",
         cluster={"kind": "existing", "context": cluster.context},

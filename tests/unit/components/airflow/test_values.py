@@ -31,9 +31,9 @@ def test_the_hpa_measures_containers_not_pods():
 @pytest.mark.parametrize(
     ("queue", "task_mb", "words"),
     [
-        ("default", None, "3072 0 workers airflow celery worker"),
-        ("etl", 512, "3072 512 queues.etl airflow celery worker -q etl"),
-        ("default", 0, "3072 off workers airflow celery worker"),
+        ("default", None, "3072 0 16 workers airflow celery worker"),
+        ("etl", 512, "3072 512 16 queues.etl airflow celery worker -q etl"),
+        ("default", 0, "3072 off 16 workers airflow celery worker"),
     ],
 )
 def test_a_worker_runs_with_its_entrypoint(queue, task_mb, words):

@@ -280,3 +280,40 @@ def test_airflow_3_3_runs_tasks(run_workload):
 @pytest.mark.parametrize("version", ["3.2.2", "3.4.0"])
 def test_other_versions_refuse_forged_callbacks(run_workload, version):
     assert run_workload(version)(ExecuteCallback()) == ("ExecuteCallback", {})
+
+
+@pytest.fixture
+def push(monkeypatch):
+    """Serializes an XCom of Airflow in a worker whose limit is 1 MiB."""
+
+    class BaseXCom:
+        @staticmethod
+        def serialize_value(value, *, key=None):
+            return {"data": value}
+
+    class AirflowFailException(Exception): ...
+
+    for name in ("airflow", "airflow.sdk", "airflow.sdk.bases"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    for name, content in (
+        ("airflow.sdk.bases.xcom", BaseXCom),
+        ("airflow.sdk.exceptions", AirflowFailException),
+    ):
+        module = ModuleType(name)
+        setattr(module, content.__name__, content)
+        monkeypatch.setitem(sys.modules, name, module)
+    worker.limit_xcoms(1, "queues.etl")
+    return lambda value: BaseXCom.serialize_value(value, key="rows")
+
+
+def test_an_xcom_within_the_limit_is_serialized_as_before(push):
+    value = "x" * (MIB - 100)
+    assert push(value) == {"data": value}
+
+
+@pytest.mark.parametrize("value", ["x" * 2 * MIB, ["x"] * MIB, {"rows": "x" * MIB}])
+def test_a_larger_xcom_names_the_setting(push, value):
+    with pytest.raises(
+        Exception, match=r"XCom 'rows' has \d MiB, and queues\.etl\.xcom_limit_mb is 1"
+    ):
+        push(value)
