@@ -34,11 +34,28 @@ def backup(name: str) -> int:
 
 def make(session: Session, cluster: Kubernetes, version: str) -> str:
     """Back the metadata database up. Returns the ARN of the snapshot, or the path of the dump."""
-    now = datetime.now(UTC).strftime(TIME)
-    name = re.sub("[^a-zA-Z0-9]+", "-", f"{session.stack.name}-{version}-{now}")
+    name = f"{_prefix(session.stack.name, version)}-{datetime.now(UTC).strftime(TIME)}"
     if isinstance(session.settings.database, ContainerDatabaseSettings):
         return str(_dump(cluster, FOLDER / f"{name}.dump"))
     return _snapshot(session, name, version)
+
+
+def newest_dump(name: str, version: str) -> tuple[Path, datetime] | None:
+    """The newest dump of a stack with a version of Airflow, and its time."""
+    prefix = _prefix(name, version)
+    dumps = sorted(FOLDER.glob(f"{prefix}-????????-??????.dump"))
+    if not dumps:
+        return None
+    return dumps[-1], made(dumps[-1])
+
+
+def made(dump: Path) -> datetime:
+    """The time at the end of the name of a dump."""
+    return datetime.strptime(dump.stem[-15:], TIME).replace(tzinfo=UTC)
+
+
+def _prefix(name: str, version: str) -> str:
+    return re.sub("[^a-zA-Z0-9]+", "-", f"{name}-{version}")
 
 
 def _dump(cluster: Kubernetes, file: Path) -> Path:

@@ -102,7 +102,7 @@ def _check_content(cluster: Kubernetes, dump: Path, version: str) -> None:
 
 def lost(cluster: Kubernetes, dump: Path) -> str:
     """What a restore takes away. It stays in the database that is kept."""
-    since = datetime.strptime(dump.stem[-15:], backup.TIME).replace(tzinfo=UTC)
+    since = backup.made(dump)
     counts = [
         backup.sql(cluster, COUNT_SINCE.format(table, column, since), NAME).strip()
         for table, column in (("dag_run", "queued_at"), ("task_instance", "start_date"))

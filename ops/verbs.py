@@ -118,6 +118,12 @@ VERBS = (
         },
     ),
     Verb(
+        name="drill",
+        help="Restore the newest backup into a copy, check it with Airflow, print RPO and RTO, delete it",
+        function="ops.drill:drill",
+        options={"--from": FROM},
+    ),
+    Verb(
         name="forget-database",
         help="Delete the former RDS database, which `rollback` or `restore` has kept (YES=1)",
         function="ops.generations:forget",

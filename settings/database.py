@@ -149,6 +149,12 @@ def database_identifier(
     return name[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
 
 
+def drill_identifier(instance: str) -> str:
+    """Name of the RDS instance that `make drill` restores from another one, and deletes."""
+    suffix = "-drill"
+    return instance[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
+
+
 class ContainerDatabaseSettings(Section):
     kind: Literal["container"]
     storage_gb: int = Field(default=5, ge=1, le=1000, description="Volume of PostgreSQL")
