@@ -3,8 +3,12 @@
 import json
 import urllib.request
 
+import pytest
+
 from tests.harness.checkout import ROOT
 from tests.harness.waiting import wait_for
+
+pytestmark = pytest.mark.slow
 
 OLD_DATABASE = (ROOT / "tests" / "harness" / "old_database.sql").read_text()
 METRIC = "airflow_database_cleanup_failed_tables"
