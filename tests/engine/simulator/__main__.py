@@ -108,7 +108,9 @@ class Simulator:
     def _create_instance(self, *instance: str) -> tuple[str, int]:
         # Pods of an existing cluster resolve databases, too.
         self.kubernetes.admit_pods()
-        return self.postgres.create(*instance)
+        created = self.postgres.create(*instance)
+        self.kubernetes.restart_keda()
+        return created
 
     def _delete_cluster(self, name: str) -> None:
         self.load_balancers.stop()

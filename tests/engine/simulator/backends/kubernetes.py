@@ -65,6 +65,10 @@ class Kubernetes:
         """Send new pods of a stack through the webhook."""
         self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
 
+    def restart_keda(self) -> None:
+        """Give its pods the host name of a new database: the other pods start after it."""
+        self.kubectl.delete("pods", "--all", "--namespace", "keda", "--wait=false")
+
     def delete(self, name: str) -> None:
         """Delete everything that a stack has created in the cluster."""
         if name in self.endpoints:
