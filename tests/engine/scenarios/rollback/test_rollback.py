@@ -143,16 +143,6 @@ def test_the_former_database_is_deleted_on_request(back, dev, account, cluster, 
     assert "unchanged" in dev.up()
 
 
-def test_a_drill_proves_the_backup_and_leaves_nothing(back, dev, account):
-    before = instances(account)
-    output = done(dev, "drill")
-
-    assert "is usable:" in output
-    assert "dag 1, dag_run " in output
-    assert instances(account) == before
-    assert "unchanged" in dev.up()
-
-
 def test_a_restored_snapshot_brings_its_runs_back(back, dev, cluster, account, before):
     """After the deletion of the former database, so that there is room for another generation."""
     if len(instances(account)) == 2:
