@@ -120,7 +120,7 @@ def resolver(backends):
     started.stop()
 
 
-def test_pods_resolve_only_existing_databases(backends, resolver):
+def test_pods_resolve_only_existing_databases(backends, resolver, capsys):
     databases, _ = backends
 
     def address(host):
@@ -136,6 +136,7 @@ def test_pods_resolve_only_existing_databases(backends, resolver):
     second, _ = databases.create("second", "airflow", "password", "airflow")
     assert address(second) == "10.96.0.2"
     assert address(first) == ""
+    assert capsys.readouterr().out == "", "the simulator prints `ready` only"
 
 
 def test_coredns_forwards_only_while_the_account_exists(resolver):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from dnslib import QTYPE, RCODE, RR, A, DNSRecord
-from dnslib.server import BaseResolver, DNSHandler, DNSServer
+from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 
 from tests.engine.simulator.backends.kubectl import Kubectl
 
@@ -35,7 +35,9 @@ class Resolver:
 
     def __init__(self, kubectl: Kubectl, host: str, names: Mapping[str, str]) -> None:
         self.kubectl = kubectl
-        self.server = DNSServer(Names(names), address=host, port=0)
+        # By default it prints every request; the pipe of a test that does not read would fill.
+        silent = DNSLogger(logf=lambda _: None)
+        self.server = DNSServer(Names(names), address=host, port=0, logger=silent)
         self.address = f"{host}:{self.server.server.server_address[1]}"
 
     def start(self) -> None:
