@@ -89,12 +89,12 @@ def _snapshot(session: Session, name: str, version: str) -> str:
     return made["DBSnapshot"]["DBSnapshotArn"]
 
 
-def load(cluster: Kubernetes, dump: Path) -> None:
-    """Restore a dump into the database `RESTORED`, beside the present one."""
+def load(cluster: Kubernetes, dump: Path, database: str = RESTORED) -> None:
+    """Restore a dump into another database, beside the present one."""
     # What a killed restore has left.
-    sql(cluster, f"DROP DATABASE IF EXISTS {RESTORED} WITH (FORCE)")
-    sql(cluster, f"CREATE DATABASE {RESTORED}")
-    words = ["pg_restore", *LOGIN, f"--dbname={RESTORED}", "--exit-on-error"]
+    drop(cluster, database)
+    sql(cluster, f"CREATE DATABASE {database}")
+    words = ["pg_restore", *LOGIN, f"--dbname={database}", "--exit-on-error"]
     command = in_database(cluster, *words, stdin=True)
     with dump.open("rb") as source:
         done = subprocess.run(
@@ -102,6 +102,10 @@ def load(cluster: Kubernetes, dump: Path) -> None:
         )
     if done.returncode:
         raise OperationError(f"pg_restore failed in {POD}: {done.stderr.decode().strip()}")
+
+
+def drop(cluster: Kubernetes, database: str) -> None:
+    sql(cluster, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
 def swap(cluster: Kubernetes, kept: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from components.support.database_login import NAME
 from ops import backup, generations, rds
 from ops.access import reachable
 from ops.kubernetes import Kubernetes
@@ -20,6 +21,8 @@ from ops.shell import OperationError
 from ops.versions import check_finished, open_deployed
 from settings.database import ContainerDatabaseSettings, drill_identifier
 
+# Of a container; a restore at the same time uses another one.
+DATABASE = f"{NAME}_drill"
 # With the rows of a large database counted.
 CHECK_SECONDS = 600
 ANSWER = "copy: "
@@ -104,12 +107,12 @@ def _database(session: Session, cluster: Kubernetes, version: str) -> Generator[
         )
     dump, made = found
     try:
-        with step(f"restore {dump.name} beside the present database"):
-            backup.load(cluster, dump)
-        yield Copy(address={"database": backup.RESTORED}, made=made)
+        with step(f"restore {dump.name} as the database {DATABASE}"):
+            backup.load(cluster, dump, DATABASE)
+        yield Copy(address={"database": DATABASE}, made=made)
     finally:
-        with step("delete the copy"):
-            backup.sql(cluster, f"DROP DATABASE IF EXISTS {backup.RESTORED} WITH (FORCE)")
+        with step(f"delete {DATABASE}"):
+            backup.drop(cluster, DATABASE)
 
 
 @contextmanager

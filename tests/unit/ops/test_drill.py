@@ -73,7 +73,11 @@ def platform(monkeypatch, tmp_path, stack):
         (generations, "STATE", tmp_path),
         (versions, "STATE", tmp_path),
         (backup, "FOLDER", tmp_path),
-        (backup, "load", lambda cluster, dump: found.steps.append(f"load {dump.name}")),
+        (
+            backup,
+            "load",
+            lambda cluster, dump, as_: found.steps.append(f"load {dump.name} as {as_}"),
+        ),
         (backup, "sql", lambda cluster, statement: found.steps.append(statement)),
         (Aws, "call", lambda self, *words, seconds=60: found.call(*words)),
         (Kubernetes, "run_in_airflow", run),
@@ -150,8 +154,10 @@ def test_the_newest_dump_is_restored_beside_the_database(platform, tmp_path):
 
     assert drill.drill("local") == 0
 
-    drop = "DROP DATABASE IF EXISTS airflow_restored WITH (FORCE)"
-    assert platform.steps == ["load local-3-3-2-20261102-000000.dump", drop]
+    assert platform.steps == [
+        "load local-3-3-2-20261102-000000.dump as airflow_drill",
+        "DROP DATABASE IF EXISTS airflow_drill WITH (FORCE)",
+    ], "a restore at the same time uses another database"
 
 
 def test_a_stack_without_a_dump_is_told_how_to_make_one(platform):
