@@ -77,7 +77,8 @@ def drill(name: str, caller: str | None = None) -> int:
             restored = timedelta(seconds=round(time.monotonic() - start))
     rows = ", ".join(f"{table} {count}" for table, count in found["rows"].items())
     decrypts = "decrypts" if found["decrypted"] else "not tried: nothing in the backup is encrypted"
-    age = timedelta(seconds=round((now - copy.made).total_seconds()))
+    # The clocks of AWS and of this machine may differ.
+    age = timedelta(seconds=max(0, round((now - copy.made).total_seconds())))
     print(
         f"\nThe backup of {copy.made:%Y-%m-%d %H:%M:%S} UTC is usable:\n"
         f"  schema      that of Airflow {version}\n"

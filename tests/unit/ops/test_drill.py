@@ -133,6 +133,15 @@ def test_an_unusable_backup_fails_and_leaves_nothing(platform, error, reason):
     assert not platform.left_behind
 
 
+def test_a_clock_that_is_behind_gives_no_negative_age(platform, capsys):
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    platform.instance["LatestRestorableTime"] = later.isoformat()
+
+    drill.drill("prod")
+
+    assert "RPO         0:00:00 " in capsys.readouterr().out
+
+
 def test_a_backup_without_secrets_says_so(platform, capsys):
     found = {"rows": ROWS, "decrypted": False}
     platform.answer = CompletedProcess([], 0, f"copy: {json.dumps(found)}\n", "")
