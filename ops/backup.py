@@ -22,6 +22,7 @@ LOGIN = ("--username", USER)
 SECONDS = 3600
 TIME = "%Y%m%d-%H%M%S"  # ends the name of a backup
 RESTORED = f"{NAME}_restored"
+VERSION_TAG = "airflow-version"  # of a snapshot
 
 
 def backup(name: str) -> int:
@@ -31,13 +32,30 @@ def backup(name: str) -> int:
     return 0
 
 
-def make(session: Session, cluster: Kubernetes, label: str) -> str:
+def make(session: Session, cluster: Kubernetes, version: str) -> str:
     """Back the metadata database up. Returns the ARN of the snapshot, or the path of the dump."""
-    now = datetime.now(UTC).strftime(TIME)
-    name = re.sub("[^a-zA-Z0-9]+", "-", f"{session.stack.name}-{label}-{now}")
+    name = f"{_prefix(session.stack.name, version)}-{datetime.now(UTC).strftime(TIME)}"
     if isinstance(session.settings.database, ContainerDatabaseSettings):
         return str(_dump(cluster, FOLDER / f"{name}.dump"))
-    return _snapshot(session, name)
+    return _snapshot(session, name, version)
+
+
+def newest_dump(name: str, version: str) -> tuple[Path, datetime] | None:
+    """The newest dump of a stack with a version of Airflow, and its time."""
+    prefix = _prefix(name, version)
+    dumps = sorted(FOLDER.glob(f"{prefix}-????????-??????.dump"))
+    if not dumps:
+        return None
+    return dumps[-1], made(dumps[-1])
+
+
+def made(dump: Path) -> datetime:
+    """The time at the end of the name of a dump."""
+    return datetime.strptime(dump.stem[-15:], TIME).replace(tzinfo=UTC)
+
+
+def _prefix(name: str, version: str) -> str:
+    return re.sub("[^a-zA-Z0-9]+", "-", f"{name}-{version}")
 
 
 def _dump(cluster: Kubernetes, file: Path) -> Path:
@@ -53,7 +71,7 @@ def _dump(cluster: Kubernetes, file: Path) -> Path:
     return part.rename(file)
 
 
-def _snapshot(session: Session, name: str) -> str:
+def _snapshot(session: Session, name: str, version: str) -> str:
     instance, account = rds.describe(session), session.account
     if instance is None or account is None:
         raise OperationError(
@@ -61,7 +79,8 @@ def _snapshot(session: Session, name: str) -> str:
             "BACKUP=<name of the backup>"
         )
     snapshot = f"airflow-{name}"
-    tags = [f"Key={key},Value={value}" for key, value in account.tags.items()]
+    tagged = {**account.tags, VERSION_TAG: version}
+    tags = [f"Key={key},Value={value}" for key, value in tagged.items()]
     made = account.call(
         *("rds", "create-db-snapshot", "--db-snapshot-identifier", snapshot),
         *("--db-instance-identifier", instance["DBInstanceIdentifier"], "--tags", *tags),
@@ -70,12 +89,12 @@ def _snapshot(session: Session, name: str) -> str:
     return made["DBSnapshot"]["DBSnapshotArn"]
 
 
-def load(cluster: Kubernetes, dump: Path) -> None:
-    """Restore a dump into the database `RESTORED`, beside the present one."""
+def load(cluster: Kubernetes, dump: Path, database: str = RESTORED) -> None:
+    """Restore a dump into another database, beside the present one."""
     # What a killed restore has left.
-    sql(cluster, f"DROP DATABASE IF EXISTS {RESTORED} WITH (FORCE)")
-    sql(cluster, f"CREATE DATABASE {RESTORED}")
-    words = ["pg_restore", *LOGIN, f"--dbname={RESTORED}", "--exit-on-error"]
+    drop(cluster, database)
+    sql(cluster, f"CREATE DATABASE {database}")
+    words = ["pg_restore", *LOGIN, f"--dbname={database}", "--exit-on-error"]
     command = in_database(cluster, *words, stdin=True)
     with dump.open("rb") as source:
         done = subprocess.run(
@@ -83,6 +102,10 @@ def load(cluster: Kubernetes, dump: Path) -> None:
         )
     if done.returncode:
         raise OperationError(f"pg_restore failed in {POD}: {done.stderr.decode().strip()}")
+
+
+def drop(cluster: Kubernetes, database: str) -> None:
+    sql(cluster, f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
 
 def swap(cluster: Kubernetes, kept: str) -> None:

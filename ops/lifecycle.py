@@ -1,7 +1,7 @@
 """Commands that create, update, repair and delete a stack."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,10 @@ def check(session: Session, *, upgrade: bool = False) -> None:
     rds.check(session)
 
 
-def apply(session: Session, *, upgrade: bool = False) -> int:
+def apply(session: Session, *, upgrade: bool = False, deletes: Collection[str] = ()) -> int:
+    """Update the stack. `deletes` are URNs of stateful resources that the caller wants to delete."""
     check(session, upgrade=upgrade)
-    status, plan = _safe_plan(session)
+    status, plan = _safe_plan(session, deletes)
     if status:
         return status
     if session.account is not None:
@@ -147,14 +148,14 @@ def check_data_loss(session: Session) -> int:
     return _safe_plan(session)[0]
 
 
-def _safe_plan(session: Session) -> tuple[int, Mapping[str, Any]]:
+def _safe_plan(session: Session, deletes: Collection[str] = ()) -> tuple[int, Mapping[str, Any]]:
     """Exit code and JSON output of a preview; see `check_data_loss`."""
     if isinstance(session.settings.database, ContainerDatabaseSettings):
         return 0, {}  # a disposable stack: a second preview would only slow `up` down
     plan = session.stack.preview_json()
     if plan is None:
         return session.stack.run("preview"), {}
-    findings = replacement.lost(plan, session.settings.policies.exceptions)
+    findings = replacement.lost(plan, session.settings.policies.exceptions, deletes)
     if findings:
         raise OperationError(
             "\n".join(["Nothing was changed. This update would lose data:", *findings])

@@ -35,15 +35,21 @@ def check(session: Session) -> None:
             _check_connections(session, database, instance)
 
 
-def describe(session: Session) -> Instance | None:
-    """The answer of AWS; None if there is no instance."""
+def describe(session: Session, generation: int | None = None) -> Instance | None:
+    """The answer of AWS, by default about the present generation; None if there is no instance."""
     database, account = session.settings.database, session.account
     if not isinstance(database, RdsSettings) or account is None:
         return None
-    identifier = database_identifier(database, session.stack.name)
+    identifier = database_identifier(database, session.stack.name, generation)
     words = ["describe-db-instances", "--db-instance-identifier", identifier]
     answer = account.call_or_none("rds", *words)
     return answer["DBInstances"][0] if answer else None
+
+
+def generation(resource: Mapping[str, Any]) -> int:
+    """The number at the end of a resource name; the first generation has none."""
+    number = re.search(r"-instance-(\d+)$", resource["urn"])
+    return int(number[1]) if number else 1
 
 
 def show_waiting(session: Session) -> None:
@@ -115,10 +121,12 @@ def _minute(text: str) -> int:
 
 def _check_name(stack: Stack, database: RdsSettings) -> None:
     """RDS would rename the instance in place."""
-    wanted = database_identifier(database, stack.name)
     for resource in stack.state().get("resources", []):
+        if resource["type"] != TYPE:
+            continue
         present = resource.get("outputs", {}).get("identifier")
-        if resource["type"] == TYPE and present not in (None, wanted):
+        wanted = database_identifier(database, stack.name, generation(resource))
+        if present not in (None, wanted):
             raise OperationError(
                 f"Pulumi.{stack.name}.yaml:\n  {project()}:settings.database.identifier: the database "
                 f"of this stack is named {present}; `make up` would rename it to {wanted}, which "

@@ -13,7 +13,7 @@ from ops.access import reachable
 from ops.kubernetes import Kubernetes
 from ops.session import Session
 from ops.shell import OperationError, confirmed, output
-from ops.versions import Journal, open_deployed
+from ops.versions import check_finished, open_deployed
 from settings.database import ContainerDatabaseSettings
 
 # Clients of the database that a pause does not stop, with their settings under `airflow.replicas`.
@@ -68,15 +68,9 @@ def restore(name: str, dump: Path, yes: bool = False) -> int:
 def _check(name: str, session: Session, dump: Path) -> None:
     if not isinstance(session.settings.database, ContainerDatabaseSettings):
         raise OperationError(
-            f"database.kind of Pulumi.{name}.yaml is not container: docs/runbooks/backup.md has the steps "
-            "for RDS. Nothing was changed"
+            f"database.kind of Pulumi.{name}.yaml is not container, and {dump} is a dump. Nothing was changed"
         )
-    journal = Journal.of(name)
-    if journal is not None and not journal.finished:
-        raise OperationError(
-            f"the upgrade from {journal.before} to {journal.after} has not finished: run `make upgrade "
-            f"STACK={name}` or `make rollback STACK={name}` first. Nothing was changed"
-        )
+    check_finished(name)
     if not dump.is_file():
         raise OperationError(f"{dump}: no such file. `make backup` makes one. Nothing was changed")
     if not dump.name.startswith(f"{name}-"):
@@ -108,14 +102,18 @@ def _check_content(cluster: Kubernetes, dump: Path, version: str) -> None:
 
 def lost(cluster: Kubernetes, dump: Path) -> str:
     """What a restore takes away. It stays in the database that is kept."""
-    since = datetime.strptime(dump.stem[-15:], backup.TIME).replace(tzinfo=UTC)
+    since = backup.made(dump)
     counts = [
         backup.sql(cluster, COUNT_SINCE.format(table, column, since), NAME).strip()
         for table, column in (("dag_run", "queued_at"), ("task_instance", "start_date"))
     ]
+    return loss(since, *counts)
+
+
+def loss(since: datetime, runs: str, tasks: str) -> str:
     return (
         f"The backup is of {since:%Y-%m-%d %H:%M:%S} UTC. Airflow loses what began since then (DAG runs: "
-        f"{counts[0]}, task instances: {counts[1]}), and every change of a connection, variable or user"
+        f"{runs}, task instances: {tasks}), and every change of a connection, variable or user"
     )
 
 
@@ -136,13 +134,14 @@ def _swap(session: Session, cluster: Kubernetes) -> str:
             where = ["--namespace", cluster.namespace, selector]
             output(cluster.command(*POD_GONE, *where), seconds=320)
         backup.swap(cluster, kept)
-        # Messages of tasks that the restored database does not know.
-        redis = ["redis-0", "--container", "redis", "--", "redis-cli", "--user", "admin"]
-        output(
-            cluster.command("exec", "--namespace", cluster.namespace, *redis, "flushall"),
-            seconds=60,
-        )
+        empty_redis(cluster)
     return kept
+
+
+def empty_redis(cluster: Kubernetes) -> None:
+    """Delete the messages of tasks that the restored database does not know."""
+    redis = ["redis-0", "--container", "redis", "--", "redis-cli", "--user", "admin", "flushall"]
+    output(cluster.command("exec", "--namespace", cluster.namespace, *redis), seconds=60)
 
 
 @contextmanager

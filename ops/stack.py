@@ -90,12 +90,26 @@ class Stack:
                 self.file.write_text(committed.read_text())
                 committed.write_text(before)
 
-    def set_in_file(self, values: Mapping[str, int | str]) -> None:
+    def set_in_file(self, values: Mapping[str, int | str], *, copy: bool = False) -> None:
         """Set settings in the committed stack file: values by path, such as `workers.max`.
 
-        Comments and layout stay; Pulumi replaces YAML aliases by their values.
+        Comments and layout stay; Pulumi replaces YAML aliases by their values. `copy`: also in the
+        copy that later commands of this stack use.
         """
-        self._set_all(stack_path(self.name), {path: str(v) for path, v in values.items()})
+        texts = {path: str(value) for path, value in values.items()}
+        for file in self._files() if copy else [stack_path(self.name)]:
+            self._set_all(file, texts)
+
+    def remove_from_file(self, path: str) -> None:
+        """Remove a setting from the committed stack file, and from the copy."""
+        key = f"{project()}:settings.{path}"
+        for file in self._files():
+            where = ["--stack", self.name, "--config-file", str(file)]
+            self.output("config", "rm", *where, "--path", key)
+
+    def _files(self) -> list[Path]:
+        """The committed stack file, and the copy that the commands of this stack use, if any."""
+        return list(dict.fromkeys([stack_path(self.name), self.file]))
 
     def copy_with(self, file: Path, values: Mapping[str, str]) -> "Stack":
         """The stack with a copy of its stack file in which settings are changed, by path."""

@@ -432,7 +432,9 @@ def remember(session: Session) -> Names:
     if isinstance(settings.cluster, EksSettings):
         found |= Names(clusters=frozenset({cluster_name(settings.cluster, stack.name)}))
     if isinstance(settings.database, RdsSettings):
-        found |= Names(instances=frozenset({database_identifier(settings.database, stack.name)}))
+        numbers = range(1, settings.database.generation + 1)
+        named = {database_identifier(settings.database, stack.name, n) for n in numbers}
+        found |= Names(instances=frozenset(named))
     path = STATE / f"{stack.name}.names.json"
     if path.exists():
         found |= Names(

@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ops import backup, lifecycle, maintenance, queue_status, restore, stack_files
+from ops import backup, generations, lifecycle, maintenance, queue_status, restore, stack_files
 from ops.access import reachable
 from ops.kubernetes import Kubernetes
 from ops.recovery.recover import recover, unlock
 from ops.restore import step
 from ops.session import Session, checked_settings, open_or_create
 from ops.shell import OperationError, confirmed
-from ops.versions import Journal, deployed_version, journal_file
+from ops.versions import Journal, deployed_version, journal_file, open_deployed
 from settings.database import ContainerDatabaseSettings
 from settings.versions import AIRFLOW_VERSIONS
 
@@ -57,6 +57,7 @@ def upgrade(
 
     `made_backup` names a backup of a database that is not part of the stack.
     """
+    generations.check_ended(name)
     with _version_in_file(name, version):
         session = open_or_create(name, checked_settings(name))
         before, after = deployed_version(session.stack), session.settings.airflow.version
@@ -151,18 +152,16 @@ def rollback(name: str, yes: bool = False, caller: str | None = None) -> int:
             f"{journal_file(name)} names no backup: this checkout has not upgraded stack {name!r}. "
             "Nothing was changed"
         )
-    if not Path(journal.backup).is_absolute():
-        raise OperationError(
-            f"the backup is an RDS snapshot, {journal.backup}: docs/runbooks/backup.md has the "
-            "steps to restore it. Nothing was changed"
-        )
-    if not Path(journal.backup).exists():
+    dump = Path(journal.backup)
+    if dump.is_absolute() and not dump.exists():
         raise OperationError(f"the backup {journal.backup} is missing. Nothing was changed")
     if journal.before not in AIRFLOW_VERSIONS:
         raise OperationError(
             f"this checkout does not support Airflow {journal.before}: check out the former release, and "
             "run the command there. Nothing was changed"
         )
+    if not dump.is_absolute():
+        return _rollback_rds(name, journal, journal.backup, yes, caller)
     with _version_in_file(name, journal.before):
         session = open_or_create(name, checked_settings(name))
     if not isinstance(session.settings.database, ContainerDatabaseSettings):
@@ -174,6 +173,25 @@ def rollback(name: str, yes: bool = False, caller: str | None = None) -> int:
             return 1
         recover(session)
         return _rollback(session, journal, Path(journal.backup))
+
+
+def _rollback_rds(name: str, journal: Journal, snapshot: str, yes: bool, caller: str | None) -> int:
+    session, cluster, _ = open_deployed(name)
+    source = generations.find(session, snapshot, journal.before)
+    unlock(session.stack)
+    with reachable(session, caller) as session:
+        if not generations.agreed(session, cluster, source, "Roll back?", yes=yes):
+            return 1
+        recover(session)
+        replace(journal, finished=False).write(name)
+        if status := generations.replace_database(session, cluster, source, journal.before):
+            print(f"Airflow is paused. To continue: `make rollback STACK={name}`")
+            return status
+        _resume(session, cluster, journal)
+    journal_file(name).unlink()
+    generations.Begun.file(name).unlink()
+    print(f"Airflow {journal.before} runs with its database of before the upgrade")
+    return 0
 
 
 def _rollback(session: Session, journal: Journal, dump: Path) -> int:

@@ -103,12 +103,31 @@ VERBS = (
     ),
     Verb(
         name="restore",
-        help="Replace the database in a container by a dump: BACKUP=.state/backups/... (YES=1)",
-        function="ops.restore:restore",
+        help="Replace the database: BACKUP=<dump>, SNAPSHOT=<of RDS> or TIME=2026-11-28T10:00Z (YES=1)",
+        function="ops.generations:restore",
         options={
-            "--backup": {"type": Path, "dest": "dump", "required": True, "help": "the dump"},
+            "--backup": {
+                "type": Path,
+                "dest": "dump",
+                "help": "a dump of a database in a container",
+            },
+            "--snapshot": {"help": "name or ARN of a snapshot of RDS"},
+            "--time": {"help": "a point in time of RDS, with its zone"},
             "--yes": YES,
+            "--from": FROM,
         },
+    ),
+    Verb(
+        name="drill",
+        help="Restore the newest backup into a copy, check it with Airflow, print RPO and RTO, delete it",
+        function="ops.drill:drill",
+        options={"--from": FROM},
+    ),
+    Verb(
+        name="forget-database",
+        help="Delete the former RDS database, which `rollback` or `restore` has kept (YES=1)",
+        function="ops.generations:forget",
+        options={"--yes": YES, "--from": FROM},
     ),
     Verb(
         name="rollback",

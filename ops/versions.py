@@ -1,8 +1,10 @@
 """The version of Airflow of a deployed stack, and the journal of `make upgrade`, which changes it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ops import stack_files
 from ops.kubernetes import Kubernetes
@@ -63,11 +65,26 @@ class Journal:
         return Journal(**json.loads(file.read_text())) if file.exists() else None
 
     def write(self, stack: str) -> "Journal":
-        STATE.mkdir(mode=0o700, exist_ok=True)
-        part = journal_file(stack).with_suffix(".part")
-        part.write_text(json.dumps(asdict(self)))
-        part.rename(journal_file(stack))
+        record(journal_file(stack), asdict(self))
         return self
+
+
+def check_finished(stack: str) -> None:
+    """Raise `OperationError` if an upgrade of the stack has not finished."""
+    journal = Journal.of(stack)
+    if journal is not None and not journal.finished:
+        raise OperationError(
+            f"the upgrade from {journal.before} to {journal.after} has not finished: run `make upgrade "
+            f"STACK={stack}` or `make rollback STACK={stack}` first. Nothing was changed"
+        )
+
+
+def record(file: Path, values: Mapping[str, Any]) -> None:
+    """Write a file of `.state/`, which a kill leaves as it was or complete."""
+    file.parent.mkdir(mode=0o700, exist_ok=True)
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(values))
+    part.rename(file)
 
 
 def journal_file(stack: str) -> Path:

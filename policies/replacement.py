@@ -40,10 +40,13 @@ RULE = Rule(
 )
 
 
-def lost(preview: Mapping[str, Any], exceptions: Collection[str] = ()) -> list[str]:
+def lost(
+    preview: Mapping[str, Any], exceptions: Collection[str] = (), deletes: Collection[str] = ()
+) -> list[str]:
     """One line for each stateful resource that the update would delete or replace.
 
-    `preview` is the output of `pulumi preview --json`; `exceptions` are `policies.exceptions`.
+    `preview` is the output of `pulumi preview --json`; `exceptions` are `policies.exceptions`;
+    `deletes` are the URNs that the user has confirmed.
     """
     if RULE.exception_key(exceptions) is not None:
         return []
@@ -57,7 +60,9 @@ def lost(preview: Mapping[str, Any], exceptions: Collection[str] = ()) -> list[s
             if step["op"] in REPLACES:
                 known["op"] = "replace"
     return [
-        RULE.explain(_finding(urn, known)) for urn, known in found.items() if not _restarts(known)
+        RULE.explain(_finding(urn, known))
+        for urn, known in found.items()
+        if not _restarts(known) and not (known["op"] == "delete" and urn in deletes)
     ]
 
 

@@ -13,6 +13,7 @@ from settings.types import (
     Digest,
     InstanceClass,
     RdsIdentifier,
+    RestoreSource,
     Section,
     SecurityGroupId,
     TaggedImage,
@@ -39,9 +40,31 @@ class RdsSettings(Section):
         "for one to two minutes with `multi_az`, for several without. `false`: in the weekly "
         "maintenance window; `make up` prints what waits",
     )
-    storage_gb: int = Field(default=20, ge=20, le=65536, description="Initial storage")
+    storage_gb: int = Field(
+        default=20,
+        ge=20,
+        le=65536,
+        description="Initial storage; a later `generation` has the storage of its source",
+    )
     max_storage_gb: int = Field(
         default=100, ge=20, le=65536, description="Limit of storage autoscaling"
+    )
+    generation: int = Field(
+        default=1,
+        ge=1,
+        le=999,
+        description="Number of the instance; the name of a later one ends with `-g<number>`. `make "
+        "rollback` and `make restore` write it",
+    )
+    restore_from: RestoreSource | None = Field(
+        default=None,
+        description="Snapshot (name or ARN), or point in time of the generation before, such as "
+        "`2026-11-28T10:00:00Z`, from which AWS creates a `generation` after 1; read at its creation only",
+    )
+    kept_generation: int | None = Field(
+        default=None,
+        ge=1,
+        description="Former generation, which stays beside the present one until `make forget-database`",
     )
     multi_az: bool = Field(default=False, description="Standby in a second availability zone")
     backup_days: int = Field(
@@ -78,6 +101,30 @@ class RdsSettings(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _generations_fit(self) -> "RdsSettings":
+        if self.generation > 1 and self.restore_from is None:
+            raise ValueError(
+                f"generation {self.generation} needs restore_from: only generation 1 begins empty"
+            )
+        if self.generation == 1 and self.restore_from is not None:
+            raise ValueError(
+                f"restore_from {self.restore_from} needs a generation after 1: generation 1 begins "
+                "empty. `make restore` sets both"
+            )
+        if self.kept_generation is not None and self.kept_generation >= self.generation:
+            raise ValueError(
+                f"kept_generation {self.kept_generation} must be lower than generation "
+                f"{self.generation}, the present one"
+            )
+        return self
+
+    @property
+    def restore_time(self) -> str | None:
+        """The point in time of `restore_from`; None for a snapshot."""
+        given = self.restore_from
+        return given if given and re.fullmatch(limits.RESTORE_TIME, given) else None
+
     @property
     def max_connections(self) -> int:
         return limits.rds_max_connections(self.instance_class)
@@ -87,12 +134,25 @@ class RdsSettings(Section):
         return True
 
 
-def database_identifier(settings: RdsSettings, stack_name: str) -> str:
-    """Name of the RDS instance. Stack names may contain `_` and `.`, which RDS refuses."""
-    if settings.identifier is not None:
-        return settings.identifier
-    name = "-".join(["airflow", *re.findall("[a-z0-9]+", stack_name.lower())])
-    return name[: limits.RDS_IDENTIFIER_LENGTH].rstrip("-")
+def database_identifier(
+    settings: RdsSettings, stack_name: str, generation: int | None = None
+) -> str:
+    """Name of an RDS instance, by default of the present generation.
+
+    Stack names may contain `_` and `.`, which RDS refuses.
+    """
+    number = generation or settings.generation
+    suffix = "" if number == 1 else f"-g{number}"
+    name = settings.identifier
+    if name is None:
+        name = "-".join(["airflow", *re.findall("[a-z0-9]+", stack_name.lower())])
+    return name[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
+
+
+def drill_identifier(instance: str) -> str:
+    """Name of the RDS instance that `make drill` restores from another one, and deletes."""
+    suffix = "-drill"
+    return instance[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
 
 
 class ContainerDatabaseSettings(Section):

@@ -78,6 +78,11 @@ CLOUDWATCH_RETENTION = (
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
 RDS_IDENTIFIER = r"^(?!.*--)[a-z]([a-z0-9-]{0,61}[a-z0-9])?$"
 RDS_IDENTIFIER_LENGTH = 63
+# https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBSnapshot.html ; the name of an
+# automated snapshot begins with `rds:`. The time has the format of the AWS provider.
+RDS_SNAPSHOT = r"(arn:[\w:-]+:snapshot:)?(rds:)?(?!.*--)[A-Za-z][A-Za-z0-9-]{0,253}[A-Za-z0-9]"
+RESTORE_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+RESTORE_SOURCE = rf"^({RDS_SNAPSHOT}|{RESTORE_TIME})$"
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_SECONDS = 120

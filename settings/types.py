@@ -115,6 +115,15 @@ def _rds_identifier(value: str) -> str:
     return value
 
 
+def _restore_source(value: str) -> str:
+    if not re.fullmatch(limits.RESTORE_SOURCE, value):
+        raise ValueError(
+            "should be the name or ARN of a snapshot, such as airflow-prod-3-2-2-20261129-091500, or a "
+            "point in time in UTC, such as 2026-11-28T10:00:00Z"
+        )
+    return value
+
+
 def _option(value: Any) -> str | int | float | bool:
     if not isinstance(value, str | int | float | bool):
         raise ValueError("should be a string, a number, true or false")
@@ -189,6 +198,13 @@ RdsIdentifier = Annotated[
     str,
     AfterValidator(_rds_identifier),
     Field(title="RDS identifier", json_schema_extra={"pattern": limits.RDS_IDENTIFIER}),
+]
+RestoreSource = Annotated[
+    str,
+    AfterValidator(_restore_source),
+    Field(
+        title="RDS snapshot or point in time", json_schema_extra={"pattern": limits.RESTORE_SOURCE}
+    ),
 ]
 InstanceFamily = Annotated[
     str,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -17,6 +18,7 @@ from settings.versions import POSTGRES
 
 LOG_SLOWER_THAN_MS = "1000"
 EXPORTED_LOGS = ("postgresql", "upgrade")
+SOURCES = ("snapshotIdentifier", "restoreToPointInTime")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +43,6 @@ class Database(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:aws:Database", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        protect = args.settings.protect
-        identifier = database_identifier(args.settings, pulumi.get_stack())
 
         secret = password(
             f"{name}-password",
@@ -85,60 +85,110 @@ class Database(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        # RDS would create these groups without retention, and leave them behind:
-        # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Procedural.UploadtoCloudWatch.html
-        log_groups = [
-            aws.cloudwatch.LogGroup(
-                f"{name}-log-{kind}",
-                name=f"/aws/rds/instance/{identifier}/{kind}",
-                retention_in_days=limits.cloudwatch_retention(args.log_retention_days),
-                opts=child,
-            )
-            for kind in EXPORTED_LOGS
-        ]
-        # The final snapshot survives the instance, so each instance needs its own snapshot name.
-        snapshot = random.RandomId(f"{name}-snapshot", byte_length=4, opts=child)
-        instance = aws.rds.Instance(
-            f"{name}-instance",
-            identifier=identifier,
-            apply_immediately=args.settings.apply_immediately,
-            engine="postgres",
-            # AWS updates the minor version; the major version is a pinned constant.
-            engine_version=POSTGRES,
-            auto_minor_version_upgrade=True,
-            instance_class=args.settings.instance_class,
-            storage_type="gp3",
-            allocated_storage=args.settings.storage_gb,
-            max_allocated_storage=args.settings.max_storage_gb,
-            storage_encrypted=True,
-            multi_az=args.settings.multi_az,
-            db_name=NAME,
-            username=USER,
+        shared = Shared(
+            name=name,
             password=secret,
-            parameter_group_name=parameters.name,
-            db_subnet_group_name=subnets.name,
-            vpc_security_group_ids=[security_group.id],
-            publicly_accessible=False,
-            backup_retention_period=args.settings.backup_days,
-            copy_tags_to_snapshot=True,
-            performance_insights_enabled=True,
-            enabled_cloudwatch_logs_exports=[*EXPORTED_LOGS],
-            deletion_protection=protect,
-            skip_final_snapshot=not args.settings.final_snapshot,
-            final_snapshot_identifier=pulumi.Output.format("{}-final-{}", identifier, snapshot.hex)
-            if args.settings.final_snapshot
-            else None,
-            # A second instance cannot have the same name.
-            opts=pulumi.ResourceOptions(
-                parent=self, protect=protect, depends_on=log_groups, delete_before_replace=True
-            ),
+            subnets=subnets.name,
+            security_group=security_group.id,
+            parameters=parameters.name,
         )
+        instance = _instance(self, shared, args, args.settings.generation)
+        if args.settings.kept_generation is not None:
+            _instance(self, shared, args, args.settings.kept_generation)
         self.login = DatabaseLogin(
             host=instance.address,
             password=secret,
             ca=Path(args.settings.ca_file or RDS_CA).read_text(),
         )
         self.register_outputs({"host": instance.address})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What all generations of a database have in common."""
+
+    name: str
+    password: pulumi.Output[str]
+    subnets: pulumi.Output[str]
+    security_group: pulumi.Output[str]
+    parameters: pulumi.Output[str]
+
+
+def _instance(
+    parent: pulumi.Resource, shared: Shared, args: DatabaseArgs, generation: int
+) -> aws.rds.Instance:
+    """One generation, with log groups and a final snapshot of its own."""
+    settings, name = args.settings, shared.name
+    child = pulumi.ResourceOptions(parent=parent)
+    identifier = database_identifier(settings, pulumi.get_stack(), generation)
+    suffix = "" if generation == 1 else f"-{generation}"
+    # RDS would create these groups without retention, and leave them behind:
+    # https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Procedural.UploadtoCloudWatch.html
+    log_groups = [
+        aws.cloudwatch.LogGroup(
+            f"{name}-log-{kind}{suffix}",
+            name=f"/aws/rds/instance/{identifier}/{kind}",
+            retention_in_days=limits.cloudwatch_retention(args.log_retention_days),
+            opts=child,
+        )
+        for kind in EXPORTED_LOGS
+    ]
+    # The final snapshot survives the instance, so each instance needs its own snapshot name.
+    snapshot = random.RandomId(f"{name}-snapshot{suffix}", byte_length=4, opts=child)
+    return aws.rds.Instance(
+        f"{name}-instance{suffix}",
+        identifier=identifier,
+        apply_immediately=settings.apply_immediately,
+        engine="postgres",
+        # AWS updates the minor version; the major version is a pinned constant.
+        engine_version=POSTGRES,
+        auto_minor_version_upgrade=True,
+        instance_class=settings.instance_class,
+        storage_type="gp3",
+        max_allocated_storage=settings.max_storage_gb,
+        storage_encrypted=True,
+        multi_az=settings.multi_az,
+        # The provider also sets it after a restore.
+        password=shared.password,
+        parameter_group_name=shared.parameters,
+        db_subnet_group_name=shared.subnets,
+        vpc_security_group_ids=[shared.security_group],
+        publicly_accessible=False,
+        backup_retention_period=settings.backup_days,
+        copy_tags_to_snapshot=True,
+        performance_insights_enabled=True,
+        enabled_cloudwatch_logs_exports=[*EXPORTED_LOGS],
+        deletion_protection=settings.protect,
+        skip_final_snapshot=not settings.final_snapshot,
+        final_snapshot_identifier=pulumi.Output.format("{}-final-{}", identifier, snapshot.hex)
+        if settings.final_snapshot
+        else None,
+        **_content(settings, generation),
+        opts=pulumi.ResourceOptions(
+            parent=parent,
+            protect=settings.protect,
+            depends_on=log_groups,
+            # A second instance cannot have the same name.
+            delete_before_replace=True,
+            # Of its creation: another value would replace the instance.
+            ignore_changes=[*SOURCES] if generation > 1 else None,
+        ),
+    )
+
+
+def _content(settings: RdsSettings, generation: int) -> dict[str, Any]:
+    """An empty database, or the source of a restore, which also determines its size and user."""
+    if generation == 1:
+        return {"allocated_storage": settings.storage_gb, "db_name": NAME, "username": USER}
+    if settings.restore_time is None:
+        return {"snapshot_identifier": settings.restore_from}
+    former = database_identifier(settings, pulumi.get_stack(), generation - 1)
+    return {
+        "restore_to_point_in_time": {
+            "source_db_instance_identifier": former,
+            "restore_time": settings.restore_time,
+        }
+    }
 
 
 def admit(

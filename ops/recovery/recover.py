@@ -55,7 +55,10 @@ def adopt(stack: Stack, ids: Mapping[str, str]) -> int:
     deployment = exported["deployment"]
     for resource in (pending["resource"] for pending in deployment.pop("pending_operations")):
         if resource["urn"] in ids:
-            created = {"id": ids[resource["urn"]], "outputs": resource["inputs"]}
+            # A restored database has its former password until the end of its creation: the next
+            # update sets the one that the state lacks.
+            inputs = {k: v for k, v in resource["inputs"].items() if k != "password"}
+            created = {"id": ids[resource["urn"]], "inputs": inputs, "outputs": inputs}
             deployment["resources"].append({**resource, **created})
     stack.output("stack", "import", "--stack", stack.name, stdin=json.dumps(exported))
     return stack.run("refresh", "--yes", "--skip-preview")

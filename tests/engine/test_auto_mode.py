@@ -360,7 +360,7 @@ TOLERATION = {"key": "nodes", "operator": "Equal", "value": "workers"}
 def test_a_pod_waits_for_a_node_of_its_pool(world, pools, pod, pool):
     world.kubectl.objects["NodePool"] = {each["metadata"]["name"]: each for each in pools}
     wanted = set()
-    pods = Pods(world.cloud, world.kubectl, Authority(), "127.0.0.1", {}, wanted)
+    pods = Pods(world.cloud, world.kubectl, Authority(), "127.0.0.1", wanted)
     try:
         spec = pods.mutate({"spec": {"containers": [], **pod}}, "airflow")["spec"]
     finally:
@@ -398,7 +398,7 @@ def test_pod_identity_reads_the_trust_policy(world, condition, trusted):
         roleArn=role["Role"]["Arn"],
     )
     world.kubectl.objects["NodePool"] = {}
-    pods = Pods(world.cloud, world.kubectl, Authority(), "127.0.0.1", {}, set())
+    pods = Pods(world.cloud, world.kubectl, Authority(), "127.0.0.1", set())
     review = {
         "request": {
             "uid": "1",

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
+from dnslib import DNSRecord
 
 from tests.engine.simulator import identity
 from tests.engine.simulator.backends.certificates import Authority
@@ -15,6 +16,7 @@ from tests.engine.simulator.backends.kubernetes import is_administrator
 from tests.engine.simulator.backends.load_balancers import LoadBalancers
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
+from tests.engine.simulator.backends.resolver import Resolver, without_zone
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.resources import LOOKUPS
 
@@ -37,23 +39,16 @@ def backends(monkeypatch):
     monkeypatch.setattr(Postgres, "_parameters", lambda *_: {})
     cloud, kubectl, authority = Cloud(host="127.0.0.1"), _kubectl(), Authority()
     names = {}
-    pods = Pods(cloud, kubectl, authority, "127.0.0.1", names, set())
+    pods = Pods(cloud, kubectl, authority, "127.0.0.1", set())
     yield Postgres(cloud, kubectl, authority, names), pods
     pods.stop()
     cloud.stop()
-
-
-def _host_aliases(pods):
-    """Host aliases of a new pod."""
-    spec = pods.mutate({"spec": {"containers": []}}, "airflow")["spec"]
-    return {alias["hostnames"][0]: alias["ip"] for alias in spec.get("hostAliases", [])}
 
 
 @pytest.fixture
 def registry(backends):
     """Repositories of ECR, one with a cache rule, and the image that a pod runs."""
     _, pods = backends
-    EksCluster(pods.cloud)
     secret = pods.cloud.client("secretsmanager").create_secret(
         Name="ecr-pullthroughcache/docker-hub", SecretString="{}"
     )
@@ -101,24 +96,53 @@ def test_an_image_that_is_not_in_the_cache_is_refused(registry, image, reason):
         registry(image)
 
 
-def test_pods_resolve_only_existing_databases(backends):
-    databases, pods = backends
-    assert _host_aliases(pods) == {}
+COREFILE = ".:53 {\n    kubernetes cluster.local {\n        ttl 5\n    }\n    reload\n}\n"
+
+
+class CoreDns(Mock):
+    """kubectl of a cluster with one Corefile."""
+
+    corefile = COREFILE
+
+    def get(self, *_words):
+        return {"data": {"Corefile": self.corefile}}
+
+    def apply(self, configmap):
+        self.corefile = configmap["data"]["Corefile"]
+
+
+@pytest.fixture
+def resolver(backends):
+    databases, _ = backends
+    started = Resolver(CoreDns(), "127.0.0.1", databases.names)
+    started.start()
+    yield started
+    started.stop()
+
+
+def test_pods_resolve_only_existing_databases(backends, resolver, capsys):
+    databases, _ = backends
+
+    def address(host):
+        answer = DNSRecord.parse(
+            DNSRecord.question(host).send("127.0.0.1", int(resolver.address.split(":")[1]))
+        )
+        return str(answer.short())
 
     first, _ = databases.create("first", "airflow", "password", "airflow")
-    assert _host_aliases(pods) == {first: "10.96.0.1"}
+    assert address(first) == "10.96.0.1"
 
     databases.delete("first")
     second, _ = databases.create("second", "airflow", "password", "airflow")
-    assert _host_aliases(pods) == {second: "10.96.0.2"}
+    assert address(second) == "10.96.0.2"
+    assert address(first) == ""
+    assert capsys.readouterr().out == "", "the simulator prints `ready` only"
 
 
-def test_pods_of_a_cluster_outside_aws_are_only_given_names(backends):
-    databases, pods = backends
-    host, _ = databases.create("first", "airflow", "password", "airflow")
-    given = {"containers": [{"name": "c", "image": f"{ECR}/redis"}], "nodeSelector": {"a": "b"}}
-    names = [{"ip": "10.96.0.1", "hostnames": [host]}]
-    assert pods.mutate({"spec": given}, "airflow")["spec"] == {**given, "hostAliases": names}
+def test_coredns_forwards_only_while_the_account_exists(resolver):
+    block = f"rds.amazonaws.com:53 {{\n    errors\n    forward . {resolver.address}\n}}\n"
+    assert resolver.kubectl.corefile == COREFILE + block
+    assert without_zone(COREFILE + block) == COREFILE, "the block of a killed account goes, too"
 
 
 VPC = "10.9.0.0/16"

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
@@ -82,8 +83,11 @@ class Account:
             )
         self.rds.create_db_instance(**self.instance())
         self.rds.create_db_instance(
-            **self.instance(DBInstanceIdentifier="free", DeletionProtection=False)
+            **self.instance(
+                DBInstanceIdentifier="free", DeletionProtection=False, BackupRetentionPeriod=0
+            )
         )
+        self.rds.create_db_snapshot(DBSnapshotIdentifier="one", DBInstanceIdentifier="one")
         self.eks.create_cluster(**self.cluster())
         self.eks.create_access_entry(clusterName="one", principalArn=self.role)
         self.secret = self.cloud.client("secretsmanager").create_secret(
@@ -174,6 +178,14 @@ def subnet_group(*subnets):
         DBSubnetGroupName="two",
         DBSubnetGroupDescription="two",
         SubnetIds=list(subnets),
+    )
+
+
+def point_in_time(source, **ago):
+    return lambda a: a.rds.restore_db_instance_to_point_in_time(
+        SourceDBInstanceIdentifier=source,
+        TargetDBInstanceIdentifier="two",
+        RestoreTime=datetime.now(UTC) - timedelta(**ago),
     )
 
 
@@ -271,6 +283,14 @@ REFUSED = {
         lambda a: a.new_instance(VpcSecurityGroupIds=[a.other_group]),
         "InvalidVPCNetworkStateFault",
     ),
+    "database_is_that_of_the_source": (
+        lambda a: a.rds.restore_db_instance_from_db_snapshot(
+            DBInstanceIdentifier="two", DBSnapshotIdentifier="one", DBName="airflow"
+        ),
+        "InvalidParameterValue",
+    ),
+    "backups_are_enabled": (point_in_time("free"), "PointInTimeRestoreNotEnabled"),
+    "time_is_restorable": (point_in_time("one", days=1), "InvalidParameterValue"),
     "final_snapshot_is_named": (
         lambda a: a.rds.delete_db_instance(DBInstanceIdentifier="free"),
         "InvalidParameterCombination",

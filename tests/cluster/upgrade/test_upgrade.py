@@ -105,6 +105,10 @@ def test_a_restore_brings_the_database_of_a_backup_back(before, checkout, cluste
         later = api.start("sleeper", seconds=0)
         api.ended("sleeper", later)
 
+    output = checkout.done("drill")
+    assert "is usable:" in output
+    assert "dag 1, dag_run 2, task_instance 2, connection 0, variable 0" in output
+
     output = checkout.done("restore", f"BACKUP={dump}", "YES=1")
     assert "(DAG runs: 1, task instances: 1)" in output
     checkout.done("resume")

@@ -19,6 +19,7 @@ from tests.engine.simulator.backends.kubernetes import Kubernetes
 from tests.engine.simulator.backends.load_balancers import LoadBalancers
 from tests.engine.simulator.backends.pods import Pods
 from tests.engine.simulator.backends.postgres import Postgres
+from tests.engine.simulator.backends.resolver import Resolver
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.faults import Faults
 from tests.engine.simulator.moto_patches import quotas
@@ -44,18 +45,23 @@ class Simulator:
             objects=lambda kind: self.kubernetes.objects(kind),
             on_cluster=lambda name: self._create_cluster(name),
             on_cluster_deleted=lambda name: self._delete_cluster(name),
-            on_instance=self._create_instance,
+            on_instance=lambda *instance: self.postgres.create(*instance),
             on_instance_changed=self._change_instance,
             on_instance_deleted=lambda identifier: self.postgres.delete(identifier),
+            on_snapshot=lambda *names: self.postgres.snapshot(*names),
+            on_restored=lambda *names: self.postgres.restore(*names),
+            on_copied=lambda *names: self.postgres.copy(*names),
         )
         names: dict[str, str] = {}
+        self.resolver = Resolver(kubectl, host, names)
         self.postgres = Postgres(self.cloud, kubectl, authority, names)
         auto_mode = AutoMode(self.cloud, kubectl)
-        self.pods = Pods(self.cloud, kubectl, authority, host, names, auto_mode.wanted)
+        self.pods = Pods(self.cloud, kubectl, authority, host, auto_mode.wanted)
         self.kubernetes = Kubernetes(self.cloud, kubectl, self.pods, auto_mode, self.machine)
         self.load_balancers = LoadBalancers(self.cloud, kubectl)
         # Delete the orphaned resources of a killed simulator.
         self.kubernetes.remove()
+        self.resolver.start()
         self.server, self.port = provider.start(provider.Provider(self.cloud, self.faults))
         self.control = control.serve(
             {
@@ -102,11 +108,6 @@ class Simulator:
         self.load_balancers.start()
         return self.kubernetes.create(name)
 
-    def _create_instance(self, *instance: str) -> tuple[str, int]:
-        # Pods of an existing cluster resolve databases, too.
-        self.kubernetes.admit_pods()
-        return self.postgres.create(*instance)
-
     def _delete_cluster(self, name: str) -> None:
         self.load_balancers.stop()
         self.kubernetes.delete(name)
@@ -125,6 +126,7 @@ class Simulator:
         self.load_balancers.stop()
         self.control.shutdown()
         self.kubernetes.remove()
+        self.resolver.stop()
         self.pods.stop()
         self.cloud.stop()
 

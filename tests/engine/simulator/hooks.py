@@ -23,6 +23,12 @@ class Hooks:
     on_instance: OnInstance | None = None
     on_instance_changed: Callable[[str, str], None] | None = None
     on_instance_deleted: Callable[[str], None] | None = None
+    # snapshot, instance
+    on_snapshot: Callable[[str, str], None] | None = None
+    # instance, snapshot
+    on_restored: Callable[[str, str], None] | None = None
+    # instance, the instance of which it is a point in time
+    on_copied: Callable[[str, str], None] | None = None
 
     def install(self, patches: ExitStack) -> None:
         create_cluster, delete_cluster = EKSBackend.create_cluster, EKSBackend.delete_cluster
@@ -31,6 +37,9 @@ class Hooks:
             RDSBackend.modify_db_instance,
         )
         delete_instance = RDSBackend.delete_db_instance
+        create_snapshot = RDSBackend.create_db_snapshot
+        restore_snapshot = RDSBackend.restore_db_instance_from_db_snapshot
+        restore_point = RDSBackend.restore_db_instance_to_point_in_time
 
         @wraps(create_cluster)
         def cluster_created(backend: EKSBackend, *args: Any, **kwargs: Any) -> Any:
@@ -78,12 +87,38 @@ class Hooks:
                 self.on_instance_deleted(instance.db_instance_identifier)
             return instance
 
+        @wraps(create_snapshot)
+        def snapshot_created(backend: RDSBackend, *args: Any, **kwargs: Any) -> Any:
+            snapshot = create_snapshot(backend, *args, **kwargs)
+            # Moto makes the first automated one before the server of the instance runs.
+            if self.on_snapshot and snapshot.snapshot_type == "manual":
+                self.on_snapshot(snapshot.db_snapshot_identifier, snapshot.db_instance_identifier)
+            return snapshot
+
+        @wraps(restore_snapshot)
+        def snapshot_restored(backend: RDSBackend, source: str, overrides: dict[str, Any]) -> Any:
+            instance = restore_snapshot(backend, source, overrides)
+            if self.on_restored:
+                name = source.rpartition(":snapshot:")[2]
+                self.on_restored(instance.db_instance_identifier, name)
+            return instance
+
+        @wraps(restore_point)
+        def point_restored(backend: RDSBackend, source: str, *args: Any, **kwargs: Any) -> Any:
+            instance = restore_point(backend, source, *args, **kwargs)
+            if self.on_copied:
+                self.on_copied(instance.db_instance_identifier, source)
+            return instance
+
         for backend, name, replacement in (
             (EKSBackend, "create_cluster", cluster_created),
             (EKSBackend, "delete_cluster", cluster_deleted),
             (RDSBackend, "create_db_instance", instance_created),
             (RDSBackend, "modify_db_instance", instance_changed),
             (RDSBackend, "delete_db_instance", instance_deleted),
+            (RDSBackend, "create_db_snapshot", snapshot_created),
+            (RDSBackend, "restore_db_instance_from_db_snapshot", snapshot_restored),
+            (RDSBackend, "restore_db_instance_to_point_in_time", point_restored),
         ):
             patches.enter_context(patch.object(backend, name, replacement))
         patches.enter_context(patch.object(DBInstance, "address", property(_address)))

@@ -36,6 +36,7 @@ RUN = {
     "make upgrade": "tests/cluster",
     "make backup": "tests/cluster",
     "make restore": "tests/cluster",
+    "make drill": "tests/engine",
     "make rollback": "tests/cluster",
     "make repair": "tests/engine",
 }

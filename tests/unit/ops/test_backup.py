@@ -62,7 +62,10 @@ esac""",
     assert backup.make(session("prod"), CLUSTER, "3.2.2") == "arn:snapshot"
 
     _, created, waited = tools.calls()
-    assert "--db-instance-identifier airflow-prod --tags Key=stack,Value=prod" in created
+    assert (
+        "--db-instance-identifier airflow-prod --tags Key=stack,Value=prod Key=airflow-version,Value=3.2.2"
+        in created
+    )
     assert "--db-snapshot-identifier airflow-prod-3-2-2-20" in created
     assert "wait db-snapshot-available --db-snapshot-identifier airflow-prod-3-2-2-20" in waited
 

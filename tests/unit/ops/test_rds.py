@@ -3,6 +3,7 @@
 import json
 import os
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import pytest
 
@@ -35,13 +36,20 @@ def instance(pending=None, parameters="in-sync", running="db.m7g.large"):
 def session(tools, stack, tmp_path):
     """The stack prod, whose state and whose instance in AWS have these names."""
 
-    def opened(found=None, *, named="airflow-prod", workers=None, **database):
+    def opened(
+        found=None, *, named="airflow-prod", workers=None, others=MappingProxyType({}), **database
+    ):
         settings = stack("prod")[1]
         changed = {"database": settings.database.model_copy(update=database)}
         if workers is not None:
             changed["workers"] = settings.workers.model_copy(update={"max": workers})
         resources = [{"type": "aws:ec2/vpc:Vpc"}]
-        resources += [{"type": rds.TYPE, "outputs": {"identifier": named}}] if named else []
+        recorded = {"database-instance": named, **others}
+        resources += [
+            {"type": rds.TYPE, "urn": f"urn::{name}", "outputs": {"identifier": identifier}}
+            for name, identifier in recorded.items()
+            if identifier
+        ]
         state = json.dumps({"deployment": {"resources": resources}})
         tools("pulumi", f"case \"$*\" in *export*) echo '{state}' ;; *) exit 5 ;; esac")
         answer = json.dumps({"DBInstances": [found]})
@@ -83,6 +91,27 @@ def test_a_new_name_is_refused_with_the_name_in_the_state(session):
 )
 def test_a_name_that_stays_is_accepted(session, named, identifier):
     rds.check(session(named=named, identifier=identifier))
+
+
+SECOND = {"generation": 2, "restore_from": "one-snapshot", "kept_generation": 1}
+
+
+def test_each_generation_keeps_its_own_name(session):
+    rds.check(session(others={"database-instance-2": "airflow-prod-g2"}, **SECOND))
+
+    with pytest.raises(
+        OperationError, match="named another; `make up` would rename it to airflow-prod-g2"
+    ):
+        rds.check(session(others={"database-instance-2": "another"}, **SECOND))
+
+
+def test_the_present_generation_is_described(session, tools):
+    rds.describe(session(instance(), **SECOND))
+    rds.describe(session(instance(), **SECOND), 1)
+
+    present, former = tools.calls()
+    assert "--db-instance-identifier airflow-prod-g2 " in present
+    assert "--db-instance-identifier airflow-prod " in former
 
 
 def test_up_checks_the_name_before_pulumi_runs(session, tools):

@@ -392,6 +392,16 @@ def test_another_machine_knows_the_names_of_a_deleted_stack(platform):
     assert names.instances == {"airflow-dev"}
 
 
+def test_the_names_of_former_generations_are_known(platform):
+    settings = platform.session.settings
+    later = {"generation": 3, "restore_from": "one-snapshot"}
+    database = settings.database.model_copy(update=later)
+    session = replace(platform.session, settings=settings.model_copy(update={"database": database}))
+
+    named = {"airflow-dev", "airflow-dev-g2", "airflow-dev-g3"}
+    assert named <= teardown.remember(session).instances, "RDS can write their log groups again"
+
+
 def test_a_log_group_that_pulumi_deletes_is_not_a_leftover(platform):
     group = resource("logs", "aws:cloudwatch/logGroup:LogGroup", inputs={"name": "/vpc/flow"})
     platform.state([*resources(), group])

@@ -175,10 +175,10 @@ def test_another_upgrade_must_finish_first(platform):
     [
         (None, "names no backup"),
         (upgrade.Journal(before="3.2.2", after="3.3.2"), "names no backup"),
-        (upgrade.Journal(before="3.2.2", after="3.3.2", backup="arn:aws:rds"), "RDS snapshot"),
         (upgrade.Journal(before="3.2.2", after="3.3.2", backup="/no/file"), "is missing"),
+        (upgrade.Journal(before="2.9.0", after="3.3.2", backup="arn"), "not support Airflow 2.9.0"),
     ],
-    ids=["no upgrade", "no backup yet", "a snapshot", "a file that is gone"],
+    ids=["no upgrade", "no backup yet", "a file that is gone", "an old release"],
 )
 def test_a_rollback_needs_its_backup(platform, journal, reason):
     if journal is not None:

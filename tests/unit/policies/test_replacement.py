@@ -56,6 +56,15 @@ def test_a_deletion_is_one_line():
     ]
 
 
+def test_a_deletion_that_the_user_confirmed_is_none():
+    steps = {"steps": [step("delete", VOLUME)]}
+
+    assert lost(steps, deletes={VOLUME}) == []
+    assert len(lost(steps, deletes={ROUTE})) == 1
+    replaced = {"steps": [step("replace", VOLUME)]}
+    assert len(lost(replaced, deletes={VOLUME})) == 1, "a replacement was not confirmed"
+
+
 def test_each_resource_has_its_own_line():
     assert len(lost({"steps": [step("replace"), step("delete", VOLUME)]})) == 2
 

@@ -100,3 +100,73 @@ def test_a_user_that_is_no_plain_name_is_a_mistake(mistakes, user):
     """The role of KEDA has five more characters."""
     (line,) = mistakes(changed(EXISTING, "database.user", user))
     assert line.startswith("database.user: ")
+
+
+def _generation(**values):
+    return {**EKS, "database": {"kind": "rds", **values}}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "airflow-prod-3-2-2-20261129-091500",
+        "rds:airflow-prod-2026-11-29-04-10",
+        "arn:aws:rds:eu-west-1:111122223333:snapshot:rds:airflow-prod-2026-11-29-04-10",
+        "2026-11-28T10:00:00Z",
+    ],
+)
+def test_a_later_generation_has_a_source(mistakes, source):
+    assert mistakes(_generation(generation=2, restore_from=source, kept_generation=1)) == []
+    assert mistakes(_generation(generation=5, restore_from=source)) == []
+
+
+@pytest.mark.parametrize("source", ["", "a", "2026-11-28T10:00Z", "2026-11-28 10:00:00", "a--b"])
+def test_another_source_is_a_mistake(mistakes, source):
+    (found,) = mistakes(_generation(generation=2, restore_from=source))
+
+    assert found.startswith("database.restore_from: should be the name or ARN of a snapshot")
+    assert found.endswith(f"got {source!r}")
+
+
+@pytest.mark.parametrize(
+    ("values", "mistake"),
+    [
+        ({"generation": 2}, "generation 2 needs restore_from: only generation 1 begins empty"),
+        (
+            {"restore_from": "one-snapshot"},
+            "restore_from one-snapshot needs a generation after 1: generation 1 begins empty. `make "
+            "restore` sets both",
+        ),
+        (
+            {"generation": 2, "restore_from": "one-snapshot", "kept_generation": 2},
+            "kept_generation 2 must be lower than generation 2, the present one",
+        ),
+        (
+            {"kept_generation": 1},
+            "kept_generation 1 must be lower than generation 1, the present one",
+        ),
+    ],
+    ids=["no source", "no generation", "kept is the present one", "kept without another one"],
+)
+def test_generations_that_do_not_fit_are_a_mistake(mistakes, values, mistake):
+    assert mistakes(_generation(**values)) == [f"database: {mistake}"]
+
+
+@pytest.mark.parametrize(
+    ("given", "generation", "identifier"),
+    [
+        ({}, None, "airflow-prod-g3"),
+        ({}, 1, "airflow-prod"),
+        ({}, 2, "airflow-prod-g2"),
+        ({"identifier": "kept-1"}, None, "kept-1-g3"),
+        ({"identifier": "a" * 63}, 12, f"{'a' * 59}-g12"),
+        ({"identifier": f"{'a' * 59}-bbb"}, None, f"{'a' * 59}-g3"),
+    ],
+)
+def test_each_generation_has_a_valid_name_of_its_own(given, generation, identifier):
+    settings = RdsSettings(kind="rds", generation=3, restore_from="one-snapshot", **given)
+
+    found = database_identifier(settings, "prod", generation)
+
+    assert found == identifier
+    assert re.fullmatch(limits.RDS_IDENTIFIER, found)

@@ -146,6 +146,22 @@ def test_a_rotated_database_password_reaches_its_clients(pushed, dev, cluster):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_drill_proves_the_backup_and_leaves_nothing(pushed, dev, cluster, account):
+    def databases():
+        found = account.client("rds").describe_db_instances()["DBInstances"]
+        return [each["DBInstanceIdentifier"] for each in found]
+
+    (server,) = cluster.ready("api-server")
+    cluster.exec(server, "api-server", "airflow", "variables", "set", "drilled", "yes")
+    status, output = dev.make("drill")
+
+    assert status == 0, output
+    assert "is usable:" in output
+    assert "variable 1\n  Fernet key  decrypts" in output
+    assert databases() == ["airflow-dev"]
+
+
 def test_a_removed_chart_value_is_removed_in_the_cluster(dev, cluster):
     def configured():
         (config,) = [

@@ -51,7 +51,7 @@ class Kubernetes:
         self.kubectl.apply(_namespace(), *_administrator())
         self.kubectl.run("apply", "--server-side", "--filename", str(CRDS))
         self.kubectl.apply(self._provisioner())
-        self.admit_pods()
+        self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
         self.auto_mode.start(name)
         where = self.kubectl.configuration()
         server = urlsplit(where["server"])
@@ -60,10 +60,6 @@ class Kubernetes:
             target, lambda: endpoint.admits(self.cloud, name, self.machine)
         )
         return self.endpoints[name].url, where["certificate-authority-data"]
-
-    def admit_pods(self) -> None:
-        """Send new pods of a stack through the webhook."""
-        self.kubectl.apply(_webhook(self.pods.url, self.pods.authority))
 
     def delete(self, name: str) -> None:
         """Delete everything that a stack has created in the cluster."""

@@ -4,7 +4,6 @@
   pods get none. https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 - Auto Mode: a pod waits for a node of the NodePool whose labels and taints it matches; without one
   it stays pending. One node replaces all nodes, so requests are scaled down.
-- The VPC: host names of AWS resolve to the simulator.
 - ECR: an image of the pull-through cache is pulled from its upstream registry. An image that ECR does
   not have is refused at once; on AWS, its pod stays in `ImagePullBackOff`.
 """
@@ -15,7 +14,6 @@ import json
 import re
 import ssl
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +35,7 @@ NO_POOL = "none"
 class Pods:
     """Serves the webhook over TLS at `url`, on `host`.
 
-    `names` are IP addresses by host name: the DNS of the VPC. The NodePools of the pods are added
-    to `wanted_pools`.
+    The NodePools of the pods are added to `wanted_pools`.
     """
 
     def __init__(
@@ -47,12 +44,10 @@ class Pods:
         kubectl: Kubectl,
         authority: Authority,
         host: str,
-        names: Mapping[str, str],
         wanted_pools: set[str],
     ) -> None:
         self.cloud = cloud
         self.kubectl = kubectl
-        self.names = names
         self.wanted_pools = wanted_pools
         self.server = control.serve({("POST", "/"): self._review}, host, _tls(authority, host))
         self.url = f"https://{host}:{self.server.server_port}/"
@@ -76,15 +71,9 @@ class Pods:
         return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}
 
     def mutate(self, pod: dict[str, Any], namespace: str) -> dict[str, Any]:
-        """The pod as EKS admits it; on a cluster outside AWS, only with the DNS of the VPC."""
+        """The pod as EKS admits it."""
         changed = copy.deepcopy(pod)
         spec = changed["spec"]
-        if self.names:
-            spec.setdefault("hostAliases", []).extend(
-                {"ip": address, "hostnames": [name]} for name, address in self.names.items()
-            )
-        if not self.cloud.client("eks").list_clusters()["clusters"]:
-            return changed
         variables = self._variables(namespace, spec.get("serviceAccountName", "default"))
         for container in [*spec.get("initContainers", []), *spec["containers"]]:
             present = {variable["name"] for variable in container.get("env", [])}

@@ -31,6 +31,8 @@ class Postgres:
         self.kubectl = kubectl
         self.authority = authority
         self.names = names
+        # By snapshot: SQL of its roles and of its database.
+        self.dumps: dict[str, str] = {}
 
     def create(
         self, identifier: str, username: str, password: str, db_name: str
@@ -81,6 +83,18 @@ class Postgres:
         quoted = password.replace("'", "''")
         self._psql(identifier, username, f"ALTER ROLE \"{username}\" PASSWORD '{quoted}';")
 
+    def snapshot(self, name: str, identifier: str) -> None:
+        self.dumps[name] = self._dump(identifier)
+
+    def restore(self, identifier: str, snapshot: str) -> None:
+        """Load a snapshot into a new server; an automated one, of moto, is empty."""
+        if snapshot in self.dumps:
+            self._load(identifier, self.dumps[snapshot])
+
+    def copy(self, identifier: str, source: str) -> None:
+        """Load what another server has now: it stands for a point in time."""
+        self._load(identifier, self._dump(source))
+
     def delete(self, identifier: str) -> None:
         self.kubectl.delete(
             "pod,service,secret", identifier, "--namespace", NAMESPACE, "--grace-period=1"
@@ -88,10 +102,29 @@ class Postgres:
         for host in [h for h in self.names if h.startswith(f"{identifier}.")]:
             del self.names[host]
 
-    def _psql(self, identifier: str, username: str, statement: str) -> None:
-        words = ["exec", "--stdin", "--namespace", NAMESPACE, identifier, "--"]
-        psql = ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", username, "-d", "postgres"]
-        self.kubectl.run(*words, *psql, stdin=statement)
+    def _dump(self, identifier: str) -> str:
+        """Roles with their passwords, and the database, as a snapshot of RDS has them."""
+        username, db_name = self._login(identifier)
+        roles, database = (
+            self.kubectl.run(*_exec(identifier), *words)
+            for words in (dump_roles(username), dump_database(username, db_name))
+        )
+        return f"{without_creation(roles, username)}\n{database}"
+
+    def _load(self, identifier: str, dump: str) -> None:
+        username, db_name = self._login(identifier)
+        self._psql(identifier, username, dump, db_name)
+
+    def _login(self, identifier: str) -> tuple[str, str]:
+        """Master user and database of an instance."""
+        rds = self.cloud.client("rds")
+        (found,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+        return found["MasterUsername"], found.get("DBName") or "postgres"
+
+    def _psql(
+        self, identifier: str, username: str, statement: str, db_name: str = "postgres"
+    ) -> None:
+        self.kubectl.run(*_exec(identifier), *load(username, db_name), stdin=statement)
 
     def _parameters(self, identifier: str) -> dict[str, str]:
         """The parameters that the parameter group of the instance sets."""
@@ -102,6 +135,27 @@ class Postgres:
             DBParameterGroupName=group["DBParameterGroupName"], Source="user"
         )
         return {p["ParameterName"]: p["ParameterValue"] for p in answer["Parameters"]}
+
+
+def _exec(identifier: str) -> list[str]:
+    return ["exec", "--stdin", "--namespace", NAMESPACE, identifier, "--"]
+
+
+def dump_roles(username: str) -> list[str]:
+    return ["pg_dumpall", "-U", username, "--roles-only"]
+
+
+def dump_database(username: str, db_name: str) -> list[str]:
+    return ["pg_dump", "-U", username, db_name]
+
+
+def load(username: str, db_name: str) -> list[str]:
+    return ["psql", "-q", "-v", "ON_ERROR_STOP=1", "-U", username, "-d", db_name]
+
+
+def without_creation(roles: str, username: str) -> str:
+    """The new server has the master user; its former password still applies."""
+    return roles.replace(f"CREATE ROLE {username};\n", "")
 
 
 def _pod(

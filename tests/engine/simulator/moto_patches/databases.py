@@ -4,6 +4,7 @@ A change waits for the maintenance window or for a reboot, unless it applies imm
 """
 
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import wraps
 from typing import Any
 from unittest.mock import patch
@@ -74,6 +75,34 @@ def security_groups_are_of_the_vpc(backend: RDSBackend, given: Arguments) -> Non
         if subnets and group and group.vpc_id != subnets.vpc_id:
             message = f"The DB instance and EC2 security group are in different VPCs: {id_}"
             raise RDSClientError("InvalidVPCNetworkStateFault", message)
+
+
+def database_is_that_of_the_source(backend: RDSBackend, given: Arguments) -> None:
+    if given["overrides"].get("db_name"):
+        message = "DBName must be null when Restoring for this Engine."
+        raise RDSClientError("InvalidParameterValue", message)
+
+
+def backups_are_enabled(backend: RDSBackend, given: Arguments) -> None:
+    source = backend.databases.get(given["source_db_identifier"])
+    if source is not None and not source.backup_retention_period:
+        message = f"{source.db_instance_identifier} has a backup retention period of 0"
+        raise RDSClientError("PointInTimeRestoreNotEnabled", message)
+
+
+def time_is_restorable(backend: RDSBackend, given: Arguments) -> None:
+    source = backend.databases.get(given["source_db_identifier"])
+    wanted = given["overrides"].get("restore_time")
+    if source is None or wanted is None:
+        return
+    if not _moment(source.instance_create_time) <= _moment(wanted) <= datetime.now(UTC):
+        message = "The specified time is not between creation and latest restorable time."
+        raise RDSClientError("InvalidParameterValue", message)
+
+
+def _moment(value: Any) -> datetime:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def final_snapshot_is_named(backend: RDSBackend, given: Arguments) -> None:
@@ -199,6 +228,17 @@ GUARDS = (
             parameters_fit,
             instance_security_groups_exist,
             security_groups_are_of_the_vpc,
+        ),
+        (
+            "restore_db_instance_from_db_snapshot",
+            "RestoreDBInstanceFromDBSnapshot",
+            database_is_that_of_the_source,
+        ),
+        (
+            "restore_db_instance_to_point_in_time",
+            "RestoreDBInstanceToPointInTime",
+            backups_are_enabled,
+            time_is_restorable,
         ),
         ("delete_db_instance", "DeleteDBInstance", final_snapshot_is_named),
         ("delete_subnet_group", "DeleteDBSubnetGroup", subnet_group_is_free),

@@ -213,3 +213,89 @@ def test_a_configured_password_is_set_on_the_server(deploy):
     snapshot = deploy(program)
     assert snapshot.one(INSTANCE).inputs["password"].value == "configured"
     assert not snapshot.all(GENERATED)
+
+
+SECOND = {"generation": 2, "restore_from": "one-snapshot"}
+
+
+def test_the_first_generation_begins_empty(database):
+    instance = database().one(INSTANCE)
+
+    assert not {"snapshotIdentifier", "restoreToPointInTime"} & instance.inputs.keys()
+    assert instance.ignore_changes == ()
+
+
+def test_a_later_generation_is_restored_once(database):
+    instance = database(**SECOND).one(INSTANCE, "db-instance-2")
+
+    assert instance.inputs["snapshotIdentifier"] == "one-snapshot"
+    assert instance.inputs["identifier"] == "airflow-test-g2"
+    assert set(instance.ignore_changes) == {"snapshotIdentifier", "restoreToPointInTime"}, (
+        "another source would replace the instance, with its data"
+    )
+    assert not {"allocatedStorage", "dbName", "username"} & instance.inputs.keys(), (
+        "AWS takes them from the snapshot, and refuses a smaller storage"
+    )
+
+
+def test_a_point_in_time_is_one_of_the_generation_before(database):
+    settings = {"generation": 3, "restore_from": "2026-11-28T10:00:00Z", "kept_generation": 2}
+    instance = database(**settings).one(INSTANCE, "db-instance-3")
+
+    assert instance.inputs["restoreToPointInTime"] == {
+        "sourceDbInstanceIdentifier": "airflow-test-g2",
+        "restoreTime": "2026-11-28T10:00:00Z",
+    }
+    assert "snapshotIdentifier" not in instance.inputs
+
+
+def test_a_kept_generation_has_no_diff(database):
+    before = database().one(INSTANCE)
+    snapshot = database(**SECOND, kept_generation=1)
+
+    kept = snapshot.one(INSTANCE, "db-instance")
+    assert (kept.urn, kept.inputs) == (before.urn, before.inputs)
+    assert len(snapshot.all(INSTANCE)) == 2
+
+
+def test_generations_share_all_but_their_content(database):
+    snapshot = database(**SECOND, kept_generation=1, protect=True)
+
+    first, second = (snapshot.one(INSTANCE, name) for name in ("db-instance", "db-instance-2"))
+    own = {"identifier", "finalSnapshotIdentifier", "snapshotIdentifier"}
+    own |= {"allocatedStorage", "dbName", "username", "password"}
+    assert {k: v for k, v in first.inputs.items() if k not in own} == {
+        k: v for k, v in second.inputs.items() if k not in own
+    }
+    assert first.inputs["password"].value == second.inputs["password"].value
+    assert (first.protect, second.protect) == (True, True)
+    for kind in (SECURITY_GROUP, PARAMETERS, GENERATED, "aws:rds/subnetGroup:SubnetGroup"):
+        assert len(snapshot.all(kind)) == 1, kind
+
+
+def test_a_generation_has_logs_and_a_snapshot_of_its_own(database):
+    snapshot = database(**SECOND, kept_generation=1)
+
+    assert {group.name: group.inputs["name"] for group in snapshot.all(LOG_GROUP)} == {
+        "db-log-postgresql": "/aws/rds/instance/airflow-test/postgresql",
+        "db-log-upgrade": "/aws/rds/instance/airflow-test/upgrade",
+        "db-log-postgresql-2": "/aws/rds/instance/airflow-test-g2/postgresql",
+        "db-log-upgrade-2": "/aws/rds/instance/airflow-test-g2/upgrade",
+    }
+    names = [r.inputs["finalSnapshotIdentifier"] for r in snapshot.all(INSTANCE)]
+    assert len(set(names)) == 2
+    assert {r.name for r in snapshot.all("random:index/randomId:RandomId")} == {
+        "db-snapshot",
+        "db-snapshot-2",
+    }
+
+
+def test_airflow_connects_to_the_present_generation(deploy):
+    settings = RdsSettings(kind="rds", **SECOND, kept_generation=1)
+    found = []
+
+    def program():
+        Database("db", replace(ARGS, settings=settings)).login.host.apply(found.append)
+
+    deploy(program)
+    assert found == ["db-instance-2.rds.example"]

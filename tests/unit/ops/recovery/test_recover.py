@@ -14,7 +14,8 @@ from settings import Settings
 
 def test_created_resources_are_adopted_and_others_dropped(checkout, tools, tmp_path):
     def operation(urn, kind="creating"):
-        return {"type": kind, "resource": {"urn": urn, "inputs": {"of": urn}}}
+        inputs = {"of": urn, "password": "of a restore that may not have set it"}
+        return {"type": kind, "resource": {"urn": urn, "inputs": inputs}}
 
     pending = [operation("created"), operation("missing"), operation("old", kind="updating")]
     deployment = {"resources": [{"urn": "old", "id": "0"}], "pending_operations": pending}

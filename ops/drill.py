@@ -1,0 +1,174 @@
+"""`make drill`: restores the newest backup into a copy, checks the copy, and deletes it.
+
+The stack stays as it is. The copy is a database beside the one in the container, or an RDS instance.
+"""
+
+import json
+import time
+from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from components.support.database_login import NAME
+from ops import backup, generations, rds
+from ops.access import reachable
+from ops.kubernetes import Kubernetes
+from ops.recovery.aws import Aws
+from ops.restore import ENCRYPTED, step
+from ops.session import Session
+from ops.shell import OperationError
+from ops.versions import check_finished, open_deployed
+from settings.database import ContainerDatabaseSettings, drill_identifier
+
+# Of a container; a restore at the same time uses another one.
+DATABASE = f"{NAME}_drill"
+# With the rows of a large database counted.
+CHECK_SECONDS = 600
+ANSWER = "copy: "
+# Runs in the pod of the API server, with the copy as its database.
+CHECK = """
+import json
+import os
+
+from sqlalchemy.engine import make_url
+
+for name, url in os.environ.items():
+    if name.endswith(("SQL_ALCHEMY_CONN", "SQL_ALCHEMY_CONN_ASYNC")):
+        copy = make_url(url).set(**{address!r})
+        os.environ[name] = copy.render_as_string(hide_password=False)
+
+from airflow.models.crypto import get_fernet
+from airflow.utils.db import check_migrations
+from airflow.utils.session import create_session
+from sqlalchemy import text
+
+check_migrations(1)
+with create_session() as session:
+    rows = {{
+        table: session.scalar(text(f"SELECT count(*) FROM {{table}}"))
+        for table in ("dag", "dag_run", "task_instance", "connection", "variable")
+    }}
+    encrypted = session.scalar(text({encrypted!r}))
+if encrypted is not None:
+    get_fernet().decrypt(encrypted.encode())
+print("copy: " + json.dumps({{"rows": rows, "decrypted": encrypted is not None}}))
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """A restored backup. `address`: in what its URL differs from that of the present database."""
+
+    address: Mapping[str, str]
+    made: datetime
+
+
+def drill(name: str, caller: str | None = None) -> int:
+    """Prove that the newest backup of a stack is usable. Raises `OperationError` if it is not."""
+    session, cluster, version = open_deployed(name)
+    check_finished(name)
+    generations.check_ended(name)
+    with reachable(session, caller) as session:
+        now, start = datetime.now(UTC), time.monotonic()
+        with _restored(session, cluster, version) as copy:
+            with step(f"check the copy with Airflow {version}"):
+                found = _check(cluster, copy)
+            restored = timedelta(seconds=round(time.monotonic() - start))
+    rows = ", ".join(f"{table} {count}" for table, count in found["rows"].items())
+    decrypts = "decrypts" if found["decrypted"] else "not tried: nothing in the backup is encrypted"
+    # The clocks of AWS and of this machine may differ.
+    age = timedelta(seconds=max(0, round((now - copy.made).total_seconds())))
+    print(
+        f"\nThe backup of {copy.made:%Y-%m-%d %H:%M:%S} UTC is usable:\n"
+        f"  schema      that of Airflow {version}\n"
+        f"  rows        {rows}\n"
+        f"  Fernet key  {decrypts}\n"
+        f"  RPO         {age}   age of the backup: what began later would be lost\n"
+        f"  RTO         {restored}   restore and check; `make restore` also updates the stack"
+    )
+    return 0
+
+
+def _restored(session: Session, cluster: Kubernetes, version: str) -> AbstractContextManager[Copy]:
+    if isinstance(session.settings.database, ContainerDatabaseSettings):
+        return _database(session, cluster, version)
+    return _instance(session)
+
+
+@contextmanager
+def _database(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy]:
+    """The newest dump of this checkout, beside the present database."""
+    name = session.stack.name
+    found = backup.newest_dump(name, version)
+    if found is None:
+        raise OperationError(
+            f"{backup.FOLDER} has no dump of stack {name!r} with Airflow {version}: run `make backup "
+            f"STACK={name}`"
+        )
+    dump, made = found
+    try:
+        with step(f"restore {dump.name} as the database {DATABASE}"):
+            backup.load(cluster, dump, DATABASE)
+        yield Copy(address={"database": DATABASE}, made=made)
+    finally:
+        with step(f"delete {DATABASE}"):
+            backup.drop(cluster, DATABASE)
+
+
+@contextmanager
+def _instance(session: Session) -> Generator[Copy]:
+    """The latest point in time of the automated backups, as another RDS instance."""
+    instance, account = rds.describe(session), session.account
+    if instance is None or account is None:
+        raise OperationError("this stack has no database of its own: its owner has the backups")
+    if "LatestRestorableTime" not in instance:
+        raise OperationError("AWS has no automated backup of the database")
+    source = instance["DBInstanceIdentifier"]
+    copy = drill_identifier(source)
+    # What a killed drill has left.
+    _delete(account, copy)
+    try:
+        with step(f"restore the latest point in time of {source} as {copy}"):
+            tags = [f"Key={key},Value={value}" for key, value in account.tags.items()]
+            groups = [group["VpcSecurityGroupId"] for group in instance["VpcSecurityGroups"]]
+            account.call(
+                *("rds", "restore-db-instance-to-point-in-time", "--use-latest-restorable-time"),
+                *("--source-db-instance-identifier", source),
+                *("--target-db-instance-identifier", copy),
+                *("--db-subnet-group-name", instance["DBSubnetGroup"]["DBSubnetGroupName"]),
+                *("--vpc-security-group-ids", *groups),
+                *("--no-multi-az", "--no-publicly-accessible", "--no-deletion-protection"),
+                *("--tags", *tags),
+            )
+            account.wait("rds", "db-instance-available", "--db-instance-identifier", copy)
+            words = ["describe-db-instances", "--db-instance-identifier", copy]
+            (made,) = account.call("rds", *words)["DBInstances"]
+        yield Copy(
+            address={"host": made["Endpoint"]["Address"]},
+            made=datetime.fromisoformat(instance["LatestRestorableTime"]),
+        )
+    finally:
+        with step(f"delete {copy}"):
+            _delete(account, copy)
+
+
+def _delete(account: Aws, instance: str) -> None:
+    words = ["--db-instance-identifier", instance]
+    if account.exists("rds", "describe-db-instances", *words):
+        kept = ["--skip-final-snapshot", "--delete-automated-backups"]
+        account.call("rds", "delete-db-instance", *words, *kept)
+        account.wait("rds", "db-instance-deleted", *words)
+
+
+def _check(cluster: Kubernetes, copy: Copy) -> Mapping[str, Mapping[str, int]]:
+    program = CHECK.format(address=dict(copy.address), encrypted=ENCRYPTED)
+    done = cluster.run_in_airflow(program, seconds=CHECK_SECONDS)
+    # Airflow logs to stdout, too.
+    answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
+    if done.returncode or not answers:
+        reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
+        if "InvalidToken" in reason:
+            reason = "the Fernet key of the stack does not decrypt it"
+        raise OperationError(f"the backup is not usable: {reason}. docs/runbooks/backup.md")
+    return json.loads(answers[0].removeprefix(ANSWER))
