@@ -61,14 +61,19 @@ def is_paused(cluster: Kubernetes) -> bool:
 def stop(cluster: Kubernetes, settings: Settings, stack: str) -> list[QueueStatus]:
     """Stop the scheduler, then drain every queue."""
     queues = queue_status.read(cluster, settings, stack)
+    stop_scheduler(cluster, settings)
+    queue_ops.drain(cluster, queues)
+    print(f"queues: drained ({', '.join(each.queue for each in queues)})")
+    return queues
+
+
+def stop_scheduler(cluster: Kubernetes, settings: Settings) -> None:
+    """Start no new task; queued ones still start. From here on, Airflow is paused."""
     scheduler = _require_scheduler(cluster)
     before = scheduler.replicas or scheduler.before or settings.airflow.replicas.scheduler
     annotations = {REPLICAS_BEFORE_PAUSE: str(before)}
     cluster.patch(SCHEDULER, {"metadata": {"annotations": annotations}, "spec": {"replicas": 0}})
     print(f"scheduler: scaled from {before} to 0; DAGs keep their paused state")
-    queue_ops.drain(cluster, queues)
-    print(f"queues: drained ({', '.join(each.queue for each in queues)})")
-    return queues
 
 
 def start(cluster: Kubernetes, settings: Settings, queues: list[QueueStatus]) -> bool:

@@ -109,6 +109,9 @@ def _upgrade(
         journal = replace(journal, was_paused=paused, import_errors=errors).write(name)
     if journal.backup is None:
         with step("pause: wait for running tasks"):
+            # A drained worker gives its tasks `grace_seconds`; before, they take what they need.
+            maintenance.stop_scheduler(cluster, session.settings)
+            _wait_for_tasks(cluster, name, wait_seconds)
             maintenance.stop(cluster, session.settings, name)
             _wait_for_tasks(cluster, name, wait_seconds)
         with step("backup"):

@@ -39,7 +39,8 @@ def before(installed, cluster):
     """A run of before the upgrade, whose task runs while the upgrade begins."""
     with Api.open(cluster) as api:
         assert api.get("version")["version"] == FORMER
-        return api.start_task("sleeper", seconds=45)
+        # Longer than `workers.grace_seconds`, after which a drained worker gives its task away.
+        return api.start_task("sleeper", seconds=60)
 
 
 def version(cluster):

@@ -37,8 +37,8 @@ def platform(monkeypatch, tmp_path, stack):
     opened = Stack(name="local", file=tmp_path / "Pulumi.local.yaml", env=dict(os.environ))
     session = Session(settings=stack("local")[1], stack=opened, account=None)
 
-    def stop(*_):
-        found.steps.append("pause")
+    def stop_scheduler(*_):
+        found.steps.append("stop schedulers")
         found.paused = True
 
     def apply(session, *, upgrade):
@@ -68,7 +68,8 @@ def platform(monkeypatch, tmp_path, stack):
     monkeypatch.setattr(upgrade.lifecycle, "check", lambda session, *, upgrade: None)
     monkeypatch.setattr(upgrade.lifecycle, "apply", apply)
     monkeypatch.setattr(upgrade.maintenance, "is_paused", lambda cluster: found.paused)
-    monkeypatch.setattr(upgrade.maintenance, "stop", stop)
+    monkeypatch.setattr(upgrade.maintenance, "stop_scheduler", stop_scheduler)
+    monkeypatch.setattr(upgrade.maintenance, "stop", lambda *_: found.steps.append("drain"))
     monkeypatch.setattr(upgrade.maintenance, "start", lambda *_: found.steps.append("resume"))
     monkeypatch.setattr(upgrade.queue_status, "read", lambda *_: [])
     monkeypatch.setattr(upgrade.queue_status, "count_tasks", lambda cluster: answer(found.tasks))
@@ -79,7 +80,7 @@ def platform(monkeypatch, tmp_path, stack):
     return found
 
 
-ALL = ["pause", "backup 3.2.2", "update", "resume"]
+ALL = ["stop schedulers", "drain", "backup 3.2.2", "update", "resume"]
 
 
 def test_the_backup_is_made_when_no_task_runs(platform, capsys):
@@ -105,11 +106,11 @@ def test_tasks_that_do_not_end_stop_the_upgrade(platform):
 
     with pytest.raises(OperationError, match="tasks still run after 0 minutes: 1 in default"):
         platform.run(wait_minutes=0)
-    assert platform.steps == ["pause"]
+    assert platform.steps == ["stop schedulers"], "a drain ends tasks after grace_seconds"
 
     platform.tasks = [{}]
     assert platform.run() == 0
-    assert platform.steps == ["pause", *ALL], "paused by the upgrade, not by the user"
+    assert platform.steps == ["stop schedulers", *ALL], "paused by the upgrade, not by the user"
 
 
 def test_a_failed_update_stays_paused_and_keeps_its_backup(platform, capsys):
