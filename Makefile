@@ -15,7 +15,7 @@ DEVELOPMENT := $(shell awk -F ':' '/^[a-z0-9-]+:.*## / {print $$1}' Makefile)
 help: ## List the targets
 	@$(PYTHON) -m ops.verbs --help
 	@echo "  STACK=local|dev|staging|prod selects the stack; default: local."
-	@echo "  FROM=<your public address> with up, down, repair, upgrade, rollback, restore and drill: for a private endpoint."
+	@echo "  FROM=<your public address> with the commands that change a stack, and drill: for a private Kubernetes API endpoint."
 	@echo
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 

@@ -79,8 +79,7 @@ def _snapshot(session: Session, name: str, version: str) -> str:
             "BACKUP=<name of the backup>"
         )
     snapshot = f"airflow-{name}"
-    tagged = {**account.tags, VERSION_TAG: version}
-    tags = [f"Key={key},Value={value}" for key, value in tagged.items()]
+    tags = account.tag_arguments({VERSION_TAG: version})
     made = account.call(
         *("rds", "create-db-snapshot", "--db-snapshot-identifier", snapshot),
         *("--db-instance-identifier", instance["DBInstanceIdentifier"], "--tags", *tags),

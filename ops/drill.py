@@ -3,7 +3,6 @@
 The stack stays as it is. The copy is a database beside the one in the container, or an RDS instance.
 """
 
-import json
 import time
 from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -13,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from components.support.database_login import NAME
 from ops import backup, generations, rds
 from ops.access import reachable
-from ops.kubernetes import Kubernetes
+from ops.kubernetes import Kubernetes, answer
 from ops.recovery.aws import Aws
 from ops.restore import ENCRYPTED, step
 from ops.session import Session
@@ -130,7 +129,6 @@ def _instance(session: Session) -> Generator[Copy]:
     _delete(account, copy)
     try:
         with step(f"restore the latest point in time of {source} as {copy}"):
-            tags = [f"Key={key},Value={value}" for key, value in account.tags.items()]
             groups = [group["VpcSecurityGroupId"] for group in instance["VpcSecurityGroups"]]
             account.call(
                 *("rds", "restore-db-instance-to-point-in-time", "--use-latest-restorable-time"),
@@ -139,7 +137,7 @@ def _instance(session: Session) -> Generator[Copy]:
                 *("--db-subnet-group-name", instance["DBSubnetGroup"]["DBSubnetGroupName"]),
                 *("--vpc-security-group-ids", *groups),
                 *("--no-multi-az", "--no-publicly-accessible", "--no-deletion-protection"),
-                *("--tags", *tags),
+                *("--tags", *account.tag_arguments()),
             )
             account.wait("rds", "db-instance-available", "--db-instance-identifier", copy)
             words = ["describe-db-instances", "--db-instance-identifier", copy]
@@ -164,11 +162,10 @@ def _delete(account: Aws, instance: str) -> None:
 def _check(cluster: Kubernetes, copy: Copy) -> Mapping[str, Mapping[str, int]]:
     program = CHECK.format(address=dict(copy.address), encrypted=ENCRYPTED)
     done = cluster.run_in_airflow(program, seconds=CHECK_SECONDS)
-    # Airflow logs to stdout, too.
-    answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
-    if done.returncode or not answers:
+    found = answer(done, ANSWER)
+    if found is None:
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]
         if "InvalidToken" in reason:
             reason = "the Fernet key of the stack does not decrypt it"
         raise OperationError(f"the backup is not usable: {reason}. docs/runbooks/backup.md")
-    return json.loads(answers[0].removeprefix(ANSWER))
+    return found

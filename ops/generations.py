@@ -14,7 +14,7 @@ from ops import lifecycle, maintenance, rds, stack_files
 from ops import restore as dumps
 from ops.access import reachable
 from ops.backup import VERSION_TAG
-from ops.kubernetes import Kubernetes
+from ops.kubernetes import Kubernetes, answer
 from ops.queue_status import COUNT_SECONDS
 from ops.recovery.aws import Aws
 from ops.recovery.recover import recover, unlock
@@ -269,11 +269,7 @@ def agreed(
 def _count_since(cluster: Kubernetes, since: datetime) -> tuple[str, str]:
     """DAG runs and task instances. A failed upgrade may have no API server to ask."""
     done = cluster.run_in_airflow(COUNT_SINCE.format(since.isoformat()), seconds=COUNT_SECONDS)
-    # Airflow logs to stdout, too.
-    answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
-    if done.returncode or not answers:
-        return "unknown", "unknown"
-    runs, tasks = json.loads(answers[0].removeprefix(ANSWER))
+    runs, tasks = answer(done, ANSWER) or ("unknown", "unknown")
     return str(runs), str(tasks)
 
 

@@ -28,6 +28,13 @@ GET_HEALTH = (
 )
 
 
+def answer(done: CompletedProcess[str], label: str) -> Any | None:
+    """The JSON behind a label in the output of `run_in_airflow`; None after an error."""
+    # Airflow logs to stdout, too.
+    found = [line for line in done.stdout.splitlines() if line.startswith(label)]
+    return json.loads(found[0].removeprefix(label)) if found and not done.returncode else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kubernetes:
     """A cluster, selected by explicit kubectl arguments: never the current context."""

@@ -60,8 +60,13 @@ def is_paused(cluster: Kubernetes) -> bool:
 
 def stop(cluster: Kubernetes, settings: Settings, stack: str) -> list[QueueStatus]:
     """Stop the scheduler, then drain every queue."""
-    queues = queue_status.read(cluster, settings, stack)
     stop_scheduler(cluster, settings)
+    return drain(cluster, settings, stack)
+
+
+def drain(cluster: Kubernetes, settings: Settings, stack: str) -> list[QueueStatus]:
+    """Stop the workers of every queue; their tasks have `grace_seconds` to finish."""
+    queues = queue_status.read(cluster, settings, stack)
     queue_ops.drain(cluster, queues)
     print(f"queues: drained ({', '.join(each.queue for each in queues)})")
     return queues

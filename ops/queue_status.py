@@ -1,13 +1,12 @@
 """Status of the queues of a running stack: workers in the cluster, tasks in Airflow's database."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from components.airflow.values import deployment
 from ops.columns import aligned
-from ops.kubernetes import Kubernetes
+from ops.kubernetes import Kubernetes, answer
 from ops.shell import OperationError
 from settings import Settings
 from settings.workers import WorkerSettings
@@ -84,15 +83,13 @@ class QueueStatus:
 def count_tasks(cluster: Kubernetes) -> dict[str, Tasks]:
     """Unfinished tasks by queue, from Airflow's database."""
     done = cluster.run_in_airflow(COUNT_TASKS, seconds=COUNT_SECONDS)
-    if done.returncode:
+    rows = answer(done, ANSWER)
+    if rows is None:
         reason = " ".join(done.stderr.strip().splitlines()[-1:])
         raise OperationError(
             f"could not count the tasks in the API server's pod: {reason}. "
             "See docs/runbooks/airflow-unhealthy.md"
         )
-    # Airflow logs to stdout, too.
-    (answer,) = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
-    rows = json.loads(answer.removeprefix(ANSWER))
     return {queue: _sum(rows, queue) for queue in sorted({row["queue"] for row in rows})}
 
 

@@ -4,7 +4,6 @@ Airflow migrates its metadata database forward only, so that the way back is the
 Each command continues when it is run again: docs/runbooks/upgrade-airflow.md.
 """
 
-import json
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from ops import backup, generations, lifecycle, maintenance, queue_status, restore, stack_files
 from ops.access import reachable
-from ops.kubernetes import Kubernetes
+from ops.kubernetes import Kubernetes, answer
 from ops.recovery.recover import recover, unlock
 from ops.restore import step
 from ops.session import Session, checked_settings, open_or_create
@@ -112,7 +111,7 @@ def _upgrade(
             # A drained worker gives its tasks `grace_seconds`; before, they take what they need.
             maintenance.stop_scheduler(cluster, session.settings)
             _wait_for_tasks(cluster, name, wait_seconds)
-            maintenance.stop(cluster, session.settings, name)
+            maintenance.drain(cluster, session.settings, name)
             _wait_for_tasks(cluster, name, wait_seconds)
         with step("backup"):
             made = made_backup or backup.make(session, cluster, journal.before)
@@ -261,14 +260,12 @@ class Parsed:
 
 def _parsed(cluster: Kubernetes) -> Parsed:
     done = cluster.run_in_airflow(READ_PARSED, seconds=queue_status.COUNT_SECONDS)
-    # Airflow logs to stdout, too.
-    answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
-    if done.returncode or not answers:
+    found = answer(done, ANSWER)
+    if found is None:
         reason = " ".join(done.stderr.strip().splitlines()[-1:])
         raise OperationError(f"could not read the import errors in the API server's pod: {reason}")
-    answer = json.loads(answers[0].removeprefix(ANSWER))
-    oldest = answer["oldest"] and datetime.fromisoformat(answer["oldest"])
-    return Parsed(errors=tuple(answer["errors"]), oldest=oldest)
+    oldest = found["oldest"] and datetime.fromisoformat(found["oldest"])
+    return Parsed(errors=tuple(found["errors"]), oldest=oldest)
 
 
 def _new_import_errors(cluster: Kubernetes, journal: Journal) -> list[str]:

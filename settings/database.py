@@ -146,13 +146,16 @@ def database_identifier(
     name = settings.identifier
     if name is None:
         name = "-".join(["airflow", *re.findall("[a-z0-9]+", stack_name.lower())])
-    return name[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
+    return _with_suffix(name, suffix)
 
 
 def drill_identifier(instance: str) -> str:
     """Name of the RDS instance that `make drill` restores from another one, and deletes."""
-    suffix = "-drill"
-    return instance[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
+    return _with_suffix(instance, "-drill")
+
+
+def _with_suffix(name: str, suffix: str) -> str:
+    return name[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
 
 
 class ContainerDatabaseSettings(Section):

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ops.shell import OperationError, output
@@ -74,6 +75,10 @@ class Aws:
             time.sleep(POLL_SECONDS)
             update = self.call("eks", *words)["update"]
         return update
+
+    def tag_arguments(self, more: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+        """The tags of the stack, and `more`, as `--tags` of `aws rds` takes them."""
+        return [f"Key={key},Value={value}" for key, value in {**self.tags, **more}.items()]
 
     def tagged(self, inputs: Inputs) -> dict[str, str]:
         """Tags that identify a resource; empty without a `Name`."""

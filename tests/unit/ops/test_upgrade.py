@@ -69,7 +69,7 @@ def platform(monkeypatch, tmp_path, stack):
     monkeypatch.setattr(upgrade.lifecycle, "apply", apply)
     monkeypatch.setattr(upgrade.maintenance, "is_paused", lambda cluster: found.paused)
     monkeypatch.setattr(upgrade.maintenance, "stop_scheduler", stop_scheduler)
-    monkeypatch.setattr(upgrade.maintenance, "stop", lambda *_: found.steps.append("drain"))
+    monkeypatch.setattr(upgrade.maintenance, "drain", lambda *_: found.steps.append("drain"))
     monkeypatch.setattr(upgrade.maintenance, "start", lambda *_: found.steps.append("resume"))
     monkeypatch.setattr(upgrade.queue_status, "read", lambda *_: [])
     monkeypatch.setattr(upgrade.queue_status, "count_tasks", lambda cluster: answer(found.tasks))

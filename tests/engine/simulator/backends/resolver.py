@@ -10,7 +10,7 @@ from tests.engine.simulator.backends.kubectl import Kubectl
 
 ZONE = "rds.amazonaws.com"
 WHERE = ("--namespace", "kube-system")
-# CoreDNS answers from its own cache for longer, and a killed drill leaves a name behind.
+# A test may delete a database and create it again, at another address.
 TTL_SECONDS = 1
 
 
