@@ -71,6 +71,10 @@ engine-infrastructure: .venv/engine ## Run the engine tests that need no real Ai
 	.venv/bin/pytest tests/engine --ignore tests/engine/scenarios/airflow \
 		--ignore tests/engine/scenarios/rollback --charts $(CHARTS) $(ARGS)
 
+engine-airflow: .venv/engine ## Run the engine tests that deploy Airflow
+	.venv/bin/pytest tests/engine/scenarios/airflow tests/engine/scenarios/rollback \
+		--charts $(CHARTS) $(ARGS)
+
 simulate: .venv/engine ## Deploy STACK=dev|staging|prod to a simulated AWS account on your Kubernetes
 	@.venv/bin/python -m tests.engine.simulate --stack $(STACK) --charts $(CHARTS)
 

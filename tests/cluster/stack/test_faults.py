@@ -24,6 +24,7 @@ def _deployed(cluster):
     return cluster.get("secrets", "-l", "owner=helm,status=deployed")
 
 
+@pytest.mark.slow
 def test_up_recovers_from_a_killed_up(settings, checkout, cluster):
     settings(workers={"grace_seconds": 31})
     process = checkout.start("up")

@@ -5,6 +5,7 @@ import pytest
 from tests.harness import dags
 from tests.harness.waiting import wait_for
 
+pytestmark = pytest.mark.slow
 REPOSITORY = "public/memory.git"
 FILL = """
         from airflow.sdk import get_current_context

@@ -55,6 +55,7 @@ def test_scale_in_deletes_the_idle_worker(start, api, cluster, settings, checkou
     wait_for("no deletion cost", lambda: deletion_cost(cluster, busy) == "0")
 
 
+@pytest.mark.slow
 def test_an_evicted_worker_finishes_its_task(start, api, cluster):
     run = start(8)  # the grace period is 30 s
     worker = busy_worker(api, cluster, run)
