@@ -23,7 +23,7 @@ airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as 
 	@$(MAKE) --no-print-directory -C dags-repo-example airflow PYTHON=$(PYTHON) PORT=$(PORT)
 
 OF_UPGRADE = $(if $(VERSION),--version "$(VERSION)") $(if $(WAIT),--wait "$(WAIT)") \
-	$(if $(BACKUP),--backup "$(BACKUP)")
+	$(if $(BACKUP),--backup "$(BACKUP)") $(if $(REHEARSAL),--rehearsal "$(REHEARSAL)")
 OF_RESTORE = $(if $(BACKUP),--backup "$(BACKUP)") $(if $(SNAPSHOT),--snapshot "$(SNAPSHOT)") \
 	$(if $(TIME),--time "$(TIME)")
 # Each command of ops/verbs.py is a target.

@@ -56,6 +56,7 @@ class Journal:
     was_paused: bool = False
     # Files with errors before the pause; None: the upgrade has not begun.
     import_errors: tuple[str, ...] | None = None
+    rehearsed: bool = False
     backup: str | None = None
     finished: bool = False
 

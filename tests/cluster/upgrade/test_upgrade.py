@@ -1,6 +1,7 @@
 """Airflow goes to the default version with a run in progress, and back to the one before."""
 
 import json
+import re
 
 import pytest
 
@@ -39,13 +40,26 @@ def before(installed, cluster):
     """A run of before the upgrade, whose task runs while the upgrade begins."""
     with Api.open(cluster) as api:
         assert api.get("version")["version"] == FORMER
-        # Longer than `workers.grace_seconds`, after which a drained worker gives its task away.
-        return api.start_task("sleeper", seconds=60)
+        # Longer than the rehearsal and `workers.grace_seconds`, after which a drained worker gives
+        # its task away.
+        return api.start_task("sleeper", seconds=180)
 
 
 def version(cluster):
     with Api.open(cluster) as api:
         return api.get("version")["version"]
+
+
+def test_a_killed_rehearsal_changes_nothing(installed, checkout, cluster):
+    command = f"VERSION={AIRFLOW}", "REHEARSAL=yes"
+    with checkout.start("upgrade", "local", *command) as upgrade:
+        assert next((line for line in upgrade.stdout if "migrate the copy" in line), None)
+        kill_session(upgrade)
+
+    with Api.open(cluster) as api:
+        assert api.get("version")["version"] == FORMER
+        run = api.start("sleeper", seconds=0)
+        assert api.ended("sleeper", run)["state"] == "success", "Airflow is not paused"
 
 
 def test_up_migrates_no_database_without_a_backup(before, checkout, cluster):
@@ -60,10 +74,13 @@ def test_up_migrates_no_database_without_a_backup(before, checkout, cluster):
 
 
 def test_a_killed_upgrade_continues(before, checkout, cluster):
-    with checkout.start("upgrade", "local", f"VERSION={AIRFLOW}") as upgrade:
+    with checkout.start("upgrade", "local", f"VERSION={AIRFLOW}", "REHEARSAL=yes") as upgrade:
         lines = iter(upgrade.stdout)
+        assert next((line for line in lines if re.match(r"Migration: \d+ s\. Data", line)), None)
         assert next((line for line in lines if "running tasks: 1 in default" in line), None)
         kill_session(upgrade)
+    databases = cluster.exec("database-0", "database", "psql", "--username=airflow", "--list")
+    assert "airflow_drill" not in databases, "the copy of the rehearsal is deleted"
 
     output = checkout.done("upgrade", f"VERSION={AIRFLOW}")
 
