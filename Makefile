@@ -87,6 +87,9 @@ bench-dags: .venv/lock ## Measure DAG delivery from `git push` to Airflow, again
 bench-platform: .venv/lock ## Measure plan, tests and `make up`, against a plain `helm install`
 	.venv/bin/python -m tests.bench.platform --charts $(CHARTS)
 
+bench-upgrade: .venv/lock ## Measure `make upgrade` and `make rollback` by step, with a history of DAG runs
+	.venv/bin/python -m tests.bench.upgrade --charts $(CHARTS) $(ARGS)
+
 bench-workers: .venv/lock ## Measure task latency and worker scaling, against the chart's defaults
 	.venv/bin/python -m tests.bench.workers --charts $(CHARTS) $(ARGS)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -123,6 +123,8 @@ def _upgrade(
         if rehearses and not journal.rehearsed:
             rehearse(session, cluster, journal.before)
             journal = replace(journal, rehearsed=True).write(name)
+        if journal.paused_at is None:
+            journal = replace(journal, paused_at=datetime.now(UTC).isoformat()).write(name)
         with step("pause: wait for running tasks"):
             # A drained worker gives its tasks `grace_seconds`; before, they take what they need.
             maintenance.stop_scheduler(cluster, session.settings)
@@ -148,6 +150,9 @@ def _upgrade(
             )
     _resume(session, cluster, journal)
     replace(journal, finished=True).write(name)
+    if journal.paused_at is not None and not journal.was_paused:
+        stopped = datetime.now(UTC) - datetime.fromisoformat(journal.paused_at)
+        print(f"No task was scheduled for {stopped.total_seconds():.0f} s")
     print(f"Airflow {journal.after} runs. Backup of {journal.before}: {journal.backup}")
     return 0
 

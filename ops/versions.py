@@ -57,6 +57,8 @@ class Journal:
     # Files with errors before the pause; None: the upgrade has not begun.
     import_errors: tuple[str, ...] | None = None
     rehearsed: bool = False
+    # When the schedulers stopped, in UTC.
+    paused_at: str | None = None
     backup: str | None = None
     finished: bool = False
 

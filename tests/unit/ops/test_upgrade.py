@@ -100,6 +100,7 @@ def test_the_backup_is_made_when_no_task_runs(platform, capsys):
     assert platform.steps == ALL
     out = capsys.readouterr().out
     assert "running tasks: 2 in default" in out
+    assert "No task was scheduled for 0 s" in out
     assert f"Airflow {AIRFLOW} runs. Backup of 3.2.2: /backups/local.dump" in out
 
 
@@ -141,11 +142,12 @@ def test_production_rehearses_by_default(platform, monkeypatch, level, arguments
     assert ("rehearse 3.2.2" in platform.steps) == rehearsed
 
 
-def test_a_paused_stack_stays_paused(platform):
+def test_a_paused_stack_stays_paused(platform, capsys):
     platform.paused = True
 
     assert platform.run() == 0
     assert platform.steps == ALL[:-1]
+    assert "No task was scheduled" not in capsys.readouterr().out, "the user had paused it"
 
 
 def test_tasks_that_do_not_end_stop_the_upgrade(platform):
