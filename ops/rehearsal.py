@@ -6,6 +6,7 @@ The stack stays as it is, also if the migration fails.
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ops import backup, drift, update_watch
@@ -56,14 +57,16 @@ def rehearse(session: Session, cluster: Kubernetes, before: str) -> None:
 
     `before` is the deployed version. Raises `OperationError` if the migration fails.
     """
-    airflow = session.settings.airflow
+    airflow, dump = session.settings.airflow, None
     # A drill takes the newest dump, which may be old.
     if isinstance(session.settings.database, ContainerDatabaseSettings):
         with step("rehearsal: dump the database"):
-            print(backup.make(session, cluster, before))
+            dump = Path(backup.make(session, cluster, before))
     what = f"rehearsal: migrate the copy to Airflow {airflow.version}"
     with restored(session, cluster, before) as copy, step(what):
         found = _migrate(cluster, airflow, copy.address)
+    if dump is not None:
+        dump.unlink()
     print(
         f"Migration: {found['seconds']} s. Database: {found['before']} MB before, {found['after']} MB after"
     )

@@ -75,13 +75,15 @@ class Platform:
 def platform(monkeypatch, tmp_path, stack):
     opened = Stack(name="local", file=tmp_path / "Pulumi.local.yaml", env=dict(os.environ))
     found = Platform(Session(settings=stack("local")[1], stack=opened, account=None))
+    found.dump = tmp_path / "local.dump"
 
     def attempt(command, *, seconds):
         return subprocess.CompletedProcess(command, 0, found.logs, "")
 
     def make(session, cluster, version):
         found.steps.append(f"dump {version}")
-        return "/backups/local.dump"
+        found.dump.touch()
+        return str(found.dump)
 
     for target, name, replacement in (
         (rehearsal, "POLL_SECONDS", 0),
@@ -105,6 +107,7 @@ def test_a_copy_is_migrated_and_deleted(platform, capsys):
     platform.rehearse()
 
     assert platform.steps == ALL
+    assert not platform.dump.exists(), "the backup is made during the pause"
     out = capsys.readouterr().out
     assert "Migration: 41 s. Database: 900 MB before, 1100 MB after" in out
 
