@@ -1,5 +1,6 @@
 """`make restore`: a dump replaces the metadata database of a container."""
 
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ CLIENTS = {
     chart_names.TRIGGERER: "triggerer",
 }
 POD_GONE = ("wait", "pods", "--for=delete", "--timeout=300s")
+PROGRESS_SECONDS = 120
 COUNT_SINCE = "SELECT count(*) FROM {} WHERE {} >= '{}'"
 SCHEMA = "SELECT version_num FROM alembic_version"
 # A text that the Fernet key has encrypted.
@@ -146,8 +148,20 @@ def empty_redis(cluster: Kubernetes) -> None:
 
 @contextmanager
 def step(what: str) -> Generator[None]:
-    """Print a step and its time."""
+    """Print a step, while it runs the minutes, and its time."""
     print(f"\n== {what}")
     start = time.monotonic()
-    yield
+    ended = threading.Event()
+
+    def show_minutes() -> None:
+        while not ended.wait(PROGRESS_SECONDS):
+            print(f"   {(time.monotonic() - start) / 60:.0f} min ...")
+
+    progress = threading.Thread(target=show_minutes, daemon=True)
+    progress.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        progress.join()
     print(f"   {time.monotonic() - start:.0f} s")

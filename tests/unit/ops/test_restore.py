@@ -11,6 +11,7 @@ from ops.kubernetes import Kubernetes
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
+from tests.harness.waiting import wait_for
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
 DUMP = "local-3-3-2-20261129-091500.dump"
@@ -136,3 +137,14 @@ def test_an_open_upgrade_is_finished_first(platform):
     with pytest.raises(OperationError, match=r"from 3.2.2 to 3.3.2 has not finished"):
         platform.run()
     assert platform.steps == []
+
+
+def test_a_long_step_shows_its_minutes(monkeypatch, capsys):
+    monkeypatch.setattr(restore, "PROGRESS_SECONDS", 0.01)
+    shown = []
+
+    with restore.step("restore the database"):
+        wait_for("progress", lambda: shown.append(capsys.readouterr().out) or "min" in shown[-1])
+
+    assert "\n== restore the database\n" in "".join(shown)
+    assert "   0 min ...\n" in "".join(shown)
