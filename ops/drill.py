@@ -13,7 +13,6 @@ from components.support.database_login import NAME
 from ops import backup, generations, rds
 from ops.access import reachable
 from ops.kubernetes import Kubernetes, answer
-from ops.recovery.aws import Aws
 from ops.restore import ENCRYPTED, step
 from ops.session import Session
 from ops.shell import OperationError
@@ -130,7 +129,7 @@ def _instance(session: Session) -> Generator[Copy]:
     source = instance["DBInstanceIdentifier"]
     copy = drill_identifier(source)
     # What a killed drill has left.
-    _delete(account, copy)
+    rds.delete_copy(account, source)
     try:
         with step(f"restore the latest point in time of {source} as {copy}"):
             groups = [group["VpcSecurityGroupId"] for group in instance["VpcSecurityGroups"]]
@@ -152,15 +151,7 @@ def _instance(session: Session) -> Generator[Copy]:
         )
     finally:
         with step(f"delete {copy}"):
-            _delete(account, copy)
-
-
-def _delete(account: Aws, instance: str) -> None:
-    words = ["--db-instance-identifier", instance]
-    if account.exists("rds", "describe-db-instances", *words):
-        kept = ["--skip-final-snapshot", "--delete-automated-backups"]
-        account.call("rds", "delete-db-instance", *words, *kept)
-        account.wait("rds", "db-instance-deleted", *words)
+            rds.delete_copy(account, source)
 
 
 def _check(cluster: Kubernetes, copy: Copy) -> Mapping[str, Mapping[str, int]]:
