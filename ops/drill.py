@@ -97,22 +97,15 @@ def _restored(session: Session, cluster: Kubernetes, version: str) -> AbstractCo
 
 @contextmanager
 def _database(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy]:
-    """The newest dump of this checkout, beside the present database."""
-    name = session.stack.name
-    found = backup.newest_dump(name, version)
-    if found is None:
-        raise OperationError(
-            f"{backup.FOLDER} has no dump of stack {name!r} with Airflow {version}: run `make backup "
-            f"STACK={name}`"
-        )
-    dump, made = found
-    try:
-        with step(f"restore {dump.name} as the database {DATABASE}"):
-            backup.load(cluster, dump, DATABASE)
-        yield Copy(address={"database": DATABASE}, made=made)
-    finally:
-        with step(f"delete {DATABASE}"):
-            backup.drop(cluster, DATABASE)
+    """The newest dump of the volume or of this checkout, beside the present database."""
+    with backup.newest_dump(cluster, session.stack.name, version) as dump:
+        try:
+            with step(f"restore {dump.name} as the database {DATABASE}"):
+                backup.load(cluster, dump, DATABASE)
+            yield Copy(address={"database": DATABASE}, made=backup.made(dump))
+        finally:
+            with step(f"delete {DATABASE}"):
+                backup.drop(cluster, DATABASE)
 
 
 @contextmanager
