@@ -29,6 +29,7 @@ VERSION_TAG = "airflow-version"  # of a snapshot
 SHOWN_TIME = "%Y-%m-%d %H:%M:%S"
 
 Row = tuple[str, str, str, str]
+HEADER: Row = ("backup", "where", "made (UTC)", "size")
 
 
 def backup(name: str) -> int:
@@ -49,7 +50,7 @@ def backups(name: str) -> int:
         print(f"no backups: `make backup STACK={name}` makes one")
         return 0
     rows.sort(key=lambda row: row[2], reverse=True)
-    print("\n".join(aligned([("backup", "where", "made (UTC)", "size"), *rows])))
+    print("\n".join(aligned([HEADER, *rows])))
     return 0
 
 
