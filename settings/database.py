@@ -171,7 +171,7 @@ class ContainerDatabaseSettings(Section):
         default=BACKUP_DAYS,
         ge=0,
         le=365,
-        description="Retention of the nightly dumps, on a volume of their own. `0`: no dumps; deletes "
+        description="Retention of the nightly dumps, on a volume of their own. `0`: neither dumps nor "
         "this volume",
     )
     backup_storage_gb: int = Field(
