@@ -20,24 +20,24 @@ READY_PORT = 8181
 def night(installed, cluster):
     """Runs the job of a night. Returns the name of its dump."""
     in_airflow = ("-n", cluster.namespace)
+    names = []
 
     def run(name):
         cluster.kubectl(*in_airflow, "create", "job", name, f"--from=cronjob/{CRON_JOB}")
-        try:
+        names.append(name)
 
-            def ended():
-                (job,) = cluster.get("jobs", f"--field-selector=metadata.name={name}")
-                conditions = job["status"].get("conditions", ())
-                return [c["type"] for c in conditions if c["status"] == "True"]
+        def ended():
+            (job,) = cluster.get("jobs", f"--field-selector=metadata.name={name}")
+            conditions = job["status"].get("conditions", ())
+            return [c["type"] for c in conditions if c["status"] == "True"]
 
-            conditions = wait_for("the nightly job", ended, seconds=180)
-            log = cluster.kubectl(*in_airflow, "logs", f"job/{name}")
-            assert "Complete" in conditions, log
-            return DUMP.search(log.splitlines()[-1])[0]
-        finally:
-            cluster.kubectl(*in_airflow, "delete", "job", name, "--ignore-not-found")
+        conditions = wait_for("the nightly job", ended, seconds=180)
+        log = cluster.kubectl(*in_airflow, "logs", f"job/{name}")
+        assert "Complete" in conditions, log
+        return DUMP.search(log.splitlines()[-1])[0]
 
-    return run
+    yield run
+    cluster.kubectl(*in_airflow, "delete", "jobs", *names)
 
 
 @pytest.fixture(scope="module")
