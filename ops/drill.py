@@ -25,9 +25,8 @@ DATABASE = f"{NAME}_drill"
 # With the rows of a large database counted.
 CHECK_SECONDS = 600
 ANSWER = "copy: "
-# Runs in the pod of the API server, with the copy as its database.
-CHECK = """
-import json
+# The first lines of a program whose database is the copy.
+POINT_AT_COPY = """
 import os
 
 from sqlalchemy.engine import make_url
@@ -36,6 +35,10 @@ for name, url in os.environ.items():
     if name.endswith(("SQL_ALCHEMY_CONN", "SQL_ALCHEMY_CONN_ASYNC")):
         copy = make_url(url).set(**{address!r})
         os.environ[name] = copy.render_as_string(hide_password=False)
+"""
+# Runs in the pod of the API server, after POINT_AT_COPY.
+CHECK = """
+import json
 
 from airflow.models.crypto import get_fernet
 from airflow.utils.db import check_migrations
@@ -70,10 +73,10 @@ def drill(name: str, caller: str | None = None) -> int:
     generations.check_ended(name)
     with reachable(session, caller) as session:
         now, start = datetime.now(UTC), time.monotonic()
-        with _restored(session, cluster, version) as copy:
+        with restored(session, cluster, version) as copy:
             with step(f"check the copy with Airflow {version}"):
                 found = _check(cluster, copy)
-            restored = timedelta(seconds=round(time.monotonic() - start))
+            took = timedelta(seconds=round(time.monotonic() - start))
     rows = ", ".join(f"{table} {count}" for table, count in found["rows"].items())
     decrypts = "decrypts" if found["decrypted"] else "not tried: nothing in the backup is encrypted"
     # The clocks of AWS and of this machine may differ.
@@ -84,12 +87,13 @@ def drill(name: str, caller: str | None = None) -> int:
         f"  rows        {rows}\n"
         f"  Fernet key  {decrypts}\n"
         f"  RPO         {age}   age of the backup: what began later would be lost\n"
-        f"  RTO         {restored}   restore and check; `make restore` also updates the stack"
+        f"  RTO         {took}   restore and check; `make restore` also updates the stack"
     )
     return 0
 
 
-def _restored(session: Session, cluster: Kubernetes, version: str) -> AbstractContextManager[Copy]:
+def restored(session: Session, cluster: Kubernetes, version: str) -> AbstractContextManager[Copy]:
+    """The newest backup of `version`, restored beside the database until the context ends."""
     if isinstance(session.settings.database, ContainerDatabaseSettings):
         return _database(session, cluster, version)
     return _instance(session)
@@ -153,7 +157,7 @@ def _delete(account: Aws, instance: str) -> None:
 
 
 def _check(cluster: Kubernetes, copy: Copy) -> Mapping[str, Mapping[str, int]]:
-    program = CHECK.format(address=dict(copy.address), encrypted=ENCRYPTED)
+    program = (POINT_AT_COPY + CHECK).format(address=dict(copy.address), encrypted=ENCRYPTED)
     done = cluster.run_in_airflow(program, seconds=CHECK_SECONDS)
     found = answer(done, ANSWER)
     if found is None:

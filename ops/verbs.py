@@ -79,7 +79,7 @@ VERBS = (
     ),
     Verb(
         name="upgrade",
-        help="Change the version of Airflow, with a backup: VERSION=3.3.2 (WAIT=60 minutes for tasks)",
+        help="Change the version of Airflow, with a backup: VERSION=3.3.2 (WAIT=60 minutes, REHEARSAL=no)",
         function="ops.upgrade:upgrade",
         options={
             "--version": {"help": "version of Airflow; default: that of the stack file"},
@@ -88,6 +88,10 @@ VERBS = (
                 "default": 60,
                 "dest": "wait_minutes",
                 "help": "minutes to wait for running tasks",
+            },
+            "--rehearsal": {
+                "choices": ("yes", "no"),
+                "help": "migrate a copy of the database first; default: with policies.level: production",
             },
             "--backup": {
                 "dest": "made_backup",
