@@ -5,9 +5,10 @@ The stack stays as it is. The copy is a database beside the one in the container
 
 import time
 from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from components.support.database_login import NAME
 from ops import backup, generations, rds
@@ -72,7 +73,7 @@ def drill(name: str, caller: str | None = None) -> int:
     generations.check_ended(name)
     with reachable(session, caller) as session:
         now, start = datetime.now(UTC), time.monotonic()
-        with restored(session, cluster, version) as copy:
+        with _newest(session, cluster, version) as copy:
             with step(f"check the copy with Airflow {version}"):
                 found = _check(cluster, copy)
             took = timedelta(seconds=round(time.monotonic() - start))
@@ -91,36 +92,35 @@ def drill(name: str, caller: str | None = None) -> int:
     return 0
 
 
-def restored(session: Session, cluster: Kubernetes, version: str) -> AbstractContextManager[Copy]:
+@contextmanager
+def _newest(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy]:
     """The newest backup of `version`, restored beside the database until the context ends."""
     if isinstance(session.settings.database, ContainerDatabaseSettings):
-        return _database(session, cluster, version)
-    return _instance(session)
+        with (
+            backup.newest_dump(cluster, session.stack.name, version) as dump,
+            of_dump(cluster, dump) as copy,
+        ):
+            yield copy
+    else:
+        with of_instance(session) as copy:
+            yield copy
 
 
 @contextmanager
-def _database(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy]:
-    """The newest dump of this checkout, beside the present database."""
-    name = session.stack.name
-    found = backup.newest_dump(name, version)
-    if found is None:
-        raise OperationError(
-            f"{backup.FOLDER} has no dump of stack {name!r} with Airflow {version}: run `make backup "
-            f"STACK={name}`"
-        )
-    dump, made = found
+def of_dump(cluster: Kubernetes, dump: Path) -> Generator[Copy]:
+    """A dump, restored beside the present database until the context ends."""
     try:
         with step(f"restore {dump.name} as the database {DATABASE}"):
             backup.load(cluster, dump, DATABASE)
-        yield Copy(address={"database": DATABASE}, made=made)
+        yield Copy(address={"database": DATABASE}, made=backup.made(dump))
     finally:
         with step(f"delete {DATABASE}"):
             backup.drop(cluster, DATABASE)
 
 
 @contextmanager
-def _instance(session: Session) -> Generator[Copy]:
-    """The latest point in time of the automated backups, as another RDS instance."""
+def of_instance(session: Session) -> Generator[Copy]:
+    """The latest point in time of the automated backups of RDS, as another instance."""
     instance, account = rds.describe(session), session.account
     if instance is None or account is None:
         raise OperationError("this stack has no database of its own: its owner has the backups")

@@ -5,12 +5,13 @@ The stack stays as it is, also if the migration fails.
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ops import backup, drift, update_watch
-from ops.drill import POINT_AT_COPY, restored
+from ops.drill import POINT_AT_COPY, Copy, of_dump, of_instance
 from ops.kubernetes import Kubernetes, answer
 from ops.restore import step
 from ops.session import Session
@@ -57,19 +58,26 @@ def rehearse(session: Session, cluster: Kubernetes, before: str) -> None:
 
     `before` is the deployed version. Raises `OperationError` if the migration fails.
     """
-    airflow, dump = session.settings.airflow, None
-    # A drill takes the newest dump, which may be old.
-    if isinstance(session.settings.database, ContainerDatabaseSettings):
-        with step("rehearsal: dump the database"):
-            dump = Path(backup.make(session, cluster, before))
+    airflow = session.settings.airflow
     what = f"rehearsal: migrate the copy to Airflow {airflow.version}"
-    with restored(session, cluster, before) as copy, step(what):
+    with _copy(session, cluster, before) as copy, step(what):
         found = _migrate(cluster, airflow, copy.address)
-    if dump is not None:
-        dump.unlink()
     print(
         f"Migration: {found['seconds']} s. Database: {found['before']} MB before, {found['after']} MB after"
     )
+
+
+@contextmanager
+def _copy(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy]:
+    if not isinstance(session.settings.database, ContainerDatabaseSettings):
+        with of_instance(session) as copy:
+            yield copy
+        return
+    with step("rehearsal: dump the database"):
+        dump = Path(backup.make(session, cluster, version))
+    with of_dump(cluster, dump) as copy:
+        yield copy
+    dump.unlink()
 
 
 def _migrate(

@@ -52,8 +52,8 @@ class Platform:
         rehearsal.rehearse(self.session, CLUSTER, "3.2.2")
 
     @contextmanager
-    def restored(self, session, cluster, version):
-        self.steps.append(f"copy {version}")
+    def of_dump(self, cluster, dump):
+        self.steps.append(f"copy {dump.name}")
         yield Copy(address={"database": "airflow_drill"}, made=datetime.now(UTC))
         self.steps.append("delete the copy")
 
@@ -87,7 +87,7 @@ def platform(monkeypatch, tmp_path, stack):
 
     for target, name, replacement in (
         (rehearsal, "POLL_SECONDS", 0),
-        (rehearsal, "restored", found.restored),
+        (rehearsal, "of_dump", found.of_dump),
         (rehearsal, "output", found.kubectl),
         (rehearsal, "attempt", attempt),
         (update_watch, "PATIENCE_SECONDS", 0),
@@ -100,7 +100,7 @@ def platform(monkeypatch, tmp_path, stack):
 
 
 DELETE = "delete job"
-ALL = ["dump 3.2.2", "copy 3.2.2", DELETE, "apply --namespace", DELETE, "delete the copy"]
+ALL = ["dump 3.2.2", "copy local.dump", DELETE, "apply --namespace", DELETE, "delete the copy"]
 
 
 def test_a_copy_is_migrated_and_deleted(platform, capsys):
