@@ -25,6 +25,10 @@ LOGIN = ("--username", USER)
 SECONDS = 3600
 TIME = "%Y%m%d-%H%M%S"  # ends the name of a backup
 RESTORED = f"{NAME}_restored"
+NOT_OURS = (
+    "this stack has no database of its own: back it up with the tool of its owner, and pass "
+    "BACKUP=<name of the backup>. Nothing was changed"
+)
 VERSION_TAG = "airflow-version"  # of a snapshot
 SHOWN_TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -123,10 +127,7 @@ def _dump(cluster: Kubernetes, file: Path) -> Path:
 def _snapshot(session: Session, name: str, version: str) -> str:
     instance, account = rds.describe(session), session.account
     if instance is None or account is None:
-        raise OperationError(
-            "this stack has no database of its own: back it up with the tool of its owner, and pass "
-            "BACKUP=<name of the backup>"
-        )
+        raise OperationError(NOT_OURS)
     snapshot = f"airflow-{name}"
     tags = account.tag_arguments({VERSION_TAG: version})
     made = account.call(

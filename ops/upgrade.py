@@ -75,10 +75,12 @@ def upgrade(
     unlock(session.stack)
     with reachable(session, caller) as session:
         recover(session)
-        if rehearsal is None:
-            is_production = session.settings.policies.level == "production"
-            rehearsal = "yes" if is_production and not made_backup else "no"
-        rehearses = rehearsal == "yes"
+        owns_database = session.settings.database.kind != "existing"
+        if not owns_database and not made_backup and journal.backup is None:
+            raise OperationError(backup.NOT_OURS)
+        is_production = session.settings.policies.level == "production"
+        by_default = "yes" if is_production and owns_database else "no"
+        rehearses = (rehearsal or by_default) == "yes"
         return _upgrade(session, journal, wait_minutes * 60, made_backup, rehearses=rehearses)
 
 

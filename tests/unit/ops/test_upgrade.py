@@ -13,6 +13,7 @@ from ops.queue_status import Tasks
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
+from settings.database import ExistingDatabaseSettings
 from settings.versions import AIRFLOW
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
@@ -127,7 +128,6 @@ def test_a_rehearsal_is_not_repeated_after_a_kill(platform):
     [
         ("production", {}, True),
         ("production", {"rehearsal": "no"}, False),
-        ("production", {"made_backup": "of-tuesday"}, False),
         ("development", {}, False),
     ],
 )
@@ -140,6 +140,23 @@ def test_production_rehearses_by_default(platform, monkeypatch, level, arguments
 
     assert platform.run(**arguments) == 0
     assert ("rehearse 3.2.2" in platform.steps) == rehearsed
+
+
+def test_the_database_of_another_owner_needs_a_named_backup(platform, monkeypatch):
+    database = ExistingDatabaseSettings(kind="existing", host="db.example.com", tls=False)
+    policies = platform.session.settings.policies.model_copy(update={"level": "production"})
+    sections = {"database": database, "policies": policies}
+    settings = platform.session.settings.model_copy(update=sections)
+    monkeypatch.setattr(
+        upgrade, "open_or_create", lambda *_: replace(platform.session, settings=settings)
+    )
+
+    with pytest.raises(OperationError, match=r"pass BACKUP=<name of the backup>\. Nothing was"):
+        platform.run()
+    assert platform.steps == []
+
+    assert platform.run(made_backup="of-tuesday") == 0
+    assert "rehearse 3.2.2" not in platform.steps, "its owner can migrate a copy"
 
 
 def test_a_paused_stack_stays_paused(platform, capsys):
