@@ -16,6 +16,7 @@ from tests.unit.docs.documents import ROOT, lines
 # Of the connections and variables in the dump.
 FERNET_KEY = "gq4UlrR5_QKT3rwkVkuh8jqP2xfcfyWeAYUqYX-GGpg="
 HEADING = "### Migrate the copy"
+LOG = "output.txt"
 SECONDS = 600
 
 
@@ -34,18 +35,20 @@ def migrated(work, owner):
     stop = "pg_ctl --pgdata=$PGHOST/data --mode=immediate stop >/dev/null 2>&1 || true"
     script = f"set -euo pipefail\ntrap '{stop}' EXIT\n{commands()}"
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(work), "TMPDIR": str(work)}
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=work,
-        env=environment,
-        **owner,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, f"correct the block in docs/migrate.md:\n{done.stdout[-3000:]}"
+    command = ["bash", "-c", script]
+    with (work / LOG).open("w") as log:
+        done = subprocess.run(
+            command,
+            cwd=work,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=SECONDS,
+            **owner,
+        )
+    said = (work / LOG).read_text()
+    assert done.returncode == 0, f"correct the block in docs/migrate.md:\n{said[-3000:]}"
     return work
 
 
@@ -101,5 +104,6 @@ def test_make_restore_reads_stack_and_time_of_the_name(migrated):
 
 
 def test_the_commands_leave_no_server_and_no_folder(migrated):
+    assert "server stopped" in (migrated / LOG).read_text()
     left = [path for path in migrated.iterdir() if path.name.startswith("tmp")]
     assert left == [], "the last commands stop PostgreSQL and delete its folder"
