@@ -24,7 +24,7 @@ airflow: ## Run Airflow with the example DAGs as local processes (Linux, not as 
 	@$(MAKE) --no-print-directory -C dags-repo-example airflow PYTHON=$(PYTHON) PORT=$(PORT)
 
 OF_UPGRADE = $(if $(VERSION),--version "$(VERSION)") $(if $(WAIT),--wait "$(WAIT)") \
-	$(if $(BACKUP),--backup "$(BACKUP)")
+	$(if $(BACKUP),--backup "$(BACKUP)") $(if $(REHEARSAL),--rehearsal "$(REHEARSAL)")
 OF_RESTORE = $(if $(BACKUP),--backup "$(BACKUP)") $(if $(SNAPSHOT),--snapshot "$(SNAPSHOT)") \
 	$(if $(TIME),--time "$(TIME)")
 # Each command of ops/verbs.py is a target.
@@ -90,6 +90,9 @@ bench-dags: .venv/lock ## Measure DAG delivery from `git push` to Airflow, again
 
 bench-platform: .venv/lock ## Measure plan, tests and `make up`, against a plain `helm install`
 	.venv/bin/python -m tests.bench.platform --charts $(CHARTS)
+
+bench-upgrade: .venv/lock ## Measure `make upgrade` and `make rollback` by step, with a history of DAG runs
+	.venv/bin/python -m tests.bench.upgrade --charts $(CHARTS) $(ARGS)
 
 bench-workers: .venv/lock ## Measure task latency and worker scaling, against the chart's defaults
 	.venv/bin/python -m tests.bench.workers --charts $(CHARTS) $(ARGS)

@@ -25,6 +25,7 @@ from settings.database import (
     ContainerDatabaseSettings,
     ExistingDatabaseSettings,
     RdsSettings,
+    dump_prefix,
 )
 from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.proxy import ON_NODE
@@ -219,6 +220,7 @@ def _on_existing_cluster(
                     password=secrets.database_password,
                     password_rotation=stack.rotation.database,
                     keda_namespace=stack.keda.namespace if stack.needs_keda else None,
+                    dump_prefix=dump_prefix(pulumi.get_stack(), stack.airflow.version),
                     settings=settings,
                 ),
                 opts=in_cluster,

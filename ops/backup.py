@@ -1,19 +1,22 @@
 """Backups of the metadata database: an RDS snapshot, or a dump of the database in the container."""
 
-import os
+import fnmatch
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from components.support.database_login import NAME, USER
-from ops import rds, versions
+from ops import nightly, rds, versions
+from ops.columns import aligned
 from ops.kubernetes import Kubernetes
 from ops.session import Session
-from ops.shell import OperationError, output
+from ops.shell import OperationError, output, save_output
 from ops.stack import STATE
-from settings.database import ContainerDatabaseSettings
+from settings.database import ContainerDatabaseSettings, dump_prefix
 
 # Of a stack on an existing cluster. They contain the connections of Airflow, encrypted.
 FOLDER = STATE / "backups"
@@ -23,6 +26,10 @@ SECONDS = 3600
 TIME = "%Y%m%d-%H%M%S"  # ends the name of a backup
 RESTORED = f"{NAME}_restored"
 VERSION_TAG = "airflow-version"  # of a snapshot
+SHOWN_TIME = "%Y-%m-%d %H:%M:%S"
+
+Row = tuple[str, str, str, str]
+HEADER: Row = ("backup", "where", "made (UTC)", "size")
 
 
 def backup(name: str) -> int:
@@ -32,21 +39,76 @@ def backup(name: str) -> int:
     return 0
 
 
+def backups(name: str) -> int:
+    """Print the backups of a stack: dumps of its volume and of this checkout, or snapshots of RDS."""
+    session, cluster, _ = versions.open_deployed(name)
+    if isinstance(session.settings.database, ContainerDatabaseSettings):
+        rows = _dumps(cluster, name)
+    else:
+        rows = _snapshots(session)
+    if not rows:
+        print(f"no backups: `make backup STACK={name}` makes one")
+        return 0
+    rows.sort(key=lambda row: row[2], reverse=True)
+    print("\n".join(aligned([HEADER, *rows])))
+    return 0
+
+
+def _dumps(cluster: Kubernetes, name: str) -> list[Row]:
+    with nightly.mounted(cluster) as volume:
+        found = [(file, "volume", size) for file, size in volume.dumps().items()]
+    # Not of the stack `local-two`.
+    own = re.compile(rf"{dump_prefix(name, '')}\d+-\d+-\d+-\d{{8}}-\d{{6}}\.dump")
+    here = [file for file in FOLDER.glob("*.dump") if own.fullmatch(file.name)]
+    found += [(file.name, ".state/backups", file.stat().st_size) for file in here]
+    return [
+        (file, where, f"{made(Path(file)):{SHOWN_TIME}}", f"{size / 2**20:.1f} MiB")
+        for file, where, size in found
+    ]
+
+
+def _snapshots(session: Session) -> list[Row]:
+    instance, account = rds.describe(session), session.account
+    if instance is None or account is None:
+        raise OperationError("this stack has no database of its own: its owner has the backups")
+    words = ["--db-instance-identifier", instance["DBInstanceIdentifier"]]
+    found = account.call("rds", "describe-db-snapshots", *words)["DBSnapshots"]
+    # A snapshot that is not complete has no time.
+    return [
+        (
+            each["DBSnapshotIdentifier"],
+            "AWS",
+            f"{datetime.fromisoformat(each['SnapshotCreateTime']).astimezone(UTC):{SHOWN_TIME}}",
+            f"{each['AllocatedStorage']} GiB",
+        )
+        for each in found
+        if "SnapshotCreateTime" in each
+    ]
+
+
 def make(session: Session, cluster: Kubernetes, version: str) -> str:
     """Back the metadata database up. Returns the ARN of the snapshot, or the path of the dump."""
-    name = f"{_prefix(session.stack.name, version)}-{datetime.now(UTC).strftime(TIME)}"
+    name = f"{dump_prefix(session.stack.name, version)}-{datetime.now(UTC).strftime(TIME)}"
     if isinstance(session.settings.database, ContainerDatabaseSettings):
         return str(_dump(cluster, FOLDER / f"{name}.dump"))
     return _snapshot(session, name, version)
 
 
-def newest_dump(name: str, version: str) -> tuple[Path, datetime] | None:
-    """The newest dump of a stack with a version of Airflow, and its time."""
-    prefix = _prefix(name, version)
-    dumps = sorted(FOLDER.glob(f"{prefix}-????????-??????.dump"))
-    if not dumps:
-        return None
-    return dumps[-1], made(dumps[-1])
+@contextmanager
+def newest_dump(cluster: Kubernetes, name: str, version: str) -> Generator[Path]:
+    """The newest dump of a stack with a version of Airflow; one of the volume as a temporary copy."""
+    pattern = f"{dump_prefix(name, version)}-????????-??????.dump"
+    here = {file.name for file in FOLDER.glob(pattern)}
+    with TemporaryDirectory() as folder:
+        with nightly.mounted(cluster) as volume:
+            newest = max([*here, *fnmatch.filter(volume.dumps(), pattern)], default=None)
+            if newest is None:
+                raise OperationError(
+                    f"no dump of stack {name!r} with Airflow {version} is on its volume or in {FOLDER}: run "
+                    f"`make backup STACK={name}`"
+                )
+            dump = FOLDER / newest if newest in here else volume.copy(newest, Path(folder))
+        yield dump
 
 
 def made(dump: Path) -> datetime:
@@ -54,21 +116,8 @@ def made(dump: Path) -> datetime:
     return datetime.strptime(dump.stem[-15:], TIME).replace(tzinfo=UTC)
 
 
-def _prefix(name: str, version: str) -> str:
-    return re.sub("[^a-zA-Z0-9]+", "-", f"{name}-{version}")
-
-
 def _dump(cluster: Kubernetes, file: Path) -> Path:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as target:
-        command = in_database(cluster, "pg_dump", *LOGIN, "--format=custom", NAME)
-        done = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, check=False)
-    if done.returncode:
-        part.unlink()
-        raise OperationError(f"pg_dump failed in {POD}: {done.stderr.decode().strip()}")
-    return part.rename(file)
+    return save_output(in_database(cluster, "pg_dump", *LOGIN, "--format=custom", NAME), file)
 
 
 def _snapshot(session: Session, name: str, version: str) -> str:

@@ -16,12 +16,17 @@ SECONDS = 120
 RUN_ONCE = {"Job"}
 
 
-def manifest(cluster: Kubernetes) -> list[dict[str, Any]]:
+def release(cluster: Kubernetes) -> list[dict[str, Any]]:
     """Objects of the release `airflow` as last applied by Helm."""
     (secret,) = cluster.items("secret", "owner=helm,name=airflow,status=deployed")
     packed = base64.b64decode(base64.b64decode(secret["data"]["release"]))
     text = json.loads(gzip.decompress(packed))["manifest"]
-    return [o for o in yaml.safe_load_all(text) if o and o["kind"] not in RUN_ONCE]
+    return [found for found in yaml.safe_load_all(text) if found]
+
+
+def manifest(cluster: Kubernetes) -> list[dict[str, Any]]:
+    """Objects of the release that stay."""
+    return [found for found in release(cluster) if found["kind"] not in RUN_ONCE]
 
 
 def differences(cluster: Kubernetes, objects: Sequence[dict[str, Any]]) -> str:

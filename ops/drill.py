@@ -5,15 +5,15 @@ The stack stays as it is. The copy is a database beside the one in the container
 
 import time
 from collections.abc import Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from components.support.database_login import NAME
 from ops import backup, generations, rds
 from ops.access import reachable
 from ops.kubernetes import Kubernetes, answer
-from ops.recovery.aws import Aws
 from ops.restore import ENCRYPTED, step
 from ops.session import Session
 from ops.shell import OperationError
@@ -25,9 +25,8 @@ DATABASE = f"{NAME}_drill"
 # With the rows of a large database counted.
 CHECK_SECONDS = 600
 ANSWER = "copy: "
-# Runs in the pod of the API server, with the copy as its database.
-CHECK = """
-import json
+# The first lines of a program whose database is the copy.
+POINT_AT_COPY = """
 import os
 
 from sqlalchemy.engine import make_url
@@ -36,6 +35,10 @@ for name, url in os.environ.items():
     if name.endswith(("SQL_ALCHEMY_CONN", "SQL_ALCHEMY_CONN_ASYNC")):
         copy = make_url(url).set(**{address!r})
         os.environ[name] = copy.render_as_string(hide_password=False)
+"""
+# Runs in the pod of the API server, after POINT_AT_COPY.
+CHECK = """
+import json
 
 from airflow.models.crypto import get_fernet
 from airflow.utils.db import check_migrations
@@ -70,10 +73,10 @@ def drill(name: str, caller: str | None = None) -> int:
     generations.check_ended(name)
     with reachable(session, caller) as session:
         now, start = datetime.now(UTC), time.monotonic()
-        with _restored(session, cluster, version) as copy:
+        with _newest(session, cluster, version) as copy:
             with step(f"check the copy with Airflow {version}"):
                 found = _check(cluster, copy)
-            restored = timedelta(seconds=round(time.monotonic() - start))
+            took = timedelta(seconds=round(time.monotonic() - start))
     rows = ", ".join(f"{table} {count}" for table, count in found["rows"].items())
     decrypts = "decrypts" if found["decrypted"] else "not tried: nothing in the backup is encrypted"
     # The clocks of AWS and of this machine may differ.
@@ -84,40 +87,40 @@ def drill(name: str, caller: str | None = None) -> int:
         f"  rows        {rows}\n"
         f"  Fernet key  {decrypts}\n"
         f"  RPO         {age}   age of the backup: what began later would be lost\n"
-        f"  RTO         {restored}   restore and check; `make restore` also updates the stack"
+        f"  RTO         {took}   restore and check; `make restore` also updates the stack"
     )
     return 0
 
 
-def _restored(session: Session, cluster: Kubernetes, version: str) -> AbstractContextManager[Copy]:
+@contextmanager
+def _newest(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy]:
+    """The newest backup of `version`, restored beside the database until the context ends."""
     if isinstance(session.settings.database, ContainerDatabaseSettings):
-        return _database(session, cluster, version)
-    return _instance(session)
+        with (
+            backup.newest_dump(cluster, session.stack.name, version) as dump,
+            of_dump(cluster, dump) as copy,
+        ):
+            yield copy
+    else:
+        with of_instance(session) as copy:
+            yield copy
 
 
 @contextmanager
-def _database(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy]:
-    """The newest dump of this checkout, beside the present database."""
-    name = session.stack.name
-    found = backup.newest_dump(name, version)
-    if found is None:
-        raise OperationError(
-            f"{backup.FOLDER} has no dump of stack {name!r} with Airflow {version}: run `make backup "
-            f"STACK={name}`"
-        )
-    dump, made = found
+def of_dump(cluster: Kubernetes, dump: Path) -> Generator[Copy]:
+    """A dump, restored beside the present database until the context ends."""
     try:
         with step(f"restore {dump.name} as the database {DATABASE}"):
             backup.load(cluster, dump, DATABASE)
-        yield Copy(address={"database": DATABASE}, made=made)
+        yield Copy(address={"database": DATABASE}, made=backup.made(dump))
     finally:
         with step(f"delete {DATABASE}"):
             backup.drop(cluster, DATABASE)
 
 
 @contextmanager
-def _instance(session: Session) -> Generator[Copy]:
-    """The latest point in time of the automated backups, as another RDS instance."""
+def of_instance(session: Session) -> Generator[Copy]:
+    """The latest point in time of the automated backups of RDS, as another instance."""
     instance, account = rds.describe(session), session.account
     if instance is None or account is None:
         raise OperationError("this stack has no database of its own: its owner has the backups")
@@ -126,7 +129,7 @@ def _instance(session: Session) -> Generator[Copy]:
     source = instance["DBInstanceIdentifier"]
     copy = drill_identifier(source)
     # What a killed drill has left.
-    _delete(account, copy)
+    rds.delete_copy(account, source)
     try:
         with step(f"restore the latest point in time of {source} as {copy}"):
             groups = [group["VpcSecurityGroupId"] for group in instance["VpcSecurityGroups"]]
@@ -148,19 +151,11 @@ def _instance(session: Session) -> Generator[Copy]:
         )
     finally:
         with step(f"delete {copy}"):
-            _delete(account, copy)
-
-
-def _delete(account: Aws, instance: str) -> None:
-    words = ["--db-instance-identifier", instance]
-    if account.exists("rds", "describe-db-instances", *words):
-        kept = ["--skip-final-snapshot", "--delete-automated-backups"]
-        account.call("rds", "delete-db-instance", *words, *kept)
-        account.wait("rds", "db-instance-deleted", *words)
+            rds.delete_copy(account, source)
 
 
 def _check(cluster: Kubernetes, copy: Copy) -> Mapping[str, Mapping[str, int]]:
-    program = CHECK.format(address=dict(copy.address), encrypted=ENCRYPTED)
+    program = (POINT_AT_COPY + CHECK).format(address=dict(copy.address), encrypted=ENCRYPTED)
     done = cluster.run_in_airflow(program, seconds=CHECK_SECONDS)
     found = answer(done, ANSWER)
     if found is None:

@@ -24,7 +24,7 @@ from ops.shell import OperationError, confirmed
 from ops.stack import STATE
 from ops.versions import check_finished, open_deployed, record
 from settings import limits
-from settings.database import RdsSettings, database_identifier
+from settings.database import ContainerDatabaseSettings, RdsSettings, database_identifier
 
 COUNT_SINCE = """
 import json
@@ -111,6 +111,9 @@ def _utc(text: str) -> str:
 def _restore(name: str, given: str, yes: bool, caller: str | None) -> int:
     session, cluster, version = open_deployed(name)
     check_finished(name)
+    is_dump = isinstance(session.settings.database, ContainerDatabaseSettings)
+    if is_dump and not re.fullmatch(limits.RESTORE_TIME, given):
+        return dumps.restore_nightly(session, cluster, version, given, yes)
     source = find(session, given, version)
     unlock(session.stack)
     with reachable(session, caller) as session:

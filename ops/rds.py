@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ops.recovery.aws import Aws
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
 from ops.stack_files import project
 from settings import Settings, limits, sizing
-from settings.database import RdsSettings, database_identifier
+from settings.database import RdsSettings, database_identifier, drill_identifier
 
 TYPE = "aws:rds/instance:Instance"
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_PendingModifiedValues.html : these
@@ -44,6 +45,17 @@ def describe(session: Session, generation: int | None = None) -> Instance | None
     words = ["describe-db-instances", "--db-instance-identifier", identifier]
     answer = account.call_or_none("rds", *words)
     return answer["DBInstances"][0] if answer else None
+
+
+def delete_copy(account: Aws, identifier: str) -> None:
+    """Delete the copy of an instance that a drill or a rehearsal restores, if there is one."""
+    copy = drill_identifier(identifier)
+    words = ["--db-instance-identifier", copy]
+    if account.exists("rds", "describe-db-instances", *words):
+        print(f"deleting {copy}, a copy of {identifier}")
+        kept = ["--skip-final-snapshot", "--delete-automated-backups"]
+        account.call("rds", "delete-db-instance", *words, *kept)
+        account.wait("rds", "db-instance-deleted", *words)
 
 
 def generation(resource: Mapping[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """`make restore`: a dump replaces the metadata database of a container."""
 
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -8,13 +9,13 @@ from pathlib import Path
 
 from components.support import chart_names
 from components.support.database_login import NAME
-from ops import backup, maintenance, queue_status
+from ops import backup, maintenance, nightly, queue_status
 from ops.access import reachable
 from ops.kubernetes import Kubernetes
 from ops.session import Session
 from ops.shell import OperationError, confirmed, output
 from ops.versions import check_finished, open_deployed
-from settings.database import ContainerDatabaseSettings
+from settings.database import ContainerDatabaseSettings, dump_prefix
 
 # Clients of the database that a pause does not stop, with their settings under `airflow.replicas`.
 CLIENTS = {
@@ -23,6 +24,7 @@ CLIENTS = {
     chart_names.TRIGGERER: "triggerer",
 }
 POD_GONE = ("wait", "pods", "--for=delete", "--timeout=300s")
+PROGRESS_SECONDS = 120
 COUNT_SINCE = "SELECT count(*) FROM {} WHERE {} >= '{}'"
 SCHEMA = "SELECT version_num FROM alembic_version"
 # A text that the Fernet key has encrypted.
@@ -45,6 +47,23 @@ def restore(name: str, dump: Path, yes: bool = False) -> int:
     """
     session, cluster, version = open_deployed(name)
     _check(name, session, dump)
+    return _restore(session, cluster, version, dump, yes)
+
+
+def restore_nightly(
+    session: Session, cluster: Kubernetes, version: str, dump: str, yes: bool
+) -> int:
+    """The same, with a dump of the volume. A copy stays in `.state/backups/`."""
+    with (
+        step(f"copy {dump} from its volume to {backup.FOLDER}"),
+        nightly.mounted(cluster) as volume,
+    ):
+        file = volume.copy(dump, backup.FOLDER)
+    return _restore(session, cluster, version, file, yes)
+
+
+def _restore(session: Session, cluster: Kubernetes, version: str, dump: Path, yes: bool) -> int:
+    name = session.stack.name
     with reachable(session, None):
         with step(f"restore {dump.name} beside the present database, and check it"):
             backup.load(cluster, dump)
@@ -73,9 +92,10 @@ def _check(name: str, session: Session, dump: Path) -> None:
     check_finished(name)
     if not dump.is_file():
         raise OperationError(f"{dump}: no such file. `make backup` makes one. Nothing was changed")
-    if not dump.name.startswith(f"{name}-"):
+    prefix = dump_prefix(name, "")
+    if not dump.name.startswith(prefix):
         raise OperationError(
-            f"{dump.name} is a backup of another stack: its name does not begin with {name}-. "
+            f"{dump.name} is a backup of another stack: its name does not begin with {prefix}. "
             "Nothing was changed"
         )
 
@@ -146,8 +166,20 @@ def empty_redis(cluster: Kubernetes) -> None:
 
 @contextmanager
 def step(what: str) -> Generator[None]:
-    """Print a step and its time."""
+    """Print a step, while it runs the minutes, and its time."""
     print(f"\n== {what}")
     start = time.monotonic()
-    yield
+    ended = threading.Event()
+
+    def show_minutes() -> None:
+        while not ended.wait(PROGRESS_SECONDS):
+            print(f"   {(time.monotonic() - start) / 60:.0f} min ...")
+
+    progress = threading.Thread(target=show_minutes, daemon=True)
+    progress.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        progress.join()
     print(f"   {time.monotonic() - start:.0f} s")

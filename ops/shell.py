@@ -1,11 +1,13 @@
 """Runs external tools, and checks their versions."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class OperationError(Exception):
@@ -105,3 +107,19 @@ def output(
     if done.returncode:
         raise OperationError(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()}")
     return done.stdout
+
+
+def save_output(command: Sequence[str], file: Path) -> Path:
+    """Write the output of a command into a file that only its owner can read.
+
+    Raises `OperationError`, without the file, if the command fails.
+    """
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as target:
+        done = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        part.unlink()
+        raise OperationError(f"{' '.join(command)}: {done.stderr.decode().strip()}")
+    return part.rename(file)

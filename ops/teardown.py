@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops import remaining, shared_cluster
+from ops import rds, remaining, shared_cluster
 from ops.kubernetes import Kubernetes
 from ops.recovery import leftovers
 from ops.recovery.aws import Aws
@@ -71,6 +71,7 @@ def down(session: Session) -> int:
     if uses_cluster and not is_kept(stack, CLUSTER):
         shared_cluster.check_no_other_stack(session)
     recover(session, with_cluster=uses_cluster)
+    delete_copies(account, names)
     if not is_kept(stack, CLUSTER):
         deletion = delete_cluster(session, account, cluster)
         if deletion.status:
@@ -90,9 +91,17 @@ def _down_on_existing_cluster(session: Session) -> int:
     shared_cluster.check_keda_is_unused(session)
     names = remember(session) if account is not None else Names()
     recover(session)
+    if account is not None:
+        delete_copies(account, names)
     deletion = stack.destroy("--exclude-protected")
     kept = sweep(stack, account, names).kept if account is not None else ()
     return finish(session, deletion, kept)
+
+
+def delete_copies(account: Aws, names: Names) -> None:
+    """Delete what killed drills have left: it is in no state, and would keep the VPC."""
+    for instance in sorted(names.instances):
+        rds.delete_copy(account, instance)
 
 
 def delete_the_rest(stack: Stack) -> Deletion:

@@ -97,9 +97,9 @@ class UpdateWatch:
 def explain_pods(session: Session) -> None:
     """Print why pods are not ready, after an update that failed."""
     cluster = session.cluster()
-    problems = [] if cluster is None else list(_problems(cluster, session.settings.installs_keda))
-    if problems:
-        print(_report("Pods are not ready:", problems))
+    found = [] if cluster is None else list(_problems(cluster, session.settings.installs_keda))
+    if found:
+        print(_report("Pods are not ready:", found))
 
 
 def _report(heading: str, problems: list[Problem]) -> str:
@@ -122,10 +122,15 @@ def _problems(cluster: Kubernetes, with_keda: bool) -> Iterator[Problem]:
         ours.append(("", keda.NAMESPACE))
     for selector, namespace in ours:
         for pod in _items(cluster, "pods", selector, namespace):
-            yield from _no_node(pod)
-            for kind in ("initContainerStatuses", "containerStatuses"):
-                for container in pod["status"].get(kind, []):
-                    yield from _not_started(pod, container)
+            yield from problems(pod)
+
+
+def problems(pod: Object) -> Iterator[Problem]:
+    """Why a pod does not start."""
+    yield from _no_node(pod)
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        for container in pod["status"].get(kind, []):
+            yield from _not_started(pod, container)
 
 
 def _failed_jobs(cluster: Kubernetes) -> Iterator[tuple[str, Problem]]:

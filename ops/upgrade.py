@@ -8,13 +8,15 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from ops import backup, generations, lifecycle, maintenance, queue_status, restore, stack_files
 from ops.access import reachable
 from ops.kubernetes import Kubernetes, answer
 from ops.recovery.recover import recover, unlock
+from ops.rehearsal import rehearse
 from ops.restore import step
 from ops.session import Session, checked_settings, open_or_create
 from ops.shell import OperationError, confirmed
@@ -50,11 +52,13 @@ def upgrade(
     version: str | None = None,
     wait_minutes: int = 60,
     made_backup: str | None = None,
+    rehearsal: Literal["yes", "no"] | None = None,
     caller: str | None = None,
 ) -> int:
-    """Pause, back up, update and resume a stack with another version of Airflow.
+    """Rehearse, pause, back up, update and resume a stack with another version of Airflow.
 
-    `made_backup` names a backup of a database that is not part of the stack.
+    `made_backup` names a backup of a database that is not part of the stack. `rehearsal`: migrate a
+    copy of the database first; default: at `policies.level: production`.
     """
     generations.check_ended(name)
     with _version_in_file(name, version):
@@ -71,7 +75,11 @@ def upgrade(
     unlock(session.stack)
     with reachable(session, caller) as session:
         recover(session)
-        return _upgrade(session, journal, wait_minutes * 60, made_backup)
+        if rehearsal is None:
+            is_production = session.settings.policies.level == "production"
+            rehearsal = "yes" if is_production and not made_backup else "no"
+        rehearses = rehearsal == "yes"
+        return _upgrade(session, journal, wait_minutes * 60, made_backup, rehearses=rehearses)
 
 
 def _open_journal(name: str, before: str, after: str) -> Journal | None:
@@ -99,7 +107,12 @@ def _number(version: str) -> tuple[int, ...]:
 
 
 def _upgrade(
-    session: Session, journal: Journal, wait_seconds: float, made_backup: str | None
+    session: Session,
+    journal: Journal,
+    wait_seconds: float,
+    made_backup: str | None,
+    *,
+    rehearses: bool,
 ) -> int:
     name, cluster = session.stack.name, _cluster(session)
     lifecycle.check(session, upgrade=True)
@@ -107,6 +120,11 @@ def _upgrade(
         paused, errors = maintenance.is_paused(cluster), _parsed(cluster).errors
         journal = replace(journal, was_paused=paused, import_errors=errors).write(name)
     if journal.backup is None:
+        if rehearses and not journal.rehearsed:
+            rehearse(session, cluster, journal.before)
+            journal = replace(journal, rehearsed=True).write(name)
+        if journal.paused_at is None:
+            journal = replace(journal, paused_at=datetime.now(UTC).isoformat()).write(name)
         with step("pause: wait for running tasks"):
             # A drained worker gives its tasks `grace_seconds`; before, they take what they need.
             maintenance.stop_scheduler(cluster, session.settings)
@@ -132,6 +150,9 @@ def _upgrade(
             )
     _resume(session, cluster, journal)
     replace(journal, finished=True).write(name)
+    if journal.paused_at is not None and not journal.was_paused:
+        stopped = datetime.now(UTC) - datetime.fromisoformat(journal.paused_at)
+        print(f"No task was scheduled for {stopped.total_seconds():.0f} s")
     print(f"Airflow {journal.after} runs. Backup of {journal.before}: {journal.backup}")
     return 0
 

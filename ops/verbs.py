@@ -79,7 +79,7 @@ VERBS = (
     ),
     Verb(
         name="upgrade",
-        help="Change the version of Airflow, with a backup: VERSION=3.3.2 (WAIT=60 minutes for tasks)",
+        help="Change the version of Airflow, with a backup: VERSION=3.3.2 (WAIT=60 minutes, REHEARSAL=no)",
         function="ops.upgrade:upgrade",
         options={
             "--version": {"help": "version of Airflow; default: that of the stack file"},
@@ -88,6 +88,10 @@ VERBS = (
                 "default": 60,
                 "dest": "wait_minutes",
                 "help": "minutes to wait for running tasks",
+            },
+            "--rehearsal": {
+                "choices": ("yes", "no"),
+                "help": "migrate a copy of the database first; default: with policies.level: production",
             },
             "--backup": {
                 "dest": "made_backup",
@@ -102,8 +106,13 @@ VERBS = (
         function="ops.backup:backup",
     ),
     Verb(
+        name="backups",
+        help="List the backups: dumps of the volume and of .state/backups/, or snapshots of RDS",
+        function="ops.backup:backups",
+    ),
+    Verb(
         name="restore",
-        help="Replace the database: BACKUP=<dump>, SNAPSHOT=<of RDS> or TIME=2026-11-28T10:00Z (YES=1)",
+        help="Replace the database: BACKUP=<dump>, SNAPSHOT=<name> or TIME=2026-11-28T10:00Z (YES=1)",
         function="ops.generations:restore",
         options={
             "--backup": {
@@ -111,7 +120,9 @@ VERBS = (
                 "dest": "dump",
                 "help": "a dump of a database in a container",
             },
-            "--snapshot": {"help": "name or ARN of a snapshot of RDS"},
+            "--snapshot": {
+                "help": "name or ARN of a snapshot of RDS, or name of a dump of the volume"
+            },
             "--time": {"help": "a point in time of RDS, with its zone"},
             "--yes": YES,
             "--from": FROM,

@@ -56,6 +56,9 @@ class Journal:
     was_paused: bool = False
     # Files with errors before the pause; None: the upgrade has not begun.
     import_errors: tuple[str, ...] | None = None
+    rehearsed: bool = False
+    # When the schedulers stopped, in UTC.
+    paused_at: str | None = None
     backup: str | None = None
     finished: bool = False
 

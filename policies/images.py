@@ -15,6 +15,7 @@ from policies.view import Resource, Stack, describe
 DIGESTS = {
     "redis": "redis.digest",
     "database": "database.digest",
+    "dump": "database.digest",
     "git-sync": "dags.git_sync_digest",
     "images.gitSync": "dags.git_sync_digest",
 }

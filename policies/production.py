@@ -11,6 +11,7 @@ SUBNET = "aws:ec2/subnet:Subnet"
 NAT = "aws:ec2/natGateway:NatGateway"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 REDIS = "redis-data"
+IN_CONTAINER = ("database-data", "database-backup-data")
 RESTORABLE = re.compile(r"dag-relay(-.+)?-data")  # restored from Git by the DAG relay
 MIN_BACKUP_DAYS = 7
 
@@ -74,13 +75,16 @@ def _stateful_resources_are_protected(stack: Stack) -> Iterator[Finding]:
     claims = stack.all(CLAIM)
     by_fix: dict[str, list[Resource]] = {
         "Set cluster.protect to true": [*cluster.clusters(stack), *stack.all(storage.KEY)],
-        "Set database.protect to true": stack.all(database.INSTANCE),
+        "Set database.protect to true": [
+            *stack.all(database.INSTANCE),
+            *(claim for claim in claims if claim.name in IN_CONTAINER),
+        ],
         "Set logs.protect to true": stack.all(storage.BUCKET),
         "Set redis.protect to true": [claim for claim in claims if claim.name == REDIS],
         "Store this data outside the cluster, in RDS or on a Git host": [
             claim
             for claim in claims
-            if claim.name != REDIS and not RESTORABLE.fullmatch(claim.name)
+            if claim.name not in (REDIS, *IN_CONTAINER) and not RESTORABLE.fullmatch(claim.name)
         ],
     }
     for fix, resources in by_fix.items():

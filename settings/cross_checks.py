@@ -132,7 +132,10 @@ def _network_matches_cluster(stack: Sections) -> Iterator[Mistake]:
 def _database_matches_cluster(stack: Sections) -> Iterator[Mistake]:
     cluster, database = stack.cluster, stack.database
     if cluster.kind == "eks" and database.kind == "container":
-        yield "database.kind", "container has no backups and is for cluster.kind: existing; use rds"
+        yield (
+            "database.kind",
+            "container is for cluster.kind: existing: its dumps are of last night, and in one zone; use rds",
+        )
     if cluster.kind == "eks":
         return
     if database.kind == "existing" and database.security_group_id is not None:

@@ -21,6 +21,7 @@ from settings.types import (
 
 # https://www.postgresql.org/docs/16/sql-syntax-lexical.html : 63 bytes, of which `_keda` takes 5.
 ROLE_NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,57}$"
+BACKUP_DAYS = 7  # an error of a Friday is found on Monday
 RDS_DOMAINS = (".rds.amazonaws.com", ".rds.amazonaws.com.cn")
 
 
@@ -68,7 +69,7 @@ class RdsSettings(Section):
     )
     multi_az: bool = Field(default=False, description="Standby in a second availability zone")
     backup_days: int = Field(
-        default=7, ge=1, le=35, description="Backup retention (point-in-time recovery)"
+        default=BACKUP_DAYS, ge=1, le=35, description="Backup retention (point-in-time recovery)"
     )
     protect: bool = Field(default=False, description="Refuse to delete the database")
     final_snapshot: bool = Field(
@@ -158,15 +159,46 @@ def _with_suffix(name: str, suffix: str) -> str:
     return name[: limits.RDS_IDENTIFIER_LENGTH - len(suffix)].rstrip("-") + suffix
 
 
+def dump_prefix(stack_name: str, airflow_version: str) -> str:
+    """The begin of the name of a dump, before its time."""
+    return re.sub("[^a-zA-Z0-9]+", "-", f"{stack_name}-{airflow_version}")
+
+
 class ContainerDatabaseSettings(Section):
     kind: Literal["container"]
     storage_gb: int = Field(default=5, ge=1, le=1000, description="Volume of PostgreSQL")
+    backup_days: int = Field(
+        default=BACKUP_DAYS,
+        ge=0,
+        le=365,
+        description="Retention of the nightly dumps, on a volume of their own. `0`: neither dumps nor "
+        "this volume",
+    )
+    backup_storage_gb: int = Field(
+        default=5,
+        ge=1,
+        le=1000,
+        description="Volume of the nightly dumps, which are compressed: one for each day of `backup_days`, "
+        "and two more",
+    )
+    protect: bool = Field(
+        default=False, description="Refuse to delete the volumes of the database and of its dumps"
+    )
     image: TaggedImage = Field(
         default=versions.POSTGRES_IMAGE, description="PostgreSQL image, with its tag"
     )
     digest: Digest | None = Field(
         default=None, description="Digest of the image; takes precedence over the tag"
     )
+
+    @model_validator(mode="after")
+    def _the_volume_has_a_use(self) -> "ContainerDatabaseSettings":
+        if self.backup_days == 0 and "backup_storage_gb" in self.model_fields_set:
+            raise ValueError(
+                f"backup_storage_gb {self.backup_storage_gb} needs backup_days of 1 or more: remove it, or "
+                "set backup_days"
+            )
+        return self
 
     @property
     def image_reference(self) -> str:

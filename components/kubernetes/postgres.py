@@ -1,4 +1,4 @@
-"""PostgreSQL in a pod: the metadata database of a temporary stack, without backups."""
+"""PostgreSQL in a pod: the metadata database of a stack on an existing cluster."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,13 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.kubernetes import keda
+from components.kubernetes.database_backup import (
+    CRON_JOB,
+    USER_ID,
+    DatabaseBackup,
+    DatabaseBackupArgs,
+    selector,
+)
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
 from components.support import network_peers
 from components.support.database_login import NAME, PORT, USER
@@ -14,7 +21,6 @@ from components.support.named_secret import annotations, named_secret, secret_en
 from components.support.passwords import password
 from settings.database import ContainerDatabaseSettings
 
-USER_ID = 999  # `postgres` in the image
 MEMORY_MB = 512
 
 # `local` connections come from inside the pod; all others need the password.
@@ -41,6 +47,8 @@ class DatabaseContainerArgs:
     password_rotation: int
     # Namespace of the KEDA that queries this database.
     keda_namespace: str | None
+    # Begins the name of each dump.
+    dump_prefix: str
     settings: ContainerDatabaseSettings
     pull_secret: pulumi.Input[str] | None = None
     storage_class: str | None = None
@@ -82,6 +90,22 @@ class DatabaseContainer(pulumi.ComponentResource):
         clients = [network_peers.airflow_pods()]
         if args.keda_namespace:
             clients.append(keda.operator(args.keda_namespace))
+        if args.settings.backup_days:
+            clients.append(network_peers.pods(selector(CRON_JOB)))
+            DatabaseBackup(
+                CRON_JOB,
+                DatabaseBackupArgs(
+                    namespace=args.namespace,
+                    server=name,
+                    host=self.host,
+                    password=secret,
+                    dump_prefix=args.dump_prefix,
+                    settings=args.settings,
+                    pull_secret=args.pull_secret,
+                    storage_class=args.storage_class,
+                ),
+                opts=child,
+            )
         StatefulServer(
             name,
             StatefulServerArgs(
@@ -112,6 +136,7 @@ class DatabaseContainer(pulumi.ComponentResource):
                 files={"/etc/postgres": core.ConfigMapVolumeSourceArgs(name=access.metadata.name)},
                 annotations=annotations(secret),
                 clients=clients,
+                protect=args.settings.protect,
             ),
             opts=child,
         )

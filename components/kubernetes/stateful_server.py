@@ -13,6 +13,7 @@ from components.kubernetes.namespace import PART_OF
 from components.support.hardened_pod import container_security, pod_security, resources
 from components.support.network_peers import Peer
 from components.support.pull_secret import references
+from components.support.volume_claim import volume_claim
 
 FileSource = core.ConfigMapVolumeSourceArgs | core.SecretVolumeSourceArgs
 
@@ -89,38 +90,20 @@ class StatefulServer(pulumi.ComponentResource):
 
         # Separate claims instead of volumeClaimTemplates: Pulumi can protect them, and `destroy`
         # deletes them.
-        def claim(end: str) -> core.PersistentVolumeClaim:
-            return core.PersistentVolumeClaim(
+        def claim(end: str) -> core.PersistentVolumeClaimVolumeSourceArgs:
+            return volume_claim(
                 f"{name}{end}-data",
-                metadata=meta.ObjectMetaArgs(
-                    name=f"{name}{end}",
-                    namespace=args.namespace,
-                    labels=labels,
-                    # The claim is bound only once its pod exists, and the pod depends on the claim.
-                    annotations={"pulumi.com/skipAwait": "true"},
-                ),
-                spec=core.PersistentVolumeClaimSpecArgs(
-                    access_modes=["ReadWriteOnce"],
-                    storage_class_name=args.storage_class,
-                    resources=core.VolumeResourceRequirementsArgs(
-                        requests={"storage": f"{args.storage_gb}Gi"}
-                    ),
-                ),
-                opts=pulumi.ResourceOptions(
-                    parent=self,
-                    protect=args.protect,
-                    # Immutable: a change would replace the volume, with its data.
-                    ignore_changes=["spec.storageClassName"],
-                ),
+                name=f"{name}{end}",
+                namespace=args.namespace,
+                labels=labels,
+                storage_gb=args.storage_gb,
+                storage_class=args.storage_class,
+                protect=args.protect,
+                parent=self,
             )
 
         data = [
-            core.VolumeArgs(
-                name=f"data{end}",
-                persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(
-                    claim_name=claim(end).metadata.name
-                ),
-            )
+            core.VolumeArgs(name=f"data{end}", persistent_volume_claim=claim(end))
             for end in ("", *(f"-{more}" for more in args.more_data.values()))
         ]
         core.Service(

@@ -41,7 +41,9 @@ def apply_to_objects(settings: KubernetesSettings) -> None:
         props = cast(Mapping[str, Any], args.props)
         if isinstance(args.resource, k8s.core.v1.Namespace):
             _add(props["metadata"], settings.namespace_labels, settings.namespace_annotations)
-        template = getattr(props.get("spec"), "template", None)
+        spec = props.get("spec")
+        job = getattr(spec, "job_template", None)  # of a CronJob
+        template = getattr(job.spec if job else spec, "template", None)
         if isinstance(template, core.PodTemplateSpecArgs):
             _add(template.metadata, settings.pod_labels, settings.pod_annotations)
             if settings.cpu_limits:

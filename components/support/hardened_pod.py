@@ -33,10 +33,15 @@ def pod_security(
     )
 
 
-def container_security() -> core.SecurityContextArgs:
-    """Security context of a container under Pod Security `restricted`."""
+def container_security(*, read_only: bool = False) -> core.SecurityContextArgs:
+    """Security context of a container under Pod Security `restricted`.
+
+    With `read_only`, it writes to its volumes only.
+    """
     return core.SecurityContextArgs(
-        allow_privilege_escalation=False, capabilities=core.CapabilitiesArgs(drop=["ALL"])
+        allow_privilege_escalation=False,
+        capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+        read_only_root_filesystem=read_only or None,
     )
 
 

@@ -62,11 +62,13 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     "kubernetes:core/v1:Namespace": ("metadata.name", "metadata.labels"),
     "kubernetes:core/v1:Secret": ("metadata.name", "stringData"),
     "kubernetes:core/v1:PersistentVolumeClaim": ("spec.resources.requests.storage",),
+    "kubernetes:batch/v1:CronJob": ("spec.schedule",),
     "kubernetes:batch/v1:Job": ("spec.template.spec.containers.0.image",),
     "kubernetes:apps/v1:StatefulSet": ("spec.template.spec.containers.0.image", "spec.replicas"),
     "kubernetes:networking.k8s.io/v1:NetworkPolicy": (
         "spec.podSelector.matchLabels",
         "spec.ingress",
+        "spec.egress",
     ),
     "kubernetes:helm.sh/v3:Release": ("chart", "version", "namespace"),
     "kubernetes:karpenter.sh/v1:NodePool": ("spec.template.spec.requirements",),

@@ -14,8 +14,10 @@ from typing import Any
 from ops.shell import OperationError, output
 
 ANSWER_SECONDS = 60
-# AWS takes up to 30 minutes to create an RDS instance, and 15 to create an EKS cluster.
-WAIT_SECONDS = 3600
+# AWS takes 15 minutes to create an EKS cluster, and hours for a snapshot or restore of terabytes.
+WAIT_SECONDS = 4 * 3600
+# `aws <service> wait` gives up after 10 to 30 minutes.
+GAVE_UP = "Max attempts exceeded"
 POLL_SECONDS = 5
 
 Inputs = Mapping[str, Any]
@@ -62,8 +64,16 @@ class Aws:
         return self.call_or_none(*words) is not None
 
     def wait(self, service: str, condition: str, *words: str) -> None:
-        """Wait for a condition of `aws <service> wait`."""
-        self.call(service, "wait", condition, *words, seconds=WAIT_SECONDS)
+        """Wait for a condition of `aws <service> wait`, four hours at most."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                self.call(service, "wait", condition, *words, seconds=WAIT_SECONDS)
+            except OperationError as error:
+                if GAVE_UP not in str(error) or time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def update_cluster(self, name: str, *change: str, seconds: float) -> dict[str, Any]:
         """Update the configuration of an EKS cluster, and wait. Returns the update as EKS ends it."""

@@ -1,6 +1,8 @@
 """Airflow has the same options on an author's machine as on the platform."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,14 @@ def test_platform_yaml_describes_the_platform():
 def test_compose_uses_the_same_redis_and_postgresql():
     assert COMPOSE["services"]["redis"]["image"] == REDIS_IMAGE
     assert COMPOSE["services"]["postgres"]["image"] == POSTGRES_IMAGE
+
+
+def test_the_lock_of_the_template_is_that_of_its_lists():
+    """In a pipeline, `make check` refuses another one."""
+    program = (
+        "from local import packages; raise SystemExit(not packages.is_resolved(packages.ROOT))"
+    )
+    is_resolved = subprocess.run([sys.executable, "-c", program], cwd=DAGS, check=False)  # noqa: S603
+    assert is_resolved.returncode == 0, (
+        "run `make check` in dags-repo-example and commit requirements-image.lock"
+    )

@@ -42,7 +42,7 @@ def run_checks(folder: Path) -> tuple[int, list[str]]:
     process = subprocess.run(
         [sys.executable, "-m", "checks"],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
         timeout=300,

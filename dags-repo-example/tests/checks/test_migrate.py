@@ -31,7 +31,7 @@ def module(repository):
         process = subprocess.run(
             [sys.executable, "-m", f"checks.{name}"],
             cwd=repository,
-            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"},
+            env={"PATH": os.environ["PATH"]},
             capture_output=True,
             text=True,
             timeout=300,

@@ -1,6 +1,8 @@
 """Airflow goes to the default version with a run in progress, and back to the one before."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -39,13 +41,39 @@ def before(installed, cluster):
     """A run of before the upgrade, whose task runs while the upgrade begins."""
     with Api.open(cluster) as api:
         assert api.get("version")["version"] == FORMER
-        # Longer than `workers.grace_seconds`, after which a drained worker gives its task away.
-        return api.start_task("sleeper", seconds=60)
+        # Longer than the rehearsal and `workers.grace_seconds`, after which a drained worker gives
+        # its task away.
+        return api.start_task("sleeper", seconds=180)
 
 
 def version(cluster):
     with Api.open(cluster) as api:
         return api.get("version")["version"]
+
+
+def killed_at(checkout, *texts):
+    """Upgrade with a rehearsal, and kill the command after lines with these texts, in this order."""
+    command = ("upgrade", "local", f"VERSION={AIRFLOW}", "REHEARSAL=yes")
+    with checkout.start(*command) as upgrade:
+        lines: list[str] = []
+        for text in texts:
+            for line in upgrade.stdout:
+                lines.append(line)
+                if re.search(text, line):
+                    break
+            else:
+                pytest.fail(f"the upgrade ended before {text!r}:\n{''.join(lines)}")
+        kill_session(upgrade)
+
+
+def test_a_killed_rehearsal_changes_nothing(installed, checkout, cluster):
+    killed_at(checkout, "== rehearsal: dump")
+    killed_at(checkout, "== rehearsal: migrate")
+
+    with Api.open(cluster) as api:
+        assert api.get("version")["version"] == FORMER
+        run = api.start("sleeper", seconds=0)
+        assert api.ended("sleeper", run)["state"] == "success", "Airflow is not paused"
 
 
 def test_up_migrates_no_database_without_a_backup(before, checkout, cluster):
@@ -59,11 +87,12 @@ def test_up_migrates_no_database_without_a_backup(before, checkout, cluster):
     assert version(cluster) == FORMER
 
 
-def test_a_killed_upgrade_continues(before, checkout, cluster):
-    with checkout.start("upgrade", "local", f"VERSION={AIRFLOW}") as upgrade:
-        lines = iter(upgrade.stdout)
-        assert next((line for line in lines if "running tasks: 1 in default" in line), None)
-        kill_session(upgrade)
+def test_an_upgrade_killed_at_each_step_continues(before, checkout, cluster):
+    killed_at(checkout, r"^Migration: \d+ s\. Database: ", "running tasks: 1 in default")
+    databases = cluster.exec("database-0", "database", "psql", "--username=airflow", "--list")
+    assert "airflow_drill" not in databases, "the copy of the rehearsal is deleted"
+    for step in ("backup", "update", "gate", "resume"):
+        killed_at(checkout, f"^== {step}")
 
     output = checkout.done("upgrade", f"VERSION={AIRFLOW}")
 
@@ -76,11 +105,11 @@ def test_a_killed_upgrade_continues(before, checkout, cluster):
 
 
 def test_the_backup_is_readable_by_its_owner_only(checkout):
-    (dump,) = checkout.folder.glob(".state/backups/*.dump")
-
-    assert dump.stat().st_mode & 0o777 == 0o600
     journal = json.loads((checkout.folder / ".state" / "upgrade-local.json").read_text())
-    assert journal["backup"] == str(dump)
+    dump = Path(journal["backup"])
+
+    assert dump.parent == checkout.folder / ".state" / "backups"
+    assert dump.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_rollback_restores_database_and_version(before, checkout, cluster):
@@ -108,7 +137,7 @@ def test_a_restore_brings_the_database_of_a_backup_back(before, checkout, cluste
 
     output = checkout.done("drill")
     assert "is usable:" in output
-    assert "dag 1, dag_run 2, task_instance 2, connection 0, variable 0" in output
+    assert "dag 1, dag_run 3, task_instance 3, connection 0, variable 0" in output
 
     output = checkout.done("restore", f"BACKUP={dump}", "YES=1")
     assert "(DAG runs: 1, task instances: 1)" in output

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.bench import chaos, figures, load, usage, workers
+from tests.bench import chaos, figures, load, upgrade, usage, workers
 from tests.bench.figures import percentile, show
 from tests.harness import cluster as harness
 
@@ -343,3 +343,15 @@ def test_cpu_is_summed_by_component_in_descending_order():
     used = usage.used_by_component(Kubelet(), before, usage.cpu_seconds(Kubelet()))
 
     assert list(used.items()) == [("worker", 11.5), ("redis", 1.0)]
+
+
+def test_steps_of_an_upgrade_have_their_seconds():
+    output = """
+== pause: wait for running tasks
+running tasks: 1 in default
+   61 s
+
+== backup
+   2 s
+"""
+    assert list(upgrade.steps(output)) == [("pause: wait for running tasks", 61.0), ("backup", 2.0)]

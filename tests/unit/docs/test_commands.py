@@ -40,6 +40,7 @@ RUN = {
     "make preview": "tests/engine",
     "make upgrade": "tests/cluster",
     "make backup": "tests/cluster",
+    "make backups": "tests/cluster",
     "make restore": "tests/cluster",
     "make drill": "tests/engine",
     "make rollback": "tests/cluster",

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from ops import dags, queue_status
+from ops import backup, dags, queue_status
+from ops.columns import aligned
 from settings.workers import WorkerSettings
 from tests.unit.docs.documents import ROOT, documents, lines, prose, where
 
@@ -13,6 +14,7 @@ PLAN_LINE = re.compile(
     r"\s*(worker slots: |database connections: |Broken rules: |\w+: \d+ to \d+ )"
 )
 OPERATIONS = ROOT / "docs/operations.md"
+RUNBOOK = ROOT / "docs/runbooks/backup.md"
 
 # The example of docs/operations.md: a stack prod with a queue etl, and DAGs that name a queue gpu.
 ETL = WorkerSettings(min=0, max=6, concurrency=2, grace_seconds=600)
@@ -85,6 +87,15 @@ def test_the_table_of_make_queues_is_the_printed_one(workers):
     printed = queue_status.table(workers, TASKS, "prod")
     start = code.index("$ make queues STACK=prod") + 1
     assert code[start : start + len(printed)] == printed, "copy it into docs/operations.md"
+
+
+def test_the_table_of_make_backups_is_the_printed_one():
+    code = [line.text for line in lines(RUNBOOK) if line.block is not None]
+    start = code.index("$ make backups STACK=local") + 1
+    shown = code[start : start + 4]
+    rows = [re.split(r"  +", line) for line in shown]
+    assert tuple(rows[0]) == backup.HEADER
+    assert shown == aligned(rows)
 
 
 def test_the_table_of_make_dags_is_the_printed_one():

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import nullcontext
 
 import pytest
 
@@ -109,3 +110,68 @@ def test_a_killed_swap_continues(tools, present, kept):
     renamed = "ALTER DATABASE airflow RENAME TO airflow_until_now"
     assert any(renamed in call for call in calls) is kept
     assert "ALTER DATABASE airflow_restored RENAME TO airflow" in calls[-1]
+
+
+class Volume:
+    def __init__(self, dumps):
+        self.dumps = lambda: dumps
+
+
+def test_the_dumps_of_both_places_are_listed_newest_first(session, monkeypatch, capsys):
+    opened = session("local")
+    monkeypatch.setattr(backup.versions, "open_deployed", lambda name: (opened, CLUSTER, "3.3.2"))
+    volume = Volume({"local-3-3-2-20261129-020000.dump": 5 * 2**20})
+    monkeypatch.setattr(backup.nightly, "mounted", lambda cluster: nullcontext(volume))
+    backup.FOLDER.mkdir()
+    for name in (
+        "local-3-2-2-20261128-101500.dump",
+        "local-3-3-2-20261129-110000.dump",
+        "local-two-3-3-2-20261129-110000.dump",
+        "local-2-3-3-2-20261129-110000.dump",
+        "local-3-3-2-20261129-120000.part",
+    ):
+        (backup.FOLDER / name).write_bytes(bytes(2**19))
+
+    assert backup.backups("local") == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "backup                            where           made (UTC)           size",
+        "local-3-3-2-20261129-110000.dump  .state/backups  2026-11-29 11:00:00  0.5 MiB",
+        "local-3-3-2-20261129-020000.dump  volume          2026-11-29 02:00:00  5.0 MiB",
+        "local-3-2-2-20261128-101500.dump  .state/backups  2026-11-28 10:15:00  0.5 MiB",
+    ]
+
+
+def test_the_snapshots_of_rds_are_listed(session, monkeypatch, capsys):
+    opened = session("prod")
+    monkeypatch.setattr(backup.versions, "open_deployed", lambda name: (opened, CLUSTER, "3.3.2"))
+    instance = {"DBInstanceIdentifier": "airflow-prod"}
+    complete = {
+        "DBSnapshotIdentifier": "rds:airflow-prod-2026-11-29-03-00",
+        "SnapshotCreateTime": "2026-11-29T03:00:12.123000+00:00",
+        "AllocatedStorage": 20,
+    }
+    asked = []
+
+    def call(self, *words):
+        asked.append(words)
+        return {"DBSnapshots": [complete, {"DBSnapshotIdentifier": "s", "Status": "creating"}]}
+
+    monkeypatch.setattr(backup.rds, "describe", lambda session: instance)
+    monkeypatch.setattr(Aws, "call", call)
+
+    assert backup.backups("prod") == 0
+
+    assert asked == [("rds", "describe-db-snapshots", "--db-instance-identifier", "airflow-prod")]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "rds:airflow-prod-2026-11-29-03-00  AWS    2026-11-29 03:00:12  20 GiB"
+    ]
+
+
+def test_a_database_of_another_owner_has_no_list(session, monkeypatch):
+    opened = session("prod")
+    monkeypatch.setattr(backup.versions, "open_deployed", lambda name: (opened, CLUSTER, "3.3.2"))
+    monkeypatch.setattr(backup.rds, "describe", lambda session: None)
+
+    with pytest.raises(OperationError, match="its owner has the backups"):
+        backup.backups("prod")

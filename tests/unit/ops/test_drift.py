@@ -29,7 +29,8 @@ def test_objects_of_helm_are_compared_without_jobs(tools):
     tools("kubectl", f"printf %s '{helm_secret(OBJECTS)}'")
 
     assert drift.manifest(CLUSTER) == OBJECTS[:1]
-    (call,) = tools.calls()
+    assert drift.release(CLUSTER) == OBJECTS
+    call, _ = tools.calls()
     assert "owner=helm,name=airflow,status=deployed" in call
 
 

@@ -10,7 +10,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from ops import backup, drill, generations, versions
+from ops import backup, drill, generations, nightly, versions
 from ops.kubernetes import Kubernetes
 from ops.recovery.aws import Aws
 from ops.session import Session
@@ -23,6 +23,21 @@ ROWS = {"dag": 3, "dag_run": 200, "task_instance": 10000, "connection": 4, "vari
 URL = "postgresql+psycopg2://airflow:a%40b@airflow-prod.rds:5432/airflow?sslmode=verify-full"
 
 
+class FakeVolume:
+    """The nightly dumps."""
+
+    def __init__(self):
+        self.names, self.copies = [], []
+
+    def dumps(self):
+        return dict.fromkeys(self.names, 7)
+
+    def copy(self, name, folder):
+        self.copies.append(folder / name)
+        (folder / name).touch()
+        return folder / name
+
+
 class Platform:
     def __init__(self, stack, folder):
         self.name, self.stack, self.folder = "prod", stack, folder
@@ -31,6 +46,7 @@ class Platform:
             [], 0, f"INFO\ncopy: {json.dumps({'rows': ROWS, 'decrypted': True})}\n", ""
         )
         self.left_behind = False
+        self.volume = FakeVolume()
         self.instance = {
             "DBInstanceIdentifier": "airflow-prod",
             "LatestRestorableTime": (datetime.now(UTC) - timedelta(minutes=4)).isoformat(),
@@ -70,6 +86,7 @@ def platform(monkeypatch, tmp_path, stack):
     for target, name, replacement in (
         (drill, "open_deployed", found.open),
         (drill, "reachable", lambda session, caller: nullcontext(session)),
+        (nightly, "mounted", lambda cluster: nullcontext(found.volume)),
         (generations, "STATE", tmp_path),
         (versions, "STATE", tmp_path),
         (backup, "FOLDER", tmp_path),
@@ -167,6 +184,21 @@ def test_the_newest_dump_is_restored_beside_the_database(platform, tmp_path):
         "load local-3-3-2-20261102-000000.dump as airflow_drill",
         "DROP DATABASE IF EXISTS airflow_drill WITH (FORCE)",
     ], "a restore at the same time uses another database"
+
+
+@pytest.mark.parametrize("night", ["20261102", "20261104"])
+def test_the_newest_of_both_places_is_restored(platform, tmp_path, night):
+    """A copy of a nightly dump is deleted after the drill: weekly drills leave no files."""
+    (tmp_path / "local-3-3-2-20261103-000000.dump").touch()
+    nightly_dump = f"local-3-3-2-{night}-020000.dump"
+    platform.volume.names = [nightly_dump, "local-3-2-2-20261105-020000.dump"]
+
+    assert drill.drill("local") == 0
+
+    newest = max("local-3-3-2-20261103-000000.dump", nightly_dump)
+    assert platform.steps[0] == f"load {newest} as airflow_drill"
+    assert [file.name for file in platform.volume.copies] == [newest] * (newest == nightly_dump)
+    assert not any(file.exists() for file in platform.volume.copies)
 
 
 def test_a_stack_without_a_dump_is_told_how_to_make_one(platform):

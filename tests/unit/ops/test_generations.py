@@ -424,12 +424,12 @@ def test_another_restore_is_finished_first(platform):
             command()
 
 
-def test_a_container_has_no_snapshots(platform):
+def test_a_container_has_no_points_in_time(platform):
     container = ContainerDatabaseSettings(kind="container")
     platform.settings = platform.settings.model_copy(update={"database": container})
 
     with pytest.raises(OperationError, match="is container, not rds"):
-        platform.restore()
+        platform.restore(time="2026-11-28T10:00Z")
 
 
 # --- forget

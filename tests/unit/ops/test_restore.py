@@ -6,11 +6,12 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from ops import restore, versions
+from ops import backup, generations, restore, versions
 from ops.kubernetes import Kubernetes
 from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
+from tests.harness.waiting import wait_for
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
 DUMP = "local-3-3-2-20261129-091500.dump"
@@ -34,7 +35,7 @@ def platform(monkeypatch, tmp_path, stack):
     found = Platform()
     opened = Stack(name="local", file=tmp_path / "Pulumi.local.yaml", env=dict(os.environ))
     monkeypatch.setattr(Stack, "exists", lambda self: True)
-    session = Session(settings=stack("local")[1], stack=opened, account=None)
+    session = found.session = Session(settings=stack("local")[1], stack=opened, account=None)
     monkeypatch.setattr(Session, "cluster", lambda self: CLUSTER)
 
     def sql(cluster, statement, database="postgres"):
@@ -88,6 +89,30 @@ def test_clients_are_stopped_while_the_database_is_replaced(platform, capsys):
     assert "`make resume STACK=local`" in out
 
 
+def test_a_nightly_dump_is_copied_and_restored(platform, monkeypatch, tmp_path):
+    class Volume:
+        def copy(self, name, folder):
+            platform.steps.append(f"copy {name}")
+            (tmp_path / name).write_text("content")
+            return tmp_path / name
+
+    monkeypatch.setattr(restore.nightly, "mounted", lambda cluster: nullcontext(Volume()))
+    monkeypatch.setattr(generations, "open_deployed", versions.open_deployed)
+
+    assert generations.restore("local", snapshot=DUMP, yes=True) == 0
+
+    assert platform.steps[:3] == [f"copy {DUMP}", "load", "pause"]
+    assert "swap" in platform.steps
+
+
+@pytest.mark.parametrize("name", ["local", "Team.A_eu"])
+def test_a_dump_of_the_stack_is_known_by_its_name(platform, name):
+    dump = platform.dump.with_name(f"{backup.dump_prefix(name, '3.3.2')}-20261129-091500.dump")
+    dump.touch()
+
+    restore._check(name, platform.session, dump)
+
+
 def test_without_encrypted_texts_no_key_is_needed(platform):
     platform.encrypted, platform.decrypts = "", False
 
@@ -136,3 +161,14 @@ def test_an_open_upgrade_is_finished_first(platform):
     with pytest.raises(OperationError, match=r"from 3.2.2 to 3.3.2 has not finished"):
         platform.run()
     assert platform.steps == []
+
+
+def test_a_long_step_shows_its_minutes(monkeypatch, capsys):
+    monkeypatch.setattr(restore, "PROGRESS_SECONDS", 0.01)
+    shown = []
+
+    with restore.step("restore the database"):
+        wait_for("progress", lambda: shown.append(capsys.readouterr().out) or "min" in shown[-1])
+
+    assert "\n== restore the database\n" in "".join(shown)
+    assert "   0 min ...\n" in "".join(shown)

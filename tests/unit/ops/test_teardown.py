@@ -49,6 +49,9 @@ AWS = """cd {folder}
 case "$*" in
   "eks describe-cluster "*)
     [ -e cluster ] && cat cluster || {{ echo ResourceNotFoundException >&2; exit 254; }} ;;
+  "rds describe-db-instances --db-instance-identifier airflow-db-drill "*)
+    [ -e copy ] && echo '{{}}' || {{ echo DBInstanceNotFound >&2; exit 254; }} ;;
+  "rds delete-db-instance "*) rm copy ;;
   "rds describe-db-instances "*) echo DBInstanceNotFound >&2; exit 254 ;;
   "eks update-cluster-config "*|"eks describe-update "*) cat update ;;
   "eks wait cluster-deleted "*) rm cluster ;;
@@ -214,6 +217,18 @@ def test_the_cluster_is_deleted_after_everything_in_it(platform, capsys):
     ]
     assert platform.left() == []
     assert capsys.readouterr().out.endswith("\nAll resources were deleted.\n")
+
+
+def test_the_copy_of_a_killed_drill_is_deleted(platform, capsys):
+    (platform.folder / "copy").touch()
+
+    assert platform.down() == 0
+
+    calls = platform.calls("aws rds delete-db-instance", "aws rds wait", "pulumi destroy")
+    delete, wait = calls[:2]
+    assert "--db-instance-identifier airflow-db-drill --skip-final-snapshot" in delete
+    assert "db-instance-deleted --db-instance-identifier airflow-db-drill" in wait
+    assert "deleting airflow-db-drill, a copy of airflow-db\n" in capsys.readouterr().out
 
 
 def test_the_cluster_waits_for_nodes_and_volumes(platform, capsys):

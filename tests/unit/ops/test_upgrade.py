@@ -29,6 +29,7 @@ def platform(monkeypatch, tmp_path, stack):
             self.steps = []
             self.deployed, self.paused, self.status = "3.2.2", False, 0
             self.tasks, self.parsed = [{}], [PARSED]
+            self.rehearsal_fails = False
 
         def run(self, **arguments):
             return upgrade.upgrade("local", **arguments)
@@ -77,6 +78,14 @@ def platform(monkeypatch, tmp_path, stack):
     pods = [{"status": {"startTime": f"{STARTED:%Y-%m-%dT%H:%M:%SZ}"}}]
     monkeypatch.setattr(Kubernetes, "items", lambda self, kind, selector: pods)
     monkeypatch.setattr(upgrade.backup, "make", make)
+
+    def rehearse(session, cluster, before):
+        found.steps.append(f"rehearse {before}")
+        if found.rehearsal_fails:
+            raise OperationError("the migration of a copy failed")
+
+    monkeypatch.setattr(upgrade, "rehearse", rehearse)
+    found.session = session
     return found
 
 
@@ -91,14 +100,54 @@ def test_the_backup_is_made_when_no_task_runs(platform, capsys):
     assert platform.steps == ALL
     out = capsys.readouterr().out
     assert "running tasks: 2 in default" in out
+    assert "No task was scheduled for 0 s" in out
     assert f"Airflow {AIRFLOW} runs. Backup of 3.2.2: /backups/local.dump" in out
 
 
-def test_a_paused_stack_stays_paused(platform):
+def test_a_failed_rehearsal_leaves_airflow_running(platform):
+    platform.rehearsal_fails = True
+
+    with pytest.raises(OperationError, match="of a copy failed"):
+        platform.run(rehearsal="yes")
+    assert platform.steps == ["rehearse 3.2.2"]
+
+
+def test_a_rehearsal_is_not_repeated_after_a_kill(platform):
+    platform.status = 1
+    assert platform.run(rehearsal="yes") == 1
+    assert platform.steps == ["rehearse 3.2.2", *ALL[:-1]]
+
+    platform.status, platform.deployed = 0, AIRFLOW
+    assert platform.run(rehearsal="yes") == 0
+    assert platform.steps.count("rehearse 3.2.2") == 1
+
+
+@pytest.mark.parametrize(
+    ("level", "arguments", "rehearsed"),
+    [
+        ("production", {}, True),
+        ("production", {"rehearsal": "no"}, False),
+        ("production", {"made_backup": "of-tuesday"}, False),
+        ("development", {}, False),
+    ],
+)
+def test_production_rehearses_by_default(platform, monkeypatch, level, arguments, rehearsed):
+    policies = platform.session.settings.policies.model_copy(update={"level": level})
+    settings = platform.session.settings.model_copy(update={"policies": policies})
+    monkeypatch.setattr(
+        upgrade, "open_or_create", lambda *_: replace(platform.session, settings=settings)
+    )
+
+    assert platform.run(**arguments) == 0
+    assert ("rehearse 3.2.2" in platform.steps) == rehearsed
+
+
+def test_a_paused_stack_stays_paused(platform, capsys):
     platform.paused = True
 
     assert platform.run() == 0
     assert platform.steps == ALL[:-1]
+    assert "No task was scheduled" not in capsys.readouterr().out, "the user had paused it"
 
 
 def test_tasks_that_do_not_end_stop_the_upgrade(platform):

@@ -181,7 +181,12 @@ BROKEN = {
         ),
     ],
     "_database_matches_cluster": [
-        (ON_AWS, {"database": CONTAINER}, "database.kind", "container has no backups"),
+        (
+            ON_AWS,
+            {"database": CONTAINER},
+            "database.kind",
+            "container is for cluster.kind: existing",
+        ),
         (
             RDS_ON_EXISTING,
             {"network": None},

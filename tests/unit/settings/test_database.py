@@ -3,7 +3,12 @@ import re
 import pytest
 
 from settings import limits
-from settings.database import RdsSettings, database_identifier
+from settings.database import (
+    ContainerDatabaseSettings,
+    RdsSettings,
+    database_identifier,
+    dump_prefix,
+)
 from settings.rds_ca import RDS_CA
 from tests.unit.settings.stacks import EKS, LOCAL, changed
 
@@ -170,3 +175,34 @@ def test_each_generation_has_a_valid_name_of_its_own(given, generation, identifi
 
     assert found == identifier
     assert re.fullmatch(limits.RDS_IDENTIFIER, found)
+
+
+def test_a_container_has_nightly_dumps_by_default():
+    settings = ContainerDatabaseSettings(kind="container")
+
+    assert settings.backup_days == RDS.backup_days == 7
+
+
+@pytest.mark.parametrize(
+    ("given", "mistake"),
+    [
+        (
+            {"backup_days": 0, "backup_storage_gb": 20},
+            "database: backup_storage_gb 20 needs backup_days of 1 or more: remove it, or set backup_days",
+        ),
+        (
+            {"backup_days": -1},
+            "database.backup_days: Input should be greater than or equal to 0, got -1",
+        ),
+        (
+            {"backup_days": 400},
+            "database.backup_days: Input should be less than or equal to 365, got 400",
+        ),
+    ],
+)
+def test_dumps_that_cannot_be_kept_are_a_mistake(mistakes, given, mistake):
+    assert mistakes({**LOCAL, "database": {"kind": "container", **given}}) == [mistake]
+
+
+def test_the_name_of_a_dump_is_a_file_name_in_any_stack():
+    assert dump_prefix("Team.A_eu", "3.3.2") == "Team-A-eu-3-3-2"

@@ -57,6 +57,7 @@ def test_the_types_of_components_never_change(snapshot):
         "airflow:k8s:Airflow",
         "airflow:k8s:AirflowSecrets",
         "airflow:k8s:DagRelay",
+        "airflow:k8s:DatabaseBackup",
         "airflow:k8s:DatabaseContainer",
         "airflow:k8s:ExistingCluster",
         "airflow:k8s:GitServer",

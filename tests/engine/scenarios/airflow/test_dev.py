@@ -146,7 +146,6 @@ def test_a_rotated_database_password_reaches_its_clients(pushed, dev, cluster):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_drill_proves_the_backup_and_leaves_nothing(pushed, dev, cluster, account):
     def databases():
         found = account.client("rds").describe_db_instances()["DBInstances"]
@@ -162,6 +161,7 @@ def test_a_drill_proves_the_backup_and_leaves_nothing(pushed, dev, cluster, acco
     assert databases() == ["airflow-dev"]
 
 
+@pytest.mark.slow
 def test_a_removed_chart_value_is_removed_in_the_cluster(dev, cluster):
     def configured():
         (config,) = [

@@ -4,6 +4,7 @@ A package of its own: its stack dev and the one of `scenarios/airflow` cannot ex
 """
 
 import json
+import re
 
 import pytest
 
@@ -79,9 +80,11 @@ def before(dev, cluster):
 
 
 @pytest.fixture(scope="module")
-def later(before, dev, cluster):
+def later(before, dev, account, cluster):
     """A run of after the upgrade."""
-    output = done(dev, "upgrade", f"VERSION={AIRFLOW}")
+    output = done(dev, "upgrade", f"VERSION={AIRFLOW}", "REHEARSAL=yes")
+    assert re.search(r"^Migration: \d+ s\. Database: \d+ MB before", output, re.MULTILINE)
+    assert instances(account) == ["airflow-dev"], "the copy of the rehearsal is deleted"
     assert f"Airflow {AIRFLOW} runs. Backup of {FORMER}: arn:aws:rds:" in output
     assert version(cluster) == AIRFLOW
     return finished_run(cluster)

@@ -14,7 +14,8 @@ ARGS = DatabaseContainerArgs(
     password=None,
     password_rotation=1,
     keda_namespace=None,
-    settings=ContainerDatabaseSettings(kind="container", storage_gb=9),
+    dump_prefix="local-3-3-2",
+    settings=ContainerDatabaseSettings(kind="container", storage_gb=9, backup_days=0),
 )
 
 

@@ -3,8 +3,10 @@
 import pulumi_kubernetes as k8s
 import pytest
 
+from components.kubernetes.postgres import DatabaseContainer, DatabaseContainerArgs
 from components.kubernetes.task_pods import TaskPods, TaskPodsArgs
 from components.support import cluster_rules
+from settings.database import ContainerDatabaseSettings
 from settings.kubernetes import KubernetesSettings
 from settings.task_pods import TaskPodSettings
 
@@ -58,6 +60,31 @@ def test_init_containers_get_a_cpu_limit_beside_others(job):
     for kind in ("containers", "initContainers"):
         (container,) = spec[kind]
         assert container["resources"]["limits"] == {"cpu": "4000m", "memory": "1Gi"}
+
+
+def test_the_pods_of_a_cron_job_get_labels_and_limits(deploy):
+    def program():
+        cluster_rules.apply_to_objects(
+            KubernetesSettings(cpu_limits=True, pod_labels={"a": "b"}, pod_annotations={"c": "d"})
+        )
+        args = DatabaseContainerArgs(
+            namespace="airflow",
+            password=None,
+            password_rotation=1,
+            keda_namespace=None,
+            dump_prefix="local-3-3-2",
+            settings=ContainerDatabaseSettings(kind="container"),
+        )
+        DatabaseContainer("database", args)
+
+    found = deploy(program).one("kubernetes:batch/v1:CronJob").inputs
+
+    assert found["metadata"]["name"] == "database-backup", "`make backups` finds it by its name"
+    template = found["spec"]["jobTemplate"]["spec"]["template"]
+    assert template["metadata"]["labels"]["a"] == "b"
+    assert template["metadata"]["annotations"] == {"c": "d"}
+    (container,) = template["spec"]["containers"]
+    assert container["resources"]["limits"] == {"cpu": "1000m", "memory": "256Mi"}
 
 
 def test_a_job_gets_another_name_when_its_pod_changes(job):

@@ -382,3 +382,17 @@ def test_every_aws_resource_type_can_be_recovered(stack, name):
         "interrupted `make up`, with an example in FOUND here; or to REPEATABLE here if AWS accepts "
         "a second create of the same name"
     )
+
+
+def test_a_wait_goes_on_when_the_waiter_gives_up(aws, tmp_path):
+    """A restore of a large database takes hours, the waiter of the AWS CLI 30 minutes."""
+    tried = tmp_path / "tried"
+    gives_up = "echo 'Waiter DBInstanceAvailable failed: Max attempts exceeded' >&2; exit 255"
+    answer = f"test -e {tried} || {{ touch {tried}; {gives_up}; }}"
+
+    aws({"rds wait": answer}).wait("rds", "db-instance-available")
+
+    assert len(aws.calls()) == 2
+    failed = "echo 'Waiter failed: Waiter encountered a terminal failure state' >&2; exit 255"
+    with pytest.raises(OperationError, match="terminal failure"):
+        aws({"rds wait": failed}).wait("rds", "db-instance-available")

@@ -41,7 +41,11 @@ BREACHES = {
         ],
     },
     "stateful-resources-protected": {
-        "Set database.protect to true": [(UNPROTECTED, resource(DATABASE))],
+        "Set database.protect to true": [
+            (UNPROTECTED, resource(DATABASE)),
+            (UNPROTECTED, resource(VOLUME_CLAIM, "database-data")),
+            (UNPROTECTED, resource(VOLUME_CLAIM, "database-backup-data")),
+        ],
         "Set cluster.protect to true": [
             (UNPROTECTED, resource(type)) for type in (CLUSTER_COMPONENT, CLUSTER, KMS_KEY)
         ],
