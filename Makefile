@@ -2,6 +2,7 @@
 STACK ?= local
 PYTHON ?= python3
 CHARTS ?= charts
+DAG_REPOSITORY ?= dags-repo-example
 export PYTHONDONTWRITEBYTECODE := 1
 VERBS := $(shell $(PYTHON) -m ops.verbs 2>/dev/null)
 ifeq ($(VERBS),)
@@ -41,6 +42,9 @@ test: .venv/lock ## Run the unit tests on two processes
 
 chart-test: .venv/lock ## Render the charts in CHARTS=charts with helm and check the objects
 	.venv/bin/pytest tests/chart --charts $(CHARTS)
+
+migration-test: .venv/lock ## Migrate a database of Airflow 2 with the commands of docs/migrate.md
+	.venv/bin/pytest tests/migration --dag-repository $(DAG_REPOSITORY)
 
 lint: .venv/lock ## Check format, lint rules and types
 	.venv/bin/ruff format --check .

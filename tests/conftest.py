@@ -8,6 +8,11 @@ import pytest
 def pytest_addoption(parser):
     parser.addoption("--charts", type=Path, help="directory with airflow-*.tgz and keda-*.tgz")
     parser.addoption(
+        "--dag-repository",
+        type=Path,
+        help="tests/migration: DAG repository with .venv; default: dags-repo-example",
+    )
+    parser.addoption(
         "--sso-image",
         default="apache/airflow",
         help="tests/cluster/sso: image of Airflow with the package authlib, as the official one has it",

@@ -7,10 +7,15 @@ import pytest
 from ops.verbs import VERBS
 from tests.unit.docs.documents import ROOT, documents, lines, spans, where
 
-PROGRAMS = "make|kubectl|pulumi|aws|export|git|mise|kind|curl|cd|python|pip|docker|helm"
+PROGRAMS = (
+    "make|kubectl|pulumi|aws|export|git|mise|kind|curl|cd|python|pip|docker|helm|airflow|cat|rm"
+    "|createdb|initdb|pg_ctl|pg_dump|psql"
+)
 COMMAND = re.compile(rf"\s*(?:\$ )?((?:{PROGRAMS}) .*)")
 MAKE = re.compile(r"make (?:-C (\S+) )?((?:[a-z][a-z0-9-]*(?: +|$))+)")
 DAGS = "dags-repo-example"
+
+MIGRATION = "tests/migration runs the block"
 
 # Command lines of fenced blocks, by their beginning: where a suite runs them.
 RUN = {
@@ -56,6 +61,15 @@ NOT_RUN = {
     "git clone": "the suites serve the repository on another port",
     "curl": "the faults of tests/engine use an HTTP client",
     "export": "sets a variable of the shell",
+    "airflow db migrate": MIGRATION,
+    "createdb": MIGRATION,
+    "initdb": MIGRATION,
+    "pg_ctl": MIGRATION,
+    "pg_dump": MIGRATION,
+    "psql": MIGRATION,
+    "rm": MIGRATION,
+    "airflow": "runs in the Airflow that a team leaves",
+    "cat": "needs a stack with RDS",
 }
 
 
