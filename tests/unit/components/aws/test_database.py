@@ -65,9 +65,8 @@ def test_listed_clients_may_connect(deploy):
 
     rules = {r.name: r.inputs for r in snapshot.all(INGRESS)}
     assert set(rules) == {"db-from-sg-0123456789", "db-from-10.0.0.0-20"}
-    of_group, of_network = rules.values()
-    assert of_group["referencedSecurityGroupId"] == "sg-0123456789"
-    assert of_network["cidrIpv4"] == "10.0.0.0/20"
+    assert rules["db-from-sg-0123456789"]["referencedSecurityGroupId"] == "sg-0123456789"
+    assert rules["db-from-10.0.0.0-20"]["cidrIpv4"] == "10.0.0.0/20"
     for name, rule in rules.items():
         assert (rule["fromPort"], rule["toPort"], rule["ipProtocol"]) == (5432, 5432, "tcp")
         assert rule["tags"] == {"Name": name}, "`make up` finds an unrecorded rule by it"
