@@ -22,10 +22,15 @@ def job(tmp_path):
     dumps.mkdir()
     programs.mkdir()
 
-    def start(pg_dump=WRITE, days=7):
-        program = programs / "pg_dump"
-        program.write_text(f"#!/bin/sh\n{pg_dump}\n")
-        program.chmod(0o755)
+    def start(pg_dump=WRITE, days=7, pg_isready="exit 0"):
+        for name, script in {
+            "pg_dump": pg_dump,
+            "pg_isready": pg_isready,
+            "sleep": f"echo sleep >> {tmp_path / 'calls'}",
+        }.items():
+            program = programs / name
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
         env = {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "BACKUP_DAYS": str(days),
@@ -57,7 +62,8 @@ def job(tmp_path):
     def names():
         return sorted(path.name for path in dumps.iterdir())
 
-    return SimpleNamespace(start=start, run=run, keep=keep, names=names, dumps=dumps)
+    calls = tmp_path / "calls"
+    return SimpleNamespace(start=start, run=run, keep=keep, names=names, dumps=dumps, calls=calls)
 
 
 def test_a_dump_has_its_stack_version_and_time_in_its_name(job):
@@ -67,6 +73,25 @@ def test_a_dump_has_its_stack_version_and_time_in_its_name(job):
     (file,) = job.dumps.glob("local-3-3-2-20??????-??????.dump")
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("dumped\n", 0o600)
     assert file.name in done.out, "the log names it"
+
+
+def test_the_job_waits_until_it_is_admitted(job):
+    """A NetworkPolicy admits a new pod after some seconds; until then connections are refused."""
+    job.calls.touch()
+
+    done = job.run(pg_isready=f"[ $(wc -l < {job.calls}) = 2 ]")
+
+    assert done.code == 0
+    assert len(job.calls.read_text().splitlines()) == 2
+    assert len(list(job.dumps.glob("*.dump"))) == 1
+
+
+def test_a_job_without_a_database_fails_with_the_reason(job):
+    done = job.run(pg_dump="echo no connection >&2; exit 1", pg_isready="exit 2")
+
+    assert (done.code, done.err) == (1, "no connection\n")
+    assert len(job.calls.read_text().splitlines()) == 30
+    assert job.names() == []
 
 
 def test_older_dumps_are_deleted(job):
