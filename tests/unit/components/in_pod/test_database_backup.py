@@ -128,7 +128,7 @@ def test_a_failed_dump_does_not_count(job):
 
 
 def test_a_killed_job_leaves_no_half_dump(job):
-    process = job.start(f"{WRITE}; echo written; exec sleep 60")
+    process = job.start(f"{WRITE}; echo written; exec /bin/sleep 60")
     assert process.stdout.readline() == "written\n"
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
