@@ -10,6 +10,8 @@ from tests.engine.account import GIT_IN_CLUSTER
 from tests.harness.airflow_api import Api
 
 PROCESSES = Path("/proc")
+# A shell replaces its command line soon after its start, if at all.
+READS = 40
 CONFIGURED = "a-configured-password-of-admin"
 # A chart value of the first deployment that a test removes.
 INSTANCE_NAME = "Set by the stack file"
@@ -25,12 +27,16 @@ class CommandLines:
         self.thread.start()
 
     def _watch(self):
+        reads = {}
         while not self.ended.is_set():
-            for process in PROCESSES.glob("[0-9]*/cmdline"):
+            processes = {path.name for path in PROCESSES.iterdir() if path.name.isdigit()}
+            reads = {process: reads.get(process, 0) + 1 for process in processes}
+            for process in (each for each in processes if reads[each] <= READS):
                 try:
-                    self.seen.add(process.read_text(errors="replace"))
+                    text = (PROCESSES / process / "cmdline").read_text(errors="replace")
                 except OSError:
                     continue  # the process has exited
+                self.seen.add(text)
             time.sleep(0.05)
 
     def stop(self):

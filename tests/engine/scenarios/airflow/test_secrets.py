@@ -8,6 +8,7 @@ import pytest
 
 from tests.engine.scenarios.airflow.conftest import CONFIGURED
 
+pytestmark = pytest.mark.slow
 GENERATED = "random:index/randomPassword:RandomPassword"
 
 
