@@ -45,6 +45,9 @@ def megabytes():
     return round(size / 2**20)
 
 
+# A NetworkPolicy admits a new pod only after some seconds.
+if subprocess.call(["airflow", "db", "check", "--retry", "30", "--retry-delay", "2"]):
+    sys.exit(1)
 before, start = megabytes(), time.monotonic()
 if subprocess.call(["airflow", "db", "migrate"]):
     sys.exit(1)

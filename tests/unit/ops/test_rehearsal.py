@@ -158,10 +158,14 @@ def test_the_program_migrates_only_the_copy(platform, monkeypatch, capsys, statu
             assert hide_password is False
             return str(self)
 
-    sizes, migrated = [7 * 2**20, 9 * 2**20], []
+    sizes, migrated, checked = [7 * 2**20, 9 * 2**20], [], []
     connection = SimpleNamespace(scalar=lambda statement: sizes.pop(0))
 
     def migrate(command):
+        if command == ["airflow", "db", "check", "--retry", "30", "--retry-delay", "2"]:
+            assert not migrated, "a new pod may be admitted to the database after some seconds"
+            checked.append(command)
+            return 0
         assert command == ["airflow", "db", "migrate"]
         migrated.append(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
         return status
@@ -190,6 +194,7 @@ def test_the_program_migrates_only_the_copy(platform, monkeypatch, capsys, statu
     else:
         exec(program, {})  # noqa: S102
 
+    assert len(checked) == 1
     assert migrated == ["postgresql://airflow:a@db/airflow_drill?sslmode=disable"]
     assert os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] == migrated[0]
     found = capsys.readouterr().out.removeprefix(rehearsal.ANSWER)
