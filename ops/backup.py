@@ -72,9 +72,7 @@ def _dumps(cluster: Kubernetes, name: str) -> list[Row]:
 
 
 def _snapshots(session: Session) -> list[Row]:
-    instance, account = rds.describe(session), session.account
-    if instance is None or account is None:
-        raise OperationError("this stack has no database of its own: its owner has the backups")
+    instance, account = rds.own(session)
     words = ["--db-instance-identifier", instance["DBInstanceIdentifier"]]
     found = account.call("rds", "describe-db-snapshots", *words)["DBSnapshots"]
     # A snapshot that is not complete has no time.

@@ -36,7 +36,7 @@ for name, url in os.environ.items():
         copy = make_url(url).set(**{address!r})
         os.environ[name] = copy.render_as_string(hide_password=False)
 """
-# Runs in the pod of the API server, after POINT_AT_COPY.
+# Runs in the pod of the API server.
 CHECK = """
 import json
 
@@ -64,6 +64,10 @@ class Copy:
 
     address: Mapping[str, str]
     made: datetime
+
+    def program(self, text: str, **values: str) -> str:
+        """Python for a pod of Airflow, whose database is the copy. `values` fill the text."""
+        return (POINT_AT_COPY + text).format(address=dict(self.address), **values)
 
 
 def drill(name: str, caller: str | None = None) -> int:
@@ -121,9 +125,7 @@ def of_dump(cluster: Kubernetes, dump: Path) -> Generator[Copy]:
 @contextmanager
 def of_instance(session: Session) -> Generator[Copy]:
     """The latest point in time of the automated backups of RDS, as another instance."""
-    instance, account = rds.describe(session), session.account
-    if instance is None or account is None:
-        raise OperationError("this stack has no database of its own: its owner has the backups")
+    instance, account = rds.own(session)
     if "LatestRestorableTime" not in instance:
         raise OperationError("AWS has no automated backup of the database")
     source = instance["DBInstanceIdentifier"]
@@ -155,7 +157,7 @@ def of_instance(session: Session) -> Generator[Copy]:
 
 
 def _check(cluster: Kubernetes, copy: Copy) -> Mapping[str, Mapping[str, int]]:
-    program = (POINT_AT_COPY + CHECK).format(address=dict(copy.address), encrypted=ENCRYPTED)
+    program = copy.program(CHECK, encrypted=ENCRYPTED)
     done = cluster.run_in_airflow(program, seconds=CHECK_SECONDS)
     found = answer(done, ANSWER)
     if found is None:

@@ -18,7 +18,8 @@ POLL_SECONDS = 3
 NO_RESPONSE = "the API server does not respond"
 DELETE_SECONDS = 900
 # Labels `component` of the Jobs of the chart that run in every revision.
-JOBS_OF_RELEASE = ("run-airflow-migrations", "create-user-job")
+MIGRATION = "run-airflow-migrations"
+JOBS_OF_RELEASE = (MIGRATION, "create-user-job")
 # AWS creates a load balancer in two to three minutes, most of them before Airflow is healthy.
 LOAD_BALANCER_SECONDS = 240
 # Runs in the API server's pod: NetworkPolicies deny access from other pods.

@@ -47,6 +47,14 @@ def describe(session: Session, generation: int | None = None) -> Instance | None
     return answer["DBInstances"][0] if answer else None
 
 
+def own(session: Session) -> tuple[Instance, Aws]:
+    """The instance of the stack, and its account. Raises `OperationError` for another database."""
+    instance, account = describe(session), session.account
+    if instance is None or account is None:
+        raise OperationError("this stack has no database of its own: its owner has the backups")
+    return instance, account
+
+
 def delete_copy(account: Aws, identifier: str) -> None:
     """Delete the copy of an instance that a drill or a rehearsal restores, if there is one."""
     copy = drill_identifier(identifier)

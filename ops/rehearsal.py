@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ops import backup, drift, update_watch
-from ops.drill import POINT_AT_COPY, Copy, of_dump, of_instance
-from ops.kubernetes import Kubernetes, answer
+from ops.drill import Copy, of_dump, of_instance
+from ops.kubernetes import MIGRATION, Kubernetes, answer
 from ops.restore import step
 from ops.session import Session
 from ops.shell import OperationError, attempt, output
@@ -20,7 +20,6 @@ from settings.airflow import AirflowSettings
 from settings.database import ContainerDatabaseSettings
 from settings.images import pinned
 
-MIGRATION = "run-airflow-migrations"  # label `component` of the chart's Job
 JOB = "airflow-rehearsal"
 # With new indexes on the tables of a large database.
 SECONDS = 2 * 3600
@@ -28,7 +27,7 @@ POLL_SECONDS = 3
 # As the last lines of a failed migration: an exception and what led to it.
 LINES = 10
 ANSWER = "rehearsal: "
-# Runs in a pod of the new version, after POINT_AT_COPY.
+# Runs in a pod of the new version.
 MIGRATE = """
 import json
 import subprocess
@@ -64,7 +63,7 @@ def rehearse(session: Session, cluster: Kubernetes, before: str) -> None:
     airflow = session.settings.airflow
     what = f"rehearsal: migrate the copy to Airflow {airflow.version}"
     with _copy(session, cluster, before) as copy, step(what):
-        found = _migrate(cluster, airflow, copy.address)
+        found = _migrate(cluster, airflow, copy)
     print(
         f"Migration: {found['seconds']} s. Database: {found['before']} MB before, {found['after']} MB after"
     )
@@ -83,13 +82,11 @@ def _copy(session: Session, cluster: Kubernetes, version: str) -> Generator[Copy
     dump.unlink()
 
 
-def _migrate(
-    cluster: Kubernetes, airflow: AirflowSettings, address: Mapping[str, str]
-) -> Mapping[str, int]:
+def _migrate(cluster: Kubernetes, airflow: AirflowSettings, copy: Copy) -> Mapping[str, int]:
     _delete(cluster)
     try:
         words = ["apply", "--namespace", cluster.namespace, "--filename=-"]
-        job = json.dumps(_job(cluster, airflow, address))
+        job = json.dumps(_job(cluster, airflow, copy))
         output(cluster.command(*words), seconds=60, stdin=job)
         _wait(cluster)
         where = ["--namespace", cluster.namespace, f"job/{JOB}"]
@@ -106,9 +103,7 @@ def _migrate(
     return found
 
 
-def _job(
-    cluster: Kubernetes, airflow: AirflowSettings, address: Mapping[str, str]
-) -> dict[str, Any]:
+def _job(cluster: Kubernetes, airflow: AirflowSettings, copy: Copy) -> dict[str, Any]:
     """The Job of the release that migrates, with another image, program and name."""
     (job,) = [
         found
@@ -122,7 +117,7 @@ def _job(
     job["spec"] |= {"backoffLimit": 0, "activeDeadlineSeconds": SECONDS}
     (container,) = pod["spec"]["containers"]
     container["image"] = f"{airflow.image}:{pinned(airflow.version, airflow.digest)}"
-    container["args"] = ["python", "-c", (POINT_AT_COPY + MIGRATE).format(address=dict(address))]
+    container["args"] = ["python", "-c", copy.program(MIGRATE)]
     pod["spec"]["restartPolicy"] = "Never"
     return job
 

@@ -11,6 +11,7 @@ import pulumi
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
+from components.kubernetes.namespace import selector
 from components.kubernetes.stateful_server import Sidecar, StatefulServer, StatefulServerArgs
 from components.support import network_peers
 from components.support.hardened_pod import IN_POD, plain_env, script_checksum
@@ -20,7 +21,7 @@ from settings import Secrets
 from settings.dags import DagSettings, GithubAppAuth, NoAuth, SshAuth, TokenAuth, git_secret
 
 NAME = "dag-relay"
-LABELS = {"app.kubernetes.io/name": NAME}
+LABELS = selector(NAME)
 PORT = 9418
 BRANCH = "dags"
 # Folder of dags.repositories in the tree that git-sync's pods follow.

@@ -10,7 +10,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.kubernetes.namespace import PART_OF
+from components.kubernetes.namespace import PART_OF, selector
 from components.support import network_peers
 from components.support.database_login import NAME, PORT, USER
 from components.support.hardened_pod import (
@@ -143,10 +143,6 @@ class DatabaseBackup(pulumi.ComponentResource):
             opts=child,
         )
         self.register_outputs({})
-
-
-def selector(name: str) -> dict[str, str]:
-    return {"app.kubernetes.io/name": name}
 
 
 def _ports(port: int, *protocols: str) -> list[k8s.networking.v1.NetworkPolicyPortArgs]:

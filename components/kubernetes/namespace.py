@@ -20,6 +20,11 @@ PODS_OF_AIRFLOW = {"tier": "airflow", "release": "airflow"}
 DELETE_MARGIN_SECONDS = 600
 
 
+def selector(name: str) -> dict[str, str]:
+    """Label of the pods of a part of this program."""
+    return {"app.kubernetes.io/name": name}
+
+
 @dataclass(frozen=True, kw_only=True)
 class NamespaceArgs:
     name: str

@@ -12,8 +12,8 @@ from components.kubernetes.database_backup import (
     USER_ID,
     DatabaseBackup,
     DatabaseBackupArgs,
-    selector,
 )
+from components.kubernetes.namespace import selector
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
 from components.support import network_peers
 from components.support.database_login import NAME, PORT, USER

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_kubernetes.core import v1 as core
 
+from components.kubernetes.namespace import selector
 from components.kubernetes.stateful_server import StatefulServer, StatefulServerArgs
 from components.support import network_peers
 from components.support.named_secret import annotations, named_secret, secret_env
@@ -18,7 +19,7 @@ USER_ID = 999  # `redis` in the image
 # Redis forks to rewrite its log, and every page that changes meanwhile exists twice.
 MEMORY_FACTOR = 2
 MEMORY_BASE_MB = 64
-EXPORTER = {"app.kubernetes.io/name": "prometheus-redis-exporter"}
+EXPORTER = selector("prometheus-redis-exporter")
 
 # Name of the user of Airflow in the broker URL.
 AIRFLOW = "airflow"

@@ -9,7 +9,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from components.kubernetes.namespace import PART_OF
+from components.kubernetes.namespace import PART_OF, selector
 from components.support.hardened_pod import container_security, pod_security, resources
 from components.support.network_peers import Peer
 from components.support.pull_secret import references
@@ -84,8 +84,8 @@ class StatefulServer(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:k8s:StatefulServer", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        selector = {"app.kubernetes.io/name": name}
-        labels = {**selector, **PART_OF}
+        own = selector(name)
+        labels = {**own, **PART_OF}
         metadata = meta.ObjectMetaArgs(name=name, namespace=args.namespace, labels=labels)
 
         # Separate claims instead of volumeClaimTemplates: Pulumi can protect them, and `destroy`
@@ -109,16 +109,14 @@ class StatefulServer(pulumi.ComponentResource):
         core.Service(
             f"{name}-service",
             metadata=metadata,
-            spec=core.ServiceSpecArgs(
-                selector=selector, ports=[core.ServicePortArgs(port=args.port)]
-            ),
+            spec=core.ServiceSpecArgs(selector=own, ports=[core.ServicePortArgs(port=args.port)]),
             opts=child,
         )
         k8s.networking.v1.NetworkPolicy(
             f"{name}-clients",
             metadata=metadata,
             spec=k8s.networking.v1.NetworkPolicySpecArgs(
-                pod_selector=meta.LabelSelectorArgs(match_labels=selector),
+                pod_selector=meta.LabelSelectorArgs(match_labels=own),
                 policy_types=["Ingress"],
                 ingress=[
                     k8s.networking.v1.NetworkPolicyIngressRuleArgs(
@@ -171,7 +169,7 @@ class StatefulServer(pulumi.ComponentResource):
                 # With the default, a pod that never gets ready blocks its own replacement:
                 # https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
                 pod_management_policy="Parallel",
-                selector=meta.LabelSelectorArgs(match_labels=selector),
+                selector=meta.LabelSelectorArgs(match_labels=own),
                 template=core.PodTemplateSpecArgs(
                     metadata=meta.ObjectMetaArgs(
                         labels=labels,
