@@ -118,6 +118,7 @@ airflow = Airflow(
     ),
     opts=pulumi.ResourceOptions(provider=platform.provider, depends_on=parts),
 )
+platforms.declare_recovery_region(stack, platform, airflow.fernet_keys)
 
 pulumi.export("airflowUrl", airflow.url)
 if stack.airflow.ingress is not None and platform.cluster_name is not None:

@@ -14,6 +14,7 @@ from components.aws.image_cache import PullThroughCache, PullThroughCacheArgs
 from components.aws.logs import Logs, LogsArgs
 from components.aws.network import Network, NetworkArgs
 from components.aws.nodes import Nodes, NodesArgs
+from components.aws.recovery_region import RecoveryRegion, RecoveryRegionArgs
 from components.kubernetes.existing_cluster import ExistingCluster, ExistingClusterArgs
 from components.kubernetes.load_balancer import ACCESS_LOGS, LoadBalancer, LoadBalancerArgs
 from components.kubernetes.namespace import Namespace, NamespaceArgs
@@ -25,6 +26,7 @@ from settings.database import (
     ContainerDatabaseSettings,
     ExistingDatabaseSettings,
     RdsSettings,
+    database_identifier,
     dump_prefix,
 )
 from settings.network import ExistingNetworkSettings, NetworkSettings
@@ -47,6 +49,8 @@ class Platform:
     # Files in values/; later files override earlier ones.
     value_files: Sequence[str]
     database: DatabaseLogin
+    # Of the RDS instance of this program.
+    database_arn: pulumi.Output[str] | None = None
     log_bucket: pulumi.Output[str] | None = None
     log_region: pulumi.Output[str] | None = None
     # Address ranges of the load balancer.
@@ -101,9 +105,11 @@ def _on_aws(
                 stack=stack,
                 secrets=secrets,
             )
-            database, before = rds.login, [network, cluster, rds]
+            database, database_arn = rds.login, rds.arn
+            before = [network, cluster, rds]
         case ExistingDatabaseSettings() as settings:
-            database, before = _existing_database(settings, secrets), [network, cluster]
+            database, database_arn = _existing_database(settings, secrets), None
+            before = [network, cluster]
             if settings.security_group_id is not None:
                 admit(
                     "database",
@@ -165,6 +171,7 @@ def _on_aws(
         parts=parts,
         value_files=_value_files("aws.yaml", database),
         database=database,
+        database_arn=database_arn,
         log_bucket=logs.bucket,
         log_region=logs.region,
         load_balancer_cidrs=network.cidrs,
@@ -209,6 +216,7 @@ def _on_existing_cluster(
     in_cluster = pulumi.ResourceOptions(provider=cluster.provider)
     namespace = Namespace("namespace", _namespace_args(stack, secrets), opts=in_cluster)
     parts: list[pulumi.Resource] = [namespace]
+    database_arn = None
     match stack.database, network_settings:
         case ContainerDatabaseSettings() as settings, None:
             container = DatabaseContainer(
@@ -236,7 +244,7 @@ def _on_existing_cluster(
                 stack=stack,
                 secrets=secrets,
             )
-            database = rds.login
+            database, database_arn = rds.login, rds.arn
             parts.append(rds)
         case ExistingDatabaseSettings() as settings, None:
             database = _existing_database(settings, secrets)
@@ -249,6 +257,7 @@ def _on_existing_cluster(
         parts=parts,
         value_files=_value_files("local.yaml", database),
         database=database,
+        database_arn=database_arn,
     )
 
 
@@ -285,6 +294,30 @@ def _existing_database(settings: ExistingDatabaseSettings, secrets: Secrets) -> 
         user=settings.user,
         password=secrets.database_password,
         ca=Path(settings.ca_file or RDS_CA).read_text() if settings.tls else None,
+    )
+
+
+def declare_recovery_region(
+    stack: Settings, platform: Platform, fernet_keys: pulumi.Output[str]
+) -> None:
+    """Declare what `database.replicate_to` needs."""
+    database = stack.database
+    if (
+        not isinstance(database, RdsSettings)
+        or database.replicate_to is None
+        or platform.database_arn is None
+    ):
+        return
+    RecoveryRegion(
+        "recovery-region",
+        RecoveryRegionArgs(
+            region=database.replicate_to,
+            database_arn=platform.database_arn,
+            database_name=database_identifier(database, pulumi.get_stack(), 1),
+            backup_days=database.backup_days,
+            fernet_keys=fernet_keys,
+            protect=database.protect,
+        ),
     )
 
 

@@ -12,6 +12,7 @@ NAT = "aws:ec2/natGateway:NatGateway"
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim"
 REDIS = "redis-data"
 IN_CONTAINER = ("database-data", "database-backup-data")
+RECOVERY_KEY = "recovery-region-key"
 RESTORABLE = re.compile(r"dag-relay(-.+)?-data")  # restored from Git by the DAG relay
 MIN_BACKUP_DAYS = 7
 
@@ -72,11 +73,15 @@ def _final_snapshot(stack: Stack) -> Iterator[Finding]:
 
 
 def _stateful_resources_are_protected(stack: Stack) -> Iterator[Finding]:
-    claims = stack.all(CLAIM)
+    claims, keys = stack.all(CLAIM), stack.all(storage.KEY)
     by_fix: dict[str, list[Resource]] = {
-        "Set cluster.protect to true": [*cluster.clusters(stack), *stack.all(storage.KEY)],
+        "Set cluster.protect to true": [
+            *cluster.clusters(stack),
+            *(key for key in keys if key.name != RECOVERY_KEY),
+        ],
         "Set database.protect to true": [
             *stack.all(database.INSTANCE),
+            *(key for key in keys if key.name == RECOVERY_KEY),
             *(claim for claim in claims if claim.name in IN_CONTAINER),
         ],
         "Set logs.protect to true": stack.all(storage.BUCKET),

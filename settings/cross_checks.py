@@ -244,6 +244,31 @@ def _arns_are_usable(stack: Sections) -> Iterator[Mistake]:
         yield from arns.misplaced(stack.valid, stack.region)
 
 
+def _recovery_region_is_usable(stack: Sections) -> Iterator[Mistake]:
+    region, database = stack.region, stack.database
+    if isinstance(database, RdsSettings):
+        yield from _second_region("database.replicate_to", database.replicate_to, region)
+
+
+def _second_region(key: str, second: str | None, region: str | None) -> Iterator[Mistake]:
+    if second is None or region is None:
+        return
+    if second == region:
+        yield key, f"is the Region of the stack (aws:region); choose another one, got {second!r}"
+    elif arns.partition(second) != arns.partition(region):
+        yield (
+            key,
+            f"is in the partition {arns.partition(second)}, but {region} (aws:region) is in "
+            f"{arns.partition(region)}, and AWS replicates within a partition, got {second!r}",
+        )
+    elif arns.partition(region) == "aws-us-gov" and key.startswith("database."):
+        # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_StartDBInstanceAutomatedBackupsReplication.html
+        yield (
+            key,
+            "is not supported in AWS GovCloud, where AWS requires a presigned URL: remove this setting",
+        )
+
+
 def _git_protocol_needs_git_server(stack: Sections) -> Iterator[Mistake]:
     for name, repository in stack.dags.all_repositories.items():
         repo = repository.repo
@@ -536,6 +561,7 @@ CHECKS = (
     _load_balancer_has_subnets,
     _aws_settings_need_eks,
     _arns_are_usable,
+    _recovery_region_is_usable,
     _eks_has_its_own_log_bucket,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,

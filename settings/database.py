@@ -13,7 +13,9 @@ from settings.types import (
     Digest,
     InstanceClass,
     RdsIdentifier,
+    Region,
     RestoreSource,
+    RestoreTime,
     Section,
     SecurityGroupId,
     TaggedImage,
@@ -59,8 +61,13 @@ class RdsSettings(Section):
     )
     restore_from: RestoreSource | None = Field(
         default=None,
-        description="Snapshot (name or ARN), or point in time of the generation before, such as "
-        "`2026-11-28T10:00:00Z`, from which AWS creates a `generation` after 1; read at its creation only",
+        description="Snapshot (name or ARN), replicated backup (ARN), or point in time of the generation "
+        "before, such as `2026-11-28T10:00:00Z`, from which AWS creates a `generation` after 1; read at "
+        "its creation only",
+    )
+    restore_time: RestoreTime | None = Field(
+        default=None,
+        description="Point in time of the replicated backup in `restore_from`; if not set, its latest one",
     )
     kept_generation: int | None = Field(
         default=None,
@@ -70,6 +77,11 @@ class RdsSettings(Section):
     multi_az: bool = Field(default=False, description="Standby in a second availability zone")
     backup_days: int = Field(
         default=BACKUP_DAYS, ge=1, le=35, description="Backup retention (point-in-time recovery)"
+    )
+    replicate_to: Region | None = Field(
+        default=None,
+        description="Second Region, for the automated backups and the Fernet key: "
+        "[runbook](runbooks/lost-region.md)",
     )
     protect: bool = Field(default=False, description="Refuse to delete the database")
     final_snapshot: bool = Field(
@@ -118,13 +130,27 @@ class RdsSettings(Section):
                 f"kept_generation {self.kept_generation} must be lower than generation "
                 f"{self.generation}, the present one"
             )
+        if self.restore_time is not None and self.replicated_backup is None:
+            raise ValueError(
+                f"restore_time {self.restore_time} needs the ARN of a replicated backup in restore_from, "
+                f"got {self.restore_from}: write a point in time of the generation before into "
+                "restore_from"
+            )
         return self
 
     @property
-    def restore_time(self) -> str | None:
-        """The point in time of `restore_from`; None for a snapshot."""
+    def former_point(self) -> str | None:
+        """The point in time of the generation before in `restore_from`; None for another source."""
+        return self._source(limits.RESTORE_TIME)
+
+    @property
+    def replicated_backup(self) -> str | None:
+        """The ARN of a replicated backup in `restore_from`; None for another source."""
+        return self._source(limits.REPLICATED_BACKUP)
+
+    def _source(self, pattern: str) -> str | None:
         given = self.restore_from
-        return given if given and re.fullmatch(limits.RESTORE_TIME, given) else None
+        return given if given and re.fullmatch(pattern, given) else None
 
     @property
     def max_connections(self) -> int:

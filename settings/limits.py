@@ -82,7 +82,10 @@ RDS_IDENTIFIER_LENGTH = 63
 # automated snapshot begins with `rds:`. The time has the format of the AWS provider.
 RDS_SNAPSHOT = r"(arn:[\w:-]+:snapshot:)?(rds:)?(?!.*--)[A-Za-z][A-Za-z0-9-]{0,253}[A-Za-z0-9]"
 RESTORE_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-RESTORE_SOURCE = rf"^({RDS_SNAPSHOT}|{RESTORE_TIME})$"
+# https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/AutomatedBackups.PiTR.html : its Region is
+# that of the replicated backup.
+REPLICATED_BACKUP = r"arn:[\w:-]+:auto-backup:[a-z0-9-]+"
+RESTORE_SOURCE = rf"^({RDS_SNAPSHOT}|{REPLICATED_BACKUP}|{RESTORE_TIME})$"
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html
 SPOT_NOTICE_SECONDS = 120

@@ -118,9 +118,15 @@ def _rds_identifier(value: str) -> str:
 def _restore_source(value: str) -> str:
     if not re.fullmatch(limits.RESTORE_SOURCE, value):
         raise ValueError(
-            "should be the name or ARN of a snapshot, such as airflow-prod-3-2-2-20261129-091500, or a "
-            "point in time in UTC, such as 2026-11-28T10:00:00Z"
+            "should be the name or ARN of a snapshot, such as airflow-prod-3-2-2-20261129-091500, the ARN "
+            "of a replicated backup, or a point in time in UTC, such as 2026-11-28T10:00:00Z"
         )
+    return value
+
+
+def _restore_time(value: str) -> str:
+    if not re.fullmatch(limits.RESTORE_TIME, value):
+        raise ValueError("should be a point in time in UTC, such as 2026-11-28T10:00:00Z")
     return value
 
 
@@ -203,8 +209,18 @@ RestoreSource = Annotated[
     str,
     AfterValidator(_restore_source),
     Field(
-        title="RDS snapshot or point in time", json_schema_extra={"pattern": limits.RESTORE_SOURCE}
+        title="RDS snapshot, replicated backup or point in time",
+        json_schema_extra={"pattern": limits.RESTORE_SOURCE},
     ),
+]
+RestoreTime = Annotated[
+    str,
+    AfterValidator(_restore_time),
+    Field(title="point in time in UTC", json_schema_extra={"pattern": f"^{limits.RESTORE_TIME}$"}),
+]
+# https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
+Region = Annotated[
+    str, Field(title="AWS Region such as eu-central-1", pattern=r"^[a-z]{2,4}(-[a-z]+)+-\d$")
 ]
 InstanceFamily = Annotated[
     str,

@@ -73,6 +73,7 @@ class Airflow(pulumi.ComponentResource):
     url: str
     # Known once the release is deployed.
     released: pulumi.Output[Any]
+    fernet_keys: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: AirflowArgs, opts: pulumi.ResourceOptions | None = None
@@ -166,6 +167,7 @@ class Airflow(pulumi.ComponentResource):
             )
         self.url = args.airflow.url
         self.released = release.status
+        self.fernet_keys = secrets.fernet_keys
         self.register_outputs({"url": self.url})
 
 

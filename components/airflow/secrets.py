@@ -47,6 +47,8 @@ class AirflowSecrets(pulumi.ComponentResource):
     sso: NamedSecret | None
     # Used by KEDA only; workers refer to it because KEDA reads the reference from their pod spec.
     keda: NamedSecret | None
+    # The key that encrypts, and others that decrypt as well.
+    fernet_keys: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions | None = None
@@ -92,7 +94,8 @@ class AirflowSecrets(pulumi.ComponentResource):
                 redis.PORT,
             ),
         )
-        self.fernet = secret("fernet", fernet_key=self._fernet_keys(name, args, child))
+        self.fernet_keys = self._fernet_keys(name, args, child)
+        self.fernet = secret("fernet", fernet_key=self.fernet_keys)
         self.api = secret(
             "api",
             api_secret_key=password(
@@ -148,7 +151,6 @@ class AirflowSecrets(pulumi.ComponentResource):
     def _fernet_keys(
         self, name: str, args: AirflowSecretsArgs, opts: pulumi.ResourceOptions
     ) -> pulumi.Output[str]:
-        """The key that encrypts, and others that decrypt as well."""
         if args.configured.fernet_key is not None:
             return args.configured.fernet_key
         keys = [

@@ -37,6 +37,8 @@ class Database(pulumi.ComponentResource):
     """Private, encrypted instance that accepts TLS connections from its clients only."""
 
     login: DatabaseLogin
+    # ARN of the present generation.
+    arn: pulumi.Output[str]
 
     def __init__(
         self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None
@@ -95,6 +97,7 @@ class Database(pulumi.ComponentResource):
         instance = _instance(self, shared, args, args.settings.generation)
         if args.settings.kept_generation is not None:
             _instance(self, shared, args, args.settings.kept_generation)
+        self.arn = instance.arn
         self.login = DatabaseLogin(
             host=instance.address,
             password=secret,
@@ -180,13 +183,18 @@ def _content(settings: RdsSettings, generation: int) -> dict[str, Any]:
     """An empty database, or the source of a restore, which also determines its size and user."""
     if generation == 1:
         return {"allocated_storage": settings.storage_gb, "db_name": NAME, "username": USER}
-    if settings.restore_time is None:
+    if settings.replicated_backup is not None:
+        point = {"source_db_instance_automated_backups_arn": settings.replicated_backup}
+        if settings.restore_time is None:
+            return {"restore_to_point_in_time": {**point, "use_latest_restorable_time": True}}
+        return {"restore_to_point_in_time": {**point, "restore_time": settings.restore_time}}
+    if settings.former_point is None:
         return {"snapshot_identifier": settings.restore_from}
     former = database_identifier(settings, pulumi.get_stack(), generation - 1)
     return {
         "restore_to_point_in_time": {
             "source_db_instance_identifier": former,
-            "restore_time": settings.restore_time,
+            "restore_time": settings.former_point,
         }
     }
 

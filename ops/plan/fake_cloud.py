@@ -14,8 +14,8 @@ REGION = "eu-west-1"
 Outputs = dict[str, Any]
 
 
-def _arn(service: str, what: str) -> str:
-    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{what}"
+def _arn(service: str, what: str, region: str = REGION) -> str:
+    return f"arn:aws:{service}:{region}:{ACCOUNT}:{what}"
 
 
 def _kubeconfig(name: str) -> str:
@@ -29,8 +29,13 @@ COMPUTED: dict[str, Callable[[str, Outputs], Outputs]] = {
     "aws:cloudwatch/logGroup:LogGroup": lambda name, inputs: {
         "arn": _arn("logs", f"log-group:{inputs.get('name', name)}")
     },
-    "aws:kms/key:Key": lambda name, inputs: {"arn": _arn("kms", f"key/{name}")},
-    "aws:rds/instance:Instance": lambda name, inputs: {"address": f"{name}.rds.example"},
+    "aws:kms/key:Key": lambda name, inputs: {
+        "arn": _arn("kms", f"key/{name}", inputs.get("region", REGION))
+    },
+    "aws:rds/instance:Instance": lambda name, inputs: {
+        "address": f"{name}.rds.example",
+        "arn": _arn("rds", f"db:{inputs['identifier']}"),
+    },
     "aws:rds/subnetGroup:SubnetGroup": lambda name, inputs: {"name": name},
     "aws:rds/parameterGroup:ParameterGroup": lambda name, inputs: {"name": name},
     "aws:s3/bucket:Bucket": lambda name, inputs: {

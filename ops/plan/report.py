@@ -23,7 +23,7 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
     "aws:ec2/route:Route": ("destinationCidrBlock", "gatewayId", "natGatewayId"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": ("serviceName",),
     "aws:ec2/flowLog:FlowLog": ("trafficType",),
-    "aws:kms/key:Key": ("enableKeyRotation",),
+    "aws:kms/key:Key": ("region", "enableKeyRotation"),
     "eks:index:Cluster": (
         "name",
         "version",
@@ -51,7 +51,15 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
         "backupRetentionPeriod",
         "deletionProtection",
     ),
+    "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": (
+        "region",
+        "sourceDbInstanceArn",
+        "kmsKeyId",
+        "retentionPeriod",
+    ),
     "aws:rds/parameterGroup:ParameterGroup": ("parameters",),
+    "aws:secretsmanager/secret:Secret": ("name", "replicas"),
+    "aws:secretsmanager/secretVersion:SecretVersion": ("secretString",),
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule": (
         "referencedSecurityGroupId",
         "cidrIpv4",

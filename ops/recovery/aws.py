@@ -7,7 +7,7 @@ their `Name`, which every component sets, and the tags of the stack.
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -154,6 +154,7 @@ def _kms_key(aws: Aws, inputs: Inputs) -> str | None:
     wanted = aws.tagged(inputs)
     if not wanted:
         return None
+    aws = replace(aws, region=inputs.get("region", aws.region))
     filters = [f"Key={key},Values={value}" for key, value in wanted.items()]
     words = ["get-resources", "--resource-type-filters", "kms:key", "--tag-filters", *filters]
     found = aws.call("resourcegroupstaggingapi", *words)["ResourceTagMappingList"]
@@ -231,6 +232,26 @@ def _instance(aws: Aws, inputs: Inputs) -> str | None:
     return instance["DbiResourceId"]
 
 
+def _replication(aws: Aws, inputs: Inputs) -> str | None:
+    """By its source; a stopped replication leaves a retained backup behind."""
+    there = replace(aws, region=inputs["region"])
+    found = there.call("rds", "describe-db-instance-automated-backups")
+    return next(
+        (
+            backup["DBInstanceAutomatedBackupsArn"]
+            for backup in found["DBInstanceAutomatedBackups"]
+            if backup["DBInstanceArn"] == inputs["sourceDbInstanceArn"]
+            and backup["Status"].lower() != "retained"
+        ),
+        None,
+    )
+
+
+def _secret(aws: Aws, inputs: Inputs) -> str | None:
+    answer = aws.call_or_none("secretsmanager", "describe-secret", "--secret-id", inputs["name"])
+    return answer["ARN"] if answer else None
+
+
 def _named(key: str, *command: str) -> Finder:
     """Find by name: the ID is the input `key`, the last argument of the AWS CLI command.
 
@@ -294,5 +315,7 @@ FINDERS: dict[str, Finder] = {
         "name", "rds", "describe-db-parameter-groups", "--db-parameter-group-name"
     ),
     "aws:rds/instance:Instance": _instance,
+    "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": _replication,
+    "aws:secretsmanager/secret:Secret": _secret,
     "aws:s3/bucket:Bucket": _named("bucket", "s3api", "get-bucket-location", "--bucket"),
 }

@@ -254,6 +254,26 @@ BROKEN = {
             )
         ),
     ],
+    "_recovery_region_is_usable": [
+        (
+            ON_AWS,
+            {"database": RdsSettings(kind="rds", replicate_to="eu-west-1")},
+            "database.replicate_to",
+            "is the Region of the stack (aws:region); choose another one, got 'eu-west-1'",
+        ),
+        (
+            ON_AWS,
+            {"database": RdsSettings(kind="rds", replicate_to="cn-north-1")},
+            "database.replicate_to",
+            "is in the partition aws-cn, but eu-west-1 (aws:region) is in aws",
+        ),
+        (
+            ON_AWS | {"region": "us-gov-west-1"},
+            {"database": RdsSettings(kind="rds", replicate_to="us-gov-east-1")},
+            "database.replicate_to",
+            "is not supported in AWS GovCloud, where AWS requires a presigned URL",
+        ),
+    ],
     "_eks_has_its_own_log_bucket": [
         (
             ON_AWS,

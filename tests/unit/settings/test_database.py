@@ -107,6 +107,9 @@ def test_a_user_that_is_no_plain_name_is_a_mistake(mistakes, user):
     assert line.startswith("database.user: ")
 
 
+TIME = "2026-11-28T10:00:00Z"
+
+
 def _generation(**values):
     return {**EKS, "database": {"kind": "rds", **values}}
 
@@ -118,6 +121,7 @@ def _generation(**values):
         "rds:airflow-prod-2026-11-29-04-10",
         "arn:aws:rds:eu-west-1:111122223333:snapshot:rds:airflow-prod-2026-11-29-04-10",
         "2026-11-28T10:00:00Z",
+        "arn:aws:rds:eu-west-1:111122223333:auto-backup:ab-0abc",
     ],
 )
 def test_a_later_generation_has_a_source(mistakes, source):
@@ -150,11 +154,41 @@ def test_another_source_is_a_mistake(mistakes, source):
             {"kept_generation": 1},
             "kept_generation 1 must be lower than generation 1, the present one",
         ),
+        (
+            {"generation": 2, "restore_from": "one-snapshot", "restore_time": TIME},
+            f"restore_time {TIME} needs the ARN of a replicated backup in restore_from, got "
+            "one-snapshot: write a point in time of the generation before into restore_from",
+        ),
     ],
-    ids=["no source", "no generation", "kept is the present one", "kept without another one"],
+    ids=[
+        "no source",
+        "no generation",
+        "kept is the present one",
+        "kept without another one",
+        "time of a snapshot",
+    ],
 )
 def test_generations_that_do_not_fit_are_a_mistake(mistakes, values, mistake):
     assert mistakes(_generation(**values)) == [f"database: {mistake}"]
+
+
+def test_a_replicated_backup_may_have_a_point_in_time(mistakes):
+    backup = "arn:aws:rds:eu-west-1:111122223333:auto-backup:ab-0abc"
+    given = _generation(generation=2, restore_from=backup, restore_time=TIME)
+
+    assert mistakes(given) == []
+    (found,) = mistakes(changed(given, "database.restore_time", "today"))
+    assert found == (
+        "database.restore_time: should be a point in time in UTC, such as 2026-11-28T10:00:00Z, got "
+        "'today'"
+    )
+
+
+@pytest.mark.parametrize("region", ["eu-central", "EU-CENTRAL-1", "eu-central-1a", ""])
+def test_a_second_region_has_the_form_of_a_region(mistakes, region):
+    (found,) = mistakes(_generation(replicate_to=region))
+
+    assert found.startswith("database.replicate_to: ")
 
 
 @pytest.mark.parametrize(

@@ -248,6 +248,26 @@ def test_a_point_in_time_is_one_of_the_generation_before(database):
     assert "snapshotIdentifier" not in instance.inputs
 
 
+BACKUP = "arn:aws:rds:eu-central-1:111122223333:auto-backup:ab-0abc"
+
+
+@pytest.mark.parametrize(
+    ("settings", "point"),
+    [
+        ({}, {"useLatestRestorableTime": True}),
+        ({"restore_time": "2026-11-28T10:00:00Z"}, {"restoreTime": "2026-11-28T10:00:00Z"}),
+    ],
+)
+def test_a_replicated_backup_needs_no_former_instance(database, settings, point):
+    instance = database(generation=2, restore_from=BACKUP, **settings).one(INSTANCE)
+
+    assert instance.inputs["restoreToPointInTime"] == {
+        "sourceDbInstanceAutomatedBackupsArn": BACKUP,
+        **point,
+    }
+    assert "snapshotIdentifier" not in instance.inputs
+
+
 def test_a_kept_generation_has_no_diff(database):
     before = database().one(INSTANCE)
     snapshot = database(**SECOND, kept_generation=1)

@@ -115,6 +115,14 @@ def test_a_key_pending_deletion_is_not_adopted(aws):
     assert found == "k-2"
 
 
+def test_a_key_of_another_region_is_found_there(aws):
+    answers = {"resourcegroupstaggingapi get-resources": {"ResourceTagMappingList": []}}
+    inputs = {"region": "eu-central-1", "tags": {"Name": "k"}}
+
+    assert aws(answers).identify({"type": "aws:kms/key:Key", "inputs": inputs}) is None
+    assert all("--region eu-central-1" in call for call in aws.calls())
+
+
 def test_a_resource_without_a_name_is_not_looked_up(aws):
     assert aws({}).identify({"type": VPC["type"], "inputs": {}}) is None
     assert aws.calls() == []
@@ -163,6 +171,13 @@ LOG_GROUPS = {
         {"logGroupName": "/g", "arn": f"{LOG_ARN}:*"},
     ]
 }
+REPLICATION = "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication"
+
+
+def backup(arn, instance, status):
+    return {"DBInstanceAutomatedBackupsArn": arn, "DBInstanceArn": instance, "Status": status}
+
+
 # By type: inputs, answers of the AWS CLI, the ID, and the answer for a missing resource.
 FOUND = {
     "aws:ec2/route:Route": (
@@ -290,6 +305,26 @@ FOUND = {
         "db-1",
         NOTHING,
     ),
+    REPLICATION: (
+        {"region": "eu-central-1", "sourceDbInstanceArn": "a"},
+        {
+            "rds describe-db-instance-automated-backups --region eu-central-1": {
+                "DBInstanceAutomatedBackups": [
+                    backup("ab-1", "another", "replicating"),
+                    backup("ab-2", "a", "Retained"),
+                    backup("ab-3", "a", "Replicating"),
+                ]
+            }
+        },
+        "ab-3",
+        {"DBInstanceAutomatedBackups": [backup("ab-2", "a", "retained")]},
+    ),
+    "aws:secretsmanager/secret:Secret": (
+        {"name": "s"},
+        {"secretsmanager describe-secret --secret-id s ": {"ARN": "arn:s", "Name": "s"}},
+        "arn:s",
+        NOTHING,
+    ),
     "aws:s3/bucket:Bucket": (
         {"bucket": "b"},
         {"s3api get-bucket-location --bucket b": {"LocationConstraint": "eu-west-1"}},
@@ -368,6 +403,9 @@ REPEATABLE = {
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketPolicy:BucketPolicy",
+    # Another version with the same content:
+    # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
+    "aws:secretsmanager/secretVersion:SecretVersion",
 }
 
 

@@ -43,6 +43,7 @@ BREACHES = {
     "stateful-resources-protected": {
         "Set database.protect to true": [
             (UNPROTECTED, resource(DATABASE)),
+            (UNPROTECTED, resource(KMS_KEY, "recovery-region-key")),
             (UNPROTECTED, resource(VOLUME_CLAIM, "database-data")),
             (UNPROTECTED, resource(VOLUME_CLAIM, "database-backup-data")),
         ],
