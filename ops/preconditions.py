@@ -8,7 +8,8 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,12 +17,13 @@ import yaml
 
 from ops import shell, stack_files
 from ops.bootstrap import SPOT_ROLE, has_spot_role, state_bucket
+from ops.generations import RESTORE_TIME
 from ops.recovery.aws import Aws
 from ops.session import aws_account
 from ops.shell import OperationError
 from settings import Settings, sizing
 from settings.cluster import EksSettings
-from settings.database import RdsSettings
+from settings.database import RdsSettings, database_identifier
 from settings.network import NetworkSettings
 from settings.workers import key_of
 
@@ -263,6 +265,60 @@ def instance_class_is_offered(wanted: Wanted) -> Iterator[Finding]:
         )
 
 
+def backups_can_be_replicated(wanted: Wanted) -> Iterator[Finding]:
+    """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_SourceRegion.html"""
+    database = wanted.settings.database
+    if not isinstance(database, RdsSettings) or database.replicate_to is None:
+        return
+    there = replace(wanted.aws, region=database.replicate_to)
+    words = ["describe-source-regions", "--region-name", wanted.aws.region]
+    rows = there.call("rds", *words)["SourceRegions"]
+    if not any(row.get("SupportsDBInstanceAutomatedBackupsReplication") for row in rows):
+        yield _error(
+            f"database.replicate_to: RDS does not replicate backups from {wanted.aws.region} to "
+            f"{there.region}: choose another Region. `aws rds describe-source-regions --region <Region>` "
+            "lists from where it replicates to a Region"
+        )
+
+
+def replicated_backup_exists(wanted: Wanted) -> Iterator[Finding]:
+    """Before the creation of the database only: the backup may expire later."""
+    database = wanted.settings.database
+    if not isinstance(database, RdsSettings) or database.replicated_backup is None:
+        return
+    aws, arn = wanted.aws, database.replicated_backup
+    instance = database_identifier(database, wanted.name)
+    if aws.exists("rds", "describe-db-instances", "--db-instance-identifier", instance):
+        return
+    words = ["describe-db-instance-automated-backups", "--db-instance-automated-backups-arn", arn]
+    found = (aws.call_or_none("rds", *words) or {}).get("DBInstanceAutomatedBackups")
+    if not found:
+        yield _error(
+            f"database.restore_from: {aws.region} has no backup {arn}: `aws rds "
+            f"describe-db-instance-automated-backups --region {aws.region}` lists them"
+        )
+        return
+    window = found[0].get("RestoreWindow", {})
+    if not {"EarliestTime", "LatestTime"} <= window.keys():
+        yield _error(
+            f"database.restore_from: {arn} has no point in time yet: wait for its first copy"
+        )
+        return
+    first, last = (datetime.fromisoformat(window[key]) for key in ("EarliestTime", "LatestTime"))
+    time = database.restore_time
+    if time is not None and not first <= datetime.fromisoformat(time) <= last:
+        yield _error(
+            f"database.restore_time: {time} is not between {first:{RESTORE_TIME}} and "
+            f"{last:{RESTORE_TIME}}, which {arn} covers"
+        )
+        return
+    yield Finding(
+        level="note",
+        text=f"{instance} will have the content of {time or f'{last:{RESTORE_TIME}}'}: what began later "
+        "is lost",
+    )
+
+
 # Checks by what they read.
 CHECKS: dict[str, Callable[[Wanted], Iterator[Finding]]] = {
     "state bucket": state_bucket_exists,
@@ -272,4 +328,6 @@ CHECKS: dict[str, Callable[[Wanted], Iterator[Finding]]] = {
     "quota of vCPUs": vcpus_suffice,
     "quota of vCPUs with GPUs": gpu_vcpus_suffice,
     "RDS instance classes of the Region": instance_class_is_offered,
+    "Regions that RDS replicates from": backups_can_be_replicated,
+    "replicated backup": replicated_backup_exists,
 }

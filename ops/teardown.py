@@ -29,6 +29,7 @@ Resource = dict[str, Any]
 CLUSTER = "aws:eks/cluster:Cluster"
 ADDON = "aws:eks/addon:Addon"
 INSTANCE = "aws:rds/instance:Instance"
+KEY = "aws:kms/key:Key"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 VPC = "aws:ec2/vpc:Vpc"
 KUBERNETES = "kubernetes:"
@@ -57,6 +58,28 @@ NOTHING = Deletion(status=0, errors={})
 
 def down(session: Session) -> int:
     """Delete the stack except protected resources, and report what is left."""
+    keys = _recovery_keys(session.stack)
+    status = _down(session)
+    for urn in keys.keys() - _recovery_keys(session.stack).keys():
+        _, _, _, region, _, key = keys[urn].split(":")
+        print(
+            f"\nAWS keeps the replicated backups in {region} until their retention ends, and KMS "
+            f"{key}, which encrypts them and each database that was restored from them. Once nothing "
+            f"needs it: `aws kms schedule-key-deletion --region {region} --key-id {keys[urn]}`"
+        )
+    return status
+
+
+def _recovery_keys(stack: Stack) -> dict[str, str]:
+    """ARNs of the keys that Pulumi does not delete, by URN."""
+    return {
+        r["urn"]: r["outputs"]["arn"]
+        for r in stack.resources()
+        if r["type"] == KEY and r.get("retainOnDelete") and "arn" in r.get("outputs", {})
+    }
+
+
+def _down(session: Session) -> int:
     stack, account = session.stack, session.account
     if account is None or session.on_existing_cluster:
         return _down_on_existing_cluster(session)

@@ -219,6 +219,27 @@ def test_the_cluster_is_deleted_after_everything_in_it(platform, capsys):
     assert capsys.readouterr().out.endswith("\nAll resources were deleted.\n")
 
 
+SECOND_KEY = "arn:aws:kms:eu-central-1:111122223333:key/k-1"
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_what_stays_in_the_second_region_is_said(platform, capsys, protect):
+    key = resource("recovery", "aws:kms/key:Key", outputs={"arn": SECOND_KEY}, protect=protect)
+    own = resource("key", "aws:kms/key:Key", outputs={"arn": "arn:aws:kms:eu-west-1:1:key/k-2"})
+    platform.state([*resources(), {**key, "retainOnDelete": True}, own])
+
+    assert platform.down() == 0
+
+    printed = capsys.readouterr().out
+    said = (
+        "AWS keeps the replicated backups in eu-central-1 until their retention ends, and KMS key/k-1"
+    )
+    assert (said in printed) is not protect, "a protected key is listed as not deleted"
+    command = f"`aws kms schedule-key-deletion --region eu-central-1 --key-id {SECOND_KEY}`"
+    assert (command in printed) is not protect
+    assert "k-2" not in printed
+
+
 def test_the_copy_of_a_killed_drill_is_deleted(platform, capsys):
     (platform.folder / "copy").touch()
 
