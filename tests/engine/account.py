@@ -71,19 +71,18 @@ class Account:
                 account = cls(
                     folder=folder, environment=environment, process=process, official=official
                 )
-                # What `make bootstrap` creates once for each account, and `make up` requires.
-                account.client("iam").create_service_linked_role(AWSServiceName=SPOT)
+                account._bootstrap()
                 yield account
             finally:
                 process.terminate()
                 process.wait(timeout=START_SECONDS * 3)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str | None = None) -> Any:
         """boto3, as another user of the account."""
         return boto3.client(
             service,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            region_name=self.environment["AWS_REGION"],
+            region_name=region or self.environment["AWS_REGION"],
             aws_access_key_id="another-user",
             aws_secret_access_key="simulated",
         )
@@ -109,6 +108,19 @@ class Account:
     def go_down(self) -> None:
         self._request("down", {})
 
+    def lose_region(self) -> None:
+        """End what runs in the Region, refuse every call to it, and serve the second Region."""
+        self._request("lost-region", {})
+
+    def reset(self) -> None:
+        """Empty the account, and bring its Region back."""
+        self._request("reset", {})
+        self._bootstrap()
+
+    def _bootstrap(self) -> None:
+        """What `make bootstrap` creates once for each account, and `make up` requires."""
+        self.client("iam").create_service_linked_role(AWSServiceName=SPOT)
+
     def late_logs(self) -> None:
         """Let deleted clusters write their last log events late."""
         self._request("late-logs", {})
@@ -131,7 +143,7 @@ class Account:
     def _request(self, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         url = f"{self.environment['SIMULATED_AWS_URL']}/{path}"
-        with urllib.request.urlopen(url, data=data, timeout=60) as answer:
+        with urllib.request.urlopen(url, data=data, timeout=600) as answer:
             return json.load(answer)
 
 

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from settings import versions
-from tests.engine.simulator import moto_patches
-from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator import moto_backups, moto_patches
+from tests.engine.simulator.cloud import SECOND_REGION, Cloud
 
 
 def policy(**statement):
@@ -19,6 +19,7 @@ def policy(**statement):
 
 TRUST = policy(Effect="Allow", Action="sts:AssumeRole", Principal={"Service": "eks.amazonaws.com"})
 NO_ROLE = "arn:aws:iam::123456789012:role/missing"
+DATABASE = "arn:aws:rds:eu-west-1:123456789012:db"
 ZONES = ("eu-west-1a", "eu-west-1b")
 
 
@@ -88,6 +89,16 @@ class Account:
             )
         )
         self.rds.create_db_snapshot(DBSnapshotIdentifier="one", DBInstanceIdentifier="one")
+        self.rds.create_db_instance(**self.encrypted("encrypted"))
+        self.rds.create_db_instance(**self.encrypted("replicated"))
+        self.second = self.cloud.in_region(SECOND_REGION)
+        kms = self.second.client("kms")
+        self.second_key = kms.create_key()["KeyMetadata"]["Arn"]
+        self.deleted_key = kms.create_key()["KeyMetadata"]["Arn"]
+        self.backup = self.replicate("replicated")
+        self.replicate("encrypted", key=self.deleted_key)
+        self.lost_backup = self.stop_replication("encrypted")
+        kms.schedule_key_deletion(KeyId=self.deleted_key.rpartition("/")[2])
         self.eks.create_cluster(**self.cluster())
         self.eks.create_access_entry(clusterName="one", principalArn=self.role)
         self.secret = self.cloud.client("secretsmanager").create_secret(
@@ -127,6 +138,31 @@ class Account:
             "DeletionProtection": True,
             **changes,
         }
+
+    def encrypted(self, name):
+        changes = {"StorageEncrypted": True, "DeletionProtection": False}
+        return self.instance(DBInstanceIdentifier=name, BackupRetentionPeriod=7, **changes)
+
+    def replicate(self, name, key="", days=7, region=SECOND_REGION):
+        rds = self.cloud.in_region(region).client("rds")
+        return rds.start_db_instance_automated_backups_replication(
+            SourceDBInstanceArn=f"{DATABASE}:{name}",
+            KmsKeyId=key or self.second_key,
+            BackupRetentionPeriod=days,
+        )["DBInstanceAutomatedBackup"]["DBInstanceAutomatedBackupsArn"]
+
+    def stop_replication(self, name):
+        rds = self.second.client("rds")
+        return rds.stop_db_instance_automated_backups_replication(
+            SourceDBInstanceArn=f"{DATABASE}:{name}"
+        )["DBInstanceAutomatedBackup"]["DBInstanceAutomatedBackupsArn"]
+
+    def restore(self, backup, **when):
+        return self.second.client("rds").restore_db_instance_to_point_in_time(
+            TargetDBInstanceIdentifier="two",
+            SourceDBInstanceAutomatedBackupsArn=backup,
+            **(when or {"UseLatestRestorableTime": True}),
+        )
 
     def new_instance(self, **changes):
         return self.rds.create_db_instance(**self.instance(DBInstanceIdentifier="two", **changes))
@@ -187,6 +223,15 @@ def point_in_time(source, **ago):
         TargetDBInstanceIdentifier="two",
         RestoreTime=datetime.now(UTC) - timedelta(**ago),
     )
+
+
+def without_support(a):
+    pair = ("eu-west-1", SECOND_REGION)
+    moto_backups.unsupported.add(pair)
+    try:
+        a.replicate("encrypted")
+    finally:
+        moto_backups.unsupported.remove(pair)
 
 
 def another_bucket(a):
@@ -338,6 +383,36 @@ REFUSED = {
         ),
         "InvalidParameterException",
     ),
+    "source_exists_in_another_region": (
+        lambda a: a.replicate("encrypted", key=a.key, region="eu-west-1"),
+        "InvalidParameterValue",
+    ),
+    "regions_support_replication": (without_support, "InvalidParameterValue"),
+    "source_has_backups": (lambda a: a.replicate("free"), "InvalidDBInstanceState"),
+    "retention_of_replicated_backups_is_valid": (
+        lambda a: a.replicate("encrypted", days=36),
+        "InvalidParameterValue",
+    ),
+    "encrypted_source_has_a_key_in_this_region": (
+        lambda a: a.replicate("encrypted", key=a.key),
+        "KMSKeyNotAccessibleFault",
+    ),
+    "source_has_no_other_replication_here": (
+        lambda a: a.replicate("replicated"),
+        "InvalidDBInstanceState",
+    ),
+    "replicated_backup_exists": (
+        lambda a: a.restore(f"{a.backup}0"),
+        "DBInstanceAutomatedBackupNotFound",
+    ),
+    "key_of_the_backup_is_enabled": (
+        lambda a: a.restore(a.lost_backup),
+        "KMSKeyNotAccessibleFault",
+    ),
+    "time_is_in_the_backup": (
+        lambda a: a.restore(a.backup, RestoreTime=datetime.now(UTC) - timedelta(days=1)),
+        "InvalidParameterValue",
+    ),
     "policy_is_about_the_bucket": (another_bucket, "MalformedPolicy"),
     "secret_exists": (
         lambda a: a.new_cache_rule("free", credentialArn=f"{a.secret}0"),
@@ -361,6 +436,14 @@ REFUSED = {
 
 # Other uses that the checks above refuse.
 REFUSED_BY_USE = {
+    "backups of a missing database": (
+        lambda a: a.replicate("missing"),
+        "DBInstanceNotFound",
+    ),
+    "the end of a replication that does not exist": (
+        lambda a: a.stop_replication("one"),
+        "InvalidDBInstanceState",
+    ),
     "the subnet of a node": (
         lambda a: a.ec2.delete_subnet(SubnetId=a.node_subnet),
         "DependencyViolation",

@@ -72,6 +72,8 @@ class Simulator:
                 ("POST", "/faults"): lambda fault: self.faults.add(**fault),
                 ("POST", "/faults/clear"): lambda _: self._recover(),
                 ("POST", "/down"): lambda _: self._go_down(),
+                ("POST", "/lost-region"): lambda _: self._lose_region(),
+                ("POST", "/reset"): lambda _: self._reset(),
                 ("POST", "/machine"): lambda where: vars(self.machine).update(where),
                 ("POST", "/zones"): self.cloud.set_zones,
                 ("POST", "/late-logs"): lambda _: self.cloud.late_logs.enable(),
@@ -116,6 +118,19 @@ class Simulator:
         self.cloud.down = True
         self.faults.clear()
 
+    def _lose_region(self) -> None:
+        self.load_balancers.stop()
+        self.kubernetes.delete_all()
+        self.postgres.lose_region()
+        self.cloud.lose_region()
+
+    def _reset(self) -> None:
+        self.load_balancers.stop()
+        self.kubernetes.delete_all()
+        self.postgres.delete_all()
+        self.cloud.reset()
+        self.faults.clear()
+
     def _recover(self) -> None:
         self.cloud.down = False
         self.cloud.late_logs.enabled = False
@@ -131,8 +146,7 @@ class Simulator:
         self.cloud.stop()
 
     def _change_instance(self, identifier: str, password: str) -> None:
-        rds = self.cloud.client("rds")
-        (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+        instance = self.postgres.describe(identifier)
         self.postgres.change(identifier, instance["MasterUsername"], password)
 
 

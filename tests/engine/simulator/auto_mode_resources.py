@@ -31,10 +31,15 @@ class AutoMode:
     """`objects` lists the objects of a kind in the cluster. One cluster at a time has objects."""
 
     def __init__(self, account: str, region: str, objects: Objects) -> None:
-        self.eks = eks_backends[account][region]
-        self.ec2 = ec2_backends[account][region]
-        self.elb = elbv2_backends[account][region]
+        self.account = account
         self.objects = objects
+        self.enter(region)
+
+    def enter(self, region: str) -> None:
+        """Work in this Region from now on."""
+        self.eks = eks_backends[self.account][region]
+        self.ec2 = ec2_backends[self.account][region]
+        self.elb = elbv2_backends[self.account][region]
 
     def sync(self) -> None:
         """Create what new objects need, and delete what belongs to deleted objects."""
@@ -166,8 +171,12 @@ class LateLogs:
     """
 
     def __init__(self, account: str, region: str) -> None:
-        self.logs = logs_backends[account][region]
+        self.account = account
         self.enabled = False
+        self.enter(region)
+
+    def enter(self, region: str) -> None:
+        self.logs = logs_backends[self.account][region]
         self.pending: set[str] = set()
 
     def enable(self) -> None:

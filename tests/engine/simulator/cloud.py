@@ -1,7 +1,9 @@
 """The account: moto in this process, served over HTTP, with `moto_patches` and `moto_additions`."""
 
+import copy
 import logging
 import os
+import re
 from contextlib import ExitStack
 from functools import cache
 from typing import Any, Self
@@ -18,6 +20,7 @@ from tests.engine.simulator import (
     identity,
     inventory,
     moto_additions,
+    moto_backups,
     moto_image_cache,
     moto_patches,
 )
@@ -43,8 +46,15 @@ SERVICES = (
 )
 
 
+# Where stacks keep a copy of what they need without their own Region.
+SECOND_REGION = "eu-central-1"
+
+
 class Cloud:
-    """An empty AWS account in one Region. One per process: moto's state is global."""
+    """An empty AWS account. One per process: moto's state is global.
+
+    `region` is that of the stacks, and the only one with backends.
+    """
 
     account = ACCOUNT
 
@@ -56,7 +66,7 @@ class Cloud:
         objects: Objects = lambda kind: [],
         **hooks: Any,
     ) -> None:
-        self.region = region
+        self.region = self._home = region
         self._patches = ExitStack()
         # Werkzeug logs every request.
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -69,12 +79,16 @@ class Cloud:
         self.server.start()
         # While set, every request fails with 503.
         self.down = False
+        self._elsewhere: dict[str | None, Cloud] = {}
+        # Regions that answer no request.
+        self.lost: set[str] = set()
         serving: Any = self.server._server
         serving.app = self._gate(serving.app)
         bound, port = self.server.get_host_and_port()
         self.url = f"http://{bound}:{port}"
         self.client = cache(self._client)
         moto_additions.install(self._patches)
+        moto_backups.install(self._patches)
         moto_image_cache.install(self._patches)
         moto_patches.install(self._patches)
         identity.install(self._patches)
@@ -83,6 +97,35 @@ class Cloud:
         Hooks(**hooks).install(self._patches)
         identity.create(self.client("iam"))
         auto_mode_resources.install(self.auto_mode, self.late_logs, self._patches)
+
+    def in_region(self, region: str | None) -> "Cloud":
+        """The same account, as a client in another Region sees it."""
+        if region in (None, self.region):
+            return self
+        if region not in self._elsewhere:
+            there = self._elsewhere[region] = copy.copy(self)
+            there.region = region
+            there.client = cache(there._client)
+        return self._elsewhere[region]
+
+    def lose_region(self) -> None:
+        """The Region answers no more; stacks are created in the second one from now on."""
+        self.lost.add(self.region)
+        self._move(SECOND_REGION)
+
+    def reset(self) -> None:
+        """An empty account again, with all its Regions."""
+        self.down, self.late_logs.enabled = False, False
+        self.lost.clear()
+        _reset_moto()
+        self._move(self._home)
+        identity.create(self.client("iam"))
+
+    def _move(self, region: str) -> None:
+        self.region = region
+        self.client = cache(self._client)
+        self.auto_mode.enter(region)
+        self.late_logs.enter(region)
 
     def _client(self, service: str) -> Any:
         return boto3.client(
@@ -101,7 +144,7 @@ class Cloud:
 
     def _gate(self, app: Any) -> Any:
         def gated(environ: Any, start_response: Any) -> Any:
-            if self.down:
+            if self.down or _region_of(environ) in self.lost:
                 start_response("503 Service Unavailable", [("Content-Length", "0")])
                 return [b""]
             return app(environ, start_response)
@@ -115,7 +158,11 @@ class Cloud:
     def inventory(self) -> list[str]:
         """Every resource in the account except those that AWS creates by default, one per line."""
         self.auto_mode.sync()
-        return sorted(inventory.of(self.client))
+        second = self.in_region(SECOND_REGION)
+        lines = [*inventory.of(self.client)]
+        if second is not self:
+            lines += [f"{SECOND_REGION}: {line}" for line in inventory.of_region(second.client)]
+        return sorted(lines)
 
     def stop(self) -> None:
         self._patches.close()
@@ -126,6 +173,12 @@ class Cloud:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _region_of(environ: Any) -> str | None:
+    """The Region of a signature: https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html"""
+    signed = re.search(r"Credential=[^/]+/\d+/([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+    return signed[1] if signed else None
 
 
 def _reset_moto() -> None:

@@ -10,6 +10,8 @@ from unittest.mock import patch
 from moto.eks.models import EKSBackend
 from moto.rds.models import DBInstance, RDSBackend
 
+from tests.engine.simulator.moto_backups import backups
+
 # name -> address and certificate authority in base64
 OnCluster = Callable[[str], tuple[str, str]]
 # identifier, user name, password, database -> host name and port
@@ -23,9 +25,9 @@ class Hooks:
     on_instance: OnInstance | None = None
     on_instance_changed: Callable[[str, str], None] | None = None
     on_instance_deleted: Callable[[str], None] | None = None
-    # snapshot, instance
+    # snapshot or replicated backup, instance
     on_snapshot: Callable[[str, str], None] | None = None
-    # instance, snapshot
+    # instance, snapshot or replicated backup
     on_restored: Callable[[str, str], None] | None = None
     # instance, the instance of which it is a point in time
     on_copied: Callable[[str, str], None] | None = None
@@ -40,6 +42,9 @@ class Hooks:
         create_snapshot = RDSBackend.create_db_snapshot
         restore_snapshot = RDSBackend.restore_db_instance_from_db_snapshot
         restore_point = RDSBackend.restore_db_instance_to_point_in_time
+        replicated: Any = RDSBackend
+        stop_replication = replicated.stop_replication
+        restore_replicated = replicated.restore_replicated_backup
 
         @wraps(create_cluster)
         def cluster_created(backend: EKSBackend, *args: Any, **kwargs: Any) -> Any:
@@ -110,6 +115,24 @@ class Hooks:
                 self.on_copied(instance.db_instance_identifier, source)
             return instance
 
+        @wraps(stop_replication)
+        def replication_stopped(backend: RDSBackend, source_arn: str) -> Any:
+            backup = stop_replication(backend, source_arn)
+            if self.on_snapshot:
+                self.on_snapshot(backup.arn, backup.instance.db_instance_identifier)
+            return backup
+
+        @wraps(restore_replicated)
+        def replicated_restored(backend: RDSBackend, arn: str, *args: Any, **kwargs: Any) -> Any:
+            instance = restore_replicated(backend, arn, *args, **kwargs)
+            backup = backups(backend)[arn]
+            if backup.ended and self.on_restored:
+                self.on_restored(instance.db_instance_identifier, arn)
+            if not backup.ended and self.on_copied:
+                source = backup.instance.db_instance_identifier
+                self.on_copied(instance.db_instance_identifier, source)
+            return instance
+
         for backend, name, replacement in (
             (EKSBackend, "create_cluster", cluster_created),
             (EKSBackend, "delete_cluster", cluster_deleted),
@@ -119,6 +142,8 @@ class Hooks:
             (RDSBackend, "create_db_snapshot", snapshot_created),
             (RDSBackend, "restore_db_instance_from_db_snapshot", snapshot_restored),
             (RDSBackend, "restore_db_instance_to_point_in_time", point_restored),
+            (RDSBackend, "stop_replication", replication_stopped),
+            (RDSBackend, "restore_replicated_backup", replicated_restored),
         ):
             patches.enter_context(patch.object(backend, name, replacement))
         patches.enter_context(patch.object(DBInstance, "address", property(_address)))

@@ -14,12 +14,20 @@ def of(client: Client) -> Iterator[str]:
         _network,
         _balancers,
         _identity,
+        _keys,
+        _secrets,
         _storage,
         _logs,
         _databases,
         _clusters,
         _images,
     ):
+        yield from service(client)
+
+
+def of_region(client: Client) -> Iterator[str]:
+    """The same for a Region without a stack; IAM and S3 are those of the account."""
+    for service in (_keys, _databases, _secrets):
         yield from service(client)
 
 
@@ -73,7 +81,7 @@ def _logs(client: Client) -> Iterator[str]:
 
 
 def _identity(client: Client) -> Iterator[str]:
-    iam, kms = client("iam"), client("kms")
+    iam = client("iam")
     for role in iam.list_roles()["Roles"]:
         # A service-linked role belongs to the account, not to a stack.
         linked = role["Path"].startswith("/aws-service-role/")
@@ -83,10 +91,22 @@ def _identity(client: Client) -> Iterator[str]:
         yield f"iam instance profile {profile['InstanceProfileName']}"
     for policy in iam.list_policies(Scope="Local")["Policies"]:
         yield f"iam policy {policy['PolicyName']}"
+
+
+def _keys(client: Client) -> Iterator[str]:
+    kms = client("kms")
     for key in kms.list_keys()["Keys"]:
         found = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
         if found["KeyState"] != "PendingDeletion" and found["KeyManager"] == "CUSTOMER":
             yield f"kms key {key['KeyId']}"
+
+
+def _secrets(client: Client) -> Iterator[str]:
+    # Without those that wait for their deletion.
+    for secret in client("secretsmanager").list_secrets()["SecretList"]:
+        # A login to Docker Hub belongs to the account.
+        if not secret["Name"].startswith("ecr-pullthroughcache/"):
+            yield f"secretsmanager secret {secret['Name']}"
 
 
 def _storage(client: Client) -> Iterator[str]:
@@ -100,6 +120,10 @@ def _databases(client: Client) -> Iterator[str]:
         yield f"rds instance {instance['DBInstanceIdentifier']}"
     for snapshot in rds.describe_db_snapshots(SnapshotType="manual")["DBSnapshots"]:
         yield f"rds snapshot {snapshot['DBSnapshotIdentifier']}"
+    for backup in rds.describe_db_instance_automated_backups()["DBInstanceAutomatedBackups"]:
+        # A retained one ends with its retention.
+        if backup["Status"] != "retained":
+            yield f"rds replicated backup of {backup['DBInstanceArn']}"
     for group in rds.describe_db_subnet_groups()["DBSubnetGroups"]:
         yield f"rds subnet group {group['DBSubnetGroupName']}"
     for group in rds.describe_db_parameter_groups()["DBParameterGroups"]:

@@ -107,6 +107,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             }
             return provider_pb2.InvokeResponse(**answer)
 
+    def _cloud(self, values: dict[str, Any]) -> Cloud:
+        """The account in the Region of a resource, by default that of the provider."""
+        return self.cloud.in_region(plain(values).get("region"))
+
     # --- resources
 
     def Check(self, request: Any, context: Any) -> Any:
@@ -147,7 +151,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             if before != {**self.default_tags, **(new.get("tags") or {})}:
                 changed.add("tagsAll")
         fixed = {path.partition(".")[0] for path in kind.unchangeable if _rewritten(path, old, new)}
-        replaces = changed & (kind.replaces | fixed)
+        replaces = changed & (kind.replaces | fixed | {"region"})
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME
             if changed
@@ -172,7 +176,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             }
             return provider_pb2.CreateResponse(properties=encode({**unknown, **raw, **inside}))
         with self._step("create", request, context):
-            id_, computed = kind.create(self.cloud, plain(raw))
+            id_, computed = kind.create(self._cloud(raw), plain(raw))
         return provider_pb2.CreateResponse(id=id_, properties=encode(_outputs(kind, raw, computed)))
 
     def Read(self, request: Any, context: Any) -> Any:
@@ -181,7 +185,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if not raw and kind.imported is not None:
             raw = inputs = kind.imported(request.id)
         with self._step("read", request, context):
-            actual = kind.current(self.cloud, request.id, plain(raw))
+            actual = kind.current(self._cloud(raw), request.id, plain(raw))
         if actual is None:
             return provider_pb2.ReadResponse(id="", properties=encode({}))
         state = _outputs(kind, raw, actual)
@@ -207,7 +211,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         with self._step("update", request, context):
             if kind.update is None:
                 raise StepError("the type has no property that changes in place")
-            computed = kind.update(self.cloud, request.id, plain(old), plain(raw))
+            computed = kind.update(self._cloud(old), request.id, plain(old), plain(raw))
         gone = decode(request.old_inputs).keys() - raw.keys()
         kept = {key: value for key, value in old.items() if key not in gone}
         return provider_pb2.UpdateResponse(
@@ -216,8 +220,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def Delete(self, request: Any, context: Any) -> Any:
         _, kind = self._kind(request, context)
+        state = decode(request.properties)
         with self._step("delete", request, context):
-            kind.remove(self.cloud, request.id, plain(decode(request.properties)))
+            kind.remove(self._cloud(state), request.id, plain(state))
         return empty_pb2.Empty()
 
     @contextmanager

@@ -231,9 +231,7 @@ def test_what_stays_in_the_second_region_is_said(platform, capsys, protect):
     assert platform.down() == 0
 
     printed = capsys.readouterr().out
-    said = (
-        "AWS keeps the replicated backups in eu-central-1 until their retention ends, and KMS key/k-1"
-    )
+    said = "AWS keeps the replicated backups in eu-central-1 until their retention ends, and KMS key/k-1"
     assert (said in printed) is not protect, "a protected key is listed as not deleted"
     command = f"`aws kms schedule-key-deletion --region eu-central-1 --key-id {SECOND_KEY}`"
     assert (command in printed) is not protect

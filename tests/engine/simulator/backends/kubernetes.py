@@ -109,11 +109,15 @@ class Kubernetes:
             free = ["--type=merge", "--patch", '{"metadata": {"finalizers": null}}']
             self.kubectl.run("patch", kind, found["metadata"]["name"], *where, *free)
 
-    def remove(self) -> None:
-        """Delete all objects, also the orphaned ones of an earlier simulator."""
+    def delete_all(self) -> None:
+        """Delete what stacks have created, and close the endpoints of their clusters."""
         for name in list(self.endpoints):
             self.endpoints.pop(name).close()
         self.delete("")
+
+    def remove(self) -> None:
+        """Delete all objects, also the orphaned ones of an earlier simulator."""
+        self.delete_all()
         self.kubectl.delete("namespace", NAMESPACE)
 
     def token(self, cluster: str) -> str:

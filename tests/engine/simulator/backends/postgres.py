@@ -1,13 +1,17 @@
 """The backend of an RDS instance: a PostgreSQL pod with its user, password, parameters and TLS."""
 
 import hashlib
+from datetime import UTC, datetime
 from typing import Any
+
+from moto.rds.models import rds_backends
 
 from settings.versions import POSTGRES_IMAGE
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.kubectl import Kubectl
 from tests.engine.simulator.backends.kubernetes import NAMESPACE
 from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.moto_backups import of_region
 
 PORT = 5432
 USER_ID = 999
@@ -39,8 +43,9 @@ class Postgres:
     ) -> tuple[str, int]:
         """Start the server: its host name in the format of RDS, and its port."""
         # Host names of RDS contain a hash that depends on account and Region.
-        part = hashlib.sha256(f"{self.cloud.account}{self.cloud.region}".encode()).hexdigest()[:12]
-        host = f"{identifier}.{part}.{self.cloud.region}.rds.amazonaws.com"
+        region = self._region(identifier)
+        part = hashlib.sha256(f"{self.cloud.account}{region}".encode()).hexdigest()[:12]
+        host = f"{identifier}.{part}.{region}.rds.amazonaws.com"
         issued = self.authority.issue(host)
         parameters = self._parameters(identifier)
         access = TLS_REQUIRED if parameters.get("rds.force_ssl", "1") == "1" else TLS_OPTIONAL
@@ -86,6 +91,17 @@ class Postgres:
     def snapshot(self, name: str, identifier: str) -> None:
         self.dumps[name] = self._dump(identifier)
 
+    def lose_region(self) -> None:
+        """End the servers of the Region. Replicated backups have what they had until now."""
+        for backup in of_region(self.cloud.account, self.cloud.region):
+            self.snapshot(backup.arn, backup.instance.db_instance_identifier)
+            backup.ended = datetime.now(UTC)
+        self.delete_all()
+
+    def delete_all(self) -> None:
+        for identifier in list(rds_backends[self.cloud.account][self.cloud.region].databases):
+            self.delete(identifier)
+
     def restore(self, identifier: str, snapshot: str) -> None:
         """Load a snapshot into a new server; an automated one, of moto, is empty."""
         if snapshot in self.dumps:
@@ -117,9 +133,22 @@ class Postgres:
 
     def _login(self, identifier: str) -> tuple[str, str]:
         """Master user and database of an instance."""
-        rds = self.cloud.client("rds")
-        (found,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+        found = self.describe(identifier)
         return found["MasterUsername"], found.get("DBName") or "postgres"
+
+    def describe(self, identifier: str) -> dict[str, Any]:
+        rds = self._rds(identifier)
+        (found,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
+        return found
+
+    def _rds(self, identifier: str) -> Any:
+        return self.cloud.in_region(self._region(identifier)).client("rds")
+
+    def _region(self, identifier: str) -> str:
+        """The Region of an instance: the server of each has the name of the instance."""
+        regions = rds_backends[self.cloud.account].items()
+        found = (name for name, backend in regions if identifier in backend.databases)
+        return next(found, self.cloud.region)
 
     def _psql(
         self, identifier: str, username: str, statement: str, db_name: str = "postgres"
@@ -128,10 +157,8 @@ class Postgres:
 
     def _parameters(self, identifier: str) -> dict[str, str]:
         """The parameters that the parameter group of the instance sets."""
-        rds = self.cloud.client("rds")
-        (instance,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
-        (group,) = instance["DBParameterGroups"]
-        answer = rds.describe_db_parameters(
+        (group,) = self.describe(identifier)["DBParameterGroups"]
+        answer = self._rds(identifier).describe_db_parameters(
             DBParameterGroupName=group["DBParameterGroupName"], Source="user"
         )
         return {p["ParameterName"]: p["ParameterValue"] for p in answer["Parameters"]}

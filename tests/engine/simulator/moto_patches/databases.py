@@ -14,6 +14,7 @@ from moto.rds.exceptions import RDSClientError
 from moto.rds.models import DBInstance, RDSBackend
 from moto.rds.responses import RDSResponse
 
+from tests.engine.simulator import moto_backups
 from tests.engine.simulator.moto_patches.guard import guards
 
 Arguments = dict[str, Any]
@@ -103,6 +104,67 @@ def time_is_restorable(backend: RDSBackend, given: Arguments) -> None:
 def _moment(value: Any) -> datetime:
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def source_exists_in_another_region(backend: RDSBackend, given: Arguments) -> None:
+    source = given["source_arn"]
+    if source.split(":")[3] == backend.region_name:
+        message = f"Cannot replicate backups of {source} to its own region."
+        raise RDSClientError("InvalidParameterValue", message)
+    moto_backups.source(backend, source)
+
+
+def regions_support_replication(backend: RDSBackend, given: Arguments) -> None:
+    source = given["source_arn"].split(":")[3]
+    if (source, backend.region_name) in moto_backups.unsupported:
+        message = f"Replication of automated backups from {source} is not supported in this region."
+        raise RDSClientError("InvalidParameterValue", message)
+
+
+def source_has_backups(backend: RDSBackend, given: Arguments) -> None:
+    instance = moto_backups.source(backend, given["source_arn"])
+    if not instance.backup_retention_period:
+        message = f"{instance.db_instance_identifier} has a backup retention period of 0"
+        raise RDSClientError("InvalidDBInstanceState", message)
+
+
+def retention_of_replicated_backups_is_valid(backend: RDSBackend, given: Arguments) -> None:
+    if not 1 <= given["days"] <= 35:
+        message = f"Invalid backup retention period: {given['days']}"
+        raise RDSClientError("InvalidParameterValue", message)
+
+
+def encrypted_source_has_a_key_in_this_region(backend: RDSBackend, given: Arguments) -> None:
+    encrypted = moto_backups.source(backend, given["source_arn"]).storage_encrypted
+    if encrypted and not moto_backups.usable_key(backend, given["key"]):
+        message = f"KMS key {given['key']} is not accessible in {backend.region_name}"
+        raise RDSClientError("KMSKeyNotAccessibleFault", message)
+
+
+def source_has_no_other_replication_here(backend: RDSBackend, given: Arguments) -> None:
+    if moto_backups.replication(backend, given["source_arn"]) is not None:
+        message = f"{given['source_arn']} is already replicating to {backend.region_name}"
+        raise RDSClientError("InvalidDBInstanceState", message)
+
+
+def replicated_backup_exists(backend: RDSBackend, given: Arguments) -> None:
+    if given["backup_arn"] not in moto_backups.backups(backend):
+        raise moto_backups.BackupNotFound(given["backup_arn"])
+
+
+def key_of_the_backup_is_enabled(backend: RDSBackend, given: Arguments) -> None:
+    backup = moto_backups.backups(backend).get(given["backup_arn"])
+    if backup and backup.key and not moto_backups.usable_key(backend, backup.key):
+        message = f"KMS key {backup.key} is not accessible"
+        raise RDSClientError("KMSKeyNotAccessibleFault", message)
+
+
+def time_is_in_the_backup(backend: RDSBackend, given: Arguments) -> None:
+    backup = moto_backups.backups(backend).get(given["backup_arn"])
+    wanted = given["overrides"].get("restore_time")
+    if backup and wanted and not backup.since <= _moment(wanted) <= backup.latest:
+        message = "The specified time is not between creation and latest restorable time."
+        raise RDSClientError("InvalidParameterValue", message)
 
 
 def final_snapshot_is_named(backend: RDSBackend, given: Arguments) -> None:
@@ -239,6 +301,23 @@ GUARDS = (
             "RestoreDBInstanceToPointInTime",
             backups_are_enabled,
             time_is_restorable,
+        ),
+        (
+            "start_replication",
+            "StartDBInstanceAutomatedBackupsReplication",
+            source_exists_in_another_region,
+            regions_support_replication,
+            source_has_backups,
+            retention_of_replicated_backups_is_valid,
+            encrypted_source_has_a_key_in_this_region,
+            source_has_no_other_replication_here,
+        ),
+        (
+            "restore_replicated_backup",
+            "RestoreDBInstanceToPointInTime",
+            replicated_backup_exists,
+            key_of_the_backup_is_enabled,
+            time_is_in_the_backup,
         ),
         ("delete_db_instance", "DeleteDBInstance", final_snapshot_is_named),
         ("delete_subnet_group", "DeleteDBSubnetGroup", subnet_group_is_free),

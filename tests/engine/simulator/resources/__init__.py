@@ -12,6 +12,7 @@ from tests.engine.simulator.resources import (
     images,
     logs,
     network,
+    secrets,
     security_groups,
     storage,
 )
@@ -26,6 +27,7 @@ RESOURCES: dict[str, Resource] = {
     **databases.RESOURCES,
     **clusters.RESOURCES,
     **logs.RESOURCES,
+    **secrets.RESOURCES,
 }
 
 

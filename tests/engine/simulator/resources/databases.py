@@ -228,6 +228,14 @@ _RESTORE = {
 }
 
 
+_POINT = {
+    "sourceDbInstanceIdentifier": "SourceDBInstanceIdentifier",
+    "sourceDbInstanceAutomatedBackupsArn": "SourceDBInstanceAutomatedBackupsArn",
+    "restoreTime": "RestoreTime",
+    "useLatestRestorableTime": "UseLatestRestorableTime",
+}
+
+
 def _create_instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
     rds, tags = cloud.client("rds"), pairs(inputs.get("tagsAll"))
     name = inputs["identifier"]
@@ -239,10 +247,7 @@ def _create_instance(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
         )
     elif point:
         answer = rds.restore_db_instance_to_point_in_time(
-            SourceDBInstanceIdentifier=point["sourceDbInstanceIdentifier"],
-            TargetDBInstanceIdentifier=name,
-            RestoreTime=point["restoreTime"],
-            **restored,
+            TargetDBInstanceIdentifier=name, **chosen(point, _POINT), **restored
         )
     else:
         answer = rds.create_db_instance(**chosen(inputs, {**_CHANGEABLE, **_FIXED}), Tags=tags)
@@ -332,8 +337,49 @@ INSTANCE = Resource(
     secrets=frozenset({"password"}),
 )
 
+# --- replicated backups
+
+
+def _replicate(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    names = {
+        "sourceDbInstanceArn": "SourceDBInstanceArn",
+        "kmsKeyId": "KmsKeyId",
+        "retentionPeriod": "BackupRetentionPeriod",
+    }
+    started = cloud.client("rds").start_db_instance_automated_backups_replication(
+        **chosen(inputs, names)
+    )
+    return started["DBInstanceAutomatedBackup"]["DBInstanceAutomatedBackupsArn"], {}
+
+
+def _read_replication(cloud: Cloud, id_: str, state: Values) -> Values | None:
+    """A retained backup is one whose replication has stopped."""
+    (found,) = cloud.client("rds").describe_db_instance_automated_backups(
+        DBInstanceAutomatedBackupsArn=id_
+    )["DBInstanceAutomatedBackups"]
+    if found["Status"] == "retained":
+        return None
+    return {
+        "sourceDbInstanceArn": found["DBInstanceArn"],
+        "kmsKeyId": found["KmsKeyId"],
+        "retentionPeriod": found["BackupRetentionPeriod"],
+    }
+
+
+REPLICATION = Resource(
+    create=_replicate,
+    read=_read_replication,
+    delete=lambda cloud, _, state: cloud.client(
+        "rds"
+    ).stop_db_instance_automated_backups_replication(
+        SourceDBInstanceArn=state["sourceDbInstanceArn"]
+    ),
+    replaces=frozenset({"sourceDbInstanceArn", "kmsKeyId", "retentionPeriod"}),
+)
+
 RESOURCES = {
     "aws:rds/subnetGroup:SubnetGroup": SUBNET_GROUP,
     "aws:rds/parameterGroup:ParameterGroup": PARAMETER_GROUP,
     "aws:rds/instance:Instance": INSTANCE,
+    "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": REPLICATION,
 }
