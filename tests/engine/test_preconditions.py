@@ -1,11 +1,14 @@
 """The checks before `make up`, against the simulated account and with the AWS CLI."""
 
+import re
+
 import pytest
 
 from ops import preconditions, stack_files
 from ops.shell import OperationError
 from settings.workers import WorkerSettings
 from tests.engine.aws_cli import in_process
+from tests.engine.simulator import moto_backups
 from tests.engine.simulator.cloud import Cloud
 from tests.engine.simulator.moto_patches import quotas
 
@@ -161,6 +164,88 @@ def test_an_instance_class_that_rds_does_not_offer(stack):
 
     with pytest.raises(OperationError, match=r"RDS does not offer db\.m8g\.large"):
         stack("prod", database=database)
+
+
+def _replicated(stack):
+    return stack.settings["prod"].database.model_copy(update={"replicate_to": "eu-central-1"})
+
+
+def test_a_second_region_that_rds_supports_needs_nothing(stack, capsys):
+    stack("prod", database=_replicated(stack))
+
+    assert capsys.readouterr().out == ""
+
+
+def test_a_second_region_that_rds_does_not_support_is_named(stack, monkeypatch):
+    pairs = {("eu-west-1", "eu-central-1")}
+    monkeypatch.setattr(moto_backups, "unsupported", pairs)
+
+    with pytest.raises(
+        OperationError, match=r"does not replicate backups from eu-west-1 to eu-central-1: choose"
+    ):
+        stack("prod", database=_replicated(stack))
+
+
+@pytest.fixture
+def backup(cloud):
+    """A backup in the Region of the stack, of a database in another one."""
+    there = cloud.in_region("eu-central-1").client("rds")
+    there.create_db_instance(
+        DBInstanceIdentifier="lost",
+        DBInstanceClass="db.m7g.large",
+        Engine="postgres",
+        EngineVersion="16",
+        AllocatedStorage=20,
+        MasterUsername="airflow",
+        MasterUserPassword="correct-horse",
+        BackupRetentionPeriod=7,
+    )
+    where = {"SourceDBInstanceArn": "arn:aws:rds:eu-central-1:123456789012:db:lost"}
+    rds = cloud.client("rds")
+    started = rds.start_db_instance_automated_backups_replication(**where)
+    yield started["DBInstanceAutomatedBackup"]["DBInstanceAutomatedBackupsArn"]
+    rds.stop_db_instance_automated_backups_replication(**where)
+    there.delete_db_instance(DBInstanceIdentifier="lost", SkipFinalSnapshot=True)
+
+
+def _restored(stack, backup, **more):
+    update = {"generation": 2, "restore_from": backup, **more}
+    return stack.settings["prod"].database.model_copy(update=update)
+
+
+def test_the_age_of_a_replicated_backup_is_said(stack, backup, capsys):
+    stack("prod", database=_restored(stack, backup))
+
+    said = r"note: airflow-prod-g2 will have the content of 20\d\d-.*Z: what began later is lost\n"
+    assert re.fullmatch(said, capsys.readouterr().out)
+
+
+def test_a_missing_replicated_backup_is_named(stack, backup):
+    with pytest.raises(OperationError, match=r"eu-west-1 has no backup .*ab-none: `aws rds"):
+        stack("prod", database=_restored(stack, f"{backup.rpartition('ab-')[0]}ab-none"))
+
+
+def test_a_time_outside_of_a_replicated_backup_is_refused(stack, backup):
+    with pytest.raises(OperationError, match=r"2026-01-01T10:00:00Z is not between 20.* and 20"):
+        stack("prod", database=_restored(stack, backup, restore_time="2026-01-01T10:00:00Z"))
+
+
+def test_a_restored_database_no_longer_needs_its_backup(stack, cloud, capsys):
+    cloud.client("rds").create_db_instance(
+        DBInstanceIdentifier="airflow-prod-g2",
+        DBInstanceClass="db.m7g.large",
+        Engine="postgres",
+        AllocatedStorage=20,
+        MasterUsername="airflow",
+        MasterUserPassword="correct-horse",
+    )
+    try:
+        stack("prod", database=_restored(stack, "arn:aws:rds:eu-west-1:1:auto-backup:ab-expired"))
+    finally:
+        cloud.client("rds").delete_db_instance(
+            DBInstanceIdentifier="airflow-prod-g2", SkipFinalSnapshot=True
+        )
+    assert capsys.readouterr().out == ""
 
 
 def test_all_problems_are_reported_at_once(stack, monkeypatch):

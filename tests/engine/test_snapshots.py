@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from tests.engine.simulator.backends.certificates import Authority
 from tests.engine.simulator.backends.postgres import Postgres
-from tests.engine.simulator.cloud import Cloud
+from tests.engine.simulator.cloud import SECOND_REGION, Cloud
 from tests.engine.simulator.resources.databases import INSTANCE
 
 NUMBERS = itertools.count()
@@ -58,9 +58,9 @@ class Servers:
         self.content[server].append(stdin)
         return ""
 
-    def create(self, **inputs):
+    def create(self, in_=None, **inputs):
         name = f"database-{next(NUMBERS)}"
-        INSTANCE.create(self.cloud, {**INPUTS, **inputs, "identifier": name})
+        INSTANCE.create(in_ or self.cloud, {**INPUTS, **inputs, "identifier": name})
         return name
 
 
@@ -107,6 +107,62 @@ def test_a_point_in_time_is_what_the_source_has_now(servers, source):
 
     (loaded, _) = servers.content[servers.create(restoreToPointInTime=point)]
     assert loaded.endswith("\ntable\nnewer table")
+
+
+@pytest.fixture
+def replicated(servers, source):
+    """The ARN of the replicated backup of `source`, and the clients of its Region."""
+    second = servers.cloud.in_region(SECOND_REGION)
+    key = second.client("kms").create_key()["KeyMetadata"]["Arn"]
+    started = second.client("rds").start_db_instance_automated_backups_replication(
+        SourceDBInstanceArn=f"arn:aws:rds:eu-west-1:123456789012:db:{source}", KmsKeyId=key
+    )
+    return started["DBInstanceAutomatedBackup"]["DBInstanceAutomatedBackupsArn"], second
+
+
+def test_a_replicated_backup_is_what_the_source_has_now(servers, replicated):
+    backup, second = replicated
+    point = {"sourceDbInstanceAutomatedBackupsArn": backup, "useLatestRestorableTime": True}
+
+    name = servers.create(in_=second, restoreToPointInTime=point)
+
+    (loaded, password) = servers.content[name]
+    assert loaded.endswith("\ntable\nnewer table")
+    assert password == "correct-horse"
+    (found,) = second.client("rds").describe_db_instances(DBInstanceIdentifier=name)["DBInstances"]
+    assert (found["DBName"], found["StorageEncrypted"]) == ("airflow", True)
+    assert found["DBInstanceArn"].startswith(f"arn:aws:rds:{SECOND_REGION}:")
+    assert found["AvailabilityZone"].startswith(SECOND_REGION)
+
+
+def test_a_stopped_replication_keeps_its_content(servers, source, replicated):
+    backup, second = replicated
+    second.client("rds").stop_db_instance_automated_backups_replication(
+        SourceDBInstanceArn=f"arn:aws:rds:eu-west-1:123456789012:db:{source}"
+    )
+    servers.content[source].append("too late")
+    servers.cloud.client("rds").delete_db_instance(
+        DBInstanceIdentifier=source, SkipFinalSnapshot=True
+    )
+    point = {"sourceDbInstanceAutomatedBackupsArn": backup, "useLatestRestorableTime": True}
+
+    (loaded, _) = servers.content[servers.create(in_=second, restoreToPointInTime=point)]
+    assert loaded.endswith("\ntable\nnewer table")
+
+
+def test_a_lost_region_ends_its_servers(servers, source, replicated):
+    backup, _ = replicated
+    servers.postgres.lose_region()
+    servers.cloud.lose_region()
+    try:
+        point = {"sourceDbInstanceAutomatedBackupsArn": backup, "useLatestRestorableTime": True}
+        name = servers.create(restoreToPointInTime=point)
+
+        deleted = {call.args[1] for call in servers.kubectl.delete.call_args_list}
+        assert source in deleted
+        assert servers.content[name][0].endswith("\ntable\nnewer table")
+    finally:
+        servers.cloud.reset()
 
 
 def test_a_restored_instance_has_its_own_settings(servers, source):

@@ -117,7 +117,9 @@ def replication(backend: RDSBackend, source_arn: str) -> Backup | None:
 
 def _restore(backend: RDSBackend, backup_arn: str, target: str, overrides: Values) -> DBInstance:
     backup = backups(backend)[backup_arn]
-    given = {key: getattr(backup.instance, key) for key in OF_THE_SOURCE}
+    # Moto does not hand out the password, and keeps it.
+    stored = {key.removeprefix("_"): value for key, value in vars(backup.instance).items()}
+    given = {key: stored[key] for key in OF_THE_SOURCE}
     given |= {key: value for key, value in overrides.items() if value is not None}
     given |= {"db_instance_identifier": target, "kms_key_id": backup.key}
     return backend.create_db_instance(given)
