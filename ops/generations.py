@@ -16,6 +16,7 @@ from ops.access import reachable
 from ops.backup import VERSION_TAG
 from ops.kubernetes import Kubernetes, answer
 from ops.queue_status import COUNT_SECONDS
+from ops.rds import RESTORE_TIME
 from ops.recovery.aws import Aws
 from ops.recovery.recover import recover, unlock
 from ops.restore import step
@@ -47,7 +48,6 @@ with create_session() as session:
 print("since:", json.dumps(counts))
 """
 ANSWER = "since: "
-RESTORE_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, kw_only=True)

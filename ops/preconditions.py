@@ -17,7 +17,7 @@ import yaml
 
 from ops import shell, stack_files
 from ops.bootstrap import SPOT_ROLE, has_spot_role, state_bucket
-from ops.generations import RESTORE_TIME
+from ops.rds import RESTORE_TIME
 from ops.recovery.aws import Aws
 from ops.session import aws_account
 from ops.shell import OperationError

@@ -14,6 +14,8 @@ from settings import Settings, limits, sizing
 from settings.database import RdsSettings, database_identifier, drill_identifier
 
 TYPE = "aws:rds/instance:Instance"
+# Of `restore_from` and `restore_time`.
+RESTORE_TIME = "%Y-%m-%dT%H:%M:%SZ"
 # https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_PendingModifiedValues.html : these
 # never wait.
 NEVER_WAIT = ("MasterUserPassword", "PendingCloudwatchLogsExports")

@@ -222,6 +222,11 @@ def _aws_settings_need_eks(stack: Sections) -> Iterator[Mistake]:
             "needs cluster.kind: eks: the cache is in ECR, which the nodes of an existing cluster may not "
             "be able to read; remove this setting, and set images.registry to a mirror",
         )
+    if stack.logs.replicate_to is not None:
+        yield (
+            "logs.replicate_to",
+            "needs cluster.kind: eks; replicate your own log bucket yourself: remove this setting",
+        )
     if stack.logs.protect:
         yield (
             "logs.protect",
@@ -248,6 +253,8 @@ def _recovery_region_is_usable(stack: Sections) -> Iterator[Mistake]:
     region, database = stack.region, stack.database
     if isinstance(database, RdsSettings):
         yield from _second_region("database.replicate_to", database.replicate_to, region)
+    if stack.cluster.kind == "eks":
+        yield from _second_region("logs.replicate_to", stack.logs.replicate_to, region)
 
 
 def _second_region(key: str, second: str | None, region: str | None) -> Iterator[Mistake]:

@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from settings.types import PublicUrl, SecretName, Section
+from settings.types import PublicUrl, Region, SecretName, Section
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -19,6 +19,11 @@ class LogSettings(Section):
         "accepts",
     )
     protect: bool = Field(default=False, description="Refuse to delete the log bucket (EKS)")
+    replicate_to: Region | None = Field(
+        default=None,
+        description="Second Region, for a replica of the log bucket (EKS): "
+        "[runbook](runbooks/lost-region.md)",
+    )
     bucket: str | None = Field(
         default=None,
         pattern=rf"^{BUCKET}(/[A-Za-z0-9._/-]*[A-Za-z0-9._-])?$",

@@ -9,6 +9,9 @@ import pulumi
 import pulumi_aws as aws
 
 from components.airflow.values import service_account
+from components.aws.log_replica import LogReplica, LogReplicaArgs
+from components.aws.private_bucket import policy as policy_of
+from components.aws.private_bucket import private_bucket, tls_only
 from components.support import chart_names
 from settings.airflow import ComponentPolicies
 from settings.logs import LogSettings
@@ -54,45 +57,30 @@ class Logs(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:aws:Logs", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        protect = args.settings.protect
+        settings = args.settings
 
-        bucket = aws.s3.Bucket(
-            f"{name}-bucket",
-            force_destroy=not protect,
-            opts=pulumi.ResourceOptions(parent=self, protect=protect),
+        bucket = private_bucket(
+            name,
+            parent=self,
+            retention_days=settings.retention_days,
+            protect=settings.protect,
+            versions=settings.replicate_to is not None,
         )
         self.bucket = bucket.bucket
         self.region = bucket.region
-        aws.s3.BucketPublicAccessBlock(
-            f"{name}-private",
-            bucket=self.bucket,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
-        aws.s3.BucketServerSideEncryptionConfiguration(
-            f"{name}-encryption",
-            bucket=self.bucket,
-            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
-            opts=child,
-        )
-        aws.s3.BucketLifecycleConfiguration(
-            f"{name}-retention",
-            bucket=self.bucket,
-            rules=[
-                {
-                    "id": "retention",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "expiration": {"days": args.settings.retention_days},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
-                }
-            ],
-            opts=child,
-        )
-        statements = [bucket.arn.apply(_tls_only)]
+        if settings.replicate_to is not None:
+            LogReplica(
+                f"{name}-replica",
+                LogReplicaArgs(
+                    bucket=bucket.bucket,
+                    bucket_arn=bucket.arn,
+                    region=settings.replicate_to,
+                    retention_days=settings.retention_days,
+                    protect=settings.protect,
+                ),
+                opts=child,
+            )
+        statements = [bucket.arn.apply(tls_only)]
         if args.access_logs is not None:
             account = aws.get_caller_identity_output(
                 opts=pulumi.InvokeOutputOptions(parent=self)
@@ -102,7 +90,7 @@ class Logs(pulumi.ComponentResource):
         policy = aws.s3.BucketPolicy(
             f"{name}-tls-only",
             bucket=self.bucket,
-            policy=pulumi.Output.all(*statements).apply(_policy),
+            policy=pulumi.Output.all(*statements).apply(policy_of),
             opts=child,
         )
         self.access_log_bucket = policy.bucket
@@ -172,21 +160,7 @@ def _allow(bucket_arn: str, actions: list[str]) -> str:
         {"Effect": "Allow", "Action": actions, "Resource": f"{bucket_arn}/*"},
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket_arn},
     ]
-    return _policy(statements)
-
-
-def _policy(statements: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-def _tls_only(bucket_arn: str) -> dict[str, Any]:
-    return {
-        "Effect": "Deny",
-        "Principal": "*",
-        "Action": "s3:*",
-        "Resource": [bucket_arn, f"{bucket_arn}/*"],
-        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-    }
+    return policy_of(statements)
 
 
 def _load_balancers_write(where: Sequence[str]) -> dict[str, Any]:

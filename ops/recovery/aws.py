@@ -252,6 +252,12 @@ def _secret(aws: Aws, inputs: Inputs) -> str | None:
     return answer["ARN"] if answer else None
 
 
+def _bucket(aws: Aws, inputs: Inputs) -> str | None:
+    there = replace(aws, region=inputs.get("region", aws.region))
+    exists = there.exists("s3api", "get-bucket-location", "--bucket", inputs["bucket"])
+    return inputs["bucket"] if exists else None
+
+
 def _named(key: str, *command: str) -> Finder:
     """Find by name: the ID is the input `key`, the last argument of the AWS CLI command.
 
@@ -317,5 +323,5 @@ FINDERS: dict[str, Finder] = {
     "aws:rds/instance:Instance": _instance,
     "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": _replication,
     "aws:secretsmanager/secret:Secret": _secret,
-    "aws:s3/bucket:Bucket": _named("bucket", "s3api", "get-bucket-location", "--bucket"),
+    "aws:s3/bucket:Bucket": _bucket,
 }

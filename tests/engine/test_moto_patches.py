@@ -106,7 +106,11 @@ class Account:
         )["ARN"]
         self.new_cache_rule("taken")
         where = {"LocationConstraint": "eu-west-1"}
-        self.s3.create_bucket(Bucket="logs-1", CreateBucketConfiguration=where)
+        for name in ("logs-1", "source", "replica"):
+            self.s3.create_bucket(Bucket=name, CreateBucketConfiguration=where)
+        for name in ("source", "replica"):
+            self.set_versions(name, "Enabled")
+        self.replicate_bucket("replica")
 
     def __getattr__(self, service):
         if service not in ("ec2", "ecr", "elbv2", "iam", "rds", "eks", "s3"):
@@ -138,6 +142,22 @@ class Account:
             "DeletionProtection": True,
             **changes,
         }
+
+    def set_versions(self, bucket, status):
+        versioning = {"Status": status}
+        self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=versioning)
+
+    def replicate_bucket(self, target, role=None):
+        rule = {
+            "Status": "Enabled",
+            "Filter": {"Prefix": ""},
+            "DeleteMarkerReplication": {"Status": "Disabled"},
+            "Destination": {"Bucket": f"arn:aws:s3:::{target}"},
+        }
+        self.s3.put_bucket_replication(
+            Bucket="source",
+            ReplicationConfiguration={"Role": role or self.role, "Rules": [rule]},
+        )
 
     def encrypted(self, name):
         changes = {"StorageEncrypted": True, "DeletionProtection": False}
@@ -412,6 +432,16 @@ REFUSED = {
     "time_is_in_the_backup": (
         lambda a: a.restore(a.backup, RestoreTime=datetime.now(UTC) - timedelta(days=1)),
         "InvalidParameterValue",
+    ),
+    "replicated_buckets_exist": (lambda a: a.replicate_bucket("missing"), "InvalidRequest"),
+    "replicated_buckets_have_versions": (lambda a: a.replicate_bucket("logs-1"), "InvalidRequest"),
+    "replication_role_exists": (
+        lambda a: a.replicate_bucket("replica", role=NO_ROLE),
+        "InvalidRequest",
+    ),
+    "versions_stay_while_they_are_replicated": (
+        lambda a: a.set_versions("source", "Suspended"),
+        "InvalidBucketState",
     ),
     "policy_is_about_the_bucket": (another_bucket, "MalformedPolicy"),
     "secret_exists": (

@@ -13,6 +13,7 @@ KEY = "aws:kms/key:Key"
 INSTANCE = "aws:rds/instance:Instance"
 BACKUPS = "aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication"
 SECRET = "aws:secretsmanager/secret:Secret"
+REPLICATION = "aws:s3/bucketReplicationConfig:BucketReplicationConfig"
 VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
 TAGS = {"stack": "dev"}
 DATABASE = {
@@ -123,6 +124,37 @@ def test_a_deleted_secret_keeps_its_name(account):
     assert not any("secret" in line for line in account.cloud.inventory())
     with pytest.raises(ClientError, match="CreateSecret"):
         account.secret()
+
+
+def _bucket(account, name, **where):
+    account.create("aws:s3/bucket:Bucket", bucket=name, **where)
+    enabled = {"bucket": name, "versioningConfiguration": {"status": "Enabled"}}
+    return account.create("aws:s3/bucketVersioning:BucketVersioning", **enabled, **where)
+
+
+def test_a_log_bucket_and_its_replica_have_no_drift(account):
+    id_, versions = _bucket(account, "logs")
+    _bucket(account, "replica", region=SECOND_REGION)
+    where = account.second.client("s3").get_bucket_location(Bucket="replica")
+    assert where["LocationConstraint"] == SECOND_REGION
+    trust = '{"Version": "2012-10-17", "Statement": []}'
+    role = account.cloud.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument=trust)
+    rule = {
+        "id": "replica",
+        "status": "Enabled",
+        "deleteMarkerReplication": {"status": "Disabled"},
+        "destination": {"bucket": "arn:aws:s3:::replica"},
+    }
+    inputs = {"bucket": "logs", "role": role["Role"]["Arn"], "rules": [rule]}
+    replication, state = account.create(REPLICATION, **inputs)
+
+    assert account.read(REPLICATION, replication, state).items() <= inputs.items()
+    kind = "aws:s3/bucketVersioning:BucketVersioning"
+    assert account.read(kind, id_, versions).items() <= versions.items()
+    account.delete(REPLICATION, replication, state)
+    assert account.read(REPLICATION, replication, state) is None
+    account.delete(kind, id_, versions)
+    assert account.cloud.client("s3").get_bucket_versioning(Bucket="logs")["Status"] == "Suspended"
 
 
 @pytest.mark.parametrize("kind", [KEY, BACKUPS, SECRET])

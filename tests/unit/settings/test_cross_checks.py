@@ -234,6 +234,12 @@ BROKEN = {
         (ON_EXISTING, {"logs": LogSettings(protect=True)}, "logs.protect", NEEDS_EKS),
         (
             ON_EXISTING,
+            {"logs": LogSettings(replicate_to="eu-central-1")},
+            "logs.replicate_to",
+            NEEDS_EKS,
+        ),
+        (
+            ON_EXISTING,
             {"airflow": AirflowSettings(iam_policy_arns=ComponentPolicies(scheduler=POLICY))},
             "airflow.iam_policy_arns.scheduler",
             NEEDS_EKS,
@@ -266,6 +272,12 @@ BROKEN = {
             {"database": RdsSettings(kind="rds", replicate_to="cn-north-1")},
             "database.replicate_to",
             "is in the partition aws-cn, but eu-west-1 (aws:region) is in aws",
+        ),
+        (
+            ON_AWS,
+            {"logs": LogSettings(replicate_to="eu-west-1")},
+            "logs.replicate_to",
+            "is the Region of the stack (aws:region)",
         ),
         (
             ON_AWS | {"region": "us-gov-west-1"},

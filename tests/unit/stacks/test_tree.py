@@ -44,16 +44,20 @@ def test_only_components_are_at_the_root(snapshot, name):
     assert {r.parent for r in found.values() if r.name not in at_root} <= found.keys()
 
 
-def test_the_types_of_components_never_change(snapshot):
-    types = {r.type for name in STACKS for r in snapshot(name).resources.values()}
+def test_the_types_of_components_never_change(snapshot, program):
+    second = {"replicate_to": "eu-central-1"}
+    every = [*map(snapshot, STACKS), program("prod", database=second, logs=second)]
+    types = {r.type for each in every for r in each.resources.values()}
 
     assert {t for t in types if t.startswith("airflow:")} == {
         "airflow:aws:Cluster",
         "airflow:aws:Database",
         "airflow:aws:FlowLogs",
+        "airflow:aws:LogReplica",
         "airflow:aws:Logs",
         "airflow:aws:Network",
         "airflow:aws:Nodes",
+        "airflow:aws:RecoveryRegion",
         "airflow:k8s:Airflow",
         "airflow:k8s:AirflowSecrets",
         "airflow:k8s:DagRelay",

@@ -24,9 +24,8 @@ def fernet(cluster):
 @pytest.fixture(scope="module")
 def lost(deploy, small_charts, account, dags, cluster):
     """A stack with a second Region and an encrypted row; then its Region answers no more."""
-    stack = deploy(
-        "dev", small_charts, dags=dags, database={"replicate_to": SECOND_REGION, "backup_days": 9}
-    )
+    second = {"replicate_to": SECOND_REGION}
+    stack = deploy("dev", small_charts, dags=dags, database=second, logs=second)
     try:
         stack.up()
         assert "unchanged" in stack.up(), "a second update changes nothing"

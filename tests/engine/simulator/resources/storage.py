@@ -135,6 +135,9 @@ def _lifecycle_rule(rule: Values) -> Values:
     if rule.get("abortIncompleteMultipartUpload"):
         days = rule["abortIncompleteMultipartUpload"]["daysAfterInitiation"]
         created["AbortIncompleteMultipartUpload"] = {"DaysAfterInitiation": days}
+    if rule.get("noncurrentVersionExpiration"):
+        days = rule["noncurrentVersionExpiration"]["noncurrentDays"]
+        created["NoncurrentVersionExpiration"] = {"NoncurrentDays": days}
     return created
 
 
@@ -151,6 +154,53 @@ def _see_lifecycle(answer: Values, state: Values) -> Values:
             for id_, (status, expiration) in seen.items()
         ]
     }
+
+
+def _set_versions(cloud: Cloud, bucket: str, status: str) -> None:
+    cloud.client("s3").put_bucket_versioning(
+        Bucket=bucket, VersioningConfiguration={"Status": status}
+    )
+
+
+def _enable_versions(cloud: Cloud, inputs: Values) -> tuple[str, Values]:
+    _set_versions(cloud, inputs["bucket"], inputs["versioningConfiguration"]["status"])
+    return inputs["bucket"], {}
+
+
+def _read_versions(cloud: Cloud, id_: str, state: Values) -> Values | None:
+    status = cloud.client("s3").get_bucket_versioning(Bucket=id_).get("Status")
+    if status is None:
+        return None
+    return {"bucket": id_, "versioningConfiguration": {"status": status}}
+
+
+def _replication(inputs: Values) -> Values:
+    rules = [
+        {
+            "ID": rule["id"],
+            "Status": rule["status"],
+            "Filter": {"Prefix": (rule.get("filter") or {}).get("prefix", "")},
+            "DeleteMarkerReplication": {"Status": rule["deleteMarkerReplication"]["status"]},
+            "Destination": {"Bucket": rule["destination"]["bucket"]},
+        }
+        for rule in inputs["rules"]
+    ]
+    return {"Role": inputs["role"], "Rules": rules}
+
+
+def _see_replication(answer: Values, state: Values) -> Values:
+    found = answer["ReplicationConfiguration"]
+    seen, known = (
+        {rule["ID"]: (rule["Status"], rule["Destination"]["Bucket"]) for rule in rules}
+        for rules in (found["Rules"], _replication(state)["Rules"])
+    )
+    if seen == known:
+        return {"role": found["Role"]}
+    rules = [
+        {"id": id_, "status": status, "destination": {"bucket": bucket}}
+        for id_, (status, bucket) in seen.items()
+    ]
+    return {"role": found["Role"], "rules": rules}
 
 
 RESOURCES = {
@@ -170,6 +220,17 @@ RESOURCES = {
     ),
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _configuration(
         "bucket_lifecycle_configuration", "LifecycleConfiguration", _lifecycle, _see_lifecycle
+    ),
+    "aws:s3/bucketVersioning:BucketVersioning": Resource(
+        create=_enable_versions,
+        read=_read_versions,
+        update=lambda cloud, id_, old, new: _enable_versions(cloud, new)[1],
+        # A bucket that had versions never becomes one without.
+        delete=lambda cloud, id_, _: _set_versions(cloud, id_, "Suspended"),
+        replaces=frozenset({"bucket"}),
+    ),
+    "aws:s3/bucketReplicationConfig:BucketReplicationConfig": _configuration(
+        "bucket_replication", "ReplicationConfiguration", _replication, _see_replication
     ),
     "aws:s3/bucketPolicy:BucketPolicy": _configuration(
         "bucket_policy",

@@ -178,3 +178,94 @@ def test_a_component_gets_its_own_policy(logs, component, account, writes_or_rea
     assert association["roleArn"].endswith(f"role/{role.name}")
     on_the_bucket = [p for p in snapshot.all(ROLE_POLICY) if p.inputs["role"] == role.name]
     assert len(on_the_bucket) == writes_or_reads_logs
+
+
+BLOCK = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+ENCRYPTION = (
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+)
+LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+POLICY = "aws:s3/bucketPolicy:BucketPolicy"
+VERSIONS = "aws:s3/bucketVersioning:BucketVersioning"
+REPLICATION = "aws:s3/bucketReplicationConfig:BucketReplicationConfig"
+REPLICA = "arn:aws:s3:::logs-replica-bucket"
+
+
+@pytest.fixture
+def replicated(logs):
+    return lambda **settings: logs(replicate_to="eu-central-1", **settings)
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_the_replica_is_as_private_as_the_log_bucket(replicated, protect):
+    snapshot = replicated(protect=protect, retention_days=9)
+
+    own, copy = (snapshot.one(BUCKET, name) for name in ("logs-bucket", "logs-replica-bucket"))
+    assert copy.protect is own.protect is protect
+    assert copy.inputs == {**own.inputs, "region": "eu-central-1"}
+    for kind in (BLOCK, ENCRYPTION, LIFECYCLE):
+        of_own, of_copy = (
+            {k: v for k, v in each.inputs.items() if k not in ("bucket", "region")}
+            for each in sorted(snapshot.all(kind), key=lambda r: "replica" in r.name)
+        )
+        assert of_copy == of_own, kind
+    (only_tls,) = statements(snapshot.one(POLICY, "logs-replica-tls-only").inputs["policy"])
+    assert only_tls["Effect"] == "Deny"
+    assert only_tls["Resource"] == [REPLICA, f"{REPLICA}/*"]
+
+
+def test_everything_of_the_replica_is_in_its_region(replicated):
+    snapshot = replicated()
+
+    of_replica = [
+        r for r in snapshot.resources.values() if r.inputs.get("bucket") == "logs-replica-bucket"
+    ]
+    assert len(of_replica) == 5
+    assert {r.inputs.get("region") for r in of_replica} == {"eu-central-1"}
+
+
+def test_versions_expire_with_their_objects(replicated, logs):
+    for lifecycle in replicated().all(LIFECYCLE):
+        (rule,) = lifecycle.inputs["rules"]
+        assert rule["noncurrentVersionExpiration"] == {"noncurrentDays": 1}, (
+            "an expired object would stay as a noncurrent version"
+        )
+    (rule,) = logs().one(LIFECYCLE).inputs["rules"]
+    assert "noncurrentVersionExpiration" not in rule, "a bucket without versions has none"
+
+
+def test_new_logs_are_replicated_once_both_have_versions(replicated):
+    snapshot = replicated()
+
+    replication = snapshot.one(REPLICATION)
+    versions = snapshot.all(VERSIONS)
+    assert {v.inputs["bucket"] for v in versions} == {"logs-bucket", "logs-replica-bucket"}
+    assert {v.inputs["versioningConfiguration"]["status"] for v in versions} == {"Enabled"}
+    assert {v.urn for v in versions} <= replication.depends_on
+    assert replication.inputs["bucket"] == "logs-bucket"
+    (rule,) = replication.inputs["rules"]
+    assert rule["status"] == "Enabled"
+    assert rule["destination"] == {"bucket": REPLICA}
+    assert rule["deleteMarkerReplication"] == {"status": "Disabled"}
+
+
+def test_the_replication_may_read_one_bucket_and_write_one(replicated):
+    snapshot = replicated()
+
+    role = snapshot.one("aws:iam/role:Role", "logs-replica-role")
+    (trust,) = statements(role.inputs["assumeRolePolicy"])
+    assert trust["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert snapshot.one(REPLICATION).inputs["role"].endswith(":role/logs-replica-role")
+    rights = {
+        statement["Resource"]: statement["Action"]
+        for statement in statements(snapshot.one(ROLE_POLICY, "logs-replica-role").inputs["policy"])
+    }
+    assert rights == {
+        ARN: ["s3:GetReplicationConfiguration", "s3:ListBucket"],
+        f"{ARN}/*": [
+            "s3:GetObjectVersionForReplication",
+            "s3:GetObjectVersionAcl",
+            "s3:GetObjectVersionTagging",
+        ],
+        f"{REPLICA}/*": ["s3:ReplicateObject", "s3:ReplicateTags"],
+    }

@@ -123,6 +123,13 @@ def test_a_key_of_another_region_is_found_there(aws):
     assert all("--region eu-central-1" in call for call in aws.calls())
 
 
+def test_a_bucket_of_another_region_is_found_there(aws):
+    inputs = {"bucket": "b", "region": "eu-central-1"}
+    account = aws({"s3api get-bucket-location --bucket b --region eu-central-1": {}})
+
+    assert account.identify({"type": "aws:s3/bucket:Bucket", "inputs": inputs}) == "b"
+
+
 def test_a_resource_without_a_name_is_not_looked_up(aws):
     assert aws({}).identify({"type": VPC["type"], "inputs": {}}) is None
     assert aws.calls() == []
@@ -403,6 +410,8 @@ REPEATABLE = {
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration",
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
     "aws:s3/bucketPolicy:BucketPolicy",
+    "aws:s3/bucketReplicationConfig:BucketReplicationConfig",
+    "aws:s3/bucketVersioning:BucketVersioning",
     # Another version with the same content:
     # https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_PutSecretValue.html
     "aws:secretsmanager/secretVersion:SecretVersion",
