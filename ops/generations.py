@@ -322,6 +322,8 @@ def _begin(session: Session, source: Source, version: str | None) -> Session:
     record(Begun.file(name), asdict(begun))
     try:
         with stack_files.restored_on_failure(stack_files.stack_path(name)):
+            if database.restore_time is not None:  # of the source of the present generation
+                session.stack.remove_from_file("database.restore_time")
             session.stack.set_in_file(changes, copy=True)
             return replace(session, settings=checked_settings(name))
     except BaseException:

@@ -57,6 +57,9 @@ class Engine:
         )
 
 
+KEY = "aws:kms/key:Key"
+
+
 def urn(token, name="one"):
     return f"urn:pulumi:test::airflow-platform::{token}::{name}"
 
@@ -147,3 +150,13 @@ def test_a_cluster_keeps_its_node_role(engine, old, new, replaced):
 
     assert "computeConfig" in answer.diffs
     assert list(answer.replaces) == replaced
+
+
+def test_a_resource_is_managed_in_its_region(engine):
+    inputs = {"region": "eu-central-1", "enableKeyRotation": True}
+    id_, state = engine.create(KEY, inputs)
+
+    assert state["arn"].startswith("arn:aws:kms:eu-central-1:")
+    moved = engine.diff(KEY, id_, state, inputs, {**inputs, "region": "eu-west-3"})
+    assert list(moved.replaces) == ["region"]
+    engine.delete(KEY, id_, state)

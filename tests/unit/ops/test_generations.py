@@ -481,3 +481,13 @@ def test_a_deletion_is_confirmed(platform, monkeypatch):
 
     assert generations.forget("prod") == 1
     assert platform.steps == []
+
+
+def test_the_time_of_a_replicated_backup_ends_with_it(platform):
+    platform.is_of(AIRFLOW)
+    platform.file.write_text(json.dumps({"database.restore_time": "2026-11-28T10:00:00Z"}))
+
+    assert platform.restore() == 0
+
+    assert platform.values["database.restore_from"] == SNAPSHOT
+    assert "database.restore_time" not in platform.values, "it would be a mistake beside a snapshot"
