@@ -6,6 +6,9 @@ import pulumi
 import pulumi_aws as aws
 import pulumi_random as random
 
+# The provider gives up after 75 minutes; AWS copies terabytes for longer.
+FIRST_COPY = "12h"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryRegionArgs:
@@ -55,6 +58,7 @@ class RecoveryRegion(pulumi.ComponentResource):
                 parent=self,
                 # An instance has one replication, of which no property changes in place.
                 delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(create=FIRST_COPY),
             ),
         )
         # A deleted secret keeps its name for the recovery window, so each one needs its own name.

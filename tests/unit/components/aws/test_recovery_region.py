@@ -50,6 +50,12 @@ def test_a_new_replication_waits_for_the_end_of_the_old(recovery):
     )
 
 
+def test_the_first_copy_of_a_large_database_has_time(recovery, wire):
+    recovery()
+
+    assert wire["second-backups"].customTimeouts.create == "12h", "the provider waits 75 minutes"
+
+
 @pytest.mark.parametrize("protect", [True, False])
 def test_the_key_is_protected_with_the_database(recovery, protect):
     key = recovery(protect=protect).one(KEY)
