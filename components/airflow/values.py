@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pulumi
+from packaging.version import Version
 
 from components.airflow import dag_relay, sso
 from components.airflow.secrets import AirflowSecrets
@@ -185,7 +186,8 @@ def chart_values(
 
 def image(airflow: AirflowSettings) -> dict[str, Any]:
     values = {
-        "airflowVersion": airflow.version,
+        # The chart compares semantic versions: the tag of a pre-release, 3.4.0b2, is none.
+        "airflowVersion": Version(airflow.version).base_version,
         "defaultAirflowRepository": airflow.image,
         "defaultAirflowTag": airflow.version,
     }

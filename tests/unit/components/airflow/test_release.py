@@ -189,6 +189,13 @@ def test_the_image_follows_the_settings(values):
     assert "defaultAirflowDigest" not in found
 
 
+def test_the_chart_gets_a_semantic_version(values):
+    """`semverCompare` of the chart ends with an error at 3.4.0b2."""
+    found = values(airflow={"version": "3.4.0b2"})
+
+    assert (found["airflowVersion"], found["defaultAirflowTag"]) == ("3.4.0", "3.4.0b2")
+
+
 def test_settings_become_chart_values(values):
     found = values(
         workers={"max": 3, "concurrency": 5, "scaling": "cpu", "grace_seconds": 99},
