@@ -105,6 +105,22 @@ def test_a_cluster_with_nodes_leaves_its_group(eks, built_in):
     assert group["GroupName"].startswith(f"eks-cluster-sg-{eks.name}-")
 
 
+def test_a_cluster_in_creation_has_no_nodes_yet(eks, monkeypatch):
+    """The load balancers of the simulator look at the account every two seconds."""
+    ec2, had = eks.cloud.auto_mode.ec2, []
+    create_security_group = ec2.create_security_group
+
+    def look_first(**group):
+        had.append(eks.has("ec2 network interface"))
+        return create_security_group(**group)
+
+    monkeypatch.setattr(ec2, "create_security_group", look_first)
+    eks.create(["general-purpose"])
+
+    assert had == [[]]
+    assert eks.has("ec2 network interface")
+
+
 def test_built_in_pools_end_their_nodes_when_they_are_removed(eks):
     eks.create(["general-purpose"])
     assert eks.has("ec2 network interface")

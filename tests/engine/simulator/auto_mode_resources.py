@@ -38,7 +38,9 @@ class AutoMode:
 
     def sync(self) -> None:
         """Create what new objects need, and delete what belongs to deleted objects."""
-        for cluster in self.eks.clusters.values():
+        for cluster in list(self.eks.clusters.values()):
+            if "clusterSecurityGroupId" not in cluster.resources_vpc_config:
+                continue  # another thread is creating it
             self._volumes(cluster)
             self._load_balancers(cluster)
             self._nodes(cluster)
