@@ -13,10 +13,7 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 from airflow.sdk.definitions._internal.contextmanager import DagContext
-from airflow.utils.file import (
-    get_unique_dag_module_name,
-    might_contain_dag_via_default_heuristic,
-)
+from airflow.utils.file import get_unique_dag_module_name
 
 from checks import dag_files, dag_rules, moved, syntax
 from checks.imports import ImportResult
@@ -67,7 +64,7 @@ def run(root: Path, file: Path, platform: Platform | None, sender: Connection) -
         watch.add(watch.slow_place, text, "import-time")
     if file.is_relative_to(folder):
         check_dags(root, folder, file, dags, platform, result)
-        if not dags and not might_contain_dag_via_default_heuristic(str(file)):
+        if not dags and not dag_files.is_parsed(file):
             # Airflow does not import it. The files that do report its mistakes.
             watch.mistakes.clear()
     send()
@@ -81,7 +78,7 @@ def check_dags(
     platform: Platform | None,
     result: ImportResult,
 ) -> None:
-    if dags and not might_contain_dag_via_default_heuristic(str(file)):
+    if dags and not dag_files.is_parsed(file):
         text = (
             "Airflow skips this file (found none of its words: `airflow`, and `dag` or `asset`); add "
             "the comment `# airflow dag`"

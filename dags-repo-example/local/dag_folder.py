@@ -79,7 +79,7 @@ class DagFolder(LocalDagBundle):
             return
         references = {path: referenced(self._read(path)) for path in times if path.suffix == ".py"}
         # Without the modules that .airflowignore excludes.
-        parsed = set(dag_files.listed(self.path))
+        parsed = set(filter(dag_files.is_parsed, dag_files.listed(self.path)))
         for path in sorted((affected(changed, references) | changed) & parsed):
             self._request(str(path.relative_to(self.path)))
 
