@@ -7,8 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 REASON = "/dev/termination-log"  # Pulumi shows its content
-# What the official image has, too: another one may have been built without.
-PROVIDERS = ("apache-airflow-providers-amazon", "apache-airflow-providers-common-io")
+PACKAGES = (
+    "s3fs",
+    # The official image has the others; another may lack them. Without aiobotocore, pip installs a
+    # release of s3fs from 2020.
+    "aiobotocore",
+    "apache-airflow-providers-amazon",
+    "apache-airflow-providers-common-io",
+)
 
 
 def main() -> None:
@@ -23,7 +29,7 @@ def main() -> None:
 
 def missing() -> list[str]:
     found: list[str] = []
-    for package in ("s3fs", *PROVIDERS):
+    for package in PACKAGES:
         try:
             version(package)
         except PackageNotFoundError:

@@ -7,7 +7,7 @@ import pytest
 
 from components.in_pod import xcom_check
 
-INSTALLED = {"s3fs", *xcom_check.PROVIDERS}
+INSTALLED = {*xcom_check.PACKAGES}
 
 
 @pytest.fixture
