@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from typing import Any
 import boto3
 import psutil
 import requests
+from botocore.exceptions import BotoCoreError
 
 from components.airflow import values, xcom_bucket
 from components.support.hardened_pod import IN_POD
@@ -28,6 +30,7 @@ from settings import options
 from settings.logs import LogSettings
 from settings.workers import WorkerSettings
 from tests.bench.figures import show_one, step
+from tests.harness import s3
 from tests.harness.processes import kill_session
 from tests.harness.relay_gate import free_port
 from tests.harness.waiting import wait_for
@@ -35,14 +38,14 @@ from tests.harness.waiting import wait_for
 BUCKET = "logs"
 NOBODY = 65534  # PostgreSQL refuses to run as root
 SECONDS = 240
-PUBLIC_KEY = "a-key-of-the-benchmark-that-signs-the-tokens-of-all-processes"
+TOKEN_KEY = "a-key-of-the-benchmark-that-signs-the-tokens-of-all-processes"
 DAG = """
 from airflow.sdk import Param, dag, task
 
 
 @dag(schedule=None, params={"mb": Param(1)})
 def large():
-    @task(retries=0)
+    @task(retries=0, show_return_value_in_logs=False)
     def push(params=None):
         return ["x" * 1000] * 1000 * params["mb"]
 
@@ -72,16 +75,19 @@ main()
 class S3:
     url: str
 
-    def __post_init__(self) -> None:
-        self.client().create_bucket(Bucket=BUCKET)
-
     def client(self) -> Any:
-        login = {"aws_access_key_id": "key", "aws_secret_access_key": "secret"}
+        login = {"aws_access_key_id": s3.KEY_ID, "aws_secret_access_key": "secret"}
         return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **login)
 
     def sizes(self) -> dict[str, int]:
         found = self.client().list_objects_v2(Bucket=BUCKET).get("Contents", [])
         return {each["Key"]: each["Size"] for each in found}
+
+    def is_ready(self) -> bool:
+        try:
+            return self.sizes() == {}
+        except BotoCoreError:
+            return False
 
     def connection(self) -> str:
         """The connection of the program to a bucket of the user."""
@@ -89,7 +95,7 @@ class S3:
         (*_, variable) = values.own_log_connection(settings)
         return (
             variable["value"]
-            .replace("$(REMOTE_LOGS_KEY_ID)", "key")
+            .replace("$(REMOTE_LOGS_KEY_ID)", s3.KEY_ID)
             .replace("$(REMOTE_LOGS_KEY)", "secret")
         )
 
@@ -119,14 +125,15 @@ class Airflow:
         ]
 
     def tasks(self, run: str, attempt: int = 1) -> dict[str, dict[str, Any]]:
-        """The task instances of a run, once the last has ended."""
+        """The task instances of a run, once it has ended."""
 
         def ended() -> dict[str, dict[str, Any]]:
-            path = f"dags/large/dagRuns/{run}/taskInstances"
-            found = {t["task_id"]: t for t in self.ask("GET", path)["task_instances"]}
-            done = ("success", "failed", "upstream_failed")
-            last = found.get("pull", {})
-            return found if last.get("state") in done and last["try_number"] >= attempt else {}
+            path = f"dags/large/dagRuns/{run}"
+            if self.ask("GET", path)["state"] not in ("success", "failed"):
+                return {}
+            tasks = self.ask("GET", f"{path}/taskInstances")["task_instances"]
+            found = {task["task_id"]: task for task in tasks}
+            return found if found["pull"]["try_number"] >= attempt else {}
 
         tasks = wait_for(f"the end of the tasks of {run}", ended, SECONDS)
         failed = {name for name, task in tasks.items() if task["state"] != "success"}
@@ -158,9 +165,10 @@ def main() -> int:
     parser.add_argument("--mb", type=int, nargs="+", default=[5, 60, 200], help="sizes")
     parser.add_argument("--only", choices=("database", "bucket"), help="one place of the XComs")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends the processes, too
     python = (arguments.dag_repository / ".venv/bin/python").absolute()
-    with simulated_s3() as s3:
-        database = {"AIRFLOW_CONN_REMOTE_LOGS": s3.connection()}
+    with simulated_s3() as service:
+        database = {"AIRFLOW_CONN_REMOTE_LOGS": service.connection()}
         bucket = {**database, **in_bucket()}
         limit = WorkerSettings().xcom_limit_mb
         for place, environment, limit_mb in (("database", database, 0), ("bucket", bucket, limit)):
@@ -170,7 +178,7 @@ def main() -> int:
                 for mb in arguments.mb:
                     step(f"{mb} MB, {place}")
                     try:
-                        measure(installed, s3, mb)
+                        measure(installed, service, mb)
                     except TimeoutError as error:
                         step(f"given up, with {installed.peak_mb():.0f} MB: {error}")
                         break
@@ -185,7 +193,7 @@ def in_bucket() -> dict[str, str]:
     return {options.variable(f"{s}.{name}"): str(found[s][name]) for s, name in names}
 
 
-def measure(installed: Airflow, s3: S3, mb: int) -> None:
+def measure(installed: Airflow, service: S3, mb: int) -> None:
     installed.forget_peak()
     run = installed.start(mb)
     tasks = installed.tasks(run)
@@ -193,7 +201,7 @@ def measure(installed: Airflow, s3: S3, mb: int) -> None:
     show_one("pull, s", tasks["pull"]["duration"])
     show_one("peak of the API server, MB", installed.peak_mb())
     in_row = len(json.dumps(installed.value(run, "push")))
-    stored = s3.sizes()
+    stored = service.sizes()
     show_one("row of the database, bytes", in_row)
     show_one("objects in the bucket, bytes", sum(stored.values()))
     if installed.value(run, "pull") != 1000 * mb:
@@ -203,21 +211,21 @@ def measure(installed: Airflow, s3: S3, mb: int) -> None:
     again = {"dry_run": False, "only_failed": False, "dag_run_id": run}
     installed.ask("POST", "dags/large/clearTaskInstances", **again)
     installed.tasks(run, attempt=2)
-    renewed = s3.sizes()
+    renewed = service.sizes()
     if len(renewed) != 1 or renewed.keys() == stored.keys():
         raise RuntimeError(f"a cleared task left its object: {renewed}, before {stored}")
     show_one("objects after a clear", len(renewed))
-    s3.client().delete_object(Bucket=BUCKET, Key=next(iter(renewed)))
+    keys = [{"Key": key} for key in renewed]
+    service.client().delete_objects(Bucket=BUCKET, Delete={"Objects": keys})
 
 
 @contextmanager
 def simulated_s3() -> Iterator[S3]:
     port = free_port()
-    server = Path(sys.executable).with_name("moto_server")
-    with running([str(server), "-H", "127.0.0.1", "-p", str(port)], {}):
-        url = f"http://127.0.0.1:{port}"
-        wait_for("the simulated S3", lambda: answers(url))
-        yield S3(url=url)
+    with running([sys.executable, str(s3.SERVER), s3.KEY_ID, str(port)], {}):
+        service = S3(url=f"http://127.0.0.1:{port}")
+        wait_for("the S3 service", service.is_ready)
+        yield service
 
 
 @contextmanager
@@ -239,7 +247,7 @@ def airflow(python: Path, environment: Mapping[str, str], limit_mb: int) -> Iter
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__API_AUTH__JWT_SECRET": PUBLIC_KEY,
+            "AIRFLOW__API_AUTH__JWT_SECRET": TOKEN_KEY,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": str(SECONDS),
             **environment,

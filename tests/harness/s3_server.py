@@ -8,6 +8,8 @@ from xml.sax.saxutils import escape, unescape
 
 KEY_ID, PORT = sys.argv[1], int(sys.argv[2])
 OBJECTS: dict[str, bytes] = {}
+# Of uploads that have not ended.
+PARTS: dict[str, dict[int, bytes]] = {}
 ENTRY = (
     "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified><Size>{}</Size>"
     "</Contents>"
@@ -38,7 +40,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self._is_allowed():
-            OBJECTS[self._path()] = body
+            part = parse_qs(urlsplit(self.path).query).get("partNumber")
+            if part is None:
+                OBJECTS[self._path()] = body
+            else:
+                PARTS.setdefault(self._path(), {})[int(part[0])] = body
             self._answer(200)
 
     def do_GET(self) -> None:
@@ -67,15 +73,24 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def do_POST(self) -> None:
-        """DeleteObjects."""
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        """Start and end of an upload in parts, and DeleteObjects."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         if not self._is_allowed():
             return
-        keys = re.findall(r"<Key>(.*?)</Key>", body)
-        for key in keys:
-            OBJECTS.pop(f"{self._path().rstrip('/')}/{unescape(key)}", None)
-        deleted = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
-        self._answer(200, f"<DeleteResult>{deleted}</DeleteResult>".encode())
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        if "uploads" in query:
+            answer = "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+        elif "uploadId" in query:
+            parts = PARTS.pop(self._path())
+            OBJECTS[self._path()] = b"".join(parts[number] for number in sorted(parts))
+            answer = "<CompleteMultipartUploadResult><ETag>0</ETag></CompleteMultipartUploadResult>"
+        else:
+            keys = re.findall(r"<Key>(.*?)</Key>", body)
+            for key in keys:
+                OBJECTS.pop(f"{self._path().rstrip('/')}/{unescape(key)}", None)
+            answer = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+            answer = f"<DeleteResult>{answer}</DeleteResult>"
+        self._answer(200, answer.encode())
 
 
 ThreadingHTTPServer(("", PORT), Handler).serve_forever()
