@@ -8,16 +8,20 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from components.airflow import xcom_bucket
 from components.airflow.values import service_account
 from components.support import chart_names
 from settings.airflow import ComponentPolicies
-from settings.logs import LogSettings
+from settings.logs import TASK_LOGS, LogSettings
 from settings.workers import WorkerSettings
 
 READ = ["s3:GetObject"]
 WRITE = ["s3:GetObject", "s3:PutObject"]
 # By ServiceAccount of the chart, in addition to the workers': the API server displays task logs.
 ACTIONS = {chart_names.TRIGGERER: WRITE, chart_names.API_SERVER: READ}
+# Prefixes of objects beside those of task logs.
+CALLBACK_LOGS = "executor_callbacks/"
+XCOMS = f"{xcom_bucket.FOLDER}/"
 # By setting in `airflow.iam_policy_arns`.
 ACCOUNTS = {
     "scheduler": chart_names.SCHEDULER,
@@ -38,11 +42,13 @@ class LogsArgs:
     component_policies: ComponentPolicies
     # Folder for the access logs of load balancers in this account, if they write any.
     access_logs: str | None = None
+    # Until a large XCom expires, if the bucket has any; 0: never.
+    xcom_days: int | None = None
     settings: LogSettings
 
 
 class Logs(pulumi.ComponentResource):
-    """Private, encrypted bucket that expires logs after `retention_days`."""
+    """Private, encrypted bucket that expires logs after `retention_days`, and XComs after their runs."""
 
     bucket: pulumi.Output[str]
     region: pulumi.Output[str]
@@ -81,15 +87,7 @@ class Logs(pulumi.ComponentResource):
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-retention",
             bucket=self.bucket,
-            rules=[
-                {
-                    "id": "retention",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "expiration": {"days": args.settings.retention_days},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
-                }
-            ],
+            rules=_lifecycle(args),
             opts=child,
         )
         statements = [bucket.arn.apply(_tls_only)]
@@ -125,7 +123,13 @@ class Logs(pulumi.ComponentResource):
                 aws.iam.RolePolicy(
                     f"{name}-{account}",
                     role=role.name,
-                    policy=bucket.arn.apply(lambda arn, of=account: _allow(arn, actions[of])),
+                    policy=bucket.arn.apply(
+                        lambda arn, of=account: _allow(
+                            arn,
+                            actions[of],
+                            deletes_xcoms=of in workers and args.xcom_days is not None,
+                        )
+                    ),
                     opts=child,
                 )
             aws.eks.PodIdentityAssociation(
@@ -167,11 +171,49 @@ def _pod_identity_trust(of: Mapping[str, str]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _allow(bucket_arn: str, actions: list[str]) -> str:
+def _lifecycle(args: LogsArgs) -> list[aws.s3.BucketLifecycleConfigurationRuleArgs]:
+    """Rules of the bucket. Where rules overlap, the shortest expiration applies.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
+    """
+    days = args.settings.retention_days
+    if args.xcom_days is None:
+        return [_rule("retention", "", days)]
+    rules = [
+        _rule("task-logs", TASK_LOGS, days),
+        _rule("callback-logs", CALLBACK_LOGS, days),
+        _rule("xcoms", XCOMS, args.xcom_days),
+    ]
+    if args.access_logs is not None:
+        rules.append(_rule("access-logs", f"{args.access_logs}/", days))
+    return rules
+
+
+def _rule(name: str, prefix: str, days: int) -> aws.s3.BucketLifecycleConfigurationRuleArgs:
+    return aws.s3.BucketLifecycleConfigurationRuleArgs(
+        id=name,
+        status="Enabled",
+        filter=aws.s3.BucketLifecycleConfigurationRuleFilterArgs(prefix=prefix),
+        expiration=aws.s3.BucketLifecycleConfigurationRuleExpirationArgs(days=days)
+        if days
+        else None,
+        abort_incomplete_multipart_upload=aws.s3.BucketLifecycleConfigurationRuleAbortIncompleteMultipartUploadArgs(
+            days_after_initiation=1
+        ),
+    )
+
+
+def _allow(bucket_arn: str, actions: list[str], *, deletes_xcoms: bool) -> str:
     statements = [
         {"Effect": "Allow", "Action": actions, "Resource": f"{bucket_arn}/*"},
+        # Of the whole bucket: s3fs creates a bucket that HeadBucket does not find.
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket_arn},
     ]
+    if deletes_xcoms:
+        only_xcoms = f"{bucket_arn}/{XCOMS}*"
+        statements.append(
+            {"Effect": "Allow", "Action": ["s3:DeleteObject"], "Resource": only_xcoms}
+        )
     return _policy(statements)
 
 
