@@ -94,6 +94,9 @@ bench-platform: .venv/lock ## Measure plan, tests and `make up`, against a plain
 bench-upgrade: .venv/lock ## Measure `make upgrade` and `make rollback` by step, with a history of DAG runs
 	.venv/bin/python -m tests.bench.upgrade --charts $(CHARTS) $(ARGS)
 
+bench-xcom: .venv/engine ## Measure large XComs in the database and in a bucket, on local processes
+	.venv/bin/python -m tests.bench.xcom --dag-repository $(DAG_REPOSITORY) $(ARGS)
+
 bench-workers: .venv/lock ## Measure task latency and worker scaling, against the chart's defaults
 	.venv/bin/python -m tests.bench.workers --charts $(CHARTS) $(ARGS)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.airflow import xcom_bucket
 from components.aws.cluster import Cluster, ClusterArgs
 from components.aws.database import Database, DatabaseArgs, admit
 from components.aws.existing_network import ExistingNetwork, ExistingNetworkArgs
@@ -142,6 +143,7 @@ def _on_aws(
         ),
     )
     ingress = stack.airflow.ingress
+    value_files = _value_files("aws.yaml", database)
     logs = Logs(
         "logs",
         LogsArgs(
@@ -151,6 +153,9 @@ def _on_aws(
             queues=stack.all_queues,
             component_policies=stack.airflow.iam_policy_arns,
             access_logs=ACCESS_LOGS if ingress is not None and ingress.access_logs else None,
+            xcom_days=xcom_bucket.retention_days(value_files)
+            if stack.airflow.xcom_bucket
+            else None,
             settings=stack.logs,
         ),
     )
@@ -169,7 +174,7 @@ def _on_aws(
         namespace=namespace.name,
         pull_secret=namespace.pull_secret,
         parts=parts,
-        value_files=_value_files("aws.yaml", database),
+        value_files=value_files,
         database=database,
         database_arn=database_arn,
         log_bucket=logs.bucket,

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.support.chart_names import SSO_CHECK
+from components.support.chart_names import SSO_CHECK, XCOM_CHECK
 from ops import (
     drift,
     eks,
@@ -29,6 +29,7 @@ from ops.session import Session, checked_settings, open_or_create, open_session
 from ops.shell import OperationError
 from ops.update_watch import UpdateWatch, explain_pods
 from policies import replacement
+from settings import Settings
 from settings.cluster import EksSettings
 from settings.database import ContainerDatabaseSettings
 
@@ -106,11 +107,20 @@ def explain_nodes(session: Session) -> None:
         print("\n".join(["\nNodes are not ready:", *(f"  {reason}" for reason in reasons)]))
 
 
-def explain_sso(session: Session) -> None:
-    """Print why the check of `airflow.sso` failed."""
-    cluster = None if session.settings.airflow.sso is None else session.cluster()
-    reasons = cluster.termination_messages(SSO_CHECK) if cluster is not None else []
-    if reasons:
+def checks(settings: Settings) -> list[str]:
+    """Label `component` of the Jobs that run before the release."""
+    airflow = settings.airflow
+    wanted = {SSO_CHECK: airflow.sso is not None, XCOM_CHECK: airflow.xcom_bucket}
+    return [component for component, is_wanted in wanted.items() if is_wanted]
+
+
+def explain_checks(session: Session) -> None:
+    """Print why the checks of `airflow.sso` and `airflow.xcom_bucket` failed."""
+    components = checks(session.settings)
+    cluster = session.cluster() if components else None
+    if cluster is None:
+        return
+    if reasons := [text for each in components for text in cluster.termination_messages(each)]:
         lines = "\n".join(reasons).splitlines()
         print("\n".join(["\nAirflow was not changed:", *(f"  {line}" for line in lines)]))
 
@@ -176,8 +186,8 @@ def _update(session: Session) -> int:
     before = session.cluster()
     if before is not None:
         before.delete_jobs_of_release()
-        if settings.airflow.sso is not None:
-            before.delete_failed_jobs(SSO_CHECK)
+        for component in checks(settings):
+            before.delete_failed_jobs(component)
     # Events contain inputs of resources: a private folder.
     with tempfile.TemporaryDirectory() as folder:
         watch = UpdateWatch(session=session, events=Path(folder, "events"))
@@ -188,7 +198,7 @@ def _update(session: Session) -> int:
     if status:
         explain_nodes(session)
         explain_pods(session)
-        explain_sso(session)
+        explain_checks(session)
         return status
     cluster = session.cluster()
     if cluster is None:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from packaging.version import Version
+
 from ops import backup, generations, lifecycle, maintenance, queue_status, restore, stack_files
 from ops.access import reachable
 from ops.kubernetes import Kubernetes, answer
@@ -96,16 +98,12 @@ def _open_journal(name: str, before: str, after: str) -> Journal | None:
         return journal
     if before == after:
         return None
-    if _number(after) < _number(before):
+    if Version(after) < Version(before):
         raise OperationError(
             f"Airflow {before} is deployed, and {after} is older: its database cannot be migrated back. "
             f"Nothing was changed. `make rollback STACK={name}` restores the backup of an upgrade"
         )
     return Journal(before=before, after=after)
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
 
 
 def _upgrade(

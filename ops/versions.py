@@ -20,7 +20,7 @@ def deployed_version(stack: Stack) -> str | None:
     """Version of Airflow in the state; None before the first `make up`."""
     for resource in stack.resources():
         if resource["type"] == TYPE and resource["urn"].endswith(f"::{RELEASE}"):
-            return resource.get("inputs", {}).get("values", {}).get("airflowVersion")
+            return resource.get("inputs", {}).get("values", {}).get("defaultAirflowTag")
     return None
 
 

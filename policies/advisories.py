@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
+from packaging.version import Version
+
 from policies import chart_values, pods
 from policies.rule import Finding, Rule
 from policies.view import UNKNOWN, Resource, Stack, describe
@@ -20,7 +22,7 @@ Product = Literal["Airflow", "FAB provider", "Redis", "Valkey", "PostgreSQL", "K
 REVIEWED = date(2026, 11, 28)
 # Of the constraints of each Airflow version, which the official image has:
 # https://raw.githubusercontent.com/apache/airflow/constraints-3.2.2/constraints-3.12.txt
-FAB_PROVIDER = {"3.2.2": "3.6.4", "3.3.2": "3.9.0"}
+FAB_PROVIDER = {"3.2.2": "3.6.4", "3.3.2": "3.9.0", "3.4.0b2": "3.10.2"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +40,12 @@ class Advisory:
 
     def fix_of(self, version: str) -> str:
         """The fixed version of the same branch, or else the newest one."""
-        branches = {_number(fixed)[:-1]: fixed for fixed in self.fixed}
-        return branches.get(_number(version)[:-1], self.fixed[-1])
+        branches = {Version(fixed).release[:-1]: fixed for fixed in self.fixed}
+        return branches.get(Version(version).release[:-1], self.fixed[-1])
 
     def affects(self, version: str) -> bool:
         fix = self.fix_of(version)
-        return _number(self.since) <= _number(version) < _number(fix)
+        return Version(self.since) <= Version(version) < Version(fix)
 
 
 CVE = "https://www.cve.org/CVERecord?id="
@@ -201,9 +203,9 @@ class Installed(NamedTuple):
 
 def installed(stack: Stack) -> Iterator[Installed]:
     for release, values in chart_values.of_airflow(stack):
-        version = str(values.get("airflowVersion") or "")
+        version = str(values.get("defaultAirflowTag") or "")
         if version:
-            yield Installed("Airflow", version, release, "airflowVersion", version)
+            yield Installed("Airflow", version, release, "defaultAirflowTag", version)
         if version in FAB_PROVIDER:
             fab = FAB_PROVIDER[version]
             yield Installed("FAB provider", fab, release, f"FAB provider of Airflow {version}", fab)
@@ -277,10 +279,6 @@ def _server_versions_are_exact(stack: Stack) -> Iterator[Finding]:
                 what=describe(each.where, each.value),
                 fix=UPGRADES[each.product].format("an exact version"),
             )
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
 
 
 RULES = (

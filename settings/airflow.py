@@ -144,6 +144,10 @@ class AirflowSettings(Section):
         default={},
         description="Environment variables from Kubernetes Secrets: `NAME: secret/key`",
     )
+    xcom_bucket: bool = Field(
+        default=False,
+        description="Store XComs from 1 MiB in the bucket of the task logs; the image needs `s3fs`",
+    )
     base_url: BaseUrl | None = Field(
         default=None,
         description="URL of the UI; if not set, derived from `ingress.host`",

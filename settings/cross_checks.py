@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from settings import arns, limits, options, sizing
-from settings.airflow import DERIVED_OPTIONS, FAB_AUTH_MANAGER, AirflowSettings
+from settings.airflow import (
+    DERIVED_OPTIONS,
+    FAB_AUTH_MANAGER,
+    OFFICIAL_IMAGE,
+    AirflowSettings,
+)
 from settings.charts import ChartSettings
 from settings.cluster import EksSettings, ExistingClusterSettings
 from settings.dags import DagSettings
@@ -20,7 +25,7 @@ from settings.database import (
 from settings.git_server import GitServerSettings
 from settings.images import ImageSettings
 from settings.keda import KedaSettings
-from settings.logs import LogSettings
+from settings.logs import TASK_LOGS, LogSettings
 from settings.network import ExistingNetworkSettings, NetworkSettings
 from settings.proxy import NAMES as PROXY_VARIABLES
 from settings.proxy import ProxySettings
@@ -36,6 +41,9 @@ from settings.workers import DEFAULT_QUEUE, WorkerSettings, all_queues, key_of, 
 
 # Set on the API server, whose environment takes precedence over airflow.cfg.
 SESSION_OPTIONS = ("fab.session_lifetime_minutes", "api_auth.jwt_expiration_time")
+# Of XComs in the bucket.
+XCOM_OPTIONS = ("core.xcom_backend", "common.io.xcom_objectstorage_path")
+LOG_TEMPLATE = "logging.log_filename_template"
 
 # (full key, what is wrong and what to do)
 Mistake = tuple[str, str]
@@ -242,6 +250,57 @@ def _eks_has_its_own_log_bucket(stack: Sections) -> Iterator[Mistake]:
             "needs cluster.kind: existing; on EKS the program creates the bucket for task logs: remove "
             "this setting",
         )
+
+
+def _large_xcoms_have_a_bucket(stack: Sections) -> Iterator[Mistake]:
+    airflow, key = stack.airflow, "airflow.xcom_bucket"
+    if not airflow.xcom_bucket:
+        return
+    if airflow.image == OFFICIAL_IMAGE:
+        yield (
+            key,
+            f"needs the Python package s3fs, which the image {OFFICIAL_IMAGE} lacks; build an image with it "
+            "(docs/dags.md#python-packages) and set airflow.image, or remove this setting",
+        )
+    if stack.cluster.kind == "existing" and stack.logs.bucket is None:
+        yield key, "needs a bucket on an existing cluster; set logs.bucket, or remove this setting"
+    for section, given in airflow.config.items():
+        for option, value in given.items():
+            name = f"{section}.{option}".lower()
+            if name in XCOM_OPTIONS:
+                yield (
+                    f"airflow.config.{section}.{option}",
+                    f"is set by {key}; remove one of the two",
+                )
+            is_ours = stack.cluster.kind == "eks" and name == LOG_TEMPLATE
+            if is_ours and not str(value).startswith(TASK_LOGS):
+                yield (
+                    f"airflow.config.{section}.{option}",
+                    f"should start with {TASK_LOGS} if {key} is set, got {value!r}: by this prefix S3 "
+                    "expires task logs, and keeps XComs longer",
+                )
+    yield from _no_xcom_is_between(stack)
+
+
+def _no_xcom_is_between(stack: Sections) -> Iterator[Mistake]:
+    """Too large for the database, and too small for the bucket."""
+    given = stack.airflow.config.get("common.io", {}).get("xcom_objectstorage_threshold")
+    threshold = limits.XCOM_BUCKET_BYTES if given is None else given
+    key = "airflow.config.common.io.xcom_objectstorage_threshold"
+    try:
+        smallest = int(threshold)
+    except ValueError:
+        yield key, f"should be a number of bytes, got {threshold!r}"
+        return
+    if smallest < 0:
+        yield key, f"should be 0 or more, got {smallest}: no XCom would be in the bucket"
+    for name, queue in stack.queues.items():
+        if queue.xcom_limit_mb and smallest > queue.xcom_limit_mb * 2**20:
+            yield (
+                key,
+                f"{smallest} is more than the {queue.xcom_limit_mb} MiB of {key_of(name)}.xcom_limit_mb: "
+                "XComs between the two would fail their task; lower it, or raise the limit",
+            )
 
 
 def _arns_are_usable(stack: Sections) -> Iterator[Mistake]:
@@ -570,6 +629,7 @@ CHECKS = (
     _arns_are_usable,
     _recovery_region_is_usable,
     _eks_has_its_own_log_bucket,
+    _large_xcoms_have_a_bucket,
     _git_protocol_needs_git_server,
     _git_server_needs_branch,
     _a_user_can_sign_in,

@@ -130,3 +130,8 @@ def cloudwatch_retention(days: int) -> int:
 def worker_memory_mb(concurrency: int) -> int:
     """Minimum memory of a worker, without the data of its tasks, in MiB."""
     return WORKER_MB + TASK_MB * concurrency
+
+
+# XComs of this size and larger are in the bucket with airflow.xcom_bucket. The smallest
+# xcom_limit_mb, so that no XCom is too large for the database and too small for the bucket.
+XCOM_BUCKET_BYTES = 2**20

@@ -7,6 +7,9 @@ from settings.types import PublicUrl, Region, SecretName, Section
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 
+# Start of the names of task logs, by Airflow's default template.
+TASK_LOGS = "dag_id="
+
 
 class LogSettings(Section):
     """Task logs, and logs of AWS in CloudWatch"""

@@ -18,6 +18,10 @@ def pytest_addoption(parser):
         help="tests/cluster/sso: image of Airflow with the package authlib, as the official one has it",
     )
     parser.addoption(
+        "--s3fs-image",
+        help="tests/cluster/stack/test_xcom_bucket.py: image of Airflow with the package s3fs",
+    )
+    parser.addoption(
         "--official-aws-provider",
         action="store_true",
         help="tests/engine: use Pulumi's official AWS provider; add -m 'not faults'",

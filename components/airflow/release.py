@@ -15,6 +15,7 @@ from components.airflow.secrets import AirflowSecrets, AirflowSecretsArgs
 from components.airflow.sso_check import SsoCheck, SsoCheckArgs
 from components.airflow.task_keeper import TaskKeeper, TaskKeeperArgs
 from components.airflow.values import chart_values
+from components.airflow.xcom_check import XComCheck, XComCheckArgs
 from components.support import cluster_rules
 from components.support.charts import chart_reference
 from components.support.database_login import DatabaseLogin
@@ -121,6 +122,13 @@ class Airflow(pulumi.ComponentResource):
             # A failed check leaves the release as it is.
             check_opts = pulumi.ResourceOptions(parent=self, depends_on=[*prerequisites])
             prerequisites.append(SsoCheck(f"{name}-sso-check", check_args, opts=check_opts))
+        if args.airflow.xcom_bucket:
+            xcom_args = XComCheckArgs(
+                namespace=args.namespace,
+                image=args.airflow.image_reference,
+                pull_secret=args.pull_secret,
+            )
+            prerequisites.append(XComCheck(f"{name}-xcom-check", xcom_args, opts=child))
         release = k8s.helm.v3.Release(
             f"{name}-release",
             **chart_reference(AIRFLOW_CHART, args.charts.source),

@@ -4,17 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pulumi
-import pulumi_kubernetes as k8s
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.airflow.sso import CA_CONFIG_MAP, CA_FOLDER, CLIENT_SECRET
-from components.kubernetes.namespace import PART_OF
 from components.support.chart_names import SSO_CHECK
+from components.support.check_job import check_job
 from components.support.hardened_pod import (
     IN_POD,
     container_security,
-    input_digest,
     plain_env,
     pod_security,
     resources,
@@ -25,8 +23,6 @@ from components.support.pull_secret import references
 SCRIPT = IN_POD / "sso_check.py"
 USER_ID = 50000  # `airflow` in the Airflow image
 MEMORY_MB = 128
-# A new node, and the image.
-WAIT_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,33 +55,13 @@ class SsoCheck(pulumi.ComponentResource):
                 data={"ca.pem": args.ca},
                 opts=pulumi.ResourceOptions(parent=self),
             )
-        pod = _pod(args)
-        labels = {**PART_OF, "component": SSO_CHECK}
-        wait = f"{WAIT_SECONDS}s"
-        k8s.batch.v1.Job(
-            f"{name}-job",
-            metadata=meta.ObjectMetaArgs(
-                name=pulumi.Output.concat(
-                    name, "-", input_digest(pod, args.client_secret.checksum, args.ca)
-                ),
-                namespace=args.namespace,
-                labels=labels,
-            ),
-            spec=k8s.batch.v1.JobSpecArgs(
-                active_deadline_seconds=WAIT_SECONDS,
-                backoff_limit=0,
-                template=core.PodTemplateSpecArgs(
-                    metadata=meta.ObjectMetaArgs(labels=labels),
-                    spec=pod,
-                ),
-            ),
-            # The former Job has the name of the next one if a change is taken back.
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[ca] if ca else None,
-                delete_before_replace=True,
-                custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait),
-            ),
+        check_job(
+            name,
+            namespace=args.namespace,
+            component=SSO_CHECK,
+            pod=_pod(args),
+            inputs=[args.client_secret.checksum, args.ca],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[ca] if ca else None),
         )
         self.register_outputs({})
 

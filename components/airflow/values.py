@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pulumi
+from packaging.version import Version
 
-from components.airflow import dag_relay, sso
+from components.airflow import dag_relay, sso, xcom_bucket
 from components.airflow.secrets import AirflowSecrets
 from components.aws import nodes
 from components.kubernetes import load_balancer
@@ -65,6 +66,8 @@ CLEAN_UP = [
     "{{ .Values.databaseCleanup.retentionDays }}",
 ]
 
+# Connections for the bucket: of the program, and of the user.
+AWS_CONNECTION = "aws_default"
 LOG_CONNECTION = "remote_logs"
 # Field of the connection, environment variable, and key of the Secret.
 LOG_CREDENTIALS = (
@@ -172,10 +175,18 @@ def chart_values(
         logging: Mapping[str, Any] = values["config"].get("logging", {})
         values["config"]["logging"] = {**remote_logging(log_bucket), **logging}
         values["env"] += log_connection(log_region)
+        if airflow.xcom_bucket:
+            values["config"] = xcom_bucket.with_options(
+                values["config"], log_bucket, AWS_CONNECTION
+            )
     if logs.bucket is not None:
         logging = values["config"].get("logging", {})
         values["config"]["logging"] = {**own_remote_logging(logs.bucket), **logging}
         values["extraEnv"] = extra_env(own_log_connection(logs))
+        if airflow.xcom_bucket:
+            values["config"] = xcom_bucket.with_options(
+                values["config"], logs.bucket, LOG_CONNECTION
+            )
     values["secret"] += [
         secret_variable(name, *reference.split("/"))
         for name, reference in airflow.secret_env.items()
@@ -185,7 +196,8 @@ def chart_values(
 
 def image(airflow: AirflowSettings) -> dict[str, Any]:
     values = {
-        "airflowVersion": airflow.version,
+        # The chart compares semantic versions: the tag of a pre-release, 3.4.0b2, is none.
+        "airflowVersion": Version(airflow.version).base_version,
         "defaultAirflowRepository": airflow.image,
         "defaultAirflowTag": airflow.version,
     }
@@ -310,7 +322,7 @@ def log_connection(region: pulumi.Output[str]) -> list[dict[str, Any]]:
     As an environment variable: with any other lookup, a worker would lose its first log lines.
     """
     connection = pulumi.Output.concat("aws://?region_name=", region)
-    return [{"name": "AIRFLOW_CONN_AWS_DEFAULT", "value": connection}]
+    return [{"name": f"AIRFLOW_CONN_{AWS_CONNECTION.upper()}", "value": connection}]
 
 
 def own_remote_logging(bucket: str) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """A copy of the log bucket in a second Region."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.private_bucket import policy, private_bucket, tls_only
+from components.aws.private_bucket import Expiration, policy, private_bucket, tls_only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class LogReplicaArgs:
     bucket: pulumi.Output[str]
     bucket_arn: pulumi.Output[str]
     region: str
-    retention_days: int
+    expirations: Sequence[Expiration]
     protect: bool
 
 
@@ -33,7 +33,7 @@ class LogReplica(pulumi.ComponentResource):
         replica = private_bucket(
             name,
             parent=self,
-            retention_days=args.retention_days,
+            expirations=args.expirations,
             protect=args.protect,
             versions=True,
             region=args.region,

@@ -8,19 +8,23 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
+from components.airflow import xcom_bucket
 from components.airflow.values import service_account
 from components.aws.log_replica import LogReplica, LogReplicaArgs
+from components.aws.private_bucket import Expiration, private_bucket, tls_only
 from components.aws.private_bucket import policy as policy_of
-from components.aws.private_bucket import private_bucket, tls_only
 from components.support import chart_names
 from settings.airflow import ComponentPolicies
-from settings.logs import LogSettings
+from settings.logs import TASK_LOGS, LogSettings
 from settings.workers import WorkerSettings
 
 READ = ["s3:GetObject"]
 WRITE = ["s3:GetObject", "s3:PutObject"]
 # By ServiceAccount of the chart, in addition to the workers': the API server displays task logs.
 ACTIONS = {chart_names.TRIGGERER: WRITE, chart_names.API_SERVER: READ}
+# Prefixes of objects beside those of task logs.
+CALLBACK_LOGS = "executor_callbacks/"
+XCOMS = f"{xcom_bucket.FOLDER}/"
 # By setting in `airflow.iam_policy_arns`.
 ACCOUNTS = {
     "scheduler": chart_names.SCHEDULER,
@@ -41,11 +45,13 @@ class LogsArgs:
     component_policies: ComponentPolicies
     # Folder for the access logs of load balancers in this account, if they write any.
     access_logs: str | None = None
+    # Until a large XCom expires, if the bucket has any; 0: never.
+    xcom_days: int | None = None
     settings: LogSettings
 
 
 class Logs(pulumi.ComponentResource):
-    """Private, encrypted bucket that expires logs after `retention_days`."""
+    """Private, encrypted bucket that expires logs after `retention_days`, and XComs after their runs."""
 
     bucket: pulumi.Output[str]
     region: pulumi.Output[str]
@@ -62,7 +68,7 @@ class Logs(pulumi.ComponentResource):
         bucket = private_bucket(
             name,
             parent=self,
-            retention_days=settings.retention_days,
+            expirations=_expirations(args),
             protect=settings.protect,
             versions=settings.replicate_to is not None,
         )
@@ -75,7 +81,7 @@ class Logs(pulumi.ComponentResource):
                     bucket=bucket.bucket,
                     bucket_arn=bucket.arn,
                     region=settings.replicate_to,
-                    retention_days=settings.retention_days,
+                    expirations=_expirations(args),
                     protect=settings.protect,
                 ),
                 opts=child,
@@ -113,7 +119,13 @@ class Logs(pulumi.ComponentResource):
                 aws.iam.RolePolicy(
                     f"{name}-{account}",
                     role=role.name,
-                    policy=bucket.arn.apply(lambda arn, of=account: _allow(arn, actions[of])),
+                    policy=bucket.arn.apply(
+                        lambda arn, of=account: _allow(
+                            arn,
+                            actions[of],
+                            deletes_xcoms=of in workers and args.xcom_days is not None,
+                        )
+                    ),
                     opts=child,
                 )
             aws.eks.PodIdentityAssociation(
@@ -155,11 +167,35 @@ def _pod_identity_trust(of: Mapping[str, str]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _allow(bucket_arn: str, actions: list[str]) -> str:
+def _expirations(args: LogsArgs) -> list[Expiration]:
+    """Rules of the bucket. Where rules overlap, the shortest expiration applies.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-conflicts.html
+    """
+    days = args.settings.retention_days
+    if args.xcom_days is None:
+        return [Expiration(name="retention", prefix="", days=days)]
+    rules = [
+        Expiration(name="task-logs", prefix=TASK_LOGS, days=days),
+        Expiration(name="callback-logs", prefix=CALLBACK_LOGS, days=days),
+        Expiration(name="xcoms", prefix=XCOMS, days=args.xcom_days),
+    ]
+    if args.access_logs is not None:
+        rules.append(Expiration(name="access-logs", prefix=f"{args.access_logs}/", days=days))
+    return rules
+
+
+def _allow(bucket_arn: str, actions: list[str], *, deletes_xcoms: bool) -> str:
     statements = [
         {"Effect": "Allow", "Action": actions, "Resource": f"{bucket_arn}/*"},
+        # Of the whole bucket: s3fs creates a bucket that HeadBucket does not find.
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": bucket_arn},
     ]
+    if deletes_xcoms:
+        only_xcoms = f"{bucket_arn}/{XCOMS}*"
+        statements.append(
+            {"Effect": "Allow", "Action": ["s3:DeleteObject"], "Resource": only_xcoms}
+        )
     return policy_of(statements)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -11,11 +12,20 @@ import pulumi_aws as aws
 NONCURRENT_DAYS = 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Expiration:
+    """`days` of the objects with a prefix; 0: they never expire."""
+
+    name: str
+    prefix: str
+    days: int
+
+
 def private_bucket(
     name: str,
     *,
     parent: pulumi.Resource,
-    retention_days: int,
+    expirations: Sequence[Expiration],
     protect: bool,
     versions: bool = False,
     region: str | None = None,
@@ -45,25 +55,32 @@ def private_bucket(
         rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
         opts=child,
     )
-    rule: aws.s3.BucketLifecycleConfigurationRuleArgsDict = {
-        "id": "retention",
-        "status": "Enabled",
-        "filter": {"prefix": ""},
-        "expiration": {"days": retention_days},
-        "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
-    }
-    if versions:
-        # Otherwise an expired object of a bucket with versions stays as a noncurrent one:
-        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html
-        rule["noncurrent_version_expiration"] = {"noncurrent_days": NONCURRENT_DAYS}
     aws.s3.BucketLifecycleConfiguration(
         f"{name}-retention",
         region=region,
         bucket=bucket.bucket,
-        rules=[rule],
+        rules=[_rule(each, versions) for each in expirations],
         opts=child,
     )
     return bucket
+
+
+def _rule(
+    expiration: Expiration, versions: bool
+) -> aws.s3.BucketLifecycleConfigurationRuleArgsDict:
+    rule: aws.s3.BucketLifecycleConfigurationRuleArgsDict = {
+        "id": expiration.name,
+        "status": "Enabled",
+        "filter": {"prefix": expiration.prefix},
+        "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
+    }
+    if expiration.days:
+        rule["expiration"] = {"days": expiration.days}
+    if versions:
+        # Otherwise an expired object of a bucket with versions stays as a noncurrent one:
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html
+        rule["noncurrent_version_expiration"] = {"noncurrent_days": NONCURRENT_DAYS}
+    return rule
 
 
 def policy(statements: Sequence[Mapping[str, Any]]) -> str:

@@ -104,9 +104,12 @@ def limit_xcoms(limit_mb: int, key: str) -> None:
         serialized = serialize(value, **of)
         mb = len(json.dumps(serialized, default=str)) / MIB
         if mb > limit_mb:
+            name = (
+                f" {of['key']!r}" if of.get("key") else ""
+            )  # unknown to a backend of an object store
             raise AirflowFailException(
-                f"XCom {of.get('key')!r} has {mb:.0f} MiB, and {key}.xcom_limit_mb is {limit_mb}. Write the "
-                "data to an object store or a database, and return where it is"
+                f"XCom{name} has {mb:.0f} MiB, and {key}.xcom_limit_mb is {limit_mb}. Write the data to an "
+                "object store or a database, and return where it is; airflow.xcom_bucket does so for you"
             )
         return serialized
 

@@ -14,5 +14,6 @@ STATSD = "airflow-statsd"
 # Secrets that this program creates under the names that the chart's templates expect.
 KEDA_SECRET = "airflow-keda"  # noqa: S105 - a name
 ADMIN_SECRET = "airflow-admin"  # noqa: S105 - a name
-# Label `component` of the Job that this program runs before the release.
+# Label `component` of the Jobs that this program runs before the release.
 SSO_CHECK = "sso-check"
+XCOM_CHECK = "xcom-check"

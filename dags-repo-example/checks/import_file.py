@@ -13,13 +13,9 @@ from pathlib import Path
 
 from airflow.sdk import DAG
 from airflow.sdk.definitions._internal.contextmanager import DagContext
-from airflow.utils.file import (
-    get_unique_dag_module_name,
-    list_py_file_paths,
-    might_contain_dag,
-)
+from airflow.utils.file import get_unique_dag_module_name
 
-from checks import dag_rules, moved, syntax
+from checks import dag_files, dag_rules, moved, syntax
 from checks.imports import ImportResult
 from checks.mistake import Mistake
 from checks.platform_file import Platform
@@ -33,7 +29,7 @@ UPGRADE = (
 def list_dag_files(folder: Path, sender: Connection) -> None:
     """Send the files that .airflowignore does not exclude, or why Airflow cannot list them."""
     try:
-        sender.send(sorted(map(Path, list_py_file_paths(folder, safe_mode=False))))
+        sender.send(dag_files.listed(folder))
     except Exception as error:
         sender.send(str(error))
 
@@ -68,7 +64,7 @@ def run(root: Path, file: Path, platform: Platform | None, sender: Connection) -
         watch.add(watch.slow_place, text, "import-time")
     if file.is_relative_to(folder):
         check_dags(root, folder, file, dags, platform, result)
-        if not dags and not might_contain_dag(str(file), safe_mode=True):
+        if not dags and not dag_files.is_parsed(file):
             # Airflow does not import it. The files that do report its mistakes.
             watch.mistakes.clear()
     send()
@@ -82,7 +78,7 @@ def check_dags(
     platform: Platform | None,
     result: ImportResult,
 ) -> None:
-    if dags and not might_contain_dag(str(file), safe_mode=True):
+    if dags and not dag_files.is_parsed(file):
         text = (
             "Airflow skips this file (found none of its words: `airflow`, and `dag` or `asset`); add "
             "the comment `# airflow dag`"

@@ -21,7 +21,7 @@ class Platform(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    airflow: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    airflow: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+((b|rc)\d+)?$")]
     image: Name
     python: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
     sub_path: Name

@@ -13,9 +13,10 @@ from typing import Any
 
 from airflow.dag_processing.bundles.local import LocalDagBundle
 from airflow.models.dagbag import DagPriorityParsingRequest
-from airflow.utils.file import list_py_file_paths
 from airflow.utils.session import create_session
 from sqlalchemy.exc import IntegrityError
+
+from checks import dag_files
 
 
 def referenced(source: bytes) -> set[str]:
@@ -78,7 +79,7 @@ class DagFolder(LocalDagBundle):
             return
         references = {path: referenced(self._read(path)) for path in times if path.suffix == ".py"}
         # Without the modules that .airflowignore excludes.
-        parsed = {Path(path) for path in list_py_file_paths(self.path)}
+        parsed = set(filter(dag_files.is_parsed, dag_files.listed(self.path)))
         for path in sorted((affected(changed, references) | changed) & parsed):
             self._request(str(path.relative_to(self.path)))
 

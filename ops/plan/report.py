@@ -100,7 +100,7 @@ SHOWN_INPUTS: dict[str, tuple[str, ...]] = {
 SHOWN_VALUES = (
     "executor",
     "defaultAirflowRepository",
-    "airflowVersion",
+    "defaultAirflowTag",
     "defaultAirflowDigest",
     "dags.gitSync.enabled",
     "dags.gitSync.repo",

@@ -26,6 +26,7 @@ from tests.bench import load
 from tests.bench.figures import show_one, step
 from tests.bench.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, TALLY, Run
 from tests.harness.airflow_api import Api
+from tests.harness.clone import clone_of_git_server
 from tests.harness.cluster import Cluster, cordoned, is_ready
 
 WORKER_COUNT, CONCURRENCY = 2, 4
@@ -358,6 +359,26 @@ def _starve(cluster: Cluster) -> list[Run]:
     return [load.start(cluster, HUNGRY, mb=2 * WORKER_MB)]
 
 
+def _make_link(path: Path) -> None:
+    path.symlink_to("..")
+
+
+def _make_large_file(path: Path) -> None:
+    path.write_bytes(os.urandom(90 * 2**20))
+
+
+def _refuse_push(cluster: Cluster, dag: str, write: Callable[[Path], None]) -> None:
+    """Push a commit that the relay does not publish, and one without the fault, which must arrive."""
+    with clone_of_git_server(cluster) as clone, Api.open(cluster) as api:
+        write(clone.folder / "dags/fault")
+        refusal = f"commit {clone.push({})} is not published"
+        logs = ["-n", NAMESPACE, "logs", "dag-relay-0", "--all-containers"]
+        load.wait("the refusal of the commit", lambda: refusal in cluster.kubectl(*logs), 120)
+        source = f"from airflow.sdk import DAG\n\ndag = DAG({dag!r}, schedule=None)\n"
+        clone.push({"dags/fault": None, f"dags/{dag}.py": source})
+        load.wait(f"the DAG {dag}", lambda: api.live(dag), 120)
+
+
 def _queue_burst(cluster: Cluster) -> None:
     with Api.open(cluster) as api:
         api.switch(NO_OP, on=False)
@@ -406,6 +427,10 @@ FAULTS: dict[str, Fault] = {
     "api-server-killed": Fault(inject=lambda c, _: _kill(c, "api-server")),
     "api-server-away": Fault(
         inject=lambda c, s: _away(c, s, f"deployment/{chart_names.API_SERVER}")
+    ),
+    "link-pushed": Fault(inject=lambda c, _: _refuse_push(c, "after_link", _make_link)),
+    "large-file-pushed": Fault(
+        inject=lambda c, _: _refuse_push(c, "after_large_file", _make_large_file)
     ),
     "kubernetes-down": Fault(inject=_stop_api_server),
     "burst": Fault(inject=lambda c, _: _start_burst(c), before=_queue_burst),

@@ -40,6 +40,8 @@ KUBERNETES_RULES = {
 }
 PROXY = {"http": "http://proxy.example.com:3128", "https": "http://proxy.example.com:3129"}
 
+LARGE_XCOMS = {"image": "registry.example/airflow", "xcom_bucket": True}
+
 # By name: a committed stack, and changes of its settings.
 VARIANTS = {
     "queue-from-zero": ("local", {"workers": {"scaling": "queue", "min": 0}}),
@@ -133,6 +135,7 @@ VARIANTS = {
             "cluster": {"namespace": "flow"},
         },
     ),
+    "large-xcoms": ("dev", {"airflow": LARGE_XCOMS}),
     "own-logs": (
         "local",
         {
@@ -140,7 +143,8 @@ VARIANTS = {
                 "bucket": "logs",
                 "endpoint_url": "https://s3",
                 "credentials_secret": "task-logs",
-            }
+            },
+            "airflow": LARGE_XCOMS,
         },
     ),
     "sso": ("prod", {"airflow": {"sso": SSO}}),

@@ -115,7 +115,9 @@ def test_git_sync_has_the_digest_of_the_settings(render):
 def test_every_image_is_pinned(any_stack):
     for pod in _pods(any_stack):
         for container in pod.containers:
-            version = re.search(r"(:v?\d+\.\d+\.\d+|@sha256:[0-9a-f]{64})$", container["image"])
+            version = re.search(
+                r"(:v?\d+\.\d+\.\d+(b\d+)?|@sha256:[0-9a-f]{64})$", container["image"]
+            )
             assert version, f"{pod.name}: pin {container['image']} to a version or digest"
 
 

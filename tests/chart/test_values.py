@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from components.airflow import xcom_bucket
+
 
 @pytest.fixture(scope="module")
 def installed(stack, helm, airflow_chart):
@@ -127,6 +129,19 @@ def test_log_credentials_precede_their_connection(render, component):
     assert [name for name in names if name in order] == order, (
         "Kubernetes inserts only variables that it already knows"
     )
+
+
+@pytest.mark.parametrize("name", ["large-xcoms", "own-logs"])
+def test_large_xcoms_use_a_connection_of_every_component(render, name):
+    cfg = _airflow_cfg(render(name))
+    path = cfg["common.io"]["xcom_objectstorage_path"]
+    variable = f"AIRFLOW_CONN_{path.removeprefix('s3://').partition('@')[0]}".upper()
+
+    assert cfg["core"]["xcom_backend"] == xcom_bucket.BACKEND
+    assert cfg["common.io"]["xcom_objectstorage_threshold"] == "1048576", "Helm writes 1e+06"
+    for component in ("worker", "triggerer"):
+        container = render(name).airflow.pod(f"airflow-{component}").container(component)
+        assert variable in [each["name"] for each in container["env"]]
 
 
 def test_airflow_has_the_executor_and_dags_folder(options, any_stack):

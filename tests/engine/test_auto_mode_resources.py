@@ -1,6 +1,7 @@
 """What Auto Mode makes in the account, and what a deleted cluster leaves there."""
 
 import itertools
+import threading
 
 import pytest
 
@@ -103,6 +104,42 @@ def test_a_cluster_with_nodes_leaves_its_group(eks, built_in):
         Filters=[{"Name": "tag:aws:eks:cluster-name", "Values": [eks.name]}]
     )["SecurityGroups"]
     assert group["GroupName"].startswith(f"eks-cluster-sg-{eks.name}-")
+
+
+def test_a_cluster_in_creation_has_no_nodes_yet(eks, monkeypatch):
+    """The load balancers of the simulator look at the account every two seconds."""
+    ec2, had = eks.cloud.auto_mode.ec2, []
+    create_security_group = ec2.create_security_group
+
+    def look_first(**group):
+        had.append(eks.has("ec2 network interface"))
+        return create_security_group(**group)
+
+    monkeypatch.setattr(ec2, "create_security_group", look_first)
+    eks.create(["general-purpose"])
+
+    assert had == [[]]
+    assert eks.has("ec2 network interface")
+
+
+def test_two_looks_at_the_account_create_one_load_balancer(eks, monkeypatch):
+    auto_mode, others = eks.cloud.auto_mode, []
+    create_security_group = auto_mode.ec2.create_security_group
+
+    def look_meanwhile(**group):
+        monkeypatch.undo()
+        others.append(threading.Thread(target=auto_mode.sync))
+        others[0].start()
+        others[0].join(timeout=0.5)
+        return create_security_group(**group)
+
+    eks.create()
+    eks.objects[INGRESSES] = [ingress("airflow")]
+    monkeypatch.setattr(auto_mode.ec2, "create_security_group", look_meanwhile)
+    auto_mode.sync()
+    others[0].join()
+
+    assert len(eks.has("elbv2 load balancer")) == 1
 
 
 def test_built_in_pools_end_their_nodes_when_they_are_removed(eks):

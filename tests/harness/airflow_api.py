@@ -71,6 +71,12 @@ class Api:
         )
         return run
 
+    def clear(self, dag: str, run: str) -> None:
+        """Let all tasks of a run start again."""
+        path = f"{self.url}/api/v2/dags/{dag}/clearTaskInstances"
+        all_tasks = {"dag_run_id": run, "dry_run": False, "only_failed": False}
+        _request("POST", path, all_tasks, self.token)
+
     def stop(self, dag: str, run: str) -> None:
         """Mark a run as failed: Airflow then stops its tasks."""
         path = f"{self.url}/api/v2/dags/{dag}/dagRuns/{run}"

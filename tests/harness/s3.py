@@ -1,6 +1,8 @@
 """An S3-compatible service in the test cluster, and the Secret for it."""
 
 import json
+import re
+import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,3 +71,16 @@ def installed(cluster: Cluster) -> Generator[None]:
     finally:
         cluster.kubectl(*remove)
         cluster.kubectl("-n", "airflow", "delete", "secret", SECRET, "--ignore-not-found")
+
+
+def sizes(cluster: Cluster, bucket: str, prefix: str) -> dict[str, int]:
+    """Objects of the bucket under the prefix, with their sizes."""
+    with cluster.forward(f"pod/{NAME}", PORT, namespace=NAME) as port:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/{bucket}?list-type=2&prefix={prefix}",
+            headers={"Authorization": f"Credential={KEY_ID}/"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            listed = answer.read().decode()
+    found = re.findall(r"<Key>(.*?)</Key>.*?<Size>(\d+)</Size>", listed)
+    return {key: int(size) for key, size in found}

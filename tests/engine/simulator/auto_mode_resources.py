@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/eks/latest/userguide/auto-disable.html
 """
 
 import hashlib
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import wraps
@@ -33,6 +34,7 @@ class AutoMode:
     def __init__(self, account: str, region: str, objects: Objects) -> None:
         self.account = account
         self.objects = objects
+        self._syncs = threading.Lock()
         self.enter(region)
 
     def enter(self, region: str) -> None:
@@ -43,10 +45,13 @@ class AutoMode:
 
     def sync(self) -> None:
         """Create what new objects need, and delete what belongs to deleted objects."""
-        for cluster in self.eks.clusters.values():
-            self._volumes(cluster)
-            self._load_balancers(cluster)
-            self._nodes(cluster)
+        with self._syncs:
+            for cluster in list(self.eks.clusters.values()):
+                if "clusterSecurityGroupId" not in cluster.resources_vpc_config:
+                    continue  # another thread is creating it
+                self._volumes(cluster)
+                self._load_balancers(cluster)
+                self._nodes(cluster)
 
     def end_nodes(self, cluster: Cluster) -> bool:
         """End the nodes of a cluster that is being deleted. Whether it had nodes."""

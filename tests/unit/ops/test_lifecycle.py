@@ -120,8 +120,13 @@ def before_pulumi(tools):
 SSO = {"issuer": "https://i.example", "client_id": "airflow", "roles": {"ops": "Admin"}}
 
 
-@pytest.mark.parametrize("sso", [SSO, None])
-def test_a_failed_check_of_sso_is_explained_and_repeated(tools, session, monkeypatch, capsys, sso):
+@pytest.mark.parametrize(
+    ("given", "component"),
+    [({"sso": SSO}, "sso-check"), ({"xcom_bucket": True}, "xcom-check"), ({}, None)],
+)
+def test_a_failed_check_is_explained_and_repeated(
+    tools, session, monkeypatch, capsys, given, component
+):
     tools("pulumi", "exit 255")
     state = {"exitCode": 1, "message": "sso_client_secret: refused"}
     pods = {"items": [{"status": {"containerStatuses": [{"state": {"terminated": state}}]}}]}
@@ -129,15 +134,15 @@ def test_a_failed_check_of_sso_is_explained_and_repeated(tools, session, monkeyp
     cluster = Kubernetes(name="local", namespace="airflow", arguments=[])
     monkeypatch.setattr(Session, "cluster", lambda _: cluster)
     opened = session("local")
-    airflow = AirflowSettings.model_validate({**opened.settings.airflow.model_dump(), "sso": sso})
+    airflow = AirflowSettings.model_validate({**opened.settings.airflow.model_dump(), **given})
     opened = replace(opened, settings=opened.settings.model_copy(update={"airflow": airflow}))
 
     assert lifecycle.update(opened) == 255
 
     first, *others = before_pulumi(tools)
     assert JOBS in first, "Helm cannot change a Job"
-    assert len(others) == (sso is not None), "Pulumi would report the old failure again"
+    assert len(others) == bool(given), "Pulumi would report the old failure again"
     for call in others:
-        assert "--selector=component=sso-check --field-selector=status.successful=0" in call
+        assert f"--selector=component={component} --field-selector=status.successful=0" in call
     shown = "Airflow was not changed:\n  sso_client_secret: refused" in capsys.readouterr().out
-    assert shown == (sso is not None)
+    assert shown == bool(given)

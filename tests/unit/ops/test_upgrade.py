@@ -215,10 +215,11 @@ def test_the_same_version_is_nothing_to_upgrade(platform, capsys):
     assert "nothing to upgrade" in capsys.readouterr().out
 
 
-def test_an_older_version_is_refused(platform):
-    platform.deployed = "3.10.0"
+@pytest.mark.parametrize("deployed", ["3.10.0", f"{AIRFLOW}.post1"])
+def test_an_older_version_is_refused(platform, deployed):
+    platform.deployed = deployed
 
-    with pytest.raises(OperationError, match=r"Airflow 3\.10\.0 is deployed, and .* is older"):
+    with pytest.raises(OperationError, match=rf"Airflow {deployed} is deployed, and .* is older"):
         platform.run()
     assert platform.steps == []
 

@@ -15,7 +15,7 @@ def session(tools, stack, tmp_path):
     """The stack prod, with this version of Airflow in its state."""
 
     def opened(deployed):
-        values = {"airflowVersion": deployed}
+        values = {"defaultAirflowTag": deployed}
         release = {"type": versions.TYPE, "urn": f"urn::{versions.RELEASE}"}
         keda = {"type": versions.TYPE, "urn": "urn::keda-release", "inputs": {"values": {}}}
         resources = [keda, {**release, "inputs": {"values": values}}] if deployed else [keda]

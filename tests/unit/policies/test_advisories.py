@@ -9,7 +9,7 @@ from settings.versions import AIRFLOW_VERSIONS
 from tests.unit.policies.resources import airflow, stack_of
 
 REASON = "the authors of the DAGs are administrators of the platform"
-AFFECTED = stack_of(airflow(airflowVersion="3.3.2"))
+AFFECTED = stack_of(airflow(defaultAirflowTag="3.3.2"))
 RULE = "cve-2026-68982"
 
 
@@ -26,7 +26,7 @@ def test_production_refuses_an_affected_version():
 
     (line,) = [line for line in report.broken if line.startswith(RULE)]
     assert line == (
-        f'{RULE}: airflow-release: airflowVersion is "3.3.2". '
+        f'{RULE}: airflow-release: defaultAirflowTag is "3.3.2". '
         "A client of the broker, such as a task, runs code on the workers of every queue (Airflow, "
         "published on 2026-11-09). Set airflow.version to 3.4.0 or later "
         "(https://www.cve.org/CVERecord?id=CVE-2026-68982)."
@@ -43,7 +43,7 @@ def test_development_gets_a_warning():
 
 def test_an_exception_names_one_advisory():
     report = rules.evaluate(
-        stack_of(airflow(airflowVersion="3.2.2")), level="production", exceptions={RULE: REASON}
+        stack_of(airflow(defaultAirflowTag="3.2.2")), level="production", exceptions={RULE: REASON}
     )
 
     assert [line.partition(":")[0] for line in report.excused] == [RULE]
@@ -54,7 +54,7 @@ def test_an_exception_names_one_advisory():
 
 def test_an_exception_ends_with_the_upgrade():
     report = rules.evaluate(
-        stack_of(airflow(airflowVersion="3.4.0")), level="production", exceptions={RULE: REASON}
+        stack_of(airflow(defaultAirflowTag="3.4.0")), level="production", exceptions={RULE: REASON}
     )
 
     assert any(f"policies.exceptions.{RULE} is unused" in line for line in report.broken)

@@ -63,6 +63,12 @@ ON_EXISTING = {
     "database": CONTAINER,
 }
 ON_EXISTING_WITH_LOGS = {"cluster": EXISTING, "logs": LogSettings(bucket="logs")}
+
+
+def xcoms(config=None):
+    return AirflowSettings(image="me/airflow", xcom_bucket=True, config=config or {})
+
+
 GIT = DagSettings(repo="git://git-server:9418/dags.git")
 TAGGED = DagSettings(repo="git://git-server:9418/dags.git", tag="v1")
 COMMIT = DagSettings(repo="git://git-server:9418/dags.git", commit="a" * 40)
@@ -292,6 +298,67 @@ BROKEN = {
             {"logs": LogSettings(bucket="logs")},
             "logs.bucket",
             "needs cluster.kind: existing; on EKS the program creates the bucket",
+        ),
+    ],
+    "_large_xcoms_have_a_bucket": [
+        (
+            ON_AWS,
+            {"airflow": AirflowSettings(xcom_bucket=True)},
+            "airflow.xcom_bucket",
+            "needs the Python package s3fs, which the image apache/airflow lacks; build an image",
+        ),
+        (
+            ON_EXISTING,
+            {"airflow": xcoms()},
+            "airflow.xcom_bucket",
+            "needs a bucket on an existing cluster; set logs.bucket, or remove this setting",
+        ),
+        *(
+            (ON_AWS, {"airflow": xcoms({section: {option: value}})}, key, expected)
+            for section, option, value, key, expected in (
+                (
+                    "core",
+                    "xcom_backend",
+                    "a.B",
+                    "airflow.config.core.xcom_backend",
+                    "is set by airflow.xcom_bucket; remove one of the two",
+                ),
+                (
+                    "common.io",
+                    "xcom_objectstorage_path",
+                    "s3://b",
+                    "airflow.config.common.io.xcom_objectstorage_path",
+                    "is set by airflow.xcom_bucket; remove one of the two",
+                ),
+                (
+                    "common.io",
+                    "xcom_objectstorage_threshold",
+                    17 * 2**20,
+                    "airflow.config.common.io.xcom_objectstorage_threshold",
+                    "17825792 is more than the 16 MiB of workers.xcom_limit_mb",
+                ),
+                (
+                    "common.io",
+                    "xcom_objectstorage_threshold",
+                    "1 MB",
+                    "airflow.config.common.io.xcom_objectstorage_threshold",
+                    "should be a number of bytes, got '1 MB'",
+                ),
+                (
+                    "common.io",
+                    "xcom_objectstorage_threshold",
+                    -1,
+                    "airflow.config.common.io.xcom_objectstorage_threshold",
+                    "should be 0 or more, got -1: no XCom would be in the bucket",
+                ),
+                (
+                    "logging",
+                    "log_filename_template",
+                    "logs/{{ ti.dag_id }}",
+                    "airflow.config.logging.log_filename_template",
+                    "should start with dag_id= if airflow.xcom_bucket is set, got 'logs/",
+                ),
+            )
         ),
     ],
     "_airflow_reads_every_option": [
@@ -526,6 +593,11 @@ SOUND = [
     (ON_EXISTING, {"airflow": AirflowSettings(architectures=("arm64",))}),
     (ON_AWS, {"logs": LogSettings(protect=True)}),
     (ON_EXISTING, {"logs": LogSettings(bucket="logs")}),
+    (ON_AWS, {"airflow": xcoms()}),
+    (ON_AWS, {"airflow": xcoms({"common.io": {"xcom_objectstorage_threshold": 16 * 2**20}})}),
+    (ON_AWS, {"airflow": xcoms(), "workers": WorkerSettings(xcom_limit_mb=1)}),
+    (ON_AWS, {"airflow": xcoms({"logging": {"log_filename_template": "dag_id=x"}})}),
+    (ON_EXISTING, {"airflow": xcoms(), "logs": LogSettings(bucket="logs")}),
     (ON_AWS, {"airflow": PUBLIC_UI}),
     (ON_AWS, {"network": existing_network(), "airflow": AirflowSettings(ingress=INGRESS)}),
     (ON_AWS, {"network": existing_network(PUBLIC), "airflow": PUBLIC_UI}),

@@ -7,6 +7,7 @@ import pytest
 
 from ops.plan import fake_cloud
 from ops.plan.report import airflow_values
+from policies.chart_values import read
 from policies.view import at
 from settings.rds_ca import RDS_CA
 from tests.unit.settings.stacks import EXISTING_NETWORK, INGRESS
@@ -488,3 +489,15 @@ def test_a_job_ends_before_its_replacement_starts(program):
     jobs = found.all("kubernetes:batch/v1:Job")
     assert len(jobs) == 2, "the check of airflow.sso, and the role of KEDA"
     assert [job.delete_before_replace for job in jobs] == [True, True]
+
+
+def test_xcoms_in_the_bucket_expire_after_their_rows(program):
+    kept = read("values/airflow.yaml")["databaseCleanup"]["retentionDays"]
+    snapshot = program("dev", airflow={"image": "me/airflow", "xcom_bucket": True})
+    lifecycle = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+
+    rules = snapshot.one(lifecycle).inputs["rules"]
+    matching = [r for r in rules if "xcom/dag/run".startswith(r["filter"]["prefix"])]
+    assert [rule["expiration"]["days"] > kept for rule in matching] == [True]
+    config = airflow_values(snapshot)["config"]
+    assert config["common.io"]["xcom_objectstorage_path"].endswith("/xcom"), "the same prefix"

@@ -189,6 +189,13 @@ def test_the_image_follows_the_settings(values):
     assert "defaultAirflowDigest" not in found
 
 
+def test_the_chart_gets_a_semantic_version(values):
+    """`semverCompare` of the chart ends with an error at 3.4.0b2."""
+    found = values(airflow={"version": "3.4.0b2"})
+
+    assert (found["airflowVersion"], found["defaultAirflowTag"]) == ("3.4.0", "3.4.0b2")
+
+
 def test_settings_become_chart_values(values):
     found = values(
         workers={"max": 3, "concurrency": 5, "scaling": "cpu", "grace_seconds": 99},
@@ -434,3 +441,49 @@ def test_without_sso_nothing_changes(deployed, values):
     assert "AIRFLOW_SSO" not in str(api_server)
     names = [job.name for job in deployed().all("kubernetes:batch/v1:Job")]
     assert not [name for name in names if "sso" in name]
+
+
+XCOMS = {"image": "me/airflow", "xcom_bucket": True}
+BACKEND = "airflow.providers.common.io.xcom.backend.XComObjectStorageBackend"
+
+
+def xcom_options(found):
+    config = found["config"]
+    return {**config.get("common.io", {}), "backend": config.get("core", {}).get("xcom_backend")}
+
+
+@pytest.mark.parametrize(
+    ("given", "path"),
+    [
+        ({"on_aws": True}, "s3://aws_default@the-bucket/xcom"),
+        ({"logs": own_bucket()}, "s3://remote_logs@the-bucket/airflow/xcom"),
+    ],
+)
+def test_large_xcoms_go_to_the_bucket_of_the_task_logs(values, given, path):
+    assert xcom_options(values(airflow=XCOMS, **given)) == {
+        "backend": BACKEND,
+        "xcom_objectstorage_path": path,
+        "xcom_objectstorage_threshold": "1048576",
+    }
+    without = xcom_options(values(**given))
+    assert without == {"backend": None}
+
+
+def test_options_of_the_stack_file_apply_to_large_xcoms(values):
+    own = {"common.io": {"xcom_objectstorage_threshold": 4096}, "core": {"parallelism_x": 1}}
+    found = values(airflow={**XCOMS, "config": own}, on_aws=True)
+
+    assert xcom_options(found)["xcom_objectstorage_threshold"] == "4096"
+    assert found["config"]["core"]["parallelism_x"] == "1"
+    assert found["config"]["core"]["plugins_folder"], "options of the program stay"
+
+
+def test_the_release_waits_for_the_check_of_the_image(deployed):
+    snapshot = deployed(airflow=XCOMS, on_aws=True, pull_secret="registry")
+
+    (job,) = [job for job in snapshot.all("kubernetes:batch/v1:Job") if "xcom-check" in job.name]
+    assert job.urn in snapshot.waits_for(snapshot.one(RELEASE).urn)
+    pod = job.inputs["spec"]["template"]["spec"]
+    assert pod["containers"][0]["image"].startswith("me/airflow:")
+    assert pod["imagePullSecrets"] == [{"name": "registry"}]
+    assert not [j for j in deployed().all("kubernetes:batch/v1:Job") if "xcom" in j.name]

@@ -10,6 +10,7 @@ from settings.logs import LogSettings
 from settings.workers import WorkerSettings
 
 BUCKET = "aws:s3/bucket:Bucket"
+LIFECYCLE = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 ARN = "arn:aws:s3:::logs-bucket"
@@ -18,7 +19,7 @@ CLUSTER_ARN = "arn:aws:eks:eu-west-1:111122223333:cluster/k8s"
 
 @pytest.fixture
 def logs(deploy):
-    return lambda queues={}, access_logs=None, policies={}, **settings: deploy(
+    return lambda queues={}, access_logs=None, policies={}, xcom_days=None, **settings: deploy(
         lambda: Logs(
             "logs",
             LogsArgs(
@@ -28,6 +29,7 @@ def logs(deploy):
                 queues={"default": WorkerSettings(), **queues},
                 access_logs=access_logs,
                 component_policies=ComponentPolicies(**policies),
+                xcom_days=xcom_days,
                 settings=LogSettings(**settings),
             ),
         )
@@ -82,10 +84,44 @@ def test_load_balancers_of_the_account_write_in_their_folder(logs):
 def test_access_logs_expire_with_the_task_logs(logs):
     snapshot = logs(access_logs="load-balancer", retention_days=9)
 
-    (rule,) = snapshot.one(
-        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
-    ).inputs["rules"]
+    (rule,) = snapshot.one(LIFECYCLE).inputs["rules"]
     assert (rule["filter"], rule["expiration"]) == ({"prefix": ""}, {"days": 9})
+
+
+def expirations(snapshot):
+    rules = snapshot.one(LIFECYCLE).inputs["rules"]
+    return {r["filter"]["prefix"]: r.get("expiration", {}).get("days") for r in rules}
+
+
+def test_large_xcoms_outlive_the_task_logs(logs):
+    """S3 applies the shortest of the rules that match: no other may match them."""
+    snapshot = logs(access_logs="load-balancer", retention_days=9, xcom_days=120)
+
+    found = expirations(snapshot)
+    assert [days for prefix, days in found.items() if "xcom/dag/run".startswith(prefix)] == [120]
+    for name in ("dag_id=a/run_id=b", "executor_callbacks/a", "load-balancer/AWSLogs/1"):
+        assert [days for prefix, days in found.items() if name.startswith(prefix)] == [9]
+
+
+def test_large_xcoms_stay_without_a_clean_up(logs):
+    assert expirations(logs(xcom_days=0))["xcom/"] is None
+
+
+def test_only_workers_may_delete_only_xcoms(logs):
+    snapshot = logs(queues={"etl": WorkerSettings()}, xcom_days=120)
+
+    found = {
+        policy.name: [s["Resource"] for s in statements(policy.inputs["policy"]) if deletes(s)]
+        for policy in snapshot.all(ROLE_POLICY)
+    }
+    assert {name: resources for name, resources in found.items() if resources} == {
+        "logs-airflow-worker": [f"{ARN}/xcom/*"],
+        "logs-airflow-worker-etl": [f"{ARN}/xcom/*"],
+    }
+
+
+def deletes(statement):
+    return "s3:DeleteObject" in statement["Action"]
 
 
 @pytest.mark.parametrize(

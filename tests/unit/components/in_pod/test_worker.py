@@ -317,3 +317,15 @@ def test_a_larger_xcom_names_the_setting(push, value):
         Exception, match=r"XCom 'rows' has \d MiB, and queues\.etl\.xcom_limit_mb is 1"
     ):
         push(value)
+
+
+def test_what_goes_to_a_bucket_is_not_refused(push):
+    """As `XComObjectStorageBackend`: it serializes only the address, without the key."""
+    serialize = sys.modules["airflow.sdk.bases.xcom"].BaseXCom.serialize_value
+
+    def backend(value):
+        return serialize("s3://remote_logs@logs/xcom/1") if len(value) > MIB else serialize(value)
+
+    assert backend("x" * 2 * MIB) == {"data": "s3://remote_logs@logs/xcom/1"}
+    with pytest.raises(Exception, match=r"^XCom has 2 MiB, .*airflow\.xcom_bucket"):
+        serialize("x" * 2 * MIB)

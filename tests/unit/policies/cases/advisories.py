@@ -23,10 +23,11 @@ def keda(version):
     return resource(RELEASE, "keda-release", name="keda", chart="keda", version=version)
 
 
-def on_airflow(fix, source):
+def on_airflow(fix, source, *versions):
     return {
         f"Set airflow.version to {fix} or later ({source})": [
-            ('airflowVersion is "3.2.2"', airflow(airflowVersion="3.2.2"))
+            (f'defaultAirflowTag is "{version}"', airflow(defaultAirflowTag=version))
+            for version in ("3.2.2", *versions)
         ]
     }
 
@@ -34,7 +35,7 @@ def on_airflow(fix, source):
 def on_fab(fix, source):
     return {
         f"Set airflow.version to a version with the FAB provider {fix} or later ({source})": [
-            ('FAB provider of Airflow 3.2.2 is "3.6.4"', airflow(airflowVersion="3.2.2"))
+            ('FAB provider of Airflow 3.2.2 is "3.6.4"', airflow(defaultAirflowTag="3.2.2"))
         ]
     }
 
@@ -80,7 +81,7 @@ BREACHES = {
     "cve-2026-49487": on_airflow("3.3.0", f"{OSS_SECURITY}2026/07/07/6"),
     "cve-2026-58076": on_airflow("3.3.1", f"{OSS_SECURITY}2026/08/12/5"),
     "cve-2026-68968": on_airflow("3.3.1", f"{OSS_SECURITY}2026/08/12/12"),
-    "cve-2026-68982": on_airflow("3.4.0", f"{CVE}CVE-2026-68982"),
+    "cve-2026-68982": on_airflow("3.4.0", f"{CVE}CVE-2026-68982", "3.4.0b2"),
     "cve-2026-59245": on_fab("3.7.2", f"{OSS_SECURITY}2026/07/13/4"),
     "cve-2026-82310": on_fab("3.9.0", f"{OSS_SECURITY}2026/09/15/10"),
     "cve-2025-49844": on_redis("redis:7.2.10-bookworm", "7.2.11", GHSA),
@@ -110,19 +111,22 @@ _POSTGRESQL = {
     "later": database("postgres:18.6"),
     "unknown": database(UNKNOWN),
 }
-_FIXED_AIRFLOW = {"fixed": airflow(airflowVersion="3.4.0"), "unknown": airflow()}
-_FIXED_FAB = {"fixed": airflow(airflowVersion="3.3.2"), "unlisted": airflow(airflowVersion="3.9.9")}
+_FIXED_AIRFLOW = {"fixed": airflow(defaultAirflowTag="3.4.0"), "unknown": airflow()}
+_FIXED_FAB = {
+    "fixed": airflow(defaultAirflowTag="3.3.2"),
+    "unlisted": airflow(defaultAirflowTag="3.9.9"),
+}
 
 COMPLIANT = {
     "server-version-exact": {**_REDIS, **_POSTGRESQL},
-    "cve-2026-33264": {**_FIXED_AIRFLOW, "fixed here": airflow(airflowVersion="3.3.0")},
-    "cve-2026-49487": {**_FIXED_AIRFLOW, "fixed here": airflow(airflowVersion="3.3.0")},
+    "cve-2026-33264": {**_FIXED_AIRFLOW, "fixed here": airflow(defaultAirflowTag="3.3.0")},
+    "cve-2026-49487": {**_FIXED_AIRFLOW, "fixed here": airflow(defaultAirflowTag="3.3.0")},
     "cve-2026-58076": {
         **_FIXED_AIRFLOW,
-        "fixed here": airflow(airflowVersion="3.3.1"),
-        "before": airflow(airflowVersion="2.11.0"),
+        "fixed here": airflow(defaultAirflowTag="3.3.1"),
+        "before": airflow(defaultAirflowTag="2.11.0"),
     },
-    "cve-2026-68968": {**_FIXED_AIRFLOW, "fixed here": airflow(airflowVersion="3.3.1")},
+    "cve-2026-68968": {**_FIXED_AIRFLOW, "fixed here": airflow(defaultAirflowTag="3.3.1")},
     "cve-2026-68982": _FIXED_AIRFLOW,
     "cve-2026-59245": _FIXED_FAB,
     "cve-2026-82310": _FIXED_FAB,
