@@ -174,14 +174,9 @@ class AwsStack:
         `initialized`: with a backend in its checkout, in which the stack exists.
         """
         checkout = Checkout.copy(folder, charts)
-        checkout.change(
-            name,
-            **{
-                "charts": {"source": str(charts)},
-                "database": {"ca_file": str(account.folder / CA)},
-                **sections,
-            },
-        )
+        ca = {"ca_file": str(account.folder / CA)}
+        checkout.change(name, charts={"source": str(charts)}, database=ca)
+        checkout.change(name, **sections)
         stack = cls(
             name=name, checkout=checkout, account=account, environment=dict(account.environment)
         )
