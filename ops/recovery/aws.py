@@ -39,7 +39,8 @@ class Aws:
             reason = str(error).splitlines()[-1]
             raise OperationError(
                 f"cannot log in to AWS with the credentials of this shell; nothing was changed. {reason}\n"
-                "Run `aws sso login`, or set AWS_PROFILE"
+                "Run `aws sso login`, or set AWS_PROFILE. If AWS fails in "
+                f"{self.region}: docs/runbooks/lost-region.md"
             ) from None
 
     def identify(self, resource: Mapping[str, Any]) -> str | None:

@@ -65,7 +65,8 @@ def test_a_lost_region_refuses_every_command(lost):
     status, output = lost.make("up")
 
     assert status != 0
-    assert "Nothing was changed" in output or "nothing was changed" in output
+    assert "nothing was changed" in output
+    assert "If AWS fails in eu-west-1: docs/runbooks/lost-region.md" in output
 
 
 def test_the_row_and_its_key_are_in_the_second_region(recovered, cluster):
