@@ -22,7 +22,7 @@ Product = Literal["Airflow", "FAB provider", "Redis", "Valkey", "PostgreSQL", "K
 REVIEWED = date(2026, 11, 28)
 # Of the constraints of each Airflow version, which the official image has:
 # https://raw.githubusercontent.com/apache/airflow/constraints-3.2.2/constraints-3.12.txt
-FAB_PROVIDER = {"3.2.2": "3.6.4", "3.3.2": "3.9.0", "3.4.0b2": "3.10.2"}
+FAB_PROVIDER = {"3.2.2": "3.6.4", "3.3.2": "3.9.0"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,6 @@ AIRFLOW = "3.3.2"  # default of airflow.version
 AIRFLOW_VERSIONS = {
     "3.2.2": ("make check", "make chart-test", "make e2e", "make engine"),
     "3.3.2": ("make check", "make chart-test", "make e2e", "make engine", "make bench-workers"),
-    "3.4.0b2": ("make check", "make chart-test", "make e2e"),
 }
 KUBERNETES = "1.35"  # default of cluster.version: docs/adr/0010-kubernetes-1.35.md
 POSTGRES = "16"  # major version on RDS

@@ -37,7 +37,7 @@ def test_an_image_with_a_tag_is_refused(mistakes):
 @pytest.mark.parametrize("version", ["2.10.5", "3.2.0", "3.3.1", "3.4.0", "latest"])
 def test_an_untested_airflow_version_is_refused(mistakes, version):
     assert mistakes(changed(EKS, "airflow.version", version)) == [
-        "airflow.version: should be a tested version, 3.2.2 or 3.3.2 or 3.4.0b2, listed in "
+        "airflow.version: should be a tested version, 3.2.2 or 3.3.2, listed in "
         f"settings/versions.py, got {version!r}"
     ]
 
