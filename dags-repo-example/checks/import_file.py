@@ -15,11 +15,12 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions._internal.contextmanager import DagContext
 from airflow.utils.file import get_unique_dag_module_name
 
-from checks import dag_files, dag_rules, moved, syntax
+from checks import dag_rules, moved, syntax
 from checks.imports import ImportResult
 from checks.mistake import Mistake
 from checks.platform_file import Platform
 from checks.watch import SLOW_SECONDS, Watch
+from local import dag_files
 
 UPGRADE = (
     "https://airflow.apache.org/docs/apache-airflow/stable/installation/upgrading_to_airflow3.html"

@@ -16,7 +16,7 @@ from airflow.models.dagbag import DagPriorityParsingRequest
 from airflow.utils.session import create_session
 from sqlalchemy.exc import IntegrityError
 
-from checks import dag_files
+from local import dag_files
 
 
 def referenced(source: bytes) -> set[str]:

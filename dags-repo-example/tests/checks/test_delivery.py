@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from checks import dag_files, delivery
+from checks import delivery
+from local import dag_files
 
 LIMITS = delivery.Limits(sub_path="dags", max_mb=100, max_file_mb=50, max_files=20000)
 
