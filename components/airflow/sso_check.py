@@ -10,19 +10,10 @@ from pulumi_kubernetes.meta import v1 as meta
 from components.airflow.sso import CA_CONFIG_MAP, CA_FOLDER, CLIENT_SECRET
 from components.support.chart_names import SSO_CHECK
 from components.support.check_job import check_job
-from components.support.hardened_pod import (
-    IN_POD,
-    container_security,
-    plain_env,
-    pod_security,
-    resources,
-)
+from components.support.hardened_pod import IN_POD, plain_env
 from components.support.named_secret import NamedSecret, secret_env
-from components.support.pull_secret import references
 
 SCRIPT = IN_POD / "sso_check.py"
-USER_ID = 50000  # `airflow` in the Airflow image
-MEMORY_MB = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +38,7 @@ class SsoCheck(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:k8s:SsoCheck", name, None, opts)
 
-        ca = None
+        ca = mounts = volumes = None
         if args.ca is not None:
             ca = core.ConfigMap(
                 f"{name}-ca",
@@ -55,42 +46,24 @@ class SsoCheck(pulumi.ComponentResource):
                 data={"ca.pem": args.ca},
                 opts=pulumi.ResourceOptions(parent=self),
             )
+            mounts = [core.VolumeMountArgs(name="ca", mount_path=CA_FOLDER, read_only=True)]
+            config_map = core.ConfigMapVolumeSourceArgs(name=CA_CONFIG_MAP)
+            volumes = [core.VolumeArgs(name="ca", config_map=config_map)]
         check_job(
             name,
             namespace=args.namespace,
             component=SSO_CHECK,
-            pod=_pod(args),
+            image=args.image,
+            script=SCRIPT,
+            pull_secret=args.pull_secret,
+            env=[
+                core.EnvVarArgs(name="AIRFLOW_SSO", value=args.configuration),
+                secret_env("AIRFLOW_SSO_CLIENT_SECRET", args.client_secret, CLIENT_SECRET),
+                *plain_env(args.proxy),
+            ],
+            mounts=mounts,
+            volumes=volumes,
             inputs=[args.client_secret.checksum, args.ca],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[ca] if ca else None),
         )
         self.register_outputs({})
-
-
-def _pod(args: SsoCheckArgs) -> core.PodSpecArgs:
-    mounts = [core.VolumeMountArgs(name="ca", mount_path=CA_FOLDER, read_only=True)]
-    config_map = core.ConfigMapVolumeSourceArgs(name=CA_CONFIG_MAP)
-    volumes = [core.VolumeArgs(name="ca", config_map=config_map)]
-    return core.PodSpecArgs(
-        restart_policy="Never",
-        automount_service_account_token=False,
-        enable_service_links=False,
-        image_pull_secrets=references(args.pull_secret),
-        security_context=pod_security(user_id=USER_ID, group_id=0),
-        containers=[
-            core.ContainerArgs(
-                name="sso-check",
-                image=args.image,
-                image_pull_policy="IfNotPresent",
-                command=["python", "-c", SCRIPT.read_text()],
-                env=[
-                    core.EnvVarArgs(name="AIRFLOW_SSO", value=args.configuration),
-                    secret_env("AIRFLOW_SSO_CLIENT_SECRET", args.client_secret, CLIENT_SECRET),
-                    *plain_env(args.proxy),
-                ],
-                resources=resources(MEMORY_MB),
-                security_context=container_security(),
-                volume_mounts=mounts if args.ca else None,
-            )
-        ],
-        volumes=volumes if args.ca else None,
-    )

@@ -1,11 +1,11 @@
 """Flow log of a VPC: the connections that security groups refused."""
 
-import json
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 
+from components.aws.policy import policy_document
 from settings.limits import cloudwatch_retention
 
 
@@ -63,7 +63,7 @@ def _trust(group_arn: str) -> str:
             "ArnLike": {"aws:SourceArn": flow_logs},
         },
     }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return policy_document([statement])
 
 
 def _write(group_arn: str) -> str:
@@ -74,4 +74,4 @@ def _write(group_arn: str) -> str:
         {"Effect": "Allow", "Action": write, "Resource": [group_arn, f"{group_arn}:*"]},
         {"Effect": "Allow", "Action": ["logs:DescribeLogGroups"], "Resource": groups},
     ]
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+    return policy_document(statements)

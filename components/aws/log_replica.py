@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components.aws.private_bucket import Expiration, policy, private_bucket, tls_only
+from components.aws.policy import policy_document
+from components.aws.private_bucket import Expiration, private_bucket, tls_only
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class LogReplica(pulumi.ComponentResource):
             f"{name}-tls-only",
             region=args.region,
             bucket=replica.bucket,
-            policy=replica.arn.apply(lambda arn: policy([tls_only(arn)])),
+            policy=replica.arn.apply(lambda arn: policy_document([tls_only(arn)])),
             opts=child,
         )
         # S3 replicates between buckets with versions only.
@@ -61,7 +62,7 @@ class LogReplica(pulumi.ComponentResource):
         ]
         role = aws.iam.Role(
             f"{name}-role",
-            assume_role_policy=policy(
+            assume_role_policy=policy_document(
                 [
                     {
                         "Effect": "Allow",
@@ -102,7 +103,7 @@ def _allow(arn: Mapping[str, str]) -> str:
     read = [f"s3:GetObjectVersion{what}" for what in ("ForReplication", "Acl", "Tagging")]
     write = ["s3:ReplicateObject", "s3:ReplicateTags"]
     of_bucket = ["s3:GetReplicationConfiguration", "s3:ListBucket"]
-    return policy(
+    return policy_document(
         [
             {"Effect": "Allow", "Action": of_bucket, "Resource": arn["source"]},
             {"Effect": "Allow", "Action": read, "Resource": f"{arn['source']}/*"},

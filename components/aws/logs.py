@@ -1,6 +1,5 @@
 """Logs on S3, and the AWS permissions of Airflow's pods: task logs, and the policies of the stack."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,8 @@ import pulumi_aws as aws
 from components.airflow import xcom_bucket
 from components.airflow.values import service_account
 from components.aws.log_replica import LogReplica, LogReplicaArgs
+from components.aws.policy import policy_document
 from components.aws.private_bucket import Expiration, private_bucket, tls_only
-from components.aws.private_bucket import policy as policy_of
 from components.support import chart_names
 from settings.airflow import ComponentPolicies
 from settings.logs import TASK_LOGS, LogSettings
@@ -63,12 +62,12 @@ class Logs(pulumi.ComponentResource):
     ) -> None:
         super().__init__("airflow:aws:Logs", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        settings = args.settings
+        settings, expirations = args.settings, _expirations(args)
 
         bucket = private_bucket(
             name,
             parent=self,
-            expirations=_expirations(args),
+            expirations=expirations,
             protect=settings.protect,
             versions=settings.replicate_to is not None,
         )
@@ -81,7 +80,7 @@ class Logs(pulumi.ComponentResource):
                     bucket=bucket.bucket,
                     bucket_arn=bucket.arn,
                     region=settings.replicate_to,
-                    expirations=_expirations(args),
+                    expirations=expirations,
                     protect=settings.protect,
                 ),
                 opts=child,
@@ -96,7 +95,7 @@ class Logs(pulumi.ComponentResource):
         policy = aws.s3.BucketPolicy(
             f"{name}-tls-only",
             bucket=self.bucket,
-            policy=pulumi.Output.all(*statements).apply(policy_of),
+            policy=pulumi.Output.all(*statements).apply(policy_document),
             opts=child,
         )
         self.access_log_bucket = policy.bucket
@@ -164,7 +163,7 @@ def _pod_identity_trust(of: Mapping[str, str]) -> str:
             }
         },
     }
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    return policy_document([statement])
 
 
 def _expirations(args: LogsArgs) -> list[Expiration]:
@@ -196,7 +195,7 @@ def _allow(bucket_arn: str, actions: list[str], *, deletes_xcoms: bool) -> str:
         statements.append(
             {"Effect": "Allow", "Action": ["s3:DeleteObject"], "Resource": only_xcoms}
         )
-    return policy_of(statements)
+    return policy_document(statements)
 
 
 def _load_balancers_write(where: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Nodes of EKS Auto Mode: their IAM role, their NodeClass, and one NodePool per purpose."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ import pulumi_kubernetes as k8s
 from pulumi_kubernetes.meta import v1 as meta
 
 from components.aws.partition import access_policy, ec2_principal, managed_policy
+from components.aws.policy import policy_document
 from components.kubernetes.namespace import PART_OF
 from settings import sizing
 from settings.types import Architecture
@@ -155,7 +155,7 @@ class Nodes(pulumi.ComponentResource):
         }
         return aws.iam.Role(
             f"{name}-role",
-            assume_role_policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+            assume_role_policy=policy_document([statement]),
             opts=pulumi.ResourceOptions(parent=self),
         )
 

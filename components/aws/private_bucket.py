@@ -1,7 +1,6 @@
 """A private, encrypted bucket whose objects expire."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,10 +80,6 @@ def _rule(
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/lifecycle-expire-general-considerations.html
         rule["noncurrent_version_expiration"] = {"noncurrent_days": NONCURRENT_DAYS}
     return rule
-
-
-def policy(statements: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
 def tls_only(bucket_arn: str) -> dict[str, Any]:
