@@ -13,6 +13,7 @@ from pathlib import Path
 from components.support.database_login import NAME
 from ops import backup, generations, rds
 from ops.access import reachable
+from ops.exclusive import exclusive
 from ops.kubernetes import Kubernetes, answer
 from ops.restore import ENCRYPTED, step
 from ops.session import Session
@@ -75,7 +76,7 @@ def drill(name: str, caller: str | None = None) -> int:
     session, cluster, version = open_deployed(name)
     check_finished(name)
     generations.check_ended(name)
-    with reachable(session, caller) as session:
+    with reachable(session, caller) as session, exclusive(cluster, "make drill"):
         now, start = datetime.now(UTC), time.monotonic()
         with _newest(session, cluster, version) as copy:
             with step(f"check the copy with Airflow {version}"):

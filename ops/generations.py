@@ -14,6 +14,7 @@ from ops import lifecycle, maintenance, rds, stack_files
 from ops import restore as dumps
 from ops.access import reachable
 from ops.backup import VERSION_TAG
+from ops.exclusive import exclusive
 from ops.kubernetes import Kubernetes, answer
 from ops.queue_status import COUNT_SECONDS
 from ops.rds import RESTORE_TIME
@@ -116,7 +117,7 @@ def _restore(name: str, given: str, yes: bool, caller: str | None) -> int:
         return dumps.restore_nightly(session, cluster, version, given, yes)
     source = find(session, given, version)
     unlock(session.stack)
-    with reachable(session, caller) as session:
+    with reachable(session, caller) as session, exclusive(cluster, "make restore"):
         lifecycle.check(session)
         if not agreed(session, cluster, source, "Replace the database?", yes=yes):
             return 1

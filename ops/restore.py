@@ -11,6 +11,7 @@ from components.support import chart_names
 from components.support.database_login import NAME
 from ops import backup, maintenance, nightly, queue_status
 from ops.access import reachable
+from ops.exclusive import exclusive
 from ops.kubernetes import Kubernetes
 from ops.session import Session
 from ops.shell import OperationError, confirmed, output
@@ -64,7 +65,7 @@ def restore_nightly(
 
 def _restore(session: Session, cluster: Kubernetes, version: str, dump: Path, yes: bool) -> int:
     name = session.stack.name
-    with reachable(session, None):
+    with reachable(session, None), exclusive(cluster, "make restore"):
         with step(f"restore {dump.name} beside the present database, and check it"):
             backup.load(cluster, dump)
             _check_content(cluster, dump, version)

@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from ops import backup, generations, lifecycle, maintenance, queue_status, restore, stack_files
 from ops.access import reachable
+from ops.exclusive import exclusive
 from ops.kubernetes import Kubernetes, answer
 from ops.recovery.recover import recover, unlock
 from ops.rehearsal import rehearse
@@ -75,7 +76,7 @@ def upgrade(
         print(f"Airflow {after} is deployed: nothing to upgrade")
         return 0
     unlock(session.stack)
-    with reachable(session, caller) as session:
+    with reachable(session, caller) as session, exclusive(_cluster(session), "make upgrade"):
         recover(session)
         owns_database = session.settings.database.kind != "existing"
         if not owns_database and not made_backup and journal.backup is None:
@@ -190,7 +191,7 @@ def rollback(name: str, yes: bool = False, caller: str | None = None) -> int:
     if not isinstance(session.settings.database, ContainerDatabaseSettings):
         raise OperationError(f"{journal.backup} is a dump, but database.kind is not container")
     unlock(session.stack)
-    with reachable(session, caller) as session:
+    with reachable(session, caller) as session, exclusive(_cluster(session), "make rollback"):
         print(restore.lost(_cluster(session), Path(journal.backup)))
         if not yes and not confirmed("Roll back?"):
             return 1
@@ -202,7 +203,7 @@ def _rollback_rds(name: str, journal: Journal, snapshot: str, yes: bool, caller:
     session, cluster, _ = open_deployed(name)
     source = generations.find(session, snapshot, journal.before)
     unlock(session.stack)
-    with reachable(session, caller) as session:
+    with reachable(session, caller) as session, exclusive(cluster, "make rollback"):
         if not generations.agreed(session, cluster, source, "Roll back?", yes=yes):
             return 1
         recover(session)

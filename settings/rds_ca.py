@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from functools import cache
 from pathlib import Path
 
 from settings.database import ContainerDatabaseSettings, ExistingDatabaseSettings, RdsSettings
@@ -16,6 +17,7 @@ BUNDLE = "https://truststore.pki.rds.amazonaws.com/{region}/{region}-bundle.pem"
 DatabaseSettings = RdsSettings | ContainerDatabaseSettings | ExistingDatabaseSettings
 
 
+@cache
 def regions(file: Path) -> set[str]:
     """Regions with a root certificate in a PEM file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

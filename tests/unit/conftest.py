@@ -23,9 +23,10 @@ def secret_data(snapshot, name):
 
 
 def pytest_collection_finish():
-    """Exclude the Pulumi SDKs, a large part of the heap, from garbage collection."""
+    """Exclude the Pulumi SDKs, a large part of the heap, from garbage collection, and collect less."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,12 +3,14 @@
 import shutil
 import sys
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
 
-from ops import kubernetes, stack_files
+from ops import exclusive, kubernetes, stack_files
 from ops import stack as stack_module
 from ops.__main__ import main
+from tests.unit.ops.fake_lease import FakeLease
 from tests.unit.ops.fake_platform import FakePlatform
 
 PULUMI_VARIABLES = ("BACKEND_URL", "CONFIG_PASSPHRASE", "CONFIG_PASSPHRASE_FILE")
@@ -48,6 +50,18 @@ def checkout(tmp_path, monkeypatch):
 @pytest.fixture
 def no_sleep(monkeypatch):
     monkeypatch.setattr(kubernetes.time, "sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def lease(monkeypatch):
+    """The Lease of the database, in a cluster in which no time passes while a command waits."""
+    fake = FakeLease()
+    passed = iter(range(10_000))
+    monkeypatch.setattr(exclusive, "attempt", fake.kubectl)
+    monkeypatch.setattr(exclusive, "output", lambda *a, **k: fake.kubectl(*a, **k).stdout)
+    clock = SimpleNamespace(sleep=lambda seconds: None, monotonic=lambda: next(passed))
+    monkeypatch.setattr(exclusive, "time", clock)
+    return fake
 
 
 @cache

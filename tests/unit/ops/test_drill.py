@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from ops.shell import OperationError
 from ops.stack import Stack
 from settings.database import drill_identifier
 from settings.versions import AIRFLOW
+from tests.unit.ops.fake_lease import REFUSAL
 
 ROWS = {"dag": 3, "dag_run": 200, "task_instance": 10000, "connection": 4, "variable": 5}
 URL = "postgresql+psycopg2://airflow:a%40b@airflow-prod.rds:5432/airflow?sslmode=verify-full"
@@ -76,7 +78,7 @@ class Platform:
 
 
 @pytest.fixture
-def platform(monkeypatch, tmp_path, stack):
+def platform(monkeypatch, tmp_path, stack, lease):
     found = Platform(stack, tmp_path)
 
     def run(cluster, program, *, seconds):
@@ -122,6 +124,16 @@ def test_rds_is_restored_checked_and_deleted(platform, capsys):
     assert "Fernet key  decrypts" in out
     assert "RPO         0:04:0" in out
     assert "RTO         0:00:0" in out
+
+
+def test_a_second_drill_leaves_the_copy_of_the_first(platform, lease):
+    lease.hold_and_renew()
+    platform.left_behind = True
+
+    with pytest.raises(OperationError, match=re.escape(REFUSAL)):
+        drill.drill("prod")
+
+    assert (platform.steps, platform.left_behind) == ([], True)
 
 
 def test_a_copy_of_a_killed_drill_is_deleted_first(platform):

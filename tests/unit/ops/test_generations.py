@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from ops.shell import OperationError
 from ops.stack import Stack
 from settings.database import ContainerDatabaseSettings
 from settings.versions import AIRFLOW
+from tests.unit.ops.fake_lease import REFUSAL
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
 SNAPSHOT = "airflow-prod-3-2-2-20261129-091500"
@@ -87,7 +89,7 @@ class Platform:
 
 
 @pytest.fixture
-def platform(monkeypatch, tmp_path, stack):
+def platform(monkeypatch, tmp_path, stack, lease):
     opened = Stack(name="prod", file=tmp_path / "Pulumi.prod.yaml", env=dict(os.environ))
     file = tmp_path / "Pulumi.prod.yaml"
     file.write_text("{}")
@@ -167,6 +169,20 @@ CHANGES = {
 }
 BACK = "update to 3.2.2, database 2 beside 1"
 STEPS = ["pause", BACK, "empty Redis"]
+
+
+@pytest.mark.parametrize(
+    ("command", "version"), [(Platform.restore, AIRFLOW), (Platform.rollback, "3.2.2")]
+)
+def test_a_second_command_changes_nothing(platform, lease, command, version):
+    platform.upgraded()
+    platform.is_of(version)
+    lease.hold_and_renew()
+
+    with pytest.raises(OperationError, match=re.escape(REFUSAL)):
+        command(platform)
+
+    assert (platform.steps, platform.values) == ([], {})
 
 
 # --- rollback

@@ -1,6 +1,7 @@
 """A dump replaces the database only if Airflow can use it."""
 
 import os
+import re
 from contextlib import nullcontext
 from subprocess import CompletedProcess
 
@@ -12,13 +13,14 @@ from ops.session import Session
 from ops.shell import OperationError
 from ops.stack import Stack
 from tests.harness.waiting import wait_for
+from tests.unit.ops.fake_lease import REFUSAL
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
 DUMP = "local-3-3-2-20261129-091500.dump"
 
 
 @pytest.fixture
-def platform(monkeypatch, tmp_path, stack):
+def platform(monkeypatch, tmp_path, stack, lease):
     """The stack local, and its databases. Each step is recorded."""
 
     class Platform:
@@ -87,6 +89,15 @@ def test_clients_are_stopped_while_the_database_is_replaced(platform, capsys):
         in out
     )
     assert "`make resume STACK=local`" in out
+
+
+def test_a_second_restore_changes_nothing(platform, lease):
+    lease.hold_and_renew()
+
+    with pytest.raises(OperationError, match=re.escape(REFUSAL)):
+        platform.run()
+
+    assert platform.steps == []
 
 
 def test_a_nightly_dump_is_copied_and_restored(platform, monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Another version of Airflow: the order of the steps, refusals, and a second run after a kill."""
 
 import os
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from ops.shell import OperationError
 from ops.stack import Stack
 from settings.database import ExistingDatabaseSettings
 from settings.versions import AIRFLOW
+from tests.unit.ops.fake_lease import REFUSAL
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -22,7 +24,7 @@ PARSED = upgrade.Parsed(errors=("old.py",), oldest=None)
 
 
 @pytest.fixture
-def platform(monkeypatch, tmp_path, stack):
+def platform(monkeypatch, tmp_path, stack, lease):
     """The stack local: what happens to it is recorded in `steps`."""
 
     class Platform:
@@ -103,6 +105,15 @@ def test_the_backup_is_made_when_no_task_runs(platform, capsys):
     assert "running tasks: 2 in default" in out
     assert "No task was scheduled for 0 s" in out
     assert f"Airflow {AIRFLOW} runs. Backup of 3.2.2: /backups/local.dump" in out
+
+
+def test_a_second_upgrade_changes_nothing(platform, lease):
+    lease.hold_and_renew()
+
+    with pytest.raises(OperationError, match=re.escape(REFUSAL)):
+        platform.run()
+
+    assert (platform.steps, versions.Journal.of("local")) == ([], None)
 
 
 def test_a_failed_rehearsal_leaves_airflow_running(platform):
@@ -236,6 +247,19 @@ def test_another_upgrade_must_finish_first(platform):
 
     with pytest.raises(OperationError, match=r"from 3.1.0 to 3.2.2 has not finished"):
         platform.run()
+
+
+def test_a_second_rollback_changes_nothing(platform, lease, tmp_path):
+    dump = tmp_path / "local.dump"
+    dump.touch()
+    journal = versions.Journal(before=AIRFLOW, after=AIRFLOW, backup=str(dump))
+    journal.write("local")
+    lease.hold_and_renew()
+
+    with pytest.raises(OperationError, match=re.escape(REFUSAL)):
+        upgrade.rollback("local", yes=True)
+
+    assert (platform.steps, versions.Journal.of("local")) == ([], journal)
 
 
 @pytest.mark.parametrize(
