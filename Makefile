@@ -3,7 +3,6 @@ STACK ?= local
 PYTHON ?= python3
 CHARTS ?= charts
 DAG_REPOSITORY ?= dags-repo-example
-export PYTHONDONTWRITEBYTECODE := 1
 VERBS := $(shell $(PYTHON) -m ops.verbs 2>/dev/null)
 ifeq ($(VERBS),)
 $(error Python 3.11 or newer is required, and $(PYTHON) is not: pass PYTHON=python3.11)

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.harness.processes import kill_session
 from tests.harness.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,29 @@ def test_a_drill_takes_the_newest_nightly_dump(dump, checkout):
 
     assert f"restore {newest} as the database" in output
     assert "is usable:" in output
+
+
+def test_of_two_drills_one_is_refused(dump, checkout):
+    drills = [checkout.start("drill") for _ in range(2)]
+
+    outputs = [process.communicate(timeout=300)[0] for process in drills]
+
+    (done, refused) = sorted(zip(drills, outputs, strict=True), key=lambda each: each[0].returncode)
+    assert "is usable:" in done[1]
+    assert "`make drill` on " in refused[1]
+    assert "Nothing was changed: run the command again when that one has ended" in refused[1]
+
+
+def test_a_drill_continues_after_a_killed_one(dump, checkout, cluster):
+    with checkout.start("drill") as killed:
+        next(line for line in killed.stdout if line.startswith("== check the copy"))
+        kill_session(killed)
+
+    output = checkout.done("drill")
+
+    assert "no renewal: the command was killed" in output
+    assert "is usable:" in output
+    assert cluster.get("leases") == []
 
 
 def test_a_restore_takes_a_nightly_dump_by_its_name(dump, checkout):
