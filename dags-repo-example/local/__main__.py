@@ -58,7 +58,7 @@ def run(port: str) -> None:
     from local import start
 
     ports = environment.choose_ports(environment.requested_port(port))
-    with folder_lock(f"Airflow runs at {ports.url}"):
+    with folder_lock(f"Airflow runs at {ports.ui}"):
         start.run(ports, env_file.ensure())
 
 

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def stacks(checkout):
     """The stack local, and the stack second in the namespace flow; both are scaled by KEDA."""
-    checkout.change("local", workers={"scaling": "queue", "max": 2})
+    # The requests of both stacks fit two cores.
+    checkout.change("local", workers={"scaling": "queue", "max": 2, "cpu": 0.1})
     second = checkout.file("second")
     second.write_text(checkout.file("local").read_text())
     checkout.change("second", cluster={"namespace": "flow"}, keda={"existing": True})
