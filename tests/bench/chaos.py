@@ -26,6 +26,7 @@ from tests.bench import load
 from tests.bench.figures import show_one, step
 from tests.bench.load import HUNGRY, LOAD, NAMESPACE, NO_OP, POISON, TALLY, Run
 from tests.harness.airflow_api import Api
+from tests.harness.checkout import Checkout
 from tests.harness.clone import clone_of_git_server
 from tests.harness.cluster import Cluster, cordoned, is_ready
 
@@ -91,9 +92,9 @@ def main() -> int:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=FAULTS,
+        choices=ALL,
         metavar="FAULT",
-        help=f"faults to inject: {', '.join(FAULTS)}; default: all",
+        help=f"faults to inject: {', '.join(ALL)}; default: all",
     )
     parser.add_argument(
         "--short",
@@ -101,11 +102,15 @@ def main() -> int:
         help=f"only {', '.join(SHORT)}, and {SHORT_OUTAGE_SECONDS} s instead of {OUTAGE_SECONDS} s",
     )
     arguments = parser.parse_args()
-    names: Sequence[str] = arguments.only or (SHORT if arguments.short else list(FAULTS))
+    names: Sequence[str] = arguments.only or (SHORT if arguments.short else ALL)
     outage = SHORT_OUTAGE_SECONDS if arguments.short else OUTAGE_SECONDS
     bad: list[str] = []
 
-    with load.stack(arguments.charts.resolve(), **SETTINGS) as (_, cluster):
+    with load.stack(arguments.charts.resolve(), **SETTINGS) as (checkout, cluster):
+        updates = {
+            name: Fault(inject=partial(_fail, checkout, each)) for name, each in UPDATES.items()
+        }
+        faults = FAULTS | updates
         _wait_recovered(cluster)
         run = load.start(cluster, LOAD, seconds=[TASK_SECONDS] * TASKS)
         load.wait_ended(cluster, [run], STUCK_SECONDS)
@@ -121,7 +126,7 @@ def main() -> int:
                 _row(name, reason)
                 continue
             try:
-                cost = _cost(cluster, FAULTS[name], calm, outage)
+                cost = _cost(cluster, faults[name], calm, outage)
             except load.UNAVAILABLE as error:
                 _row(name, f"failed: {error}")
                 bad.append(name)
@@ -379,6 +384,29 @@ def _refuse_push(cluster: Cluster, dag: str, write: Callable[[Path], None]) -> N
         load.wait(f"the DAG {dag}", lambda: api.live(dag), 120)
 
 
+def _misspell_image(checkout: Checkout) -> None:
+    checkout.change("local", redis={"image": "redis-misspelled:7.2.16-bookworm"})
+
+
+def _refuse_release(checkout: Checkout) -> None:
+    file = checkout.folder / "values" / "local.yaml"
+    file.write_text(f"{file.read_text()}\nlabels:\n  team: not a label\n")
+
+
+def _fail(
+    checkout: Checkout, break_it: Callable[[Checkout], None], _cluster: Cluster, _seconds: float
+) -> None:
+    """An update that fails, and the corrected one."""
+    files = [checkout.file("local"), checkout.folder / "values" / "local.yaml"]
+    before = [file.read_text() for file in files]
+    break_it(checkout)
+    status, output = checkout.make("up")
+    assert status, output
+    for file, text in zip(files, before, strict=True):
+        file.write_text(text)
+    checkout.up()
+
+
 def _queue_burst(cluster: Cluster) -> None:
     with Api.open(cluster) as api:
         api.switch(NO_OP, on=False)
@@ -435,6 +463,11 @@ FAULTS: dict[str, Fault] = {
     "kubernetes-down": Fault(inject=_stop_api_server),
     "burst": Fault(inject=lambda c, _: _start_burst(c), before=_queue_burst),
 }
+UPDATES: dict[str, Callable[[Checkout], None]] = {
+    "redis-image-misspelled": _misspell_image,
+    "release-refused": _refuse_release,
+}
+ALL = [*FAULTS, *UPDATES]
 SHORT = ("worker-evicted", "redis-killed", "scheduler-killed", "api-server-away")
 
 
