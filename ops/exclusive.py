@@ -52,15 +52,8 @@ def exclusive(cluster: Kubernetes, command: str) -> Generator[None]:
         ended.set()
         renewal.join()
         if not lost:
-            words = [
-                "delete",
-                "lease",
-                NAME,
-                "--namespace",
-                cluster.namespace,
-                "--ignore-not-found",
-            ]
-            attempt(cluster.command(*words), seconds=30)
+            where = ["--namespace", cluster.namespace, "--ignore-not-found"]
+            attempt(cluster.command("delete", "lease", NAME, *where), seconds=30)
 
 
 def _acquire(cluster: Kubernetes, holder: str) -> Mapping[str, Any]:
@@ -125,7 +118,7 @@ def _renew(cluster: Kubernetes, lease: Mapping[str, Any]) -> tuple[Mapping[str, 
     where = ["--namespace", cluster.namespace, "--type=merge", "--output=json"]
     command = cluster.command("patch", "lease", NAME, *where, f"--patch={json.dumps(change)}")
     try:
-        done = attempt(command, seconds=30)
+        done = attempt(command, seconds=RENEW_SECONDS)
     except OperationError as error:
         return lease, str(error)
     return (lease, done.stderr) if done.returncode else (json.loads(done.stdout), "")
