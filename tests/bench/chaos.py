@@ -101,12 +101,14 @@ def main() -> int:
         action="store_true",
         help=f"only {', '.join(SHORT)}, and {SHORT_OUTAGE_SECONDS} s instead of {OUTAGE_SECONDS} s",
     )
+    parser.add_argument("--redis-image", help="another redis.image, such as valkey/valkey:8.1")
     arguments = parser.parse_args()
     names: Sequence[str] = arguments.only or (SHORT if arguments.short else ALL)
     outage = SHORT_OUTAGE_SECONDS if arguments.short else OUTAGE_SECONDS
     bad: list[str] = []
+    image = {"redis": {"image": arguments.redis_image}} if arguments.redis_image else {}
 
-    with load.stack(arguments.charts.resolve(), **SETTINGS) as (checkout, cluster):
+    with load.stack(arguments.charts.resolve(), **SETTINGS, **image) as (checkout, cluster):
         updates = {
             name: Fault(inject=partial(_fail, checkout, each)) for name, each in UPDATES.items()
         }
