@@ -40,7 +40,8 @@ def bundle(version=None):
 
 newest = bundle()
 newest.initialize()
-version = newest.get_current_version()
+# `get_current_version` returns text before Airflow 3.3.
+version = newest.repo.head.commit.hexsha
 
 def checkout():
     child = os.fork()
