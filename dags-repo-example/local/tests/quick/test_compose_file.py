@@ -98,13 +98,23 @@ def test_connection_strings_match_the_database_service():
         )
 
 
+def imported(file):
+    """A module of local/, and those that it imports."""
+    yield file
+    for name in re.findall(r"^from local import (\w+)$", (ROOT / file).read_text(), re.MULTILINE):
+        yield from imported(f"local/{name}.py")
+
+
 def test_the_dag_processor_follows_changed_modules():
     name = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST"
     assert SERVICES["airflow-dag-processor"]["environment"][name] == DAG_BUNDLE
-    (config,) = SERVICES["airflow-dag-processor"]["configs"]
+    files = yaml.safe_load(TEXT)["configs"]
     # /opt/airflow/config is on the import path.
-    assert config["target"] == "/opt/airflow/config/local/dag_folder.py"
-    assert yaml.safe_load(TEXT)["configs"][config["source"]] == {"file": "local/dag_folder.py"}
+    mounted = {
+        config["target"].removeprefix("/opt/airflow/config/"): files[config["source"]]["file"]
+        for config in SERVICES["airflow-dag-processor"]["configs"]
+    }
+    assert mounted == {file: file for file in imported("local/dag_folder.py")}
 
 
 def test_stopping_worker_finishes_its_tasks():
