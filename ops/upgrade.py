@@ -6,7 +6,7 @@ Each command continues when it is run again: docs/runbooks/upgrade-airflow.md.
 
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,19 +64,21 @@ def upgrade(
     copy of the database first; default: at `policies.level: production`.
     """
     generations.check_ended(name)
-    with _version_in_file(name, version):
-        session = open_or_create(name, checked_settings(name))
-        before, after = deployed_version(session.stack), session.settings.airflow.version
-        if before is None:
-            raise OperationError(
-                f"stack {name!r} is not deployed: run `make up STACK={name}` first"
-            )
-        journal = _open_journal(name, before, after)
-    if journal is None:
-        print(f"Airflow {after} is deployed: nothing to upgrade")
-        return 0
-    unlock(session.stack)
-    with reachable(session, caller) as session, exclusive(_cluster(session), "make upgrade"):
+    with ExitStack() as held:
+        with _version_in_file(name, version):
+            session = open_or_create(name, checked_settings(name))
+            before, after = deployed_version(session.stack), session.settings.airflow.version
+            if before is None:
+                raise OperationError(
+                    f"stack {name!r} is not deployed: run `make up STACK={name}` first"
+                )
+            journal = _open_journal(name, before, after)
+            if journal is None:
+                print(f"Airflow {after} is deployed: nothing to upgrade")
+                return 0
+            unlock(session.stack)
+            session = held.enter_context(reachable(session, caller))
+            held.enter_context(exclusive(_cluster(session), "make upgrade"))
         recover(session)
         owns_database = session.settings.database.kind != "existing"
         if not owns_database and not made_backup and journal.backup is None:
@@ -186,17 +188,21 @@ def rollback(name: str, yes: bool = False, caller: str | None = None) -> int:
         )
     if not dump.is_absolute():
         return _rollback_rds(name, journal, journal.backup, yes, caller)
-    with _version_in_file(name, journal.before):
-        session = open_or_create(name, checked_settings(name))
-    if not isinstance(session.settings.database, ContainerDatabaseSettings):
-        raise OperationError(f"{journal.backup} is a dump, but database.kind is not container")
-    unlock(session.stack)
-    with reachable(session, caller) as session, exclusive(_cluster(session), "make rollback"):
-        print(restore.lost(_cluster(session), Path(journal.backup)))
-        if not yes and not confirmed("Roll back?"):
-            return 1
+    with ExitStack() as held:
+        with _version_in_file(name, journal.before):
+            session = open_or_create(name, checked_settings(name))
+            if not isinstance(session.settings.database, ContainerDatabaseSettings):
+                raise OperationError(
+                    f"{journal.backup} is a dump, but database.kind is not container"
+                )
+            unlock(session.stack)
+            session = held.enter_context(reachable(session, caller))
+            held.enter_context(exclusive(_cluster(session), "make rollback"))
+            print(restore.lost(_cluster(session), dump))
+            if not yes and not confirmed("Roll back?"):
+                raise OperationError("not confirmed. Nothing was changed")
         recover(session)
-        return _rollback(session, journal, Path(journal.backup))
+        return _rollback(session, journal, dump)
 
 
 def _rollback_rds(name: str, journal: Journal, snapshot: str, yes: bool, caller: str | None) -> int:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ops import upgrade, versions
+from ops import stack_files, upgrade, versions
 from ops.kubernetes import Kubernetes
 from ops.queue_status import Tasks
 from ops.session import Session
@@ -20,6 +20,7 @@ from tests.unit.ops.fake_lease import REFUSAL
 
 CLUSTER = Kubernetes(name="c", namespace="airflow", arguments=[])
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
+LOCAL = (stack_files.ROOT / "Pulumi.local.yaml").read_text()
 PARSED = upgrade.Parsed(errors=("old.py",), oldest=None)
 
 
@@ -107,13 +108,24 @@ def test_the_backup_is_made_when_no_task_runs(platform, capsys):
     assert f"Airflow {AIRFLOW} runs. Backup of 3.2.2: /backups/local.dump" in out
 
 
-def test_a_second_upgrade_changes_nothing(platform, lease):
+@pytest.fixture
+def file(platform, monkeypatch):
+    """The stack file, into which a command writes the version."""
+    path = platform.session.stack.file
+    path.write_text(LOCAL)
+    monkeypatch.setattr(stack_files, "stack_path", lambda name: path)
+    monkeypatch.setattr(Stack, "set_in_file", lambda self, values: path.write_text(f"{values}"))
+    return path
+
+
+def test_a_second_upgrade_changes_nothing(platform, file, lease):
     lease.hold_and_renew()
 
     with pytest.raises(OperationError, match=re.escape(REFUSAL)):
-        platform.run()
+        platform.run(version="3.2.2")
 
     assert (platform.steps, versions.Journal.of("local")) == ([], None)
+    assert file.read_text() == LOCAL
 
 
 def test_a_failed_rehearsal_leaves_airflow_running(platform):
@@ -249,17 +261,32 @@ def test_another_upgrade_must_finish_first(platform):
         platform.run()
 
 
-def test_a_second_rollback_changes_nothing(platform, lease, tmp_path):
+@pytest.fixture
+def journal(tmp_path):
+    """An upgrade with a dump."""
     dump = tmp_path / "local.dump"
     dump.touch()
-    journal = versions.Journal(before=AIRFLOW, after=AIRFLOW, backup=str(dump))
-    journal.write("local")
+    return versions.Journal(before="3.2.2", after=AIRFLOW, backup=str(dump)).write("local")
+
+
+def test_a_second_rollback_changes_nothing(platform, file, lease, journal):
     lease.hold_and_renew()
 
     with pytest.raises(OperationError, match=re.escape(REFUSAL)):
         upgrade.rollback("local", yes=True)
 
     assert (platform.steps, versions.Journal.of("local")) == ([], journal)
+    assert file.read_text() == LOCAL
+
+
+def test_a_rollback_is_confirmed_before_any_change(platform, file, lease, journal, monkeypatch):
+    monkeypatch.setattr(upgrade.restore, "lost", lambda cluster, dump: "7 DAG runs")
+    monkeypatch.setattr(upgrade, "confirmed", lambda question: False)
+
+    with pytest.raises(OperationError, match="Nothing was changed"):
+        upgrade.rollback("local")
+
+    assert (platform.steps, file.read_text(), lease.present) == ([], LOCAL, None)
 
 
 @pytest.mark.parametrize(
