@@ -41,9 +41,9 @@ def before(installed, cluster):
     """A run of before the upgrade, whose task runs while the upgrade begins."""
     with Api.open(cluster) as api:
         assert api.get("version")["version"] == FORMER
-        # Longer than the rehearsal and `workers.grace_seconds`, after which a drained worker gives
-        # its task away.
-        return api.start_task("sleeper", seconds=180)
+        # Longer than the wait for the Lease of a killed command, the rehearsal and
+        # `workers.grace_seconds`, after which a drained worker gives its task away.
+        return api.start_task("sleeper", seconds=240)
 
 
 def version(cluster):
