@@ -238,7 +238,7 @@ def _delete(cluster: Cluster, *pods: str, words: Sequence[str] = ()) -> None:
 
 def _kill_all(cluster: Cluster) -> None:
     """Every pod of the stack at once, as with the only node of a small cluster."""
-    words = ["--all", "--wait=false", "--grace-period=0", "--force"]
+    words = ["--wait=false", "--grace-period=0", "--force"]
     cluster.kubectl(
         "-n", NAMESPACE, "delete", "pod", "--field-selector", f"metadata.name!={TALLY}", *words
     )
