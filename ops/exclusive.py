@@ -7,7 +7,6 @@ orphaned: its command was killed, and the next one takes it over.
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ops.kubernetes import Kubernetes
+from ops.periodic import every
 from ops.shell import OperationError, attempt, output
 
 NAME = "airflow-database"
@@ -33,24 +33,21 @@ def exclusive(cluster: Kubernetes, command: str) -> Generator[None]:
     Raises `OperationError` while another command holds it.
     """
     lease = _acquire(cluster, f"`{command}` on {socket.gethostname()}, process {os.getpid()}")
-    ended = threading.Event()
-    lost: list[bool] = []
+    lost = False
 
     def renew() -> None:
-        held = lease
-        while not lost and not ended.wait(RENEW_SECONDS):
-            held, reason = _renew(cluster, held)
-            if any(text in reason for text in LOST):
-                print(f"warning: another command has taken over the Lease {NAME} of {command}")
-                lost.append(True)
+        nonlocal lease, lost
+        if lost:
+            return
+        lease, reason = _renew(cluster, lease)
+        lost = any(text in reason for text in LOST)
+        if lost:
+            print(f"warning: another command has taken over the Lease {NAME} of {command}")
 
-    renewal = threading.Thread(target=renew, daemon=True)
-    renewal.start()
     try:
-        yield
+        with every(RENEW_SECONDS, renew):
+            yield
     finally:
-        ended.set()
-        renewal.join()
         if not lost:
             where = ["--namespace", cluster.namespace, "--ignore-not-found"]
             attempt(cluster.command("delete", "lease", NAME, *where), seconds=30)

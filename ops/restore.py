@@ -1,6 +1,5 @@
 """`make restore`: a dump replaces the metadata database of a container."""
 
-import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from ops import backup, maintenance, nightly, queue_status
 from ops.access import reachable
 from ops.exclusive import exclusive
 from ops.kubernetes import Kubernetes
+from ops.periodic import every
 from ops.session import Session
 from ops.shell import OperationError, confirmed, output
 from ops.versions import check_finished, open_deployed
@@ -170,17 +170,10 @@ def step(what: str) -> Generator[None]:
     """Print a step, while it runs the minutes, and its time."""
     print(f"\n== {what}")
     start = time.monotonic()
-    ended = threading.Event()
 
     def show_minutes() -> None:
-        while not ended.wait(PROGRESS_SECONDS):
-            print(f"   {(time.monotonic() - start) / 60:.0f} min ...")
+        print(f"   {(time.monotonic() - start) / 60:.0f} min ...")
 
-    progress = threading.Thread(target=show_minutes, daemon=True)
-    progress.start()
-    try:
+    with every(PROGRESS_SECONDS, show_minutes):
         yield
-    finally:
-        ended.set()
-        progress.join()
     print(f"   {time.monotonic() - start:.0f} s")

@@ -403,9 +403,9 @@ def _fail(
     before = [file.read_text() for file in files]
     break_it(checkout)
     status, output = checkout.make("up")
-    assert status, output
     for file, text in zip(files, before, strict=True):
         file.write_text(text)
+    assert status, output
     checkout.up()
 
 
